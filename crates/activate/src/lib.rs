@@ -1,0 +1,1 @@
+//! Audiences to messages: the send ledger and the channels.

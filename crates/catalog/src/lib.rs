@@ -1,0 +1,1 @@
+//! Versioned definitions, keys and table pointers on SQLite.

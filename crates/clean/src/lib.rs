@@ -1,0 +1,1 @@
+//! Raw bytes to typed events or rejects.

@@ -1,0 +1,1 @@
+//! The doors: the HTTP collection API.

@@ -1,0 +1,1 @@
+//! Filters on events and the aggregates over them, shared by computed traits and segments.

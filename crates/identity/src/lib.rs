@@ -1,0 +1,1 @@
+//! Evidence to who is who.

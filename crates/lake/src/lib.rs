@@ -1,0 +1,1 @@
+//! Object storage, raw zone, Iceberg commits.

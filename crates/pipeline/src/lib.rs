@@ -1,0 +1,1 @@
+//! Log to clean, identity, profile and segment, in atomic steps.

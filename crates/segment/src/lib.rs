@@ -1,0 +1,1 @@
+//! The condition language, its checker, its evaluator.

@@ -1,0 +1,1 @@
+//! Transactional key-value state.

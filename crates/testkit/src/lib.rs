@@ -1,0 +1,1 @@
+//! Generators, faults and conformance suites for tests, benches and the demo.

@@ -1,0 +1,18 @@
+//! The vocabulary of Kith: typed ids, events, identifiers, exact values and time.
+//!
+//! Every other crate speaks in these words. Nothing here does IO, knows a wire format or reads the machine's clock;
+//! clocks are handed in through [`Clock`].
+
+mod decimal;
+mod event;
+mod ids;
+mod record;
+mod time;
+mod value;
+
+pub use decimal::{Decimal, DecimalError};
+pub use event::{Event, EventType, Identifier, IdentifierType, Origin, TimeNote};
+pub use ids::{Address, EventKey, InvalidName, ProfileId, SegmentName, SourceName, SpaceId};
+pub use record::{Decision, Envelope, Record, RecordBody, Route};
+pub use time::{Clock, Duration, ManualClock, SystemClock, TimeError, Timestamp};
+pub use value::{Object, Value};
