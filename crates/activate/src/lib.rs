@@ -1,1 +1,36 @@
-//! Audiences to messages: the send ledger and the channels.
+//! Audiences to messages: the send ledger and the channels (contracts ACT-1, 2, 5, 6).
+//!
+//! The pipeline tells who entered a segment through a durable outbox. For every entry that happened live,
+//! [`Activation`] reserves one send per message, person and address in its ledger, asks for consent, renders a
+//! template, and hands the mail to a [`Mailer`]. A send is `reserved -> attempting -> accepted | rejected | unknown`,
+//! or `skipped` with a reason. The ledger says `unknown` where nobody can know: it never guesses, and marketing is never
+//! sent again from there. What became of every send flows back as an event.
+//!
+//! The crate works through the traits in [`ports`](Outbox). It never reads the log, the state or the catalog by itself,
+//! and no address, template value or token in clear leaves it in a log line.
+
+mod activation;
+mod definition;
+mod engine;
+mod error;
+mod feedback;
+mod ledger;
+mod mail;
+mod policy;
+mod ports;
+mod smtp;
+mod suggest;
+mod template;
+
+#[cfg(test)]
+mod tests;
+
+pub use activation::{Activation, ActivationConfig, PauseScope};
+pub use definition::{DefinitionProblem, MessageDefinition, Purpose};
+pub use engine::MessageItem;
+pub use error::{ActivateError, ActivateErrorKind, BoxError};
+pub use ledger::{ActivationStatus, LEDGER_VERSION, SendState, SpaceStatus, Subscription};
+pub use mail::{Mail, Mailer, SendOutcome, normalise_address};
+pub use ports::{ConsentWord, Feedback, Messages, OUTBOX_BATCH, Outbox, People, Ports, Recipient};
+pub use smtp::{SmtpConfig, SmtpMailer, SmtpTls};
+pub use template::{BLOCK_DEPTH_MAX, OUTPUT_BYTES_MAX, RENDER_TIME_MAX, STEPS_MAX, TEMPLATE_BYTES_MAX};

@@ -1,1 +1,38 @@
-//! Raw bytes to typed events or rejects.
+//! Raw bytes to typed events or rejects: a pure function of a log record.
+//!
+//! The doors ([`inspect`]) and the pipeline ([`clean_record`]) read bodies through the same code, so what a door reports
+//! as rejected is exactly what cleaning rejects. Nothing here does IO, reads a clock or keeps state: counting an event
+//! key once is the pipeline's part.
+
+mod body;
+mod event;
+mod fields;
+mod json;
+mod record;
+
+pub use body::{BodyError, Inspection, Rejected, Split, inspect, split, write_key};
+pub use fields::{Violation, check_event};
+pub use json::{JSON_DEPTH_MAX, JsonError, JsonFault, parse_json};
+pub use record::{Cleaned, Original, Reject, clean_record};
+
+/// The most that one body may carry (contract COL-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one event, as sent.
+    pub event_bytes: usize,
+    /// Bytes of one body, after content decoding.
+    pub batch_bytes: usize,
+    /// Events of one body.
+    pub batch_events: usize,
+}
+
+impl Default for Limits {
+    /// Segment's limits: 32 KiB an event, 500 KiB and 2,500 events a batch.
+    fn default() -> Self {
+        Self {
+            event_bytes: 32_768,
+            batch_bytes: 512_000,
+            batch_events: 2_500,
+        }
+    }
+}

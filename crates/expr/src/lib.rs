@@ -1,1 +1,25 @@
-//! Filters on events and the aggregates over them, shared by computed traits and segments.
+//! Filters on events and the aggregates over them: the words that computed traits and segments share.
+//!
+//! [`ValueTest`] asks something of one value, [`Condition`] and [`EventFilter`] of one event, [`AggregateSpec`] of a
+//! person's events within a [`Window`]. `document` reads and writes them as JSON or YAML documents. The profile crate
+//! folds aggregates and answers for a person through [`PersonView`]; the segment crate asks. Nothing here does IO,
+//! reads a clock or keeps state.
+
+mod aggregate;
+mod document;
+mod filter;
+mod path;
+mod value_test;
+mod view;
+
+pub use aggregate::{AggregateId, AggregateSpec, Function, Window};
+pub use document::{
+    DocumentError, FILTER_KEYS, MAX_CONDITIONS, MAX_DEPTH, MAX_LIST, MAX_TEXT_BYTES, VALUE_TEST_KEYS, check_keys,
+    json_of_value, nearest, object_of, parse_aggregate, parse_condition, parse_duration, parse_filter,
+    parse_filter_fields, parse_path, parse_timestamp, parse_value_test, parse_window, value_of_json, write_aggregate,
+    write_filter_fields, write_value_test, write_window,
+};
+pub use filter::{Condition, EventField, EventFilter, FieldRoot, FilterError};
+pub use path::Path;
+pub use value_test::ValueTest;
+pub use view::PersonView;

@@ -1,1 +1,37 @@
 //! Log to clean, identity, profile and segment, in atomic steps.
+//!
+//! [`Engine`] is the heart: records in, one transaction a step out. [`Pipeline`] runs it on a thread beside the log;
+//! [`Reads`] answers from what is committed; [`Handover`] gives the lake what its tables lack. The pipeline never serves
+//! a door and never sends a message.
+
+mod bytes;
+mod cache;
+mod dedupe;
+mod definitions;
+mod engine;
+mod error;
+mod evaluate;
+mod fold;
+mod handover;
+mod history;
+mod keys;
+mod output;
+mod person;
+mod place;
+mod reads;
+mod record;
+mod rederive;
+mod runner;
+mod space;
+mod verify;
+
+pub use definitions::{
+    ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
+};
+pub use engine::{Engine, EngineConfig, SweepProgress};
+pub use handover::Handover;
+pub use error::{PipelineError, PipelineErrorKind};
+pub use output::{Numbered, StepOutput};
+pub use reads::{IdentifierView, PersonDocument, Reads, TraitView};
+pub use runner::{Pipeline, PipelineStatus, StepSender};
+pub use verify::{Difference, VerifyReport, compare_states};

@@ -1,1 +1,26 @@
-//! SQL over the lake with DataFusion.
+//! SQL over the lake: read-only, capped in memory and time, cancelled by letting go.
+//!
+//! [`SqlEngine`] plans a statement with DataFusion over the Iceberg tables that `kith-lake` loads, and streams its rows
+//! as lines of JSON. Spaces are databases, zones are schemas: `main.clean.events`. A space outside the request's
+//! [`SpaceAccess`] does not exist for it (contract SPC-1). Whoever serves SQL calls this crate; it never writes.
+
+mod config;
+mod describe;
+mod engine;
+mod error;
+mod functions;
+mod pruning;
+mod render;
+mod session;
+mod spaces;
+mod statement;
+mod stream;
+mod table;
+mod views;
+
+pub use config::{SpaceAccess, SqlConfig};
+pub use describe::{ColumnDescription, TableDescription};
+pub use engine::SqlEngine;
+pub use error::{SqlError, SqlErrorKind};
+pub use stream::QueryStream;
+

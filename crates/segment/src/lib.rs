@@ -1,1 +1,29 @@
-//! The condition language, its checker, its evaluator.
+//! The condition language of segments: its documents, its checker, its evaluator, its explanation.
+//!
+//! A segment is a predicate over a person and the clock. [`SegmentDefinition`] is what an operator wrote,
+//! [`CompiledSegment`] what the pipeline asks: whether somebody is a member at an instant, and the next instant at which
+//! time alone may change that. It asks a [`Person`], which the profile crate implements, in the words of `kith-expr`.
+//! [`Change`] and [`Cause`] are what leaves the pipeline. Nothing here does IO, reads a clock or keeps state.
+
+mod change;
+mod compile;
+mod count;
+mod definition;
+mod document;
+mod english;
+mod error;
+mod evaluate;
+mod explain;
+mod index;
+
+#[cfg(test)]
+mod tests;
+
+pub use change::{Cause, Change};
+pub use compile::{CompiledSegment, Context, Definitions, MAX_COMPILED_CONDITIONS, MAX_REFERENCE_DEPTH};
+pub use count::CountRange;
+pub use definition::{Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, Performed, SegmentDefinition};
+pub use error::{SegmentError, SegmentErrorKind};
+pub use evaluate::{Evaluation, Person};
+pub use explain::{Explanation, Reason};
+pub use index::SegmentIndex;

@@ -15,4 +15,4 @@ pub use event::{Event, EventType, Identifier, IdentifierType, Origin, TimeNote};
 pub use ids::{Address, EventKey, InvalidName, ProfileId, SegmentName, SourceName, SpaceId};
 pub use record::{Decision, Envelope, Record, RecordBody, Route};
 pub use time::{Clock, Duration, ManualClock, SystemClock, TimeError, Timestamp};
-pub use value::{Object, Value};
+pub use value::{Object, Value, write_json_object, write_json_string};

@@ -115,7 +115,8 @@ impl From<bool> for Value {
     }
 }
 
-fn write_json_object(fields: &Object, out: &mut String) {
+/// Appends the fields as a compact JSON object.
+pub fn write_json_object(fields: &Object, out: &mut String) {
     out.push('{');
     for (at, (key, value)) in fields.iter().enumerate() {
         if at > 0 {
@@ -128,7 +129,8 @@ fn write_json_object(fields: &Object, out: &mut String) {
     out.push('}');
 }
 
-fn write_json_string(text: &str, out: &mut String) {
+/// Appends the text as a JSON string.
+pub fn write_json_string(text: &str, out: &mut String) {
     use fmt::Write;
     out.push('"');
     let mut clean_from = 0;

@@ -1,0 +1,43 @@
+# The front door. `make demo` shows Kith at work; `make test` proves it.
+
+CACHE ?= $(CURDIR)/.cache
+VENV := $(CACHE)/venv
+export KITH_PYTHON := $(VENV)/bin/python
+
+.PHONY: demo test check fmt bench release deny peers web clean
+
+demo: web peers-demo
+	cargo build -p kith
+	cargo run -q -p kith -- demo $(DEMO)
+
+test: peers web
+	cargo xtask check
+	KITH_PEERS=1 cargo test --workspace --no-fail-fast
+	tests/peers/run
+
+check:
+	cargo fmt --all --check
+	cargo xtask check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt:
+	cargo fmt --all
+
+bench:
+	tests/bench/run
+
+release:
+	cargo build --release -p kith
+
+deny:
+	cargo deny check
+
+# What the tests meet: stock SDKs, a mail server, a browser, other engines that read our tables.
+peers:
+	tests/peers/install all
+
+peers-demo:
+	tests/peers/install demo
+
+web:
+	tests/peers/install web

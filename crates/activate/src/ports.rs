@@ -1,0 +1,105 @@
+//! What activation asks of the rest of the server. The binary writes the adapters; nothing here knows the log, the
+//! pipeline or the catalog. Every call may block for as long as a read of local state takes: activation calls from its
+//! own threads, never from an async one.
+
+use crate::definition::MessageDefinition;
+use crate::error::BoxError;
+use kith_segment::Change;
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use std::sync::Arc;
+
+/// The most changes that one call of [`Outbox::changes_from`] should return.
+pub const OUTBOX_BATCH: usize = 1_000;
+
+/// The changes of membership that the pipeline made durable, numbered by space without gaps.
+pub trait Outbox: Send + Sync {
+    /// Changes of a space from `number` on, ascending, at most about [`OUTBOX_BATCH`]; empty where there are no more.
+    /// A number once given never names another change, not even after the state was rebuilt.
+    ///
+    /// # Errors
+    /// Any; the call is repeated.
+    fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError>;
+
+    /// The spaces that have an outbox.
+    fn spaces(&self) -> Vec<SpaceId>;
+}
+
+/// What somebody said about a category of consent: the word that prevails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentWord {
+    /// The category, such as `marketing`.
+    pub category: String,
+    /// Whether it is allowed.
+    pub granted: bool,
+    /// When it was said. A grant after an unsubscription ends it.
+    pub at: Timestamp,
+}
+
+/// Somebody to whom a message may go, as the live state knows them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipient {
+    /// The profile that stands for the person now: after redirects.
+    pub profile: ProfileId,
+    /// The e-mail address, if one is known.
+    pub email: Option<String>,
+    /// A user id of the person, if one is known.
+    pub user_id: Option<String>,
+    /// An anonymous id of the person, if one is known.
+    pub anonymous_id: Option<String>,
+    /// What events said of the person.
+    pub traits: serde_json::Map<String, serde_json::Value>,
+    /// What was computed of the person.
+    pub computed: serde_json::Map<String, serde_json::Value>,
+    /// The segments that the person is in now.
+    pub segments: Vec<SegmentName>,
+    /// What the person allows.
+    pub consents: Vec<ConsentWord>,
+}
+
+/// Reads people from the live state.
+pub trait People: Send + Sync {
+    /// The person of that profile, merges followed; `None` where nobody is left.
+    ///
+    /// # Errors
+    /// Any; the call is repeated.
+    fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Option<Recipient>, BoxError>;
+}
+
+/// The definitions of messages in force.
+pub trait Messages: Send + Sync {
+    /// The messages of a space that are sent on entering a segment.
+    fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>>;
+}
+
+/// Takes what became of messages back in as events.
+pub trait Feedback: Send + Sync {
+    /// Appends a body of events durably, `{"batch":[…]}` as the route `internal` takes it. It may be called again
+    /// with the same body after a crash: every event carries a message id that never changes.
+    ///
+    /// # Errors
+    /// Any; the call is repeated until it succeeds.
+    fn append(&self, space: &SpaceId, events_json: String) -> Result<(), BoxError>;
+}
+
+/// The ports of one server.
+#[derive(Clone)]
+pub struct Ports {
+    /// Changes of membership.
+    pub outbox: Arc<dyn Outbox>,
+    /// People.
+    pub people: Arc<dyn People>,
+    /// Definitions.
+    pub messages: Arc<dyn Messages>,
+    /// Events about messages.
+    pub feedback: Arc<dyn Feedback>,
+    /// The channel; without one what is due waits in the ledger.
+    pub mailer: Option<Arc<dyn crate::mail::Mailer>>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ports")
+            .field("mailer", &self.mailer.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,179 @@
+//! Segments: their sizes, their members page by page, and why somebody is in one.
+
+use super::Api;
+use super::profile_api::nobody;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{parse_limit, parse_moment, parse_name, parse_person, parse_space};
+use crate::ports::{Member, SegmentState, SegmentStatus};
+use crate::{RawJson, cursor};
+use axum::Json;
+use axum::extract::{Path, Query};
+use kith_types::{ProfileId, SegmentName};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+
+/// What the list of members takes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MembersQuery {
+    /// The most members of a page: 100 unless given, at most 1,000.
+    limit: Option<String>,
+    /// What the page before gave as `next`.
+    next: Option<String>,
+}
+
+/// What an explanation takes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ExplainQuery {
+    /// As of which moment; now unless given.
+    as_of: Option<String>,
+}
+
+/// The segments of a space.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SegmentList {
+    /// By name.
+    segments: Vec<SegmentBody>,
+}
+
+/// A segment and its size.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SegmentBody {
+    name: String,
+    /// How many profiles are in it now.
+    size: u64,
+    /// `live`, or `backfilling` while its history is being folded.
+    state: &'static str,
+    /// How much of its history is folded, from 0 to 1.
+    progress: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    updated_at: Option<String>,
+}
+
+/// A page of members.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MembersBody {
+    /// In the order of profile ids.
+    members: Vec<MemberBody>,
+    /// Whether there is more.
+    has_more: bool,
+    /// What to send as `next` to get more; empty where there is no more.
+    next: String,
+}
+
+/// A profile in a segment.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MemberBody {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entered_at: Option<String>,
+    /// `type:value`.
+    identifiers: Vec<String>,
+}
+
+/// Lists the segments of a space with their sizes.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/segments", operation_id = "list_segments", tag = "segments",
+    params(("space", description = "The space.")),
+    responses((status = 200, description = "The segments.", body = SegmentList)),
+)]
+pub(crate) async fn list(state: Api, Path(space): Path<String>) -> Result<Json<SegmentList>, ApiError> {
+    let segments = state.segments.list(&parse_space(&space)?).await?;
+    Ok(Json(SegmentList {
+        segments: segments.iter().map(segment_body).collect(),
+    }))
+}
+
+/// The members of a segment.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/segments/{segment}/members", operation_id = "segment_members", tag = "segments",
+    params(("space", description = "The space."), ("segment", description = "The segment."), MembersQuery),
+    responses(
+        (status = 200, description = "The members.", body = MembersBody),
+        (status = 404, description = "No such segment.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn members(
+    state: Api,
+    Path((space, segment)): Path<(String, String)>,
+    Query(query): Query<MembersQuery>,
+) -> Result<Json<MembersBody>, ApiError> {
+    let list = format!("members\n{space}\n{segment}");
+    let (space, segment): (_, SegmentName) = (parse_space(&space)?, parse_name(&segment)?);
+    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
+    let after = cursor::read(&list, query.next.as_deref())?
+        .map(|place| parse_name::<ProfileId>(&place))
+        .transpose()?;
+    let found = state.segments.members(&space, &segment, after, limit + 1).await?;
+    let mut members = found.ok_or_else(|| ApiError::not_found(format!("space {space} has no segment {segment}")))?;
+    let has_more = members.len() > limit;
+    members.truncate(limit);
+    let next = members
+        .last()
+        .filter(|_| has_more)
+        .map(|last| cursor::write(&list, &last.profile.to_string()))
+        .unwrap_or_default();
+    Ok(Json(MembersBody {
+        members: members.iter().map(member_body).collect(),
+        has_more,
+        next,
+    }))
+}
+
+/// Why a person is or is not in a segment: the truth of every leaf and the events behind it.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/segments/{segment}/explain/{identifier}", operation_id = "explain_membership",
+    tag = "segments",
+    params(
+        ("space", description = "The space."),
+        ("segment", description = "The segment."),
+        ("identifier", description = "type:value, or a profile id."),
+        ExplainQuery,
+    ),
+    responses(
+        (status = 200, description = "The explanation.", body = RawJson),
+        (status = 404, description = "No such segment or person.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn explain(
+    state: Api,
+    Path((space, segment, person)): Path<(String, String, String)>,
+    Query(query): Query<ExplainQuery>,
+) -> Result<Json<RawJson>, ApiError> {
+    let (space, segment): (_, SegmentName) = (parse_space(&space)?, parse_name(&segment)?);
+    let (person, as_of) = (parse_person(&person)?, parse_moment("as_of", query.as_of.as_deref())?);
+    Ok(Json(
+        state
+            .segments
+            .explain(&space, &segment, &person, as_of)
+            .await?
+            .ok_or_else(nobody)?,
+    ))
+}
+
+fn segment_body(segment: &SegmentStatus) -> SegmentBody {
+    let (state, progress) = match segment.state {
+        SegmentState::Live => ("live", 1.0),
+        SegmentState::Backfilling { progress } => ("backfilling", progress),
+    };
+    let updated_at = segment.updated_at.map(|moment| moment.to_string());
+    SegmentBody {
+        name: segment.name.to_string(),
+        size: segment.size,
+        state,
+        progress,
+        updated_at,
+    }
+}
+
+fn member_body(member: &Member) -> MemberBody {
+    MemberBody {
+        id: member.profile.to_string(),
+        entered_at: member.entered_at.map(|moment| moment.to_string()),
+        identifiers: member.identifiers.iter().map(ToString::to_string).collect(),
+    }
+}

@@ -1,0 +1,215 @@
+//! Running the server: status, flush, proofs, pausing what sends.
+
+use super::Api;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{blocking, parse_space};
+use crate::ports::{StageStatus, Status, TableStatus};
+use crate::stream::ndjson;
+use axum::Json;
+use axum::extract::Path;
+use axum::response::Response;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The server's state.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StatusBody {
+    version: String,
+    started_at: String,
+    /// In the order of the flow.
+    stages: Vec<StageBody>,
+    /// Definitions whose history is being folded.
+    refolds: Vec<RefoldBody>,
+    tables: Vec<TableBody>,
+    /// Spaces whose sending is paused.
+    messages_paused: Vec<String>,
+}
+
+/// How far a stage has come.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StageBody {
+    name: String,
+    /// The last record it has taken.
+    through: Option<String>,
+    /// How many records it has still to take.
+    lag_records: u64,
+    /// The age of the oldest of these.
+    lag_millis: u64,
+    /// What holds it up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
+}
+
+/// A definition whose history is being folded.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RefoldBody {
+    space: String,
+    definition: String,
+    records_done: u64,
+    records_total: u64,
+}
+
+/// How fresh a table is.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TableBody {
+    name: String,
+    rows: u64,
+    committed_at: Option<String>,
+}
+
+/// What a flush reached.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FlushBody {
+    /// The last record that all stages have passed.
+    through: Option<String>,
+    tables: Vec<TableBody>,
+}
+
+/// What proving the raw zone found.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RawBody {
+    /// Whether nothing is missing or damaged.
+    sound: bool,
+    objects: u64,
+    records: u64,
+    bytes: u64,
+    /// One line each.
+    faults: Vec<String>,
+}
+
+/// Whether a space sends.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PauseBody {
+    space: String,
+    paused: bool,
+}
+
+/// Lag and freshness of every stage, and the progress of refolds.
+#[utoipa::path(
+    get, path = "/api/status", operation_id = "get_status", tag = "operations",
+    responses((status = 200, description = "The state.", body = StatusBody)),
+)]
+pub(crate) async fn status(state: Api) -> Result<Json<StatusBody>, ApiError> {
+    Ok(Json(status_body(state.operations.status().await?)))
+}
+
+/// Seals and commits everything that is in the log now, and answers when that is done.
+#[utoipa::path(
+    post, path = "/api/flush", operation_id = "flush", tag = "operations",
+    responses(
+        (status = 200, description = "It is done.", body = FlushBody),
+        (status = 503, description = "It could not be done.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn flush(state: Api) -> Result<Json<FlushBody>, ApiError> {
+    let report = state.operations.flush().await?;
+    Ok(Json(FlushBody {
+        through: report.through.map(|address| address.to_string()),
+        tables: report.tables.into_iter().map(table_body).collect(),
+    }))
+}
+
+/// Proves the hashes of the raw zone and that no address is missing.
+#[utoipa::path(
+    post, path = "/api/raw/verify", operation_id = "verify_raw", tag = "operations",
+    responses((status = 200, description = "What was found.", body = RawBody)),
+)]
+pub(crate) async fn verify_raw(state: Api) -> Result<Json<RawBody>, ApiError> {
+    let found = state.operations.verify_raw().await?;
+    let sound = found.faults.is_empty();
+    Ok(Json(RawBody {
+        sound,
+        objects: found.objects,
+        records: found.records,
+        bytes: found.bytes,
+        faults: found.faults,
+    }))
+}
+
+/// Replays raw into fresh state and compares it byte by byte. Lines tell the progress; the last has `done` and `equal`.
+#[utoipa::path(
+    post, path = "/api/rebuild/verify", operation_id = "verify_rebuild", tag = "operations",
+    responses(
+        (
+            status = 200,
+            description = "The progress, one JSON object a line.",
+            content_type = "application/x-ndjson",
+            body = String,
+        ),
+    ),
+)]
+pub(crate) async fn verify_rebuild(state: Api) -> Result<Response, ApiError> {
+    Ok(ndjson(state.operations.verify_rebuild().await?))
+}
+
+/// Pauses everything that sends in a space; what is due meanwhile waits.
+#[utoipa::path(
+    post, path = "/api/spaces/{space}/messages/pause", operation_id = "pause_messages", tag = "messages",
+    params(("space", description = "The space.")),
+    responses((status = 200, description = "It is paused.", body = PauseBody)),
+)]
+pub(crate) async fn pause(state: Api, Path(space): Path<String>) -> Result<Json<PauseBody>, ApiError> {
+    set_paused(&state, &space, true).await
+}
+
+/// Resumes sending in a space.
+#[utoipa::path(
+    post, path = "/api/spaces/{space}/messages/resume", operation_id = "resume_messages", tag = "messages",
+    params(("space", description = "The space.")),
+    responses((status = 200, description = "It sends.", body = PauseBody)),
+)]
+pub(crate) async fn resume(state: Api, Path(space): Path<String>) -> Result<Json<PauseBody>, ApiError> {
+    set_paused(&state, &space, false).await
+}
+
+async fn set_paused(state: &Api, space: &str, paused: bool) -> Result<Json<PauseBody>, ApiError> {
+    let space = parse_space(space)?;
+    let (catalog, asked) = (Arc::clone(&state.catalog), space.clone());
+    if !blocking(move || Ok(catalog.has_space(&asked)?)).await? {
+        return Err(ApiError::not_found(format!("there is no space {space}")));
+    }
+    state.operations.pause_messages(&space, paused).await?;
+    Ok(Json(PauseBody {
+        space: space.to_string(),
+        paused,
+    }))
+}
+
+fn status_body(status: Status) -> StatusBody {
+    StatusBody {
+        version: status.version,
+        started_at: status.started_at.to_string(),
+        stages: status.stages.into_iter().map(stage_body).collect(),
+        refolds: status
+            .refolds
+            .into_iter()
+            .map(|refold| RefoldBody {
+                space: refold.space.to_string(),
+                definition: refold.definition,
+                records_done: refold.records_done,
+                records_total: refold.records_total,
+            })
+            .collect(),
+        tables: status.tables.into_iter().map(table_body).collect(),
+        messages_paused: status.messages_paused.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn stage_body(stage: StageStatus) -> StageBody {
+    StageBody {
+        name: stage.name,
+        through: stage.through.map(|address| address.to_string()),
+        lag_records: stage.lag_records,
+        lag_millis: stage.lag_millis,
+        fault: stage.fault,
+    }
+}
+
+fn table_body(table: TableStatus) -> TableBody {
+    TableBody {
+        name: table.name,
+        rows: table.rows,
+        committed_at: table.committed_at.map(|moment| moment.to_string()),
+    }
+}

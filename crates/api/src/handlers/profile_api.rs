@@ -1,0 +1,301 @@
+//! Segment's Profile API, so that its clients read from Kith with only their host changed.
+//!
+//! Every list is in a fixed order and goes on from the last item shown, so a change meanwhile neither repeats nor skips
+//! what stays.
+
+use super::Api;
+use super::profile_api_shape::{
+    Cursor, EventBody, EventsBody, ExternalId, ExternalIdsBody, Link, LinksBody, MetadataBody, TraitClass, TraitsBody,
+    trait_entries, traits_body,
+};
+use crate::cursor;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{parse_flag, parse_limit, parse_list, parse_moment, parse_person, parse_space};
+use crate::ports::{EventQuery, Profile};
+use axum::Json;
+use axum::extract::{Path, Query};
+use http::Uri;
+use kith_telemetry::Histogram;
+use kith_types::{Address, Timestamp};
+use serde::Deserialize;
+use std::time::Instant;
+use utoipa::IntoParams;
+
+const LIMIT_DEFAULT: usize = 10;
+const LIMIT_MAX: usize = 200;
+/// The most accounts of a page, as Segment has it.
+const LINKS_MAX: usize = 20;
+
+/// What the lists take.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// `trait`, `computed_trait` or `audience`; all of them unless given.
+    class: Option<String>,
+    /// Only these, parted by commas.
+    include: Option<String>,
+    /// The most items of a page: 10 unless given, at most 200.
+    limit: Option<String>,
+    /// Whether values come with their source and time.
+    verbose: Option<String>,
+    /// What the page before gave as `cursor.next`.
+    next: Option<String>,
+}
+
+/// What the list of events takes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventsQuery {
+    /// Only events of these names, parted by commas.
+    include: Option<String>,
+    /// No events of these names, parted by commas.
+    exclude: Option<String>,
+    /// The most events of a page: 10 unless given, at most 200.
+    limit: Option<String>,
+    /// `asc` or `desc`; latest first unless given.
+    sort: Option<String>,
+    /// Only events at or after this moment.
+    start: Option<String>,
+    /// Only events before this moment.
+    end: Option<String>,
+    /// What the page before gave as `cursor.next`.
+    next: Option<String>,
+}
+
+/// The path of a list.
+pub(crate) type Person = Path<(String, String)>;
+
+/// A person's traits, computed traits and segments.
+#[utoipa::path(
+    get, path = "/v1/spaces/{space}/collections/users/profiles/{identifier}/traits",
+    operation_id = "profile_api_traits",
+    tag = "profile api",
+    params(
+        ("space", description = "The space."),
+        ("identifier", description = "type:value, such as user_id:u1."),
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "The traits.", body = TraitsBody),
+        (status = 404, description = "Nobody has it.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn traits(
+    state: Api,
+    Path(path): Person,
+    Query(query): Query<ListQuery>,
+    uri: Uri,
+) -> Result<Json<TraitsBody>, ApiError> {
+    let class = query.class.as_deref().map(|name| {
+        TraitClass::from_name(name).ok_or_else(|| ApiError::invalid("class must be trait, computed_trait or audience"))
+    });
+    let (class, verbose) = (class.transpose()?, parse_flag("verbose", query.verbose.as_deref())?);
+    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
+    let list = list_name("traits", &path);
+    let after = cursor::read(&list, query.next.as_deref())?;
+    let include = parse_list(query.include.as_deref());
+    let entries = trait_entries(read_profile(&state, &path).await?, class)
+        .into_iter()
+        .filter(|(name, _)| include.is_empty() || include.contains(name));
+    let (page, place) = page_of(entries, limit, after.as_deref(), |(name, _)| name.clone());
+    Ok(Json(traits_body(
+        page,
+        verbose,
+        Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
+    )))
+}
+
+/// A person's identifiers.
+#[utoipa::path(
+    get, path = "/v1/spaces/{space}/collections/users/profiles/{identifier}/external_ids",
+    operation_id = "profile_api_external_ids",
+    tag = "profile api",
+    params(
+        ("space", description = "The space."),
+        ("identifier", description = "type:value, such as user_id:u1."),
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "The identifiers.", body = ExternalIdsBody),
+        (status = 404, description = "Nobody has it.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn external_ids(
+    state: Api,
+    Path(path): Person,
+    Query(query): Query<ListQuery>,
+    uri: Uri,
+) -> Result<Json<ExternalIdsBody>, ApiError> {
+    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
+    let list = list_name("external_ids", &path);
+    let after = cursor::read(&list, query.next.as_deref())?;
+    let include = parse_list(query.include.as_deref());
+    let mut found = read_profile(&state, &path).await?.identifiers;
+    found.retain(|entry| include.is_empty() || include.iter().any(|kind| kind == entry.identifier.kind.as_str()));
+    found.sort_by_cached_key(|entry| entry.identifier.to_string());
+    let (page, place) = page_of(found.into_iter(), limit, after.as_deref(), |entry| {
+        entry.identifier.to_string()
+    });
+    let data = page.into_iter().map(ExternalId::of_person).collect();
+    Ok(Json(ExternalIdsBody {
+        data,
+        cursor: Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
+    }))
+}
+
+/// A person's events.
+#[utoipa::path(
+    get, path = "/v1/spaces/{space}/collections/users/profiles/{identifier}/events",
+    operation_id = "profile_api_events",
+    tag = "profile api",
+    params(
+        ("space", description = "The space."),
+        ("identifier", description = "type:value, such as user_id:u1."),
+        EventsQuery,
+    ),
+    responses(
+        (status = 200, description = "The events.", body = EventsBody),
+        (status = 404, description = "Nobody has it.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn events(
+    state: Api,
+    Path(path): Person,
+    Query(query): Query<EventsQuery>,
+    uri: Uri,
+) -> Result<Json<EventsBody>, ApiError> {
+    let ascending = match query.sort.as_deref() {
+        None | Some("desc") => false,
+        Some("asc") => true,
+        Some(_) => return Err(ApiError::invalid("sort must be asc or desc")),
+    };
+    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
+    let list = list_name(if ascending { "events asc" } else { "events desc" }, &path);
+    let after = cursor::read(&list, query.next.as_deref())?
+        .map(|place| read_event_place(&place))
+        .transpose()?;
+    let wanted = EventQuery {
+        // One more than the page tells whether there is more.
+        limit: limit + 1,
+        ascending,
+        after,
+        include: parse_list(query.include.as_deref()),
+        exclude: parse_list(query.exclude.as_deref()),
+        start: parse_moment("start", query.start.as_deref())?,
+        end: parse_moment("end", query.end.as_deref())?,
+    };
+    let (space, person) = (parse_space(&path.0)?, parse_person(&path.1)?);
+    let found = state
+        .profiles
+        .events(&space, &person, &wanted)
+        .await?
+        .ok_or_else(nobody)?;
+    let mut events = found.events;
+    let more = events.len() > limit;
+    events.truncate(limit);
+    let place = events
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("{} {}", last.event_time.as_micros(), last.address));
+    let data = events
+        .into_iter()
+        .map(|event| EventBody::new(event, found.profile))
+        .collect();
+    Ok(Json(EventsBody {
+        data,
+        cursor: Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
+    }))
+}
+
+/// When and whence a profile came.
+#[utoipa::path(
+    get, path = "/v1/spaces/{space}/collections/users/profiles/{identifier}/metadata",
+    operation_id = "profile_api_metadata",
+    tag = "profile api",
+    params(("space", description = "The space."), ("identifier", description = "type:value, such as user_id:u1.")),
+    responses(
+        (status = 200, description = "The metadata.", body = MetadataBody),
+        (status = 404, description = "Nobody has it.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn metadata(state: Api, Path(path): Person) -> Result<Json<MetadataBody>, ApiError> {
+    Ok(Json(read_profile(&state, &path).await?.into()))
+}
+
+/// The accounts that a person belongs to.
+#[utoipa::path(
+    get, path = "/v1/spaces/{space}/collections/users/profiles/{identifier}/links",
+    operation_id = "profile_api_links",
+    tag = "profile api",
+    params(
+        ("space", description = "The space."),
+        ("identifier", description = "type:value, such as user_id:u1."),
+        ListQuery,
+    ),
+    responses(
+        (status = 200, description = "The accounts.", body = LinksBody),
+        (status = 404, description = "Nobody has it.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn links(
+    state: Api,
+    Path(path): Person,
+    Query(query): Query<ListQuery>,
+    uri: Uri,
+) -> Result<Json<LinksBody>, ApiError> {
+    let limit = parse_limit(query.limit.as_deref(), LINKS_MAX, LINKS_MAX)?;
+    let list = list_name("links", &path);
+    let after = cursor::read(&list, query.next.as_deref())?;
+    let mut accounts = read_profile(&state, &path).await?.accounts;
+    accounts.sort_by(|one, other| one.group_id.cmp(&other.group_id));
+    let (page, place) = page_of(accounts.into_iter(), limit, after.as_deref(), |account| {
+        account.group_id.clone()
+    });
+    let data = page.into_iter().map(Link::from).collect();
+    Ok(Json(LinksBody {
+        data,
+        cursor: Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
+    }))
+}
+
+async fn read_profile(state: &Api, path: &(String, String)) -> Result<Profile, ApiError> {
+    let (space, person) = (parse_space(&path.0)?, parse_person(&path.1)?);
+    let begun = Instant::now();
+    let found = state.profiles.profile(&space, &person, 0).await;
+    Histogram::ProfileReadSeconds.observe(begun.elapsed());
+    found?.ok_or_else(nobody)
+}
+
+/// The answer where nobody has an identifier. It does not repeat it.
+pub(crate) fn nobody() -> ApiError {
+    ApiError::not_found("Profile was not found.")
+}
+
+fn list_name(list: &str, (space, person): &(String, String)) -> String {
+    format!("{list}\n{space}\n{person}")
+}
+
+/// The items after `after` in the order of their places, at most `limit`, and the place to go on from where there is
+/// more.
+fn page_of<T>(
+    items: impl Iterator<Item = T>,
+    limit: usize,
+    after: Option<&str>,
+    place: impl Fn(&T) -> String,
+) -> (Vec<T>, Option<String>) {
+    let mut page: Vec<T> = items
+        .filter(|item| after.is_none_or(|after| place(item).as_str() > after))
+        .take(limit + 1)
+        .collect();
+    let more = page.len() > limit;
+    page.truncate(limit);
+    let last = page.last().filter(|_| more).map(place);
+    (page, last)
+}
+
+fn read_event_place(place: &str) -> Result<(Timestamp, Address), ApiError> {
+    let parsed = place
+        .split_once(' ')
+        .and_then(|(micros, address)| Some((Timestamp::from_micros(micros.parse().ok()?), address.parse().ok()?)));
+    parsed.ok_or_else(|| ApiError::invalid("next is not a cursor of this list"))
+}

@@ -1,0 +1,37 @@
+//! Planning and applying definitions. What holds and what held is read from the catalog.
+
+use super::PortError;
+use async_trait::async_trait;
+use kith_catalog::{PlannedChange, Proposal};
+use kith_types::{Address, SpaceId};
+
+/// What applying a proposal did.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// What changed.
+    pub changes: Vec<PlannedChange>,
+    /// The decision's place in the log; `None` where nothing changed.
+    pub decided_by: Option<Address>,
+}
+
+/// Plans and applies definitions.
+#[async_trait]
+pub trait Definitions: Send + Sync {
+    /// What the proposal would change, once it is found sound.
+    ///
+    /// # Errors
+    /// [`PortError::problems`] for documents that are not sound.
+    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError>;
+
+    /// Validates the proposal, appends its decision durably to the log and records it in the catalog. One at a time.
+    ///
+    /// # Errors
+    /// [`PortError::problems`] for documents that are not sound; `Unavailable` where the log takes nothing.
+    async fn apply(
+        &self,
+        space: &SpaceId,
+        proposal: &Proposal,
+        author: &str,
+        reason: &str,
+    ) -> Result<Applied, PortError>;
+}

@@ -1,0 +1,133 @@
+//! The ports of a role that a process does not run: every one answers that another process must be asked.
+
+use super::{
+    Applied, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, Member,
+    Operations, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, SegmentStatus,
+    Segments, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe,
+};
+use crate::RawJson;
+use async_trait::async_trait;
+use futures::StreamExt;
+use kith_catalog::{PlannedChange, Proposal};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+
+/// Stands in for a role that was left out of `--roles`: 503 with the role's name.
+#[derive(Clone, Copy, Debug)]
+pub struct MissingRole(pub &'static str);
+
+impl MissingRole {
+    fn refuse<T>(self) -> Result<T, PortError> {
+        let message = format!(
+            "this process runs without the role {}: ask one that has it, or start it with --roles {}",
+            self.0, self.0
+        );
+        Err(PortError::new(PortErrorKind::Unavailable, message))
+    }
+}
+
+#[async_trait]
+impl Profiles for MissingRole {
+    async fn profile(&self, _: &SpaceId, _: &PersonRef, _: usize) -> Result<Option<Profile>, PortError> {
+        self.refuse()
+    }
+
+    async fn events(&self, _: &SpaceId, _: &PersonRef, _: &EventQuery) -> Result<Option<EventPage>, PortError> {
+        self.refuse()
+    }
+}
+
+#[async_trait]
+impl Segments for MissingRole {
+    async fn list(&self, _: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
+        self.refuse()
+    }
+
+    async fn members(
+        &self,
+        _: &SpaceId,
+        _: &SegmentName,
+        _: Option<ProfileId>,
+        _: usize,
+    ) -> Result<Option<Vec<Member>>, PortError> {
+        self.refuse()
+    }
+
+    async fn explain(
+        &self,
+        _: &SpaceId,
+        _: &SegmentName,
+        _: &PersonRef,
+        _: Option<Timestamp>,
+    ) -> Result<Option<RawJson>, PortError> {
+        self.refuse()
+    }
+}
+
+#[async_trait]
+impl Definitions for MissingRole {
+    async fn plan(&self, _: &SpaceId, _: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
+        self.refuse()
+    }
+
+    async fn apply(&self, _: &SpaceId, _: &Proposal, _: &str, _: &str) -> Result<Applied, PortError> {
+        self.refuse()
+    }
+}
+
+#[async_trait]
+impl Operations for MissingRole {
+    async fn readiness(&self) -> Vec<ReadinessCheck> {
+        Vec::new()
+    }
+
+    async fn status(&self) -> Result<Status, PortError> {
+        self.refuse()
+    }
+
+    async fn flush(&self) -> Result<FlushReport, PortError> {
+        self.refuse()
+    }
+
+    async fn verify_raw(&self) -> Result<RawVerification, PortError> {
+        self.refuse()
+    }
+
+    async fn verify_rebuild(&self) -> Result<LineStream, PortError> {
+        self.refuse()
+    }
+
+    async fn pause_messages(&self, _: &SpaceId, _: bool) -> Result<(), PortError> {
+        self.refuse()
+    }
+}
+
+#[async_trait]
+impl Sql for MissingRole {
+    async fn run(&self, _: SqlRequest) -> Result<LineStream, PortError> {
+        self.refuse()
+    }
+}
+
+impl Tail for MissingRole {
+    fn follow(&self, _: &SpaceId, _: TailFilter) -> TailStream {
+        futures::stream::empty().boxed()
+    }
+}
+
+#[async_trait]
+impl Ingest for MissingRole {
+    async fn import(&self, _: Import) -> Result<ImportOutcome, PortError> {
+        self.refuse()
+    }
+}
+
+#[async_trait]
+impl Unsubscribe for MissingRole {
+    async fn look_up(&self, _: &str) -> Result<Option<Subscription>, PortError> {
+        self.refuse()
+    }
+
+    async fn unsubscribe(&self, _: &str) -> Result<Option<Subscription>, PortError> {
+        self.refuse()
+    }
+}

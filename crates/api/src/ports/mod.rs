@@ -1,0 +1,27 @@
+//! What the API asks of the rest of the server: one trait a subject, with plain structs of this crate.
+//!
+//! The binary writes the adapters. A port never sees HTTP: no status, no header, no wire name.
+
+mod definitions;
+mod error;
+mod missing;
+mod operations;
+mod people;
+mod segments;
+mod streams;
+
+pub use definitions::{Applied, Definitions};
+pub use error::{PortError, PortErrorKind};
+pub use missing::MissingRole;
+pub use operations::{
+    FlushReport, Operations, RawVerification, ReadinessCheck, RefoldStatus, StageStatus, Status, TableStatus,
+};
+pub use people::{
+    Account, Consent, EventPage, EventQuery, Membership, PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles,
+    Trait, TraitAlternative,
+};
+pub use segments::{Member, SegmentState, SegmentStatus, Segments};
+pub use streams::{
+    Import, ImportOutcome, Ingest, LineStream, RejectedEvent, Sql, SqlRequest, Subscription, Tail, TailFilter,
+    TailItem, TailKind, TailStream, Unsubscribe,
+};

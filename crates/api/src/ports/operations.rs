@@ -1,0 +1,130 @@
+//! Running the server: readiness, status, flushing, proving, pausing.
+
+use super::{LineStream, PortError};
+use async_trait::async_trait;
+use kith_types::{Address, SpaceId, Timestamp};
+
+/// One thing that must hold before the process takes requests.
+#[derive(Clone, Debug)]
+pub struct ReadinessCheck {
+    /// What is checked, such as `log`.
+    pub name: String,
+    /// What is wrong and what to do; `None` where it is well.
+    pub fault: Option<String>,
+}
+
+/// How far a stage has come.
+#[derive(Clone, Debug)]
+pub struct StageStatus {
+    /// The stage: `raw`, `pipeline`, `lake`, `curated`, `activate`.
+    pub name: String,
+    /// The last record it has taken.
+    pub through: Option<Address>,
+    /// How many records it has still to take.
+    pub lag_records: u64,
+    /// The age of the oldest of these, in milliseconds.
+    pub lag_millis: u64,
+    /// What holds it up; `None` where nothing does.
+    pub fault: Option<String>,
+}
+
+/// A definition whose history is being folded.
+#[derive(Clone, Debug)]
+pub struct RefoldStatus {
+    /// The space.
+    pub space: SpaceId,
+    /// What is folded, such as `segment/big_spenders`.
+    pub definition: String,
+    /// Records folded so far.
+    pub records_done: u64,
+    /// Records to fold in all.
+    pub records_total: u64,
+}
+
+/// How fresh a table is.
+#[derive(Clone, Debug)]
+pub struct TableStatus {
+    /// Its name in SQL, such as `main.clean.events`.
+    pub name: String,
+    /// Rows it holds.
+    pub rows: u64,
+    /// When it was last committed.
+    pub committed_at: Option<Timestamp>,
+}
+
+/// The server's state.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Kith's version.
+    pub version: String,
+    /// When the process started.
+    pub started_at: Timestamp,
+    /// The stages, in the order of the flow.
+    pub stages: Vec<StageStatus>,
+    /// Definitions whose history is being folded.
+    pub refolds: Vec<RefoldStatus>,
+    /// The tables.
+    pub tables: Vec<TableStatus>,
+    /// Spaces whose sending is paused.
+    pub messages_paused: Vec<SpaceId>,
+}
+
+/// What a flush reached.
+#[derive(Clone, Debug)]
+pub struct FlushReport {
+    /// The last record that was in the log when it began: all stages have passed it.
+    pub through: Option<Address>,
+    /// The tables as they stand now.
+    pub tables: Vec<TableStatus>,
+}
+
+/// What proving the raw zone found.
+#[derive(Clone, Debug, Default)]
+pub struct RawVerification {
+    /// Objects read.
+    pub objects: u64,
+    /// Records found in them.
+    pub records: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What is missing or damaged, one line each; empty where all is sound.
+    pub faults: Vec<String>,
+}
+
+/// Runs the server.
+#[async_trait]
+pub trait Operations: Send + Sync {
+    /// What must hold before the process takes requests: log writable, stores reachable.
+    async fn readiness(&self) -> Vec<ReadinessCheck>;
+
+    /// Lag and freshness of every stage.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn status(&self) -> Result<Status, PortError>;
+
+    /// Seals, commits and publishes everything that is in the log now, and returns when that is done.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn flush(&self) -> Result<FlushReport, PortError>;
+
+    /// Proves the hashes of the raw zone and that no address is missing.
+    ///
+    /// # Errors
+    /// A [`PortError`] where it could not be read; what is unsound is in the report.
+    async fn verify_raw(&self) -> Result<RawVerification, PortError>;
+
+    /// Replays raw into fresh state and compares. Lines of JSON tell the progress; the last has `"done": true` and
+    /// `"equal"`. Dropping the stream ends the work.
+    ///
+    /// # Errors
+    /// A [`PortError`] where it could not begin.
+    async fn verify_rebuild(&self) -> Result<LineStream, PortError>;
+
+    /// Stops or resumes everything that sends in a space. What is due meanwhile waits.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn pause_messages(&self, space: &SpaceId, paused: bool) -> Result<(), PortError>;
+}

@@ -1,0 +1,8 @@
+//! The API against its contracts, over ports that are made up.
+
+mod access;
+mod documents;
+mod people;
+mod ports;
+mod streams;
+mod world;

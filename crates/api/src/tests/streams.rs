@@ -1,0 +1,235 @@
+//! What flows: SQL, the tail, proofs; and what stands beside: readiness, metrics, unsubscribing.
+
+use super::world::{World, request};
+use crate::ports::MissingRole;
+use axum::body::Body;
+use futures::StreamExt;
+use http::{Request, StatusCode, header};
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use tower::ServiceExt;
+
+#[tokio::test]
+async fn api_1_rows_flow_and_stop_when_the_client_goes_away() {
+    let world = World::new();
+    let endless = request("POST", "/api/sql", Some(&world.admin), r#"{"sql":"select n"}"#);
+    let response = world.app.clone().oneshot(endless).await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
+    let mut body = response.into_body().into_data_stream();
+    assert_eq!(body.next().await.unwrap().unwrap(), "{\"n\":0}\n");
+    assert_eq!(body.next().await.unwrap().unwrap(), "{\"n\":1}\n");
+    assert!(
+        world.seen.rows_made.load(Ordering::SeqCst) < 100,
+        "rows are made as they are read"
+    );
+    assert!(!world.seen.sql_dropped.load(Ordering::SeqCst));
+    drop(body);
+    assert!(
+        world.seen.sql_dropped.load(Ordering::SeqCst),
+        "the statement goes on without its client"
+    );
+}
+
+#[tokio::test]
+async fn api_1_a_statement_that_fails_says_so_in_its_status_or_its_last_line() {
+    let world = World::new();
+    let whole = world
+        .post("/api/sql", r#"{"sql":"select n","limit":2,"space":"other"}"#)
+        .await;
+    assert_eq!(whole.text, "{\"n\":0}\n{\"n\":1}\n");
+    let refused = world.post("/api/sql", r#"{"sql":"drop table x"}"#).await;
+    assert_eq!(
+        (refused.status, &refused.json()["error"]["code"]),
+        (StatusCode::BAD_REQUEST, &json!("validation_error"))
+    );
+    let failed = world.post("/api/sql", r#"{"sql":"select fail"}"#).await;
+    let last: serde_json::Value = serde_json::from_str(failed.text.lines().last().unwrap()).unwrap();
+    assert_eq!(failed.text.lines().count(), 3);
+    assert_eq!(last["$error"]["code"], "internal_error");
+    assert!(
+        !failed.text.contains("/secret/path"),
+        "clients are not told what only the log should know"
+    );
+}
+
+#[tokio::test]
+async fn api_1_the_tail_is_followed_as_server_sent_events_within_a_limit() {
+    let world = World::new();
+    let follow = || {
+        world.app.clone().oneshot(request(
+            "GET",
+            "/api/spaces/main/tail?anonymousId=a1&userId=u1",
+            Some(&world.read_main),
+            "",
+        ))
+    };
+    let response = follow().await.unwrap();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let first = body.next().await.unwrap().unwrap();
+    assert_eq!(
+        first,
+        "event: event\ndata: {\"space\":\"main\",\"anonymousId\":\"a1\",\"userId\":\"u1\"}\n\n"
+    );
+    assert_eq!(
+        body.next().await.unwrap().unwrap(),
+        "event: lagged\ndata: {\"missed\":3}\n\n"
+    );
+    let second = follow().await.unwrap();
+    let third = follow().await.unwrap();
+    assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(third.headers().contains_key(header::RETRY_AFTER));
+    drop((body, second));
+    assert_eq!(
+        follow().await.unwrap().status(),
+        StatusCode::OK,
+        "a place is given back"
+    );
+    assert_eq!(
+        world.get("/api/spaces/nowhere/tail").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn ops_1_liveness_readiness_and_metrics_need_no_key() {
+    let world = World::new();
+    let open = async |path: &str| world.send(request("GET", path, None, "")).await;
+    assert_eq!(open("/livez").await.status, StatusCode::OK);
+    assert_eq!(
+        open("/readyz").await.json(),
+        json!({ "ready": true, "checks": [{ "name": "log", "ok": true }, { "name": "catalog", "ok": true }] })
+    );
+    world.seen.log_broken.store(true, Ordering::SeqCst);
+    let unready = open("/readyz").await;
+    assert_eq!(
+        (unready.status, &unready.json()["checks"][0]["ok"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!(false))
+    );
+    assert!(!unready.text.contains("/secret/path"));
+    assert_eq!(
+        open("/livez").await.status,
+        StatusCode::OK,
+        "a process that is not ready still lives"
+    );
+    let metrics = open("/metrics").await;
+    assert!(
+        metrics.headers[header::CONTENT_TYPE]
+            .to_str()
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    assert!(metrics.text.contains("# TYPE kith_http_responses_total counter"));
+}
+
+#[tokio::test]
+async fn ops_1_lag_and_freshness_of_every_stage_are_visible() {
+    let world = World::new();
+    let status = world.get("/api/status").await.json();
+    assert_eq!(
+        status["stages"][0],
+        json!({ "name": "pipeline", "through": "1-0-41-0", "lag_records": 1, "lag_millis": 12 })
+    );
+    assert_eq!(
+        status["refolds"][0],
+        json!({ "space": "main", "definition": "segment/new", "records_done": 1, "records_total": 4 })
+    );
+    assert_eq!(
+        status["tables"][0],
+        json!({ "name": "main.clean.events", "rows": 5, "committed_at": "2023-11-14T22:13:20.009Z" })
+    );
+}
+
+#[tokio::test]
+async fn proofs_say_what_is_unsound() {
+    let world = World::new();
+    let raw = world.post("/api/raw/verify", "").await.json();
+    assert_eq!(
+        raw,
+        json!({ "sound": false, "objects": 2, "records": 3, "bytes": 99, "faults": ["object raw/x is missing"] })
+    );
+    let rebuild = world.post("/api/rebuild/verify", "").await;
+    assert_eq!(rebuild.text.lines().last(), Some(r#"{"done":true,"equal":true}"#));
+    assert_eq!(world.post("/api/flush", "").await.json()["through"], "1-0-42-0");
+    world.seen.log_broken.store(true, Ordering::SeqCst);
+    let refused = world.post("/api/flush", "").await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(refused.headers.contains_key(header::RETRY_AFTER));
+}
+
+#[tokio::test]
+async fn what_sends_is_paused_and_resumed_by_space() {
+    let world = World::new();
+    assert_eq!(
+        world.post("/api/spaces/main/messages/pause", "").await.json(),
+        json!({ "space": "main", "paused": true })
+    );
+    assert_eq!(
+        world.post("/api/spaces/main/messages/resume", "").await.json(),
+        json!({ "space": "main", "paused": false })
+    );
+    assert_eq!(
+        world.post("/api/spaces/nowhere/messages/pause", "").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn a_get_on_an_unsubscribe_link_changes_nothing_and_one_post_unsubscribes() {
+    let world = World::new();
+    let page = world.send(request("GET", "/u/good", None, "")).await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(
+        page.text.contains("<form method=\"post\">") && page.text.contains("&lt;Shop &amp; Co&gt;"),
+        "{}",
+        page.text
+    );
+    assert!(
+        page.headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("default-src 'none'")
+    );
+    world.send(request("HEAD", "/u/good", None, "")).await;
+    assert_eq!(
+        world.seen.unsubscribed.load(Ordering::SeqCst),
+        0,
+        "scanners follow links"
+    );
+    let one_click = world
+        .send(request("POST", "/u/good", None, "List-Unsubscribe=One-Click"))
+        .await;
+    assert_eq!(
+        (one_click.status, world.seen.unsubscribed.load(Ordering::SeqCst)),
+        (StatusCode::OK, 1)
+    );
+    let by_button = Request::post("/u/good")
+        .header(header::ACCEPT, "text/html")
+        .body(Body::empty())
+        .unwrap();
+    assert!(world.send(by_button).await.text.contains("Unsubscribed"));
+    for unknown in ["/u/bad", &format!("/u/{}", "t".repeat(600))] {
+        assert_eq!(
+            world.send(request("GET", unknown, None, "")).await.status,
+            StatusCode::NOT_FOUND
+        );
+        assert_eq!(
+            world.send(request("POST", unknown, None, "")).await.status,
+            StatusCode::NOT_FOUND
+        );
+    }
+    assert_eq!(world.seen.unsubscribed.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_role_that_a_process_does_not_run_is_named() {
+    use crate::ports::Sql;
+    let run = MissingRole("query")
+        .run(crate::ports::SqlRequest {
+            sql: "select 1".to_owned(),
+            space: kith_types::SpaceId::main(),
+            limit: None,
+        })
+        .await;
+    assert!(run.err().unwrap().to_string().contains("--roles query"));
+}

@@ -1,0 +1,232 @@
+//! One request through a door: read, judged, made durable, answered.
+//!
+//! Works with `body` for the bytes, `credentials` for the key, `kith-clean` for the verdicts and the [`Appender`] for
+//! durability. What breaks a rule is appended all the same, so that cleaning keeps it as a reject; what has no source is
+//! not kept. It never answers 200 before the log does.
+
+use crate::body::{self, Bounds};
+use crate::budget::{Budget, Share};
+use crate::credentials::{basic_user, client_ip, kept_header};
+use crate::ports::{AppendError, Appender, KeyVerdict, Sources};
+use crate::{pixel, reply};
+use axum::body::Body;
+use axum::extract::Query;
+use axum::http::{HeaderMap, Request, Response, Uri, header};
+use bytes::Bytes;
+use kith_clean::{BodyError, Inspection, Limits};
+use kith_telemetry::{Counter, Histogram};
+use kith_types::{Envelope, Origin, RecordBody, Route, SourceName, SpaceId};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The header by which an importer marks history: its events keep their own timestamps and never send a message.
+pub const IMPORT_HEADER: &str = "x-kith-origin";
+
+/// How the doors behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorsConfig {
+    /// The most that one body may carry. Cleaning must be given the same.
+    pub limits: Limits,
+    /// The largest body, unpacked, that is kept as a reject when it is over the limits, in bytes. Larger ones are refused
+    /// and not kept.
+    pub kept_bytes_max: usize,
+    /// The bound on the bytes of all bodies in memory at once.
+    pub in_flight_bytes_max: usize,
+    /// How many times its sent size a body may unpack to.
+    pub unpacked_ratio_max: usize,
+    /// Whether a proxy in front of us writes `X-Forwarded-For`. Set it only where no one else can reach the doors.
+    pub trusts_forwarded_for: bool,
+}
+
+impl Default for DoorsConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            kept_bytes_max: 1024 * 1024,
+            in_flight_bytes_max: 64 * 1024 * 1024,
+            unpacked_ratio_max: 500,
+            trusts_forwarded_for: false,
+        }
+    }
+}
+
+/// What stands behind all doors.
+pub struct Doors {
+    sources: Arc<dyn Sources>,
+    appender: Arc<dyn Appender>,
+    pub(crate) config: DoorsConfig,
+    pub(crate) budget: Arc<Budget>,
+}
+
+/// A body that was read, and where it came from.
+struct Taken {
+    space: SpaceId,
+    envelope: Envelope,
+}
+
+impl Doors {
+    /// The doors to that log, for those sources.
+    #[must_use]
+    pub fn new(sources: Arc<dyn Sources>, appender: Arc<dyn Appender>, config: DoorsConfig) -> Arc<Self> {
+        let budget = Budget::new(config.in_flight_bytes_max);
+        Arc::new(Self {
+            sources,
+            appender,
+            config,
+            budget,
+        })
+    }
+
+    /// Takes a body of events.
+    pub(crate) async fn take(&self, route: Route, request: Request<Body>) -> Response<Body> {
+        let began = Instant::now();
+        let mut share = self.budget.share();
+        let taken = match self.read(route, request, &mut share).await {
+            Ok(taken) => taken,
+            Err(refused) => return count(*refused),
+        };
+        let response = self.keep(taken).await;
+        Histogram::CollectSeconds.observe(began.elapsed());
+        drop(share);
+        count(response)
+    }
+
+    /// Takes an event that stands in a query, and answers with an image.
+    pub(crate) async fn take_pixel(&self, route: Route, request: Request<Body>) -> Response<Body> {
+        let mut share = self.budget.share();
+        let (parts, body) = request.into_parts();
+        let request = Request::from_parts(parts, Body::empty());
+        drop(body);
+        let event = Bytes::from(pixel::event_of_query(route, &query(request.uri())));
+        if !share.grow(event.len()) {
+            return count(reply::body_fault(
+                body::BodyFault::Overloaded,
+                self.config.kept_bytes_max,
+            ));
+        }
+        let response = match self.attribute(route, &request, event) {
+            Ok(taken) => self.keep(taken).await,
+            Err(refused) => *refused,
+        };
+        count(if response.status().is_success() {
+            reply::pixel()
+        } else {
+            response
+        })
+    }
+
+    /// What a key opens, for the documents that SDKs ask for; an answer where it opens nothing.
+    pub(crate) fn source_of(&self, write_key: Option<&str>) -> Result<(SpaceId, SourceName), Box<Response<Body>>> {
+        match write_key.map(|key| self.sources.resolve(key)) {
+            Some(KeyVerdict::Source { space, source }) => Ok((space, source)),
+            Some(KeyVerdict::Disabled) => Err(Box::new(reply::disabled())),
+            Some(KeyVerdict::Unknown) => Err(Box::new(reply::unknown_key(true))),
+            None => Err(Box::new(reply::unknown_key(false))),
+        }
+    }
+
+    async fn read(
+        &self,
+        route: Route,
+        request: Request<Body>,
+        share: &mut Share,
+    ) -> Result<Taken, Box<Response<Body>>> {
+        let bounds = Bounds {
+            bytes_max: self.config.kept_bytes_max,
+            ratio_max: self.config.unpacked_ratio_max,
+        };
+        let (parts, body) = request.into_parts();
+        let body = body::read(&parts.headers, body, bounds, share).await;
+        let body = body.map_err(|fault| Box::new(reply::body_fault(fault, bounds.bytes_max)))?;
+        self.attribute(route, &Request::from_parts(parts, ()), body)
+    }
+
+    /// Finds whose body it is and puts it into its envelope.
+    fn attribute<B>(&self, route: Route, request: &Request<B>, body: Bytes) -> Result<Taken, Box<Response<Body>>> {
+        let headers = request.headers();
+        let key = basic_user(headers)
+            .or_else(|| write_key_of_query(request.uri()))
+            .or_else(|| kith_clean::write_key(&body));
+        let (space, source) = self.source_of(key.as_deref())?;
+        let envelope = Envelope {
+            source,
+            route,
+            origin: origin(headers),
+            content_type: kept_header(headers, header::CONTENT_TYPE),
+            client_ip: client_ip(request, self.config.trusts_forwarded_for),
+            user_agent: kept_header(headers, header::USER_AGENT),
+            body,
+        };
+        Ok(Taken { space, envelope })
+    }
+
+    /// Judges the body, makes it durable whatever the verdict, and answers.
+    async fn keep(&self, taken: Taken) -> Response<Body> {
+        let Taken { space, envelope } = taken;
+        let verdict = kith_clean::inspect(envelope.route, &envelope.body, &self.config.limits);
+        let is_batch = envelope.route == Route::Batch;
+        Counter::CollectBytes.add(envelope.body.len() as u64);
+        if let Err(error) = self.appender.append(&space, RecordBody::Envelope(envelope)).await {
+            if let AppendError::Refused(reason) = &error {
+                tracing::error!(
+                    reason,
+                    "the log refuses a body that the doors took; lower the doors' limits"
+                );
+            }
+            return reply::append_error(&error);
+        }
+        answer(&verdict, is_batch)
+    }
+}
+
+fn answer(verdict: &Result<Inspection, BodyError>, is_batch: bool) -> Response<Body> {
+    let inspection = match verdict {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            Counter::CollectEventsRejected.increment();
+            return reply::body_rejected(error);
+        }
+    };
+    let rejected = inspection.rejected.len();
+    Counter::CollectEventsRejected.add(rejected as u64);
+    Counter::CollectEventsAccepted.add((inspection.events - rejected) as u64);
+    match rejected {
+        0 => reply::success(),
+        _ if is_batch => reply::partly(&inspection.rejected),
+        _ => reply::rejected(&inspection.rejected),
+    }
+}
+
+/// Counts an answer by what the sender should make of it.
+fn count(response: Response<Body>) -> Response<Body> {
+    match response.status().as_u16() {
+        200..300 => Counter::CollectRequestsAccepted,
+        429 => Counter::CollectRequestsOverloaded,
+        503 => Counter::CollectRequestsUnavailable,
+        _ => Counter::CollectRequestsRefused,
+    }
+    .increment();
+    response
+}
+
+fn origin(headers: &HeaderMap) -> Origin {
+    match headers.get(IMPORT_HEADER) {
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"import") => Origin::Import,
+        _ => Origin::Live,
+    }
+}
+
+pub(crate) fn query(uri: &Uri) -> Vec<(String, String)> {
+    Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map(|Query(pairs)| pairs)
+        .unwrap_or_default()
+}
+
+/// The key that RudderStack's beacon and pixel carry in their address.
+pub(crate) fn write_key_of_query(uri: &Uri) -> Option<String> {
+    uri.query()?;
+    query(uri)
+        .into_iter()
+        .find(|(name, value)| name == "writeKey" && !value.is_empty())
+        .map(|(_, key)| key)
+}

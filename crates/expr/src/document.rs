@@ -1,0 +1,365 @@
+//! The documents of this crate: JSON (and what YAML reads into) to filters, tests and aggregates, and back.
+//!
+//! The wire form is converted by hand, so the types of the crate stay free of it. Every error names the offending
+//! place by its path and, for a word that is not known, the nearest word that is. Unknown keys are refused. The
+//! segment crate reads its own documents with the same pieces. Nothing here reads files or YAML text.
+
+mod error;
+mod scalars;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{DocumentError, nearest};
+pub use scalars::{json_of_value, parse_duration, parse_path, parse_timestamp, value_of_json};
+pub use write::{write_aggregate, write_filter_fields, write_value_test, write_window};
+
+pub(crate) use write::canonical_text;
+
+use crate::{AggregateSpec, Condition, EventField, EventFilter, FieldRoot, Function, ValueTest, Window};
+use kith_types::{EventType, Timestamp, Value};
+use scalars::{list_of, scalar_of, text_of};
+use serde_json::{Map, Value as Json};
+
+/// How deep conditions may nest.
+pub const MAX_DEPTH: usize = 16;
+/// How many tests and combinations one condition may hold.
+pub const MAX_CONDITIONS: usize = 500;
+/// How many entries a list may have.
+pub const MAX_LIST: usize = 1_000;
+/// How long a text may be, in bytes.
+pub const MAX_TEXT_BYTES: usize = 1_024;
+
+/// The keys that ask something of a value; a leaf of a condition has exactly one of them.
+pub const VALUE_TEST_KEYS: [&str; 18] = [
+    "equals",
+    "not_equals",
+    "greater_than",
+    "greater_or_equal",
+    "less_than",
+    "less_or_equal",
+    "contains",
+    "starts_with",
+    "ends_with",
+    "any_of",
+    "none_of",
+    "exists",
+    "not_exists",
+    "is",
+    "before",
+    "after",
+    "within_last",
+    "before_last",
+];
+
+/// The keys that say which events count.
+pub const FILTER_KEYS: [&str; 5] = ["event", "events", "type", "types", "where"];
+
+const AGGREGATE_KEYS: [&str; 8] = [
+    "function", "event", "events", "type", "types", "where", "property", "window",
+];
+const ROOTS: [FieldRoot; 3] = [FieldRoot::Properties, FieldRoot::Context, FieldRoot::Traits];
+
+/// The fields of an object.
+///
+/// # Errors
+/// When it is anything else.
+pub fn object_of(json: &Json) -> Result<&Map<String, Json>, DocumentError> {
+    json.as_object()
+        .ok_or_else(|| DocumentError::new(format!("expected an object, found {}", error::kind_of(json))))
+}
+
+/// Checks that an object has no keys but these.
+///
+/// # Errors
+/// For the first other key, with the nearest of the allowed ones.
+pub fn check_keys(fields: &Map<String, Json>, allowed: &[&str]) -> Result<(), DocumentError> {
+    match fields.keys().find(|key| !allowed.contains(&key.as_str())) {
+        Some(key) => Err(DocumentError::unknown("key", key, allowed)),
+        None => Ok(()),
+    }
+}
+
+/// Reads the `spec` of a computed trait.
+///
+/// # Errors
+/// With the path of the offending place below `json`.
+pub fn parse_aggregate(json: &Json) -> Result<AggregateSpec, DocumentError> {
+    let fields = object_of(json)?;
+    check_keys(fields, &AGGREGATE_KEYS)?;
+    let word = fields
+        .get("function")
+        .ok_or_else(|| DocumentError::new("`function` is missing: what is to be computed?"))?;
+    let word = text_of(word).map_err(|error| error.within("function"))?;
+    let names = Function::ALL.map(Function::as_str);
+    let function =
+        Function::from_name(word).ok_or_else(|| DocumentError::unknown("function", word, &names).within("function"))?;
+    let property = match (fields.get("property"), function) {
+        (Some(_), Function::Count) => {
+            let problem = "a count takes no property: to count the events that have one, add `where: { property: …, exists: true }`";
+            return Err(DocumentError::new(problem).within("property"));
+        }
+        (Some(path), _) => Some(parse_path(path).map_err(|error| error.within("property"))?),
+        (None, Function::Count) => None,
+        (None, _) => return Err(DocumentError::new(format!("`property` is missing: {word} of what?"))),
+    };
+    let window = match fields.get("window") {
+        Some(window) => parse_window(window).map_err(|error| error.within("window"))?,
+        None => Window::AllTime,
+    };
+    Ok(AggregateSpec {
+        filter: parse_filter_fields(fields)?,
+        function,
+        property,
+        window,
+    })
+}
+
+/// Reads an object that holds a filter on events and nothing else.
+///
+/// # Errors
+/// With the path of the offending place below `json`.
+pub fn parse_filter(json: &Json) -> Result<EventFilter, DocumentError> {
+    let fields = object_of(json)?;
+    check_keys(fields, &FILTER_KEYS)?;
+    parse_filter_fields(fields)
+}
+
+/// Reads a filter from the [`FILTER_KEYS`] of an object that may have other keys beside them.
+///
+/// # Errors
+/// With the path of the offending place below the object.
+pub fn parse_filter_fields(fields: &Map<String, Json>) -> Result<EventFilter, DocumentError> {
+    let names = one_or_more(fields, "event", "events")?.unwrap_or_default();
+    let words = one_or_more(fields, "type", "types")?;
+    if names.is_empty() && words.is_none() {
+        return Err(DocumentError::new(
+            "`event` or `type` is missing: which events count? (`type: any` for all)",
+        ));
+    }
+    let known = ["any", "identify", "track", "page", "screen", "group", "alias"];
+    let mut types = Vec::new();
+    let words = words.unwrap_or_default();
+    let any = words.iter().any(|word| &**word == "any");
+    for word in words.iter().filter(|_| !any) {
+        types.push(
+            EventType::from_name(word).ok_or_else(|| DocumentError::unknown("type", word, &known).within("type"))?,
+        );
+    }
+    if any && !names.is_empty() {
+        let problem = "`type: any` with an event name: name the types, or leave the type out for track calls";
+        return Err(DocumentError::new(problem).within("type"));
+    }
+    let condition = match fields.get("where") {
+        Some(condition) => parse_condition(condition).map_err(|error| error.within("where"))?,
+        None => Condition::ALWAYS,
+    };
+    EventFilter::new(types, names, condition).map_err(|error| DocumentError::new(error.to_string()).within("where"))
+}
+
+/// Reads a condition on one event: `all`, `any`, `not`, or a test of a `property`, `context` or `trait`.
+///
+/// # Errors
+/// With the path of the offending place below `json`.
+pub fn parse_condition(json: &Json) -> Result<Condition, DocumentError> {
+    let mut left = MAX_CONDITIONS;
+    condition_of(json, MAX_DEPTH, &mut left)
+}
+
+fn condition_of(json: &Json, depth: usize, left: &mut usize) -> Result<Condition, DocumentError> {
+    let Some(depth) = depth.checked_sub(1) else {
+        return Err(DocumentError::new(format!("conditions nest deeper than {MAX_DEPTH}")));
+    };
+    *left = left
+        .checked_sub(1)
+        .ok_or_else(|| DocumentError::new(format!("more than {MAX_CONDITIONS} conditions")))?;
+    let fields = object_of(json)?;
+    for key in ["all", "any", "not"] {
+        let Some(inner) = fields.get(key) else { continue };
+        check_keys(fields, &[key]).map_err(|error| error.hint("put it inside an `all`"))?;
+        if key == "not" {
+            let inner = condition_of(inner, depth, left).map_err(|error| error.within("not"))?;
+            return Ok(Condition::Not(Box::new(inner)));
+        }
+        let parts = list_of(inner).map_err(|error| error.within(key))?;
+        if parts.is_empty() {
+            return Err(DocumentError::new("the list is empty").within(key));
+        }
+        let parts = parts
+            .iter()
+            .enumerate()
+            .map(|(at, part)| condition_of(part, depth, left).map_err(|error| error.item(at).within(key)));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
+        return Ok(if key == "all" {
+            Condition::All(parts)
+        } else {
+            Condition::Any(parts)
+        });
+    }
+    let mut present = ROOTS
+        .iter()
+        .filter_map(|root| fields.get(root.as_str()).map(|path| (*root, path)));
+    let Some((root, path)) = present.next() else {
+        let mut known = vec!["all", "any", "not", "property", "context", "trait"];
+        known.extend(VALUE_TEST_KEYS);
+        check_keys(fields, &known)?;
+        return Err(DocumentError::new(
+            "expected `all`, `any`, `not`, or a `property`, `context` or `trait` to test",
+        ));
+    };
+    if present.next().is_some() {
+        return Err(DocumentError::new(
+            "one leaf tests one of `property`, `context`, `trait`: use `all` for more",
+        ));
+    }
+    let path = parse_path(path).map_err(|error| error.within(root.as_str()))?;
+    let test = parse_value_test(fields, &[root.as_str()])?;
+    if test.is_clock_relative() {
+        return Err(DocumentError::new(crate::FilterError::ClockRelative.to_string()));
+    }
+    Ok(Condition::Test(EventField { root, path }, test))
+}
+
+/// Reads the one test among the keys of a leaf. `others` are the keys that the leaf has beside it.
+///
+/// # Errors
+/// When there is no test or more than one, a key is unknown, or the operand does not fit.
+pub fn parse_value_test(fields: &Map<String, Json>, others: &[&str]) -> Result<ValueTest, DocumentError> {
+    let allowed: Vec<&str> = VALUE_TEST_KEYS.iter().chain(others).copied().collect();
+    check_keys(fields, &allowed)?;
+    let mut present = fields.iter().filter(|(key, _)| VALUE_TEST_KEYS.contains(&key.as_str()));
+    let Some((key, operand)) = present.next() else {
+        return Err(DocumentError::new(format!(
+            "what is asked of the value? Add one of {}",
+            VALUE_TEST_KEYS.join(", ")
+        )));
+    };
+    if let Some((second, _)) = present.next() {
+        return Err(DocumentError::new(format!(
+            "both `{key}` and `{second}`: one leaf has one test, use `all` for more"
+        )));
+    }
+    value_test_of(key, operand).map_err(|error| error.within(key))
+}
+
+fn value_test_of(key: &str, operand: &Json) -> Result<ValueTest, DocumentError> {
+    let number = || match value_of_json(operand)? {
+        Value::Number(number) => Ok(number),
+        _ => Err(
+            DocumentError::new(format!("expected a number, found {}", error::kind_of(operand)))
+                .hint("times are compared with `before` and `after`"),
+        ),
+    };
+    let truth = || {
+        let wrong = || DocumentError::new(format!("expected true or false, found {}", error::kind_of(operand)));
+        operand.as_bool().ok_or_else(wrong)
+    };
+    let scalars = || {
+        let items = list_of(operand)?;
+        if items.is_empty() {
+            return Err(DocumentError::new("the list is empty"));
+        }
+        items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| scalar_of(item).map_err(|error| error.item(at)))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let text = || text_of(operand).map(Box::<str>::from);
+    Ok(match key {
+        "equals" => ValueTest::Equals(scalar_of(operand)?),
+        "not_equals" => ValueTest::NotEquals(scalar_of(operand)?),
+        "greater_than" => ValueTest::GreaterThan(number()?),
+        "greater_or_equal" => ValueTest::GreaterOrEqual(number()?),
+        "less_than" => ValueTest::LessThan(number()?),
+        "less_or_equal" => ValueTest::LessOrEqual(number()?),
+        "contains" => ValueTest::Contains(scalar_of(operand)?),
+        "starts_with" => ValueTest::StartsWith(text()?),
+        "ends_with" => ValueTest::EndsWith(text()?),
+        "any_of" => ValueTest::AnyOf(scalars()?),
+        "none_of" => ValueTest::NoneOf(scalars()?),
+        "exists" => {
+            if truth()? {
+                ValueTest::Exists
+            } else {
+                ValueTest::NotExists
+            }
+        }
+        "not_exists" => {
+            if truth()? {
+                ValueTest::NotExists
+            } else {
+                ValueTest::Exists
+            }
+        }
+        "is" => ValueTest::Equals(Value::Bool(truth()?)),
+        "before" => ValueTest::Before(parse_timestamp(operand)?),
+        "after" => ValueTest::After(parse_timestamp(operand)?),
+        "within_last" => ValueTest::WithinLast(parse_duration(operand)?),
+        "before_last" => ValueTest::BeforeLast(parse_duration(operand)?),
+        other => return Err(DocumentError::unknown("test", other, &VALUE_TEST_KEYS)),
+    })
+}
+
+/// Reads a window: `{last: 30d}` or `{between: {from: …, to: …}}`, where one end may be left out.
+///
+/// # Errors
+/// With the path of the offending place below `json`.
+pub fn parse_window(json: &Json) -> Result<Window, DocumentError> {
+    if json.as_str() == Some("all_time") {
+        return Ok(Window::AllTime);
+    }
+    let fields = object_of(json).map_err(|error| error.hint("write `last: 30d` or `between: { from: …, to: … }`"))?;
+    check_keys(fields, &["last", "between"])?;
+    match (fields.get("last"), fields.get("between")) {
+        (Some(span), None) => Ok(Window::Last(
+            parse_duration(span).map_err(|error| error.within("last"))?,
+        )),
+        (None, Some(ends)) => between_of(ends).map_err(|error| error.within("between")),
+        _ => Err(DocumentError::new("expected one of `last` and `between`")),
+    }
+}
+
+fn between_of(json: &Json) -> Result<Window, DocumentError> {
+    let fields = object_of(json)?;
+    check_keys(fields, &["from", "to"])?;
+    let end = |key: &str| {
+        fields
+            .get(key)
+            .map(|end| parse_timestamp(end).map_err(|error| error.within(key)))
+            .transpose()
+    };
+    let (from, to) = (end("from")?, end("to")?);
+    if from.is_none() && to.is_none() {
+        return Err(DocumentError::new("expected `from`, `to` or both"));
+    }
+    let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
+    if from >= to {
+        return Err(DocumentError::new(format!(
+            "`from` ({from}) must be before `to` ({to})"
+        )));
+    }
+    Ok(Window::Between { from, to })
+}
+
+/// The texts of a key that takes one or of its plural that takes a list; `None` when neither is there.
+fn one_or_more(fields: &Map<String, Json>, one: &str, more: &str) -> Result<Option<Vec<Box<str>>>, DocumentError> {
+    match (fields.get(one), fields.get(more)) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(DocumentError::new(format!("both `{one}` and `{more}`: keep one"))),
+        (Some(word), None) => Ok(Some(vec![text_of(word).map_err(|error| error.within(one))?.into()])),
+        (None, Some(words)) => {
+            let words = list_of(words).map_err(|error| error.within(more))?;
+            if words.is_empty() {
+                return Err(DocumentError::new("the list is empty").within(more));
+            }
+            let words = words.iter().enumerate().map(|(at, word)| {
+                text_of(word)
+                    .map(Box::from)
+                    .map_err(|error| error.item(at).within(more))
+            });
+            words.collect::<Result<_, _>>().map(Some)
+        }
+    }
+}

@@ -1,0 +1,421 @@
+//! The rules of identity: per identifier type its priority, limit, blocked values, normaliser and claim policy.
+//!
+//! Works with the definition document of kind `identity` ([`RulesDocument`]) and with [`crate::Evidence`], which is
+//! read under it. Rules never change in place: a new document is new [`Rules`] with another fingerprint.
+
+use crate::error::IdentityError;
+use crate::evidence::{BlockedBecause, MAX_VALUE_BYTES};
+use crate::normalise::Normaliser;
+use kith_types::IdentifierType;
+use regex::{Regex, RegexBuilder};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The version of the document format and of the way identity follows from evidence; part of the fingerprint.
+const VERSION: u32 = 1;
+/// The key under which a document describes the custom types it does not name.
+const OTHER_CUSTOM: &str = "custom";
+const MAX_TYPES: usize = 100;
+const MAX_LIMIT: u32 = 500;
+const MAX_BLOCKED: usize = 10_000;
+const MAX_PATTERNS: usize = 50;
+const MAX_PATTERN_BYTES: usize = 500;
+/// Values that programs send when they know nobody; compared without regard to ASCII case.
+const NOBODY: &[&str] = &[
+    "",
+    "-1",
+    "0",
+    "null",
+    "nil",
+    "undefined",
+    "anonymous",
+    "none",
+    "n/a",
+    "na",
+    "nan",
+    "unknown",
+    "guest",
+    "true",
+    "false",
+    "[object object]",
+    "{}",
+    "[]",
+];
+/// All zeros and dashes, the nil UUID among them.
+const ZEROS: &str = "^[0-]*$";
+
+/// The rules as a document: what is left out has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesDocument {
+    /// The version of the format: 1, also when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// By type name; `custom` speaks for all custom types that are not named.
+    #[serde(default)]
+    pub types: BTreeMap<String, TypeDocument>,
+}
+
+/// What a document says of one type: what is left out has its default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TypeDocument {
+    /// The smaller, the higher. Defaults: user_id 10, email 20, phone 30, custom types 40, device_id 50,
+    /// anonymous_id 60.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<u16>,
+    /// Distinct values per profile, 1 to 500. Defaults: user_id 1, others 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Whether it proves who somebody is. Default: user_id only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticates: Option<bool>,
+    /// `link` or `last_authenticated`. Default: `last_authenticated` for anonymous_id and device_id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// `email`, `phone`, `trim`, `lowercase` or `none`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<String>,
+    /// Values to block beside the default ones, compared after normalising and without regard to ASCII case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked: Option<Vec<String>>,
+    /// Regular expressions of values to block beside the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocked_patterns: Option<Vec<String>>,
+    /// `false` drops the default blocked values and pattern.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_blocked: Option<bool>,
+}
+
+/// What happens to a value that appears beside an authenticating identifier other than its holder's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It links; limits decide.
+    Link,
+    /// It is held, by intervals, by whoever signed in last (contract IDN-9).
+    LastAuthenticated,
+}
+
+/// The rules of one type.
+#[derive(Clone, Debug)]
+pub struct TypeRule {
+    /// The smaller, the higher.
+    pub priority: u16,
+    /// Distinct values per profile.
+    pub limit: u32,
+    /// Whether it proves who somebody is.
+    pub authenticates: bool,
+    /// What a second claim does.
+    pub claim: Claim,
+    /// How values are spelt.
+    pub normalise: Normaliser,
+    blocked: FxHashSet<Box<str>>,
+    patterns: Vec<Regex>,
+    zeros: bool,
+}
+
+/// The rules of a space.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    fixed: [TypeRule; 5],
+    named: FxHashMap<Arc<str>, TypeRule>,
+    other: TypeRule,
+    document: RulesDocument,
+    fingerprint: u128,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        let fixed = [
+            TypeRule::default_of(&IdentifierType::UserId),
+            TypeRule::default_of(&IdentifierType::Email),
+            TypeRule::default_of(&IdentifierType::Phone),
+            TypeRule::default_of(&IdentifierType::DeviceId),
+            TypeRule::default_of(&IdentifierType::AnonymousId),
+        ];
+        let other = TypeRule::default_of(&IdentifierType::from_name(OTHER_CUSTOM));
+        let mut rules = Self {
+            fixed,
+            named: FxHashMap::default(),
+            other,
+            document: RulesDocument::default(),
+            fingerprint: 0,
+        };
+        rules.fingerprint = rules.compute_fingerprint();
+        rules
+    }
+}
+
+impl Rules {
+    /// The rules that a document describes.
+    ///
+    /// # Errors
+    /// [`IdentityError::Rules`] with the place and how to mend it: an unknown version, policy or normaliser, a limit or
+    /// pattern out of bounds, a type that is both held and authenticating.
+    pub fn from_document(document: &RulesDocument) -> Result<Self, IdentityError> {
+        if let Some(version) = document.version.filter(|version| *version != VERSION) {
+            return Err(IdentityError::rules(
+                "version",
+                format!("{version} is not known; write {VERSION}"),
+            ));
+        }
+        if document.types.len() > MAX_TYPES {
+            return Err(IdentityError::rules(
+                "types",
+                format!("at most {MAX_TYPES} types can be named"),
+            ));
+        }
+        let mut rules = Self {
+            document: document.clone(),
+            ..Self::default()
+        };
+        if let Some(spoken) = document.types.get(OTHER_CUSTOM) {
+            rules.other.amend(OTHER_CUSTOM, spoken)?;
+        }
+        for (name, spoken) in document.types.iter().filter(|(name, _)| *name != OTHER_CUSTOM) {
+            check_name(name)?;
+            let kind = IdentifierType::from_name(name);
+            match (fixed_index(&kind), kind) {
+                (Some(index), _) => rules.fixed[index].amend(name, spoken)?,
+                (None, IdentifierType::Custom(custom)) => {
+                    let mut rule = rules.other.clone();
+                    rule.amend(name, spoken)?;
+                    rules.named.insert(custom, rule);
+                }
+                (None, _) => {}
+            }
+        }
+        rules.fingerprint = rules.compute_fingerprint();
+        Ok(rules)
+    }
+
+    /// The rules that a JSON document describes: the `spec` of a definition of kind `identity`.
+    ///
+    /// # Errors
+    /// As [`Rules::from_document`]; also for what is no such document.
+    pub fn from_json(spec: &serde_json::Value) -> Result<Self, IdentityError> {
+        if !spec.is_object() {
+            return Err(IdentityError::rules(
+                "the document",
+                "must be an object such as {\"types\": {}}",
+            ));
+        }
+        let document = RulesDocument::deserialize(spec)
+            .map_err(|error| IdentityError::rules("the document", error.to_string()))?;
+        Self::from_document(&document)
+    }
+
+    /// The document as it was given.
+    #[must_use]
+    pub fn document(&self) -> &RulesDocument {
+        &self.document
+    }
+
+    /// What names these rules: equal for documents that mean the same.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprint
+    }
+
+    /// The rules of a type.
+    #[must_use]
+    pub fn of(&self, kind: &IdentifierType) -> &TypeRule {
+        match (fixed_index(kind), kind) {
+            (Some(index), _) => &self.fixed[index],
+            (None, IdentifierType::Custom(name)) if !self.named.is_empty() => {
+                self.named.get(name).unwrap_or(&self.other)
+            }
+            (None, _) => &self.other,
+        }
+    }
+
+    fn compute_fingerprint(&self) -> u128 {
+        let mut text = format!("{VERSION}");
+        let names = ["user_id", "email", "phone", "device_id", "anonymous_id"];
+        let named: BTreeMap<&str, &TypeRule> = self.named.iter().map(|(name, rule)| (&**name, rule)).collect();
+        let all = names
+            .into_iter()
+            .zip(&self.fixed)
+            .chain([(OTHER_CUSTOM, &self.other)])
+            .chain(named);
+        for (name, rule) in all {
+            let mut blocked: Vec<&str> = rule.blocked.iter().map(|value| &**value).collect();
+            blocked.sort_unstable();
+            let mut patterns: Vec<&str> = rule.patterns.iter().map(Regex::as_str).collect();
+            patterns.sort_unstable();
+            text.push_str(&format!(
+                "\n{name:?} {} {} {} {:?} {:?} {blocked:?} {patterns:?} {}",
+                rule.priority, rule.limit, rule.authenticates, rule.claim, rule.normalise, rule.zeros
+            ));
+        }
+        let hash = blake3::derive_key("kith identity rules", text.as_bytes());
+        let mut first = [0; 16];
+        first.copy_from_slice(&hash[..16]);
+        u128::from_be_bytes(first)
+    }
+}
+
+impl TypeRule {
+    /// Whether values of this type are held by intervals.
+    #[must_use]
+    pub fn held(&self) -> bool {
+        self.claim == Claim::LastAuthenticated
+    }
+
+    /// The normalised value (`None`: as sent is right), or why it is not used.
+    pub(crate) fn accept(&self, value: &str) -> Result<Option<Arc<str>>, BlockedBecause> {
+        if value.len() > MAX_VALUE_BYTES {
+            return Err(BlockedBecause::TooLong);
+        }
+        if self.is_blocked_value(value.trim()) {
+            return Err(BlockedBecause::Value);
+        }
+        let normalised = self.normalise.normalise(value).ok_or(BlockedBecause::Malformed)?;
+        if normalised.is_empty() || self.is_blocked_value(&normalised) {
+            return Err(BlockedBecause::Value);
+        }
+        let zeros = self.zeros && normalised.bytes().all(|byte| byte == b'0' || byte == b'-');
+        if zeros || self.patterns.iter().any(|pattern| pattern.is_match(&normalised)) {
+            return Err(BlockedBecause::Pattern);
+        }
+        Ok((&*normalised != value).then(|| Arc::from(&*normalised)))
+    }
+
+    fn is_blocked_value(&self, value: &str) -> bool {
+        if value.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            self.blocked.contains(&*value.to_ascii_lowercase())
+        } else {
+            self.blocked.contains(value)
+        }
+    }
+
+    fn default_of(kind: &IdentifierType) -> Self {
+        let (priority, limit, claim, normalise) = match kind {
+            IdentifierType::UserId => (10, 1, Claim::Link, Normaliser::Trim),
+            IdentifierType::Email => (20, 5, Claim::Link, Normaliser::Email),
+            IdentifierType::Phone => (30, 5, Claim::Link, Normaliser::Phone),
+            IdentifierType::Custom(_) => (40, 5, Claim::Link, Normaliser::Trim),
+            IdentifierType::DeviceId => (50, 5, Claim::LastAuthenticated, Normaliser::Trim),
+            IdentifierType::AnonymousId => (60, 5, Claim::LastAuthenticated, Normaliser::Trim),
+        };
+        Self {
+            priority,
+            limit,
+            authenticates: *kind == IdentifierType::UserId,
+            claim,
+            normalise,
+            blocked: NOBODY.iter().map(|value| Box::from(*value)).collect(),
+            patterns: Vec::new(),
+            zeros: true,
+        }
+    }
+
+    fn amend(&mut self, name: &str, spoken: &TypeDocument) -> Result<(), IdentityError> {
+        let at = |field: &str| format!("types.{name}.{field}");
+        self.priority = spoken.priority.unwrap_or(self.priority);
+        self.authenticates = spoken.authenticates.unwrap_or(self.authenticates);
+        if let Some(limit) = spoken.limit {
+            if !(1..=MAX_LIMIT).contains(&limit) {
+                return Err(IdentityError::rules(
+                    at("limit"),
+                    format!("{limit} is not between 1 and {MAX_LIMIT}"),
+                ));
+            }
+            self.limit = limit;
+        }
+        if let Some(claim) = &spoken.claim {
+            self.claim = match claim.as_str() {
+                "link" => Claim::Link,
+                "last_authenticated" => Claim::LastAuthenticated,
+                "first_owner" | "ambiguous" => {
+                    let what = format!("the claim policy {claim} is not supported; use link or last_authenticated");
+                    return Err(IdentityError::rules(at("claim"), what));
+                }
+                other => {
+                    let what = format!("{other:?} is no claim policy; use link or last_authenticated");
+                    return Err(IdentityError::rules(at("claim"), what));
+                }
+            };
+        }
+        if self.held() && self.authenticates {
+            let what = "a type with claim last_authenticated cannot authenticate; set one of them otherwise";
+            return Err(IdentityError::rules(at("authenticates"), what));
+        }
+        if let Some(normaliser) = &spoken.normalise {
+            self.normalise = Normaliser::from_name(normaliser).ok_or_else(|| {
+                let what = format!("{normaliser:?} is no normaliser; use one of {}", Normaliser::NAMES);
+                IdentityError::rules(at("normalise"), what)
+            })?;
+        }
+        if spoken.default_blocked == Some(false) {
+            self.blocked.clear();
+            self.zeros = false;
+        }
+        self.block(name, spoken)
+    }
+
+    fn block(&mut self, name: &str, spoken: &TypeDocument) -> Result<(), IdentityError> {
+        let values = spoken.blocked.as_deref().unwrap_or_default();
+        let patterns = spoken.blocked_patterns.as_deref().unwrap_or_default();
+        if values.len() > MAX_BLOCKED {
+            let what = format!("at most {MAX_BLOCKED} values; use a pattern");
+            return Err(IdentityError::rules(format!("types.{name}.blocked"), what));
+        }
+        for value in values {
+            let normalised = self.normalise.normalise(value);
+            self.blocked.insert(
+                normalised
+                    .as_deref()
+                    .unwrap_or(value)
+                    .to_ascii_lowercase()
+                    .into_boxed_str(),
+            );
+        }
+        if patterns.len() > MAX_PATTERNS {
+            let what = format!("at most {MAX_PATTERNS} patterns");
+            return Err(IdentityError::rules(format!("types.{name}.blocked_patterns"), what));
+        }
+        for (index, pattern) in patterns.iter().enumerate() {
+            let place = format!("types.{name}.blocked_patterns[{index}]");
+            if pattern.len() > MAX_PATTERN_BYTES {
+                return Err(IdentityError::rules(
+                    place,
+                    format!("longer than {MAX_PATTERN_BYTES} bytes"),
+                ));
+            }
+            if pattern == ZEROS {
+                self.zeros = true;
+                continue;
+            }
+            let built = RegexBuilder::new(pattern)
+                .size_limit(1 << 20)
+                .dfa_size_limit(1 << 20)
+                .build();
+            self.patterns
+                .push(built.map_err(|error| IdentityError::rules(place, error.to_string()))?);
+        }
+        Ok(())
+    }
+}
+
+fn fixed_index(kind: &IdentifierType) -> Option<usize> {
+    match kind {
+        IdentifierType::UserId => Some(0),
+        IdentifierType::Email => Some(1),
+        IdentifierType::Phone => Some(2),
+        IdentifierType::DeviceId => Some(3),
+        IdentifierType::AnonymousId => Some(4),
+        IdentifierType::Custom(_) => None,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), IdentityError> {
+    if name.is_empty() || name.len() > 64 || name.contains(':') || name.chars().any(|c| c.is_whitespace()) {
+        let shown: String = name.chars().take(64).collect();
+        let what = format!("{shown:?} is no type name: 1 to 64 bytes without white space and without a colon");
+        return Err(IdentityError::rules("types", what));
+    }
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! Tests of the contracts: examples as data, and random worlds against an oracle that is written on its own.
+
+mod bounds;
+mod examples;
+mod keeper;
+mod oracle;
+mod order;
+mod rules;
+mod stored;
+mod worlds;

@@ -1,0 +1,333 @@
+//! The server as commands see it: requests to its API, and failures in words that say what to do.
+//!
+//! The key comes from the environment only, so that it is in no list of processes and no shell history.
+
+use crate::error::CommandError;
+use crate::output::Hint;
+use bytes::{Bytes, BytesMut};
+use clap::Args;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kith_types::SpaceId;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+use url::Url;
+
+/// The longest line of a stream, in bytes.
+const LINE_BYTES_MAX: usize = 64 << 20;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const JSON: &str = "application/json";
+
+/// Which server.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Reach {
+    /// The server's address.
+    #[arg(long, env = "KITH_URL", default_value = "http://127.0.0.1:8080", global = true, value_name = "URL")]
+    pub(crate) url: Url,
+}
+
+/// Which space.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct InSpace {
+    /// The space.
+    #[arg(long, default_value = "main", value_name = "SPACE")]
+    pub(crate) space: SpaceId,
+}
+
+/// A server.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+    key: Option<String>,
+}
+
+/// An answer of the server that is not a success.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// The status.
+    pub(crate) status: StatusCode,
+    /// After how long to come back, where the server says.
+    pub(crate) retry_after: Option<Duration>,
+    message: String,
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: ErrorDetail,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ErrorDetail {
+    pub(crate) message: String,
+    #[serde(default)]
+    problems: Vec<ProblemBody>,
+}
+
+#[derive(Deserialize)]
+struct ProblemBody {
+    document: String,
+    path: String,
+    message: String,
+}
+
+impl ErrorDetail {
+    /// The message, with a line for every problem.
+    pub(crate) fn text(&self) -> String {
+        self.problems.iter().fold(self.message.clone(), |mut text, problem| {
+            let path = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
+            text.push_str(&format!("\n  - {}: {path}{}", problem.document, problem.message));
+            text
+        })
+    }
+}
+
+impl Client {
+    /// The server that flags and environment name.
+    ///
+    /// # Errors
+    /// An address that is not one of HTTP.
+    pub(crate) fn new(reach: &Reach) -> Result<Self, CommandError> {
+        let base = reach.url.clone();
+        if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
+            let hint = Hint::new("write it as http://127.0.0.1:8080, in KITH_URL or --url");
+            return Err(CommandError::caused(format!("{base} is not the address of a server"), hint));
+        }
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .user_agent(concat!("kith/", env!("CARGO_PKG_VERSION")));
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| CommandError::caused("the client cannot be set up", error))?;
+        let key = ["KITH_KEY", "KITH_ADMIN_KEY"].iter().find_map(|name| std::env::var(name).ok());
+        Ok(Self { http, base, key: key.filter(|key| !key.is_empty()) })
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whether the environment gives a key.
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// The text of a `GET`.
+    ///
+    /// # Errors
+    /// What the server refuses, or that it does not answer.
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, CommandError> {
+        let response = self.send(self.request(Method::GET, path, query)?.header(ACCEPT, JSON)).await?;
+        self.text(response).await
+    }
+
+    /// The text of a `GET` as YAML.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn get_yaml(&self, path: &[&str]) -> Result<String, CommandError> {
+        let response = self.send(self.request(Method::GET, path, &[])?.header(ACCEPT, "application/yaml")).await?;
+        self.text(response).await
+    }
+
+    /// The text of a `POST` of JSON.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post(&self, path: &[&str], body: &serde_json::Value) -> Result<String, CommandError> {
+        let response = self.send(self.json(path, Bytes::from(body.to_string()))?).await?;
+        self.text(response).await
+    }
+
+    /// The text of a `POST` of a body of JSON that may be refused.
+    ///
+    /// # Errors
+    /// That the server cannot be reached.
+    pub(crate) async fn try_post(&self, path: &[&str], body: Bytes) -> Result<Result<String, Refused>, reqwest::Error> {
+        let Ok(request) = self.json(path, body) else {
+            return Ok(Err(Refused { status: StatusCode::BAD_REQUEST, retry_after: None, message: no_path() }));
+        };
+        let response = request.send().await?;
+        if response.status().is_success() {
+            return Ok(Ok(response.text().await?));
+        }
+        Ok(Err(refused(response).await))
+    }
+
+    /// Deletes.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn delete(&self, path: &[&str]) -> Result<(), CommandError> {
+        self.send(self.request(Method::DELETE, path, &[])?).await?;
+        Ok(())
+    }
+
+    /// The lines of a `POST` of JSON while they come.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn post_lines(&self, path: &[&str], body: &serde_json::Value) -> Result<Lines, CommandError> {
+        Ok(self.lines(self.send(self.json(path, Bytes::from(body.to_string()))?).await?))
+    }
+
+    /// The lines of a `GET` that does not end.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn follow(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Lines, CommandError> {
+        let request = self.request(Method::GET, path, query)?.header(ACCEPT, "text/event-stream");
+        Ok(self.lines(self.send(request).await?))
+    }
+
+    fn json(&self, path: &[&str], body: Bytes) -> Result<reqwest::RequestBuilder, CommandError> {
+        Ok(self.request(Method::POST, path, &[])?.header(CONTENT_TYPE, JSON).body(body))
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<reqwest::RequestBuilder, CommandError> {
+        let mut url = self.base.clone();
+        // Segment by segment, so that whatever stands in an identifier stays one part of the path.
+        url.path_segments_mut().map_err(|()| CommandError::new(no_path()))?.pop_if_empty().extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = self.http.request(method, url);
+        Ok(match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        })
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Response, CommandError> {
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.explain(refused(response).await))
+    }
+
+    async fn text(&self, response: Response) -> Result<String, CommandError> {
+        response.text().await.map_err(|error| self.broken(error))
+    }
+
+    fn lines(&self, response: Response) -> Lines {
+        Lines { address: self.base.clone(), body: response.bytes_stream().boxed(), waiting: BytesMut::new(), over: false }
+    }
+
+    /// A failure to reach the server, with what to do.
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> CommandError {
+        let what = if error.is_connect() { "no server answers at" } else { "the request failed at" };
+        let hint = "start one with `kith serve --data DIR`, or name another in KITH_URL or --url";
+        CommandError::caused(format!("{what} {}", self.base), Hint::caused(hint, error.without_url()))
+    }
+
+    fn broken(&self, error: reqwest::Error) -> CommandError {
+        CommandError::caused(format!("{} broke off its answer", self.base), error.without_url())
+    }
+
+    /// A refusal, with what to do.
+    pub(crate) fn explain(&self, refused: Refused) -> CommandError {
+        let hint = match refused.status {
+            StatusCode::UNAUTHORIZED if self.key.is_none() => {
+                "set KITH_KEY to an API key: `kith serve` prints the administrator's key at its first start"
+            }
+            StatusCode::UNAUTHORIZED => "the key in KITH_KEY or KITH_ADMIN_KEY is not one of this server's",
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                "the server is busy or not ready: try again; `kith doctor` says what holds it up"
+            }
+            status if status.is_server_error() => "the server's log says more",
+            _ => return CommandError::new(refused.message),
+        };
+        CommandError::caused(refused.message, Hint::new(hint))
+    }
+}
+
+fn no_path() -> String {
+    "the server's address can have no path".to_owned()
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+async fn refused(response: Response) -> Refused {
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let body = response.text().await.unwrap_or_default();
+    let message = match serde_json::from_str::<ErrorBody>(&body) {
+        Ok(body) => body.error.text(),
+        Err(_) => format!("the server answered {status} without saying why; is it a Kith server of this version?"),
+    };
+    Refused { status, retry_after: retry_after.map(Duration::from_secs), message }
+}
+
+/// Reads an answer.
+///
+/// # Errors
+/// An answer of another form than this version knows.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, CommandError> {
+    serde_json::from_str(text).map_err(|error| {
+        let hint = Hint::caused("use the `kith` of the server's own version", error);
+        CommandError::caused("the server's answer cannot be read", hint)
+    })
+}
+
+/// The lines of an answer while they come.
+pub(crate) struct Lines {
+    address: Url,
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    waiting: BytesMut,
+    over: bool,
+}
+
+impl Lines {
+    /// The next line without its end; `None` after the last.
+    ///
+    /// # Errors
+    /// The answer breaks off, or a line is longer than can be held.
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, CommandError> {
+        let mut searched = 0;
+        loop {
+            if let Some(found) = self.waiting[searched..].iter().position(|byte| *byte == b'\n') {
+                let mut line = self.waiting.split_to(searched + found + 1);
+                line.truncate(searched + found);
+                return Ok(Some(text_of(&line)));
+            }
+            searched = self.waiting.len();
+            if self.over {
+                let rest = self.waiting.split();
+                return Ok((!rest.is_empty()).then(|| text_of(&rest)));
+            }
+            if searched > LINE_BYTES_MAX {
+                return Err(CommandError::new(format!("{} sent a line of more than {LINE_BYTES_MAX} bytes", self.address)));
+            }
+            match self.body.next().await {
+                Some(Ok(bytes)) => self.waiting.extend_from_slice(&bytes),
+                Some(Err(error)) => {
+                    let what = format!("{} broke off its answer", self.address);
+                    return Err(CommandError::caused(what, error.without_url()));
+                }
+                None => self.over = true,
+            }
+        }
+    }
+}
+
+fn text_of(line: &[u8]) -> String {
+    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
+}

@@ -1,0 +1,194 @@
+//! `kith plan`, `kith apply` and `kith export`: definitions between files and a server.
+//!
+//! Files are read and checked for their form here, so that a problem names its file; what they mean is the server's to
+//! judge.
+
+use crate::client::{Client, InSpace, read};
+use crate::error::CommandError;
+use crate::output;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use kith_catalog::read_documents;
+use serde::Deserialize;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How often a refold is looked at.
+const POLL: Duration = Duration::from_millis(250);
+
+/// Flags of `kith plan`.
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    proposal: ProposalArgs,
+}
+
+/// Flags of `kith apply`.
+#[derive(Args, Debug)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    proposal: ProposalArgs,
+    /// Why, for the history.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    reason: String,
+    /// Returns when what was applied covers all history.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// What is proposed.
+#[derive(Args, Debug)]
+struct ProposalArgs {
+    /// A YAML or JSON file of definitions, or a folder of such files.
+    #[arg(short = 'f', long = "file", value_name = "PATH")]
+    file: PathBuf,
+    /// Deletes every definition that is not among the files.
+    #[arg(long)]
+    prune: bool,
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints the changes as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `kith export`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// The file to write; standard output unless given.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    space: InSpace,
+    /// Writes JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Plan {
+    changes: Vec<Change>,
+    decided_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Change {
+    kind: String,
+    name: String,
+    action: String,
+    diff: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Refolding {
+    refolds: Vec<Refold>,
+}
+
+#[derive(Deserialize)]
+struct Refold {
+    space: String,
+    records_done: u64,
+    records_total: u64,
+}
+
+/// Shows what would change.
+///
+/// # Errors
+/// Files that cannot be read, and what the server refuses.
+pub(crate) async fn plan(client: &Client, args: &PlanArgs) -> Result<(), CommandError> {
+    propose(client, &args.proposal, "plan", "").await
+}
+
+/// Applies.
+///
+/// # Errors
+/// As [`plan`].
+pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), CommandError> {
+    propose(client, &args.proposal, "apply", &args.reason).await?;
+    if args.wait {
+        wait_for_refolds(client, args.proposal.space.space.as_str()).await?;
+    }
+    Ok(())
+}
+
+async fn propose(client: &Client, args: &ProposalArgs, action: &str, reason: &str) -> Result<(), CommandError> {
+    let documents = read_files(&args.file)?;
+    let body = json!({ "documents": documents, "prune": args.prune, "reason": reason });
+    let text = client.post(&["api", "spaces", args.space.space.as_str(), "definitions", action], &body).await?;
+    if args.json { output::line(&text) } else { show(&read(&text)?, action == "apply") }
+}
+
+fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
+    match read_documents(path) {
+        Ok(documents) => Ok(documents.iter().map(kith_catalog::Document::to_json).collect()),
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
+            Err(CommandError::new(format!("the definitions cannot be read:{}", lines.concat())))
+        }
+    }
+}
+
+fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
+    let mut unchanged = 0_usize;
+    let mut counts = [("create", 0_usize), ("update", 0), ("delete", 0)];
+    for change in &plan.changes {
+        match counts.iter_mut().find(|(action, _)| *action == change.action) {
+            Some((_, count)) => *count += 1,
+            None => {
+                unchanged += 1;
+                continue;
+            }
+        }
+        output::line(&format!("{} {}/{}", change.action, change.kind, change.name))?;
+        for line in &change.diff {
+            output::line(&format!("    {}", output::shown(line)))?;
+        }
+    }
+    let [(_, created), (_, updated), (_, deleted)] = counts;
+    let (create, update, delete) =
+        if applied { ("created", "updated", "deleted") } else { ("to create", "to update", "to delete") };
+    output::line(&format!("{created} {create}, {updated} {update}, {deleted} {delete}, {unchanged} unchanged"))?;
+    match &plan.decided_by {
+        Some(address) => output::line(&format!("decided by record {address}")),
+        None => Ok(()),
+    }
+}
+
+/// Returns when no definition of the space is being folded over its history.
+async fn wait_for_refolds(client: &Client, space: &str) -> Result<(), CommandError> {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("folding history  {bar:40}  {percent}%  {eta}") {
+        bar.set_style(style);
+    }
+    loop {
+        let status: Refolding = read(&client.get(&["api", "status"], &[]).await?)?;
+        let (mut done, mut total) = (0, 0);
+        for refold in status.refolds.iter().filter(|refold| refold.space == space) {
+            done += refold.records_done;
+            total += refold.records_total.max(refold.records_done + 1);
+        }
+        if total == 0 {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        bar.set_length(total);
+        bar.set_position(done);
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Writes the definitions that hold.
+///
+/// # Errors
+/// What the server refuses, or a file that cannot be written.
+pub(crate) async fn export(client: &Client, args: &ExportArgs) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "definitions"];
+    let mut text = if args.json { client.get(&path, &[]).await? } else { client.get_yaml(&path).await? };
+    if !text.ends_with('\n') && !text.is_empty() {
+        text.push('\n');
+    }
+    let Some(file) = &args.file else { return output::text(&text) };
+    std::fs::write(file, text)
+        .map_err(|error| CommandError::caused(format!("{} cannot be written", file.display()), error))
+}

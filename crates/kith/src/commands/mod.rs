@@ -1,0 +1,17 @@
+//! What each command does: one module a command, or a few that belong together.
+
+pub(crate) mod bench;
+pub(crate) mod definitions;
+pub(crate) mod demo;
+pub(crate) mod doctor;
+pub(crate) mod import;
+pub(crate) mod keys;
+pub(crate) mod messages;
+pub(crate) mod operations;
+pub(crate) mod profile;
+pub(crate) mod segment;
+pub(crate) mod serve;
+pub(crate) mod source;
+pub(crate) mod space;
+pub(crate) mod sql;
+pub(crate) mod tail;

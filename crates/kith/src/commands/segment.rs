@@ -1,0 +1,200 @@
+//! `kith segment`: sizes, members, and why somebody is in one or is not.
+
+use crate::client::{Client, InSpace, read};
+use crate::error::CommandError;
+use crate::output;
+use crate::table::{Cell, Table};
+use clap::{Args, Subcommand};
+use kith_types::SegmentName;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// Members of a page.
+const PAGE: u64 = 1_000;
+
+/// What can be done with segments.
+#[derive(Subcommand, Debug)]
+pub(crate) enum SegmentCommand {
+    /// Lists the segments with their sizes.
+    List {
+        #[command(flatten)]
+        space: InSpace,
+        /// Prints one JSON object a segment.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Lists who is in a segment now.
+    Members(MembersArgs),
+    /// Says why somebody is in a segment or is not.
+    Explain {
+        /// The segment.
+        name: SegmentName,
+        /// Whom: `type:value`, such as email:jo@example.com, or a profile id.
+        person: String,
+        #[command(flatten)]
+        space: InSpace,
+        /// Prints the explanation as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `kith segment members`.
+#[derive(Args, Debug)]
+pub(crate) struct MembersArgs {
+    /// The segment.
+    name: SegmentName,
+    #[command(flatten)]
+    space: InSpace,
+    /// At most so many; all unless given.
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Prints one JSON object a member.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct SegmentList {
+    segments: Vec<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+struct Segment {
+    name: String,
+    size: u64,
+    state: String,
+    progress: f64,
+    updated_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    members: Vec<Box<RawValue>>,
+    has_more: bool,
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    id: String,
+    entered_at: Option<String>,
+    identifiers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Explanation {
+    segment: String,
+    member: bool,
+    next_transition: Option<String>,
+    reason: Reason,
+}
+
+#[derive(Deserialize)]
+struct Reason {
+    condition: String,
+    holds: bool,
+    expected: Option<String>,
+    actual: Option<Box<RawValue>>,
+    #[serde(default)]
+    approximate: bool,
+    #[serde(default)]
+    parts: Vec<Reason>,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// What the server refuses, or that it does not answer.
+pub(crate) async fn run(client: &Client, command: SegmentCommand) -> Result<(), CommandError> {
+    match command {
+        SegmentCommand::List { space, json } => list(client, &space, json).await,
+        SegmentCommand::Members(args) => members(client, &args).await,
+        SegmentCommand::Explain { name, person, space, json } => {
+            let path = ["api", "spaces", space.space.as_str(), "segments", name.as_str(), "explain", &person];
+            let text = client.get(&path, &[]).await?;
+            if json { output::line(&text) } else { explain(&read(&text)?) }
+        }
+    }
+}
+
+async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), CommandError> {
+    let text = client.get(&["api", "spaces", space.space.as_str(), "segments"], &[]).await?;
+    let list: SegmentList = read(&text)?;
+    let mut table = Table::new(&["segment", "members", "state", "defined"]);
+    for segment in &list.segments {
+        if json {
+            output::line(segment.get())?;
+            continue;
+        }
+        let segment: Segment = read(segment.get())?;
+        let state = match segment.state.as_str() {
+            "backfilling" => format!("folding history, {:.0}%", segment.progress * 100.0),
+            state => state.to_owned(),
+        };
+        table.row(vec![
+            Cell::text(&segment.name),
+            Cell::number(segment.size),
+            Cell::text(&state),
+            Cell::text(&segment.updated_at.unwrap_or_default()),
+        ])?;
+    }
+    if json { Ok(()) } else { table.finish() }
+}
+
+async fn members(client: &Client, args: &MembersArgs) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "segments", args.name.as_str(), "members"];
+    let mut table = Table::new(&["profile", "entered", "identifiers"]);
+    let mut left = args.limit.unwrap_or(u64::MAX);
+    let mut next = String::new();
+    while left > 0 {
+        let limit = left.min(PAGE).to_string();
+        let mut query = vec![("limit", limit.as_str())];
+        if !next.is_empty() {
+            query.push(("next", &next));
+        }
+        let page: Members = read(&client.get(&path, &query).await?)?;
+        for member in &page.members {
+            left = left.saturating_sub(1);
+            if args.json {
+                output::line(member.get())?;
+                continue;
+            }
+            let member: Member = read(member.get())?;
+            let entered = member.entered_at.unwrap_or_default();
+            table.row(vec![Cell::text(&member.id), Cell::text(&entered), Cell::text(&member.identifiers.join(" "))])?;
+        }
+        if !page.has_more {
+            break;
+        }
+        next = page.next;
+    }
+    if args.json { Ok(()) } else { table.finish() }
+}
+
+fn explain(explanation: &Explanation) -> Result<(), CommandError> {
+    let is = if explanation.member { "is in" } else { "is not in" };
+    output::line(&format!("They {is} segment {}:", explanation.segment))?;
+    explain_reason(&explanation.reason, 1)?;
+    match &explanation.next_transition {
+        Some(at) => output::line(&format!("If nothing happens before, this changes at {at}.")),
+        None => Ok(()),
+    }
+}
+
+fn explain_reason(reason: &Reason, depth: usize) -> Result<(), CommandError> {
+    let mark = if reason.holds { "✓" } else { "✗" };
+    let mut line = format!("{}{mark} {}", "  ".repeat(depth), output::shown(&reason.condition));
+    if let Some(expected) = &reason.expected {
+        line.push_str(&format!(": wanted {}", output::shown(expected)));
+    }
+    if let Some(actual) = &reason.actual {
+        line.push_str(&format!(", found {}", output::shown(actual.get())));
+    }
+    if reason.approximate {
+        line.push_str(" (approximate)");
+    }
+    output::line(&line)?;
+    // The server bounds how deep definitions nest.
+    reason.parts.iter().try_for_each(|part| explain_reason(part, depth + 1))
+}

@@ -1,0 +1,144 @@
+//! `kith serve`: starts a server, says where it is, and ends it in order when it is told to.
+//!
+//! A key that this start made is printed once and kept nowhere. What the server does is in [`crate::server`].
+
+use crate::error::CommandError;
+use crate::output::{self, Hint};
+use crate::server::{Role, Server, ServerConfig};
+use clap::{Args, ValueEnum};
+use kith_telemetry::{LogFormat, init_tracing};
+use serde_json::json;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Flags of `kith serve`.
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// The folder for everything that the server keeps.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where the doors and the API listen.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDR")]
+    http: SocketAddr,
+    /// Where the PostgreSQL door would listen; this release has none.
+    #[arg(long, value_name = "ADDR", hide = true)]
+    pg: Option<String>,
+    /// The parts that this process plays, of collect, pipeline, query, activate and api; all unless given.
+    #[arg(long, value_name = "LIST")]
+    roles: Option<String>,
+    /// A file of settings: mail server, public URL, cache. Flags go before it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The mail server that messages go through.
+    #[arg(long, value_name = "HOST:PORT")]
+    smtp: Option<String>,
+    /// How the world reaches this server: what links in messages begin with.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<url::Url>,
+    /// How log lines on standard error are written.
+    #[arg(long, value_enum, default_value_t = LogLines::Human, value_name = "FORMAT")]
+    log_format: LogLines,
+    /// Prints the address, and the key where one was made, as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogLines {
+    /// Text for a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Runs a server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What cannot be opened, bound or read.
+pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
+    if args.pg.is_some() {
+        let hint = Hint::new("leave --pg out; `kith sql` and POST /api/sql run SQL over the same tables");
+        return Err(CommandError::caused("this release has no PostgreSQL door", hint));
+    }
+    let format = match args.log_format {
+        LogLines::Human => LogFormat::Human,
+        LogLines::Json => LogFormat::Json,
+    };
+    let filter = std::env::var("KITH_LOG").unwrap_or_else(|_| "info".to_owned());
+    init_tracing(format, &filter).map_err(|error| CommandError::caused("the logs cannot be set up by KITH_LOG", error))?;
+    let config = configure(&args)?;
+    // Set up before anything is open, so that an early signal is not lost.
+    let mut stopping = Stopping::new()?;
+    let server = Server::start(config, None).await?;
+    announce(&server, args.json)?;
+    let name = stopping.wait().await;
+    tracing::info!(signal = name, "stopping: requests under way end, everything is committed");
+    tokio::select! {
+        () = server.stop() => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        name = stopping.wait() => Err(CommandError::new(format!("stopped at once by a second {name}"))),
+    }
+}
+
+fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
+    let mut config = ServerConfig::new(args.data.clone(), args.http);
+    if let Some(file) = &args.config {
+        config.read_file(file)?;
+    }
+    if let Some(list) = &args.roles {
+        config.roles = Role::parse_list(list).map_err(CommandError::new)?;
+    }
+    if let Some(address) = &args.smtp {
+        let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
+        if port.is_none() {
+            return Err(CommandError::new(format!("--smtp {address:?} is not HOST:PORT, such as 127.0.0.1:1025")));
+        }
+        config.smtp.address = Some(address.clone());
+    }
+    if let Some(url) = &args.public_url {
+        config.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
+    }
+    config.admin_key = std::env::var("KITH_ADMIN_KEY").ok().filter(|key| !key.is_empty());
+    Ok(config)
+}
+
+fn announce(server: &Server, json: bool) -> Result<(), CommandError> {
+    let url = format!("http://{}", server.address);
+    if json {
+        let mut started = json!({ "url": url });
+        if let Some(key) = &server.new_admin_key {
+            started["admin_key"] = json!(key);
+        }
+        output::line(&started.to_string())?;
+    } else {
+        output::line(&format!("Kith {} listens on {url}", env!("CARGO_PKG_VERSION")))?;
+        if let Some(key) = &server.new_admin_key {
+            output::line("The administrator's key, shown this once and kept nowhere in clear:")?;
+            output::line(&format!("\n  export KITH_URL={url} KITH_KEY={key}\n"))?;
+        }
+    }
+    output::flush()
+}
+
+/// The signals that end a server.
+struct Stopping {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stopping {
+    fn new() -> Result<Self, CommandError> {
+        let listen = |kind| signal(kind).map_err(|error| CommandError::caused("signals cannot be listened for", error));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! How a server is set up: flags, environment and, where given, a file.
+
+use crate::error::CommandError;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A part that a process can play.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The doors.
+    Collect,
+    /// Log to profiles and segments.
+    Pipeline,
+    /// SQL.
+    Query,
+    /// Messages.
+    Activate,
+    /// The API.
+    Api,
+}
+
+impl Role {
+    const ALL: [(&'static str, Role); 5] = [
+        ("collect", Role::Collect),
+        ("pipeline", Role::Pipeline),
+        ("query", Role::Query),
+        ("activate", Role::Activate),
+        ("api", Role::Api),
+    ];
+
+    /// Reads a list such as `collect,api`.
+    ///
+    /// # Errors
+    /// The first name that is no role.
+    pub fn parse_list(list: &str) -> Result<Vec<Role>, String> {
+        list.split(',')
+            .map(|name| {
+                let found = Self::ALL.iter().find(|(known, _)| *known == name.trim());
+                found.map(|(_, role)| *role).ok_or_else(|| {
+                    format!("{name:?} is no role; the roles are collect, pipeline, query, activate and api")
+                })
+            })
+            .collect()
+    }
+}
+
+/// The mail server that messages go through.
+#[derive(Clone, Debug, Default)]
+pub struct SmtpConfig {
+    /// `host:port`; without it nothing can be sent.
+    pub address: Option<String>,
+    /// A user name, where the server asks for one.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// Whether the connection is encrypted from the start or by STARTTLS; off for loopback only.
+    pub tls: bool,
+}
+
+/// How a server is set up.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Everything it keeps.
+    pub data: PathBuf,
+    /// Where it listens.
+    pub http: SocketAddr,
+    /// The parts it plays.
+    pub roles: Vec<Role>,
+    /// The administrator's key, where the environment gives one.
+    pub admin_key: Option<String>,
+    /// Bytes of cache for the live state.
+    pub cache_bytes: u64,
+    /// The mail server.
+    pub smtp: SmtpConfig,
+    /// How the world reaches this server: what links in messages begin with.
+    pub public_url: Option<String>,
+}
+
+impl ServerConfig {
+    /// A server on a folder and an address with everything else as it is by default.
+    #[must_use]
+    pub fn new(data: PathBuf, http: SocketAddr) -> Self {
+        Self {
+            data,
+            http,
+            roles: Role::ALL.iter().map(|(_, role)| *role).collect(),
+            admin_key: None,
+            cache_bytes: 256 << 20,
+            smtp: SmtpConfig::default(),
+            public_url: None,
+        }
+    }
+
+    /// Whether the process plays a part.
+    #[must_use]
+    pub fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Takes what a file says; flags that were given stay.
+    ///
+    /// # Errors
+    /// The field that is not known or cannot be read.
+    pub fn read_file(&mut self, path: &std::path::Path) -> Result<(), CommandError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| CommandError::caused(format!("{} cannot be read", path.display()), error))?;
+        let file: FileConfig = serde_yaml_ng::from_str(&text)
+            .map_err(|error| CommandError::caused(format!("{} is not a configuration", path.display()), error))?;
+        if let Some(smtp) = file.smtp {
+            self.smtp = SmtpConfig { address: Some(smtp.address), user: smtp.user, password: smtp.password, tls: smtp.tls };
+        }
+        self.public_url = file.public_url.or(self.public_url.take());
+        if let Some(megabytes) = file.cache_megabytes {
+            self.cache_bytes = megabytes << 20;
+        }
+        Ok(())
+    }
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileConfig {
+    smtp: Option<FileSmtp>,
+    public_url: Option<String>,
+    cache_megabytes: Option<u64>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileSmtp {
+    address: String,
+    user: Option<String>,
+    password: Option<String>,
+    #[serde(default)]
+    tls: bool,
+}

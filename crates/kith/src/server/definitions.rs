@@ -1,0 +1,79 @@
+//! Planning and applying definitions: validated together, appended to the log as a decision, then recorded.
+
+use super::Parts;
+use async_trait::async_trait;
+use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
+use kith_catalog::{Document, DocumentKind, PlannedChange, Problem, Proposal};
+use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
+use kith_types::{Decision, RecordBody, SpaceId};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// The API's port to definitions.
+pub(crate) struct AppliedDefinitions {
+    parts: Arc<Parts>,
+    /// One proposal is applied at a time, so that each is judged by what the one before left.
+    applying: Mutex<()>,
+}
+
+impl AppliedDefinitions {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Self { parts, applying: Mutex::new(()) }
+    }
+
+    fn validate(&self, space: &SpaceId, proposal: &Proposal) -> Result<(), PortError> {
+        let after = self.parts.catalog.definitions_after(space, proposal)?;
+        let problems = problems_of(&after);
+        if problems.is_empty() { Ok(()) } else { Err(PortError::problems(problems)) }
+    }
+}
+
+/// What is wrong with the definitions that a space would have.
+pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut checked = Vec::new();
+    for document in documents {
+        if document.kind == DocumentKind::Message {
+            continue;
+        }
+        checked.push(DefinitionDocument {
+            kind: document.kind.as_str().to_owned(),
+            name: document.name.clone(),
+            spec: Some(document.spec.clone()),
+        });
+    }
+    if let Err(error) = check_definitions(&[], &checked) {
+        problems.push(Problem { document: "definitions".to_owned(), path: String::new(), message: error.to_string() });
+    }
+    problems
+}
+
+#[async_trait]
+impl Definitions for AppliedDefinitions {
+    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
+        self.validate(space, proposal)?;
+        Ok(self.parts.catalog.plan(space, proposal)?)
+    }
+
+    async fn apply(
+        &self,
+        space: &SpaceId,
+        proposal: &Proposal,
+        author: &str,
+        reason: &str,
+    ) -> Result<Applied, PortError> {
+        let _one_at_a_time = self.applying.lock().await;
+        self.validate(space, proposal)?;
+        let changes = self.parts.catalog.plan(space, proposal)?;
+        let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
+            return Ok(Applied { changes, decided_by: None });
+        };
+        let body = RecordBody::Decision(Decision { kind: DEFINITIONS_APPLIED.into(), document: decision.to_json().into() });
+        let appended = self.parts.log.append(space, &body).await.map_err(|error| {
+            PortError::new(PortErrorKind::Unavailable, "the decision could not be made durable; nothing was applied")
+                .with_cause(error)
+        })?;
+        self.parts.catalog.record_definitions(space, &decision, appended.address, appended.received_at)?;
+        Ok(Applied { changes, decided_by: Some(appended.address) })
+    }
+}

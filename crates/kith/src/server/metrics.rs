@@ -1,0 +1,43 @@
+//! Figures of the running stages, set from their status while they run.
+
+use super::Parts;
+use kith_pipeline::PipelineStatus;
+use kith_telemetry::{Counter, Gauge};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the figures are set.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the figures of the log, the pipeline and the lake true, until the server is gone.
+pub(crate) fn watch(parts: &Arc<Parts>) {
+    let parts = Arc::downgrade(parts);
+    tokio::spawn(async move {
+        let mut before = PipelineStatus::default();
+        while let Some(parts) = parts.upgrade() {
+            before = set(&parts, &before);
+            drop(parts);
+            tokio::time::sleep(EVERY).await;
+        }
+    });
+}
+
+fn set(parts: &Parts, before: &PipelineStatus) -> PipelineStatus {
+    let gauge = |gauge: Gauge, figure: u64| gauge.set(i64::try_from(figure).unwrap_or(i64::MAX));
+    let (health, pipeline, publish) = (parts.log.health(), parts.pipeline.status(), parts.publisher.status());
+    let end = health.durable_end;
+    gauge(Gauge::LogNextSequence, end);
+    gauge(Gauge::LogWritable, u64::from(health.writable));
+    gauge(Gauge::LagRecordsPipeline, end.saturating_sub(pipeline.committed));
+    gauge(Gauge::LagRecordsLake, end.saturating_sub(publish.clean_end));
+    gauge(Gauge::LagRecordsRaw, end.saturating_sub(publish.raw_end));
+    gauge(Gauge::Profiles, pipeline.profiles.values().sum());
+    gauge(Gauge::DedupeFilterBytes, pipeline.dedupe_memory_bytes as u64);
+    gauge(Gauge::RefoldsRunning, pipeline.sweeps.len() as u64);
+    gauge(Gauge::StateBytesOnDisk, parts.store.size_bytes());
+    Counter::CleanEvents.add(pipeline.events - before.events);
+    Counter::CleanDuplicates.add(pipeline.duplicates - before.duplicates);
+    Counter::CleanRejects.add(pipeline.rejects - before.rejects);
+    Counter::PipelineRecords.add(pipeline.committed.saturating_sub(before.committed));
+    pipeline
+}

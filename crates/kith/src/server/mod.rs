@@ -1,0 +1,214 @@
+//! The server: opens what it stands on, starts what runs, serves the doors and the API on one port, and ends in order.
+//!
+//! Only wiring. Every decision is in the crates that are wired here; adapters between their ports are in the modules
+//! beside this one.
+
+mod config;
+mod decisions;
+mod definitions;
+mod ingest;
+mod json;
+mod metrics;
+mod operations;
+mod people;
+mod rebuild;
+mod segments;
+mod sending;
+mod sources;
+mod sql;
+mod tail;
+
+pub use config::{Role, ServerConfig};
+
+use crate::error::CommandError;
+use axum::Router;
+use kith_api::{ApiLimits, ApiState};
+use kith_catalog::{Catalog, TablePointers};
+use kith_clean::Limits;
+use kith_collect::{Doors, DoorsConfig};
+use kith_lake::Lake;
+use kith_log::{Log, LogConfig, OsDisk};
+use kith_pipeline::{EngineConfig, Handover, Pipeline, Reads};
+use kith_publish::{LakeWriter, PublishConfig, PublishParts, Publisher};
+use kith_state::{FjallStore, Store};
+use kith_types::{Clock, SystemClock, Timestamp};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Steps that wait for a listener before the pipeline is held back.
+const STEPS_WAITING: usize = 16;
+
+/// Everything that a running server is made of.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The administrator's key, where this start made it: shown once.
+    pub new_admin_key: Option<String>,
+    pub(crate) parts: Arc<Parts>,
+    stop: watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+/// What the adapters share.
+pub(crate) struct Parts {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started_at: Timestamp,
+    pub(crate) generation: u16,
+    pub(crate) log: Arc<Log>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) lake: Arc<Lake>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) publisher: Publisher,
+    pub(crate) reads: Reads,
+    pub(crate) tail: tail::LiveTail,
+    pub(crate) activation: Arc<sending::Activation>,
+    pub(crate) scratch: std::path::PathBuf,
+}
+
+impl Server {
+    /// Opens the data folder and serves. `extra` are routes of the caller's own, such as the demo's page.
+    ///
+    /// # Errors
+    /// What cannot be opened or bound, with what to do.
+    pub async fn start(config: ServerConfig, extra: Option<ExtraRoutes>) -> Result<Self, CommandError> {
+        let listener = TcpListener::bind(config.http).await.map_err(|error| {
+            CommandError::caused(format!("{} cannot be listened on", config.http), error)
+        })?;
+        let address = listener.local_addr().map_err(|error| CommandError::caused("the listener has no address", error))?;
+        let opening = config.clone();
+        let (parts, new_admin_key) = tokio::task::spawn_blocking(move || open(&opening, address))
+            .await
+            .map_err(|error| CommandError::caused("opening the data folder", error))??;
+        let parts = Arc::new(parts);
+        let mut router = Router::new();
+        if config.has(Role::Collect) {
+            let sources = Arc::new(sources::CatalogSources(Arc::clone(&parts.catalog)));
+            let appender = Arc::clone(&parts.log) as Arc<dyn kith_collect::Appender>;
+            router = router.merge(kith_collect::router(Doors::new(sources, appender, DoorsConfig::default())));
+        }
+        if config.has(Role::Api) {
+            router = router.merge(kith_api::router(api_state(&config, &parts)?));
+        }
+        if let Some(extra) = extra {
+            router = router.merge(extra(&parts));
+        }
+        let (stop, mut stopping) = watch::channel(false);
+        let serving = tokio::spawn(async move {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            let ended = axum::serve(listener, service).tcp_nodelay(true).with_graceful_shutdown(async move {
+                // An error means that the sender has gone, which ends the server as well.
+                let _gone = stopping.wait_for(|stop| *stop).await;
+            });
+            if let Err(error) = ended.await {
+                tracing::error!(error = %error, "the listener failed");
+            }
+        });
+        metrics::watch(&parts);
+        tracing::info!(%address, data = %config.data.display(), "serving");
+        Ok(Self { address, new_admin_key, parts, stop, serving })
+    }
+
+    /// Takes no more requests, lets those under way end, commits everything, and closes.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        // Streams that never end must not hold the end of the server.
+        if tokio::time::timeout(std::time::Duration::from_secs(10), self.serving).await.is_err() {
+            tracing::warn!("requests were still under way after ten seconds");
+        }
+        let parts = Arc::clone(&self.parts);
+        let closed = tokio::task::spawn_blocking(move || {
+            parts.pipeline.stop();
+            parts.publisher.stop();
+            parts.log.close();
+        });
+        if closed.await.is_err() {
+            tracing::error!("closing ended by a panic");
+        }
+    }
+}
+
+/// Routes that a caller adds, given what the server is made of.
+pub(crate) type ExtraRoutes = Box<dyn FnOnce(&Arc<Parts>) -> Router + Send>;
+
+fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<String>), CommandError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let data = &config.data;
+    std::fs::create_dir_all(data)
+        .map_err(|error| CommandError::caused(format!("the data folder {} cannot be made", data.display()), error))?;
+    // The log's lock comes first: a second server on the folder stops here and touches nothing.
+    let (log, recovered) = Log::open(LogConfig::new(data.join("log")), Arc::new(OsDisk), Arc::clone(&clock))?;
+    if recovered.tail_bytes_cut > 0 || !recovered.gaps.is_empty() {
+        tracing::warn!(cut = recovered.tail_bytes_cut, gaps = recovered.gaps.len(), "the log was recovered");
+    }
+    let store: Arc<dyn Store> = Arc::new(FjallStore::open(&data.join("state"), config.cache_bytes)?);
+    let catalog = Arc::new(Catalog::open(&data.join("catalog.db"), Arc::clone(&clock))?);
+    let new_admin_key = catalog.ensure_admin_key(config.admin_key.as_deref())?;
+    decisions::follow(&catalog, &log)?;
+    let pointers = TablePointers::open(&data.join("tables.db"))
+        .map_err(|error| CommandError::caused("the table pointers cannot be opened", error))?;
+    let root = data.canonicalize().map_err(|error| CommandError::caused("the data folder has no path", error))?;
+    let lake = Arc::new(Lake::open(&root.to_string_lossy(), Arc::new(pointers), Arc::clone(&clock))?);
+
+    let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
+    let (tail_steps, tail_inbox) = sync_channel(STEPS_WAITING);
+    let (send_steps, send_inbox) = sync_channel(STEPS_WAITING);
+    let engine = EngineConfig::default();
+    let pipeline = Arc::new(Pipeline::start(
+        Arc::clone(&log),
+        Arc::clone(&store),
+        engine.clone(),
+        vec![lake_steps, tail_steps, send_steps],
+    )?);
+    let reads = Reads::new(Arc::clone(&store), Arc::clone(&pipeline));
+    let generation = 0;
+    let handover = Handover::new(Arc::clone(&store));
+    let limits = Limits::default();
+    let writer = LakeWriter::new(Arc::clone(&lake), Arc::clone(&log), handover.clone(), limits, generation);
+    let publish = PublishParts {
+        lake: Arc::clone(&lake),
+        log: Arc::clone(&log),
+        pipeline: Arc::clone(&pipeline),
+        reads: reads.clone(),
+        writer,
+        clock: Arc::clone(&clock),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let publisher = Publisher::start(PublishConfig::default(), publish, lake_inbox)?;
+    let tail = tail::LiveTail::start(tail_inbox)?;
+    let activation = sending::start(config, address, send_inbox)?;
+    let parts = Parts {
+        started_at: clock.now(),
+        clock,
+        generation,
+        log,
+        store,
+        catalog,
+        lake,
+        pipeline,
+        publisher,
+        reads,
+        tail,
+        activation,
+        scratch: data.join("scratch"),
+    };
+    Ok((parts, new_admin_key))
+}
+
+fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, CommandError> {
+    Ok(ApiState {
+        catalog: Arc::clone(&parts.catalog),
+        profiles: Arc::new(people::People(Arc::clone(parts))),
+        segments: Arc::new(segments::LiveSegments(Arc::clone(parts))),
+        definitions: Arc::new(definitions::AppliedDefinitions::new(Arc::clone(parts))),
+        sql: sql::over(config, parts)?,
+        tail: Arc::new(parts.tail.clone()),
+        operations: Arc::new(operations::Running(Arc::clone(parts))),
+        ingest: Arc::new(ingest::Imports(Arc::clone(parts))),
+        unsubscribe: Arc::new(sending::Links(Arc::clone(parts))),
+        limits: ApiLimits::default(),
+    })
+}

@@ -1,0 +1,121 @@
+//! Running the server: readiness, status, flushing, proving.
+
+use super::{Parts, rebuild};
+use async_trait::async_trait;
+use kith_api::ports::{
+    FlushReport, LineStream, Operations, PortError, PortErrorKind, RawVerification, ReadinessCheck, RefoldStatus, StageStatus,
+    Status, TableStatus,
+};
+use kith_types::{Address, SpaceId};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a flush waits for the pipeline to take what is in the log.
+const FLUSH_MAX: Duration = Duration::from_secs(600);
+
+/// The API's port to the running server.
+pub(crate) struct Running(pub(crate) Arc<Parts>);
+
+impl Running {
+    fn through(&self, end: u64) -> Option<Address> {
+        let sequence = end.checked_sub(1)?;
+        Some(Address { generation: self.0.generation, partition: 0, sequence, index: 0 })
+    }
+
+    fn stage(&self, name: &str, end: u64, fault: Option<String>) -> StageStatus {
+        let behind = self.0.log.durable_end().saturating_sub(end);
+        let clock = self.0.pipeline.status().clock;
+        let lag = if behind == 0 { 0 } else { (self.0.clock.now() - clock).as_micros() / 1_000 };
+        StageStatus {
+            name: name.to_owned(),
+            through: self.through(end),
+            lag_records: behind,
+            lag_millis: u64::try_from(lag).unwrap_or(0),
+            fault,
+        }
+    }
+
+    async fn tables(&self) -> Vec<TableStatus> {
+        let mut tables = Vec::new();
+        for space in self.0.pipeline.status().profiles.keys() {
+            for (namespace, name) in self.0.lake.tables(space).unwrap_or_default() {
+                if let Ok(table) = self.0.lake.table(space, &namespace, &name).await {
+                    tables.push(TableStatus {
+                        name: format!("{space}.{namespace}.{name}"),
+                        rows: table.record_count(),
+                        committed_at: table.committed_at,
+                    });
+                }
+            }
+        }
+        tables
+    }
+}
+
+#[async_trait]
+impl Operations for Running {
+    async fn readiness(&self) -> Vec<ReadinessCheck> {
+        let health = self.0.log.health();
+        let log = (!health.writable).then(|| {
+            format!("the log cannot be written: {}", health.last_error.as_deref().unwrap_or("it is being opened anew"))
+        });
+        let pipeline = self.0.pipeline.status().failure.map(|why| format!("{why}: see the server's log, then restart it"));
+        let catalog = self.0.catalog.check_reachable().err().map(|error| error.to_string());
+        [("log", log), ("pipeline", pipeline), ("catalog", catalog)]
+            .into_iter()
+            .map(|(name, fault)| ReadinessCheck { name: name.to_owned(), fault })
+            .collect()
+    }
+
+    async fn status(&self) -> Result<Status, PortError> {
+        let pipeline = self.0.pipeline.status();
+        let publish = self.0.publisher.status();
+        let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
+            space: space.clone(),
+            definition: "definitions".to_owned(),
+            records_done: sweep.swept,
+            records_total: sweep.profiles,
+        });
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.0.started_at,
+            stages: vec![
+                self.stage("pipeline", pipeline.committed, pipeline.failure.clone()),
+                self.stage("lake", publish.clean_end, publish.failure.clone()),
+                self.stage("raw", publish.raw_end, None),
+            ],
+            refolds: refolds.collect(),
+            tables: self.tables().await,
+            messages_paused: self.0.activation.paused(),
+        })
+    }
+
+    async fn flush(&self) -> Result<FlushReport, PortError> {
+        let end = self.0.log.durable_end();
+        let pipeline = Arc::clone(&self.0.pipeline);
+        let waited = tokio::task::spawn_blocking(move || {
+            pipeline.wait_committed(end, FLUSH_MAX) && pipeline.wait_swept(FLUSH_MAX)
+        });
+        if !waited.await.map_err(PortError::internal)? {
+            let message = "the pipeline has not taken everything yet: see `kith status`, then flush again";
+            return Err(PortError::new(PortErrorKind::Unavailable, message));
+        }
+        self.0.publisher.flush().await.map_err(|error| {
+            PortError::new(PortErrorKind::Unavailable, "the lake could not be committed; it is tried again").with_cause(error)
+        })?;
+        Ok(FlushReport { through: self.through(end), tables: self.tables().await })
+    }
+
+    async fn verify_raw(&self) -> Result<RawVerification, PortError> {
+        let report = self.0.lake.raw().verify(None).await.map_err(PortError::internal)?;
+        Ok(rebuild::raw_report(&report))
+    }
+
+    async fn verify_rebuild(&self) -> Result<LineStream, PortError> {
+        rebuild::verify(Arc::clone(&self.0))
+    }
+
+    async fn pause_messages(&self, space: &SpaceId, paused: bool) -> Result<(), PortError> {
+        self.0.activation.pause(space, paused).map_err(PortError::internal)
+    }
+}

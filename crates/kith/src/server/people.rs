@@ -1,0 +1,160 @@
+//! People as the API shows them, read from what the pipeline has committed.
+
+use super::{Parts, json};
+use async_trait::async_trait;
+use kith_api::RawJson;
+use kith_api::ports::{
+    Account, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile, ProfileIdentifier, Profiles, Trait,
+};
+use kith_pipeline::PersonDocument;
+use kith_types::{Event, SpaceId, Timestamp};
+use std::sync::Arc;
+
+/// Events looked at, at most, to fill a page that filters.
+const EVENTS_LOOKED_AT: usize = 10_000;
+
+/// The API's port to people.
+pub(crate) struct People(pub(crate) Arc<Parts>);
+
+/// What names a person, as reads spell it.
+pub(crate) fn name_of(person: &PersonRef) -> String {
+    match person {
+        PersonRef::Profile(id) => id.to_string(),
+        PersonRef::Identifier(identifier) => identifier.to_string(),
+    }
+}
+
+#[async_trait]
+impl Profiles for People {
+    async fn profile(
+        &self,
+        space: &SpaceId,
+        person: &PersonRef,
+        recent_events: usize,
+    ) -> Result<Option<Profile>, PortError> {
+        let now = self.0.clock.now();
+        let found = self.0.reads.person(space, &name_of(person), now).map_err(PortError::internal)?;
+        let Some(document) = found else { return Ok(None) };
+        let events = if recent_events == 0 {
+            Vec::new()
+        } else {
+            let id = document.id.to_string();
+            self.0.reads.events(space, &id, None, recent_events).map_err(PortError::internal)?.unwrap_or_default()
+        };
+        Ok(Some(profile(&document, &events, now)))
+    }
+
+    async fn events(
+        &self,
+        space: &SpaceId,
+        person: &PersonRef,
+        query: &EventQuery,
+    ) -> Result<Option<EventPage>, PortError> {
+        let (reads, space, name, query) = (self.0.reads.clone(), space.clone(), name_of(person), query.clone());
+        let page = tokio::task::spawn_blocking(move || {
+            let Some(profile) = reads.resolve(&space, &name)? else { return Ok(None) };
+            // Latest first, the page's end bounds the read; the other order and filters look at what there is.
+            let plain = !query.ascending && query.include.is_empty() && query.exclude.is_empty() && query.start.is_none();
+            let before = if query.ascending { None } else { query.after };
+            let limit = if plain && query.end.is_none() { query.limit } else { EVENTS_LOOKED_AT };
+            let mut events = reads.events(&space, &profile.to_string(), before, limit)?.unwrap_or_default();
+            if query.ascending {
+                events.reverse();
+            }
+            events.retain(|event| wanted(event, &query));
+            events.truncate(query.limit);
+            Ok(Some(EventPage { profile, events: events.iter().map(json::event).collect() }))
+        });
+        let page: Result<_, kith_pipeline::PipelineError> = page.await.map_err(PortError::internal)?;
+        page.map_err(PortError::internal)
+    }
+}
+
+fn wanted(event: &Event, query: &EventQuery) -> bool {
+    let named = |names: &[String]| names.iter().any(|name| **name == *event.name);
+    (query.include.is_empty() || named(&query.include))
+        && !named(&query.exclude)
+        && query.start.is_none_or(|start| event.event_time >= start)
+        && query.end.is_none_or(|end| event.event_time < end)
+        && (!query.ascending || query.after.is_none_or(|after| event.canonical_order() > after))
+}
+
+fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profile {
+    let told = |event: Option<&Event>| match event {
+        Some(event) => (Some(event.source.clone()), event.message_id.as_deref().map(str::to_owned)),
+        None => (None, None),
+    };
+    Profile {
+        id: document.id,
+        redirected_from: document.redirected_from,
+        created_at: document.first_seen.unwrap_or(now),
+        updated_at: document.last_seen.unwrap_or(now),
+        first_event: (None, None),
+        last_event: told(events.first()),
+        traits: document
+            .traits
+            .iter()
+            .map(|view| Trait {
+                name: view.name.clone(),
+                value: RawJson::from(&view.value),
+                source: Some(view.source.clone()),
+                updated_at: Some(view.time),
+                approximate: false,
+                alternatives: Vec::new(),
+            })
+            .collect(),
+        computed_traits: document
+            .computed
+            .iter()
+            .map(|(name, value, approximate)| Trait {
+                name: name.clone(),
+                value: RawJson::from(value),
+                source: None,
+                updated_at: document.last_seen,
+                approximate: *approximate,
+                alternatives: Vec::new(),
+            })
+            .collect(),
+        identifiers: document
+            .identifiers
+            .iter()
+            .map(|view| ProfileIdentifier {
+                identifier: view.identifier.clone(),
+                source: None,
+                first_message_id: None,
+                created_at: Some(view.first_seen),
+            })
+            .collect(),
+        consents: document
+            .consents
+            .iter()
+            .map(|(topic, granted, at)| Consent {
+                topic: topic.clone(),
+                status: if *granted { "subscribed" } else { "unsubscribed" }.to_owned(),
+                updated_at: Some(*at),
+            })
+            .collect(),
+        segments: document
+            .segments
+            .iter()
+            .map(|(name, since)| Membership { segment: name.to_string(), entered_at: *since })
+            .collect(),
+        accounts: accounts(events),
+        recent_events: events.iter().map(json::event).collect(),
+        limits_reached: Vec::new(),
+    }
+}
+
+/// The accounts that the latest events name.
+fn accounts(events: &[Event]) -> Vec<Account> {
+    let mut accounts: Vec<Account> = Vec::new();
+    for event in events {
+        if let Some(id) = &event.group_id
+            && accounts.iter().all(|account| *account.group_id != **id)
+        {
+            let source = Some(event.source.clone());
+            accounts.push(Account { group_id: id.to_string(), source, created_at: Some(event.event_time) });
+        }
+    }
+    accounts
+}

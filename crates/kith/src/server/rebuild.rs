@@ -1,0 +1,151 @@
+//! `rebuild --verify`: raw replayed into fresh state, and compared byte by byte with the live one.
+//!
+//! The live state is held in one snapshot with the offset and the instant it stands at; the replay stops at that offset
+//! and fires its timers up to that instant. What the raw zone does not hold yet is read from the log.
+
+use super::Parts;
+use bytes::Bytes;
+use futures::StreamExt;
+use kith_api::ports::{LineStream, PortError, RawVerification};
+use kith_lake::VerifyReport;
+use kith_pipeline::{Engine, EngineConfig, PipelineError, compare_states};
+use kith_state::{FjallStore, Keyspace, Store};
+use kith_types::{Record, Timestamp};
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::mpsc::{Sender, channel};
+
+/// Records between two lines of progress, and events in a step of the replay.
+const PROGRESS_RECORDS: u64 = 5_000;
+const STEP: usize = 20_000;
+
+/// What the raw zone's proof found, for the API.
+pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
+    let missing = report.missing.iter().map(|range| format!("missing: {range:?}"));
+    let damaged = report.damaged.iter().map(|damage| format!("damaged: {}: {}", damage.path, damage.reason));
+    RawVerification {
+        objects: report.objects,
+        records: report.lines,
+        bytes: 0,
+        faults: missing.chain(damaged).collect(),
+    }
+}
+
+/// Starts the replay; its lines come as it goes, and dropping them ends it.
+pub(crate) fn verify(parts: Arc<Parts>) -> Result<LineStream, PortError> {
+    let (lines, stream) = channel::<Result<Bytes, PortError>>(16);
+    let runtime = tokio::runtime::Handle::current();
+    std::thread::Builder::new()
+        .name("kith-rebuild".to_owned())
+        .spawn(move || {
+            let outcome = replay(&parts, &runtime, &lines);
+            let last = match outcome {
+                Ok(Some(line)) => Ok(line),
+                Ok(None) => return,
+                Err(error) => Err(PortError::internal(error)),
+            };
+            // Whoever asked may have gone.
+            let _gone = lines.blocking_send(last);
+        })
+        .map_err(PortError::internal)?;
+    Ok(tokio_stream::wrappers::ReceiverStream::new(stream).boxed())
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn line(body: &serde_json::Value) -> Bytes {
+    Bytes::from(format!("{body}\n"))
+}
+
+fn replay(
+    parts: &Parts,
+    runtime: &tokio::runtime::Handle,
+    lines: &Sender<Result<Bytes, PortError>>,
+) -> Result<Option<Bytes>, Failure> {
+    let live = parts.store.snapshot();
+    let number = |key: &[u8]| -> Result<[u8; 8], Failure> {
+        Ok(live.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())
+    };
+    let end = u64::from_be_bytes(number(b"\0next")?);
+    let instant = Timestamp::from_micros(i64::from_be_bytes(number(b"\0clock")?));
+    std::fs::create_dir_all(&parts.scratch)?;
+    let folder = Scratch::new(&parts.scratch)?;
+    let store: Arc<dyn Store> = Arc::new(FjallStore::open(&folder.0, 64 << 20)?);
+    let mut engine = Engine::open(Arc::clone(&store), EngineConfig::default())?;
+    let mut told = 0;
+    let mut take = |records: &[Record]| -> Result<bool, Failure> {
+        for record in records.iter().filter(|record| record.address.sequence < end) {
+            engine.apply(record)?;
+            if engine.pending() >= STEP {
+                engine.commit()?;
+            }
+        }
+        if engine.next() >= told + PROGRESS_RECORDS {
+            told = engine.next();
+            let progress = json!({ "done": false, "records": told, "of": end });
+            return Ok(lines.blocking_send(Ok(line(&progress))).is_ok());
+        }
+        Ok(true)
+    };
+    let mut raw = runtime.block_on(parts.lake.raw().read(None))?;
+    while let Some(records) = runtime.block_on(raw.next_segment())? {
+        if !take(&records)? {
+            return Ok(None);
+        }
+    }
+    let mut rest = parts.log.reader(engine.next());
+    while rest.position() < end {
+        let records = match rest.read(4_096, 8 << 20) {
+            Ok(records) if records.is_empty() => break,
+            Ok(records) => records,
+            Err(error) => match error.gap() {
+                Some(gap) => {
+                    rest.skip_to(gap.to);
+                    continue;
+                }
+                None => return Err(error.into()),
+            },
+        };
+        for record in records.iter().filter(|record| record.address.sequence < end) {
+            engine.apply(record)?;
+        }
+        engine.commit()?;
+    }
+    finish(&mut engine, instant)?;
+    let report = compare_states(&*live, &*store.snapshot(), instant)?;
+    let differences: Vec<_> = report.differences.iter().map(|found| json!({ "tree": found.keyspace, "key": found.key, "what": found.what })).collect();
+    Ok(Some(line(&json!({
+        "done": true, "equal": report.different == 0, "records": end, "instant": instant.to_string(),
+        "compared": report.compared, "different": report.different, "differences": differences,
+    }))))
+}
+
+/// Brings the replay to the instant at which the live state stands, its sweeps done.
+fn finish(engine: &mut Engine, instant: Timestamp) -> Result<(), PipelineError> {
+    let mut outputs = Vec::new();
+    while engine.sweep(&mut outputs)? {
+        outputs.clear();
+    }
+    while !engine.advance(instant)? {}
+    engine.commit()?;
+    Ok(())
+}
+
+/// A folder that goes when the replay ends, however it ends.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(parent: &std::path::Path) -> std::io::Result<Self> {
+        let folder = parent.join(format!("rebuild-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(folder = %self.0.display(), error = %error, "a scratch folder could not be removed");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Segments as the API shows them.
+
+use super::people::name_of;
+use super::Parts;
+use async_trait::async_trait;
+use kith_api::RawJson;
+use kith_api::ports::{Member, PersonRef, PortError, PortErrorKind, SegmentState, SegmentStatus, Segments};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use std::sync::Arc;
+
+/// The API's port to segments.
+pub(crate) struct LiveSegments(pub(crate) Arc<Parts>);
+
+#[async_trait]
+impl Segments for LiveSegments {
+    async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
+        let Some(definitions) = self.0.pipeline.definitions(space) else { return Ok(Vec::new()) };
+        let sweep = self.0.pipeline.status().sweeps.get(space).copied();
+        let state = sweep.map_or(SegmentState::Live, |progress| SegmentState::Backfilling {
+            progress: (progress.swept as f64 / progress.profiles.max(1) as f64).min(1.0),
+        });
+        let (reads, space) = (self.0.reads.clone(), space.clone());
+        let listed = tokio::task::spawn_blocking(move || {
+            let mut listed = Vec::with_capacity(definitions.segments.len());
+            for segment in &definitions.segments {
+                listed.push(SegmentStatus {
+                    name: segment.name.clone(),
+                    size: reads.segment_size(&space, &segment.name)?,
+                    state,
+                    updated_at: Some(definitions.decided_at),
+                });
+            }
+            Ok(listed)
+        });
+        let listed: Result<_, kith_pipeline::PipelineError> = listed.await.map_err(PortError::internal)?;
+        listed.map_err(PortError::internal)
+    }
+
+    async fn members(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Option<Vec<Member>>, PortError> {
+        let Some(definitions) = self.0.pipeline.definitions(space) else { return Ok(None) };
+        if definitions.segments.iter().all(|live| live.name != *segment) {
+            return Ok(None);
+        }
+        let (reads, space, segment, now) = (self.0.reads.clone(), space.clone(), segment.clone(), self.0.clock.now());
+        let members = tokio::task::spawn_blocking(move || {
+            let mut members = Vec::new();
+            for (profile, since) in reads.members(&space, &segment, after, limit)? {
+                let person = reads.person_of(&space, profile, now)?;
+                let identifiers = person.map(|person| person.identifiers).unwrap_or_default();
+                members.push(Member {
+                    profile,
+                    entered_at: Some(since),
+                    identifiers: identifiers.into_iter().map(|view| view.identifier).collect(),
+                });
+            }
+            Ok(Some(members))
+        });
+        let members: Result<_, kith_pipeline::PipelineError> = members.await.map_err(PortError::internal)?;
+        members.map_err(PortError::internal)
+    }
+
+    async fn explain(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        person: &PersonRef,
+        as_of: Option<Timestamp>,
+    ) -> Result<Option<RawJson>, PortError> {
+        if as_of.is_some() {
+            let message = "an explanation is given as of now: leave as_of out";
+            return Err(PortError::new(PortErrorKind::Invalid, message));
+        }
+        let now = self.0.clock.now();
+        let explained = self.0.reads.explain(space, segment, &name_of(person), now).map_err(PortError::internal)?;
+        Ok(explained.map(|explanation| RawJson::of(&explanation.to_document())))
+    }
+}

@@ -1,0 +1,189 @@
+//! Proving the raw zone: every hash, every listed object, and that no address is missing.
+//!
+//! `kith raw verify` prints its report. It reads every object and changes nothing.
+
+use super::line;
+use super::ranges::{self, Range};
+use super::zone::{RawObject, RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
+use crate::error::{ErrorKind, LakeError};
+use kith_types::SpaceId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many damages and unlisted objects are named; beyond that they are counted.
+const NAMED_MAX: usize = 1_000;
+
+/// Something that does not read as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The object.
+    pub path: String,
+    /// What is wrong with it, without a value from it.
+    pub reason: String,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Objects whose every hash is right.
+    pub objects: u64,
+    /// Records in them.
+    pub lines: u64,
+    /// Events in those.
+    pub events: u64,
+    /// Addresses between the first and the last sealed one that no sound object holds.
+    pub missing: Vec<RawRange>,
+    /// What is damaged or gone; at most 1,000 are named.
+    pub damaged: Vec<Damage>,
+    /// How many are damaged or gone.
+    pub damaged_count: u64,
+    /// Objects that no segment lists: left by a crash before its segment was sealed. At most 1,000 are named.
+    pub unlisted: Vec<String>,
+}
+
+impl VerifyReport {
+    /// Whether every hash is right and no address is missing.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.damaged_count == 0 && self.missing.is_empty()
+    }
+
+    fn damage(&mut self, path: &str, reason: impl Into<String>) {
+        self.damaged_count += 1;
+        if self.damaged.len() < NAMED_MAX {
+            self.damaged.push(Damage {
+                path: path.to_owned(),
+                reason: reason.into(),
+            });
+        }
+    }
+}
+
+/// Sequences expected and found, by generation and partition.
+#[derive(Default)]
+struct Coverage(BTreeMap<(u16, u16), (Vec<Range>, Vec<Range>)>);
+
+impl RawZone {
+    /// Checks every object of one space or of all. Of all, it proves that the addresses from the first to the last
+    /// sealed one are there without a gap; of one, that all which its manifests list are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store fails; damage is no error but a finding.
+    pub async fn verify(&self, space: Option<&SpaceId>) -> Result<VerifyReport, LakeError> {
+        let mut report = VerifyReport::default();
+        let mut coverage = Coverage::default();
+        for name in self.spaces(space).await? {
+            self.verify_space(&name, &mut report, &mut coverage).await?;
+        }
+        for ((generation, partition), (expected, found)) in coverage.0 {
+            let mut expected = ranges::normalise(expected);
+            if space.is_none()
+                && let (Some((first, _)), Some((_, end))) = (expected.first().copied(), expected.last().copied())
+            {
+                expected = vec![(first, end)];
+            }
+            let missing = ranges::subtract(&expected, &ranges::normalise(found));
+            report.missing.extend(missing.into_iter().map(|(first, end)| RawRange {
+                generation,
+                partition,
+                first,
+                end,
+            }));
+        }
+        Ok(report)
+    }
+
+    async fn verify_space(
+        &self,
+        space: &str,
+        report: &mut VerifyReport,
+        coverage: &mut Coverage,
+    ) -> Result<(), LakeError> {
+        let folder = manifest_folder(space);
+        let mut listed = BTreeSet::new();
+        for path in self.store.list(&folder).await? {
+            let Some(range) = RawRange::of_manifest(&path) else {
+                report.damage(&path, "not the name of a segment manifest");
+                continue;
+            };
+            let (expected, found) = coverage.0.entry((range.generation, range.partition)).or_default();
+            let manifest = match self.read_manifest(&path).await {
+                Ok(manifest) => manifest,
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    // What it listed is unknown; that the segment existed is not.
+                    expected.push((range.first, range.end));
+                    report.damage(&path, error.to_string());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let stated = (manifest.generation, manifest.partition, manifest.first, manifest.end);
+            if manifest.space != space || stated != (range.generation, range.partition, range.first, range.end) {
+                report.damage(&path, "lists another segment than its name states");
+            }
+            for object in &manifest.objects {
+                expected.extend(&object.sequences);
+                if let Some(sequences) = self.verify_object(&manifest, object, report).await? {
+                    found.extend(sequences);
+                }
+                listed.insert(object.path.clone());
+            }
+        }
+        let all = self.store.list(&format!("raw/space={space}")).await?;
+        let unlisted = all
+            .into_iter()
+            .filter(|path| !path.starts_with(&folder) && !listed.contains(path));
+        let room = NAMED_MAX.saturating_sub(report.unlisted.len());
+        report.unlisted.extend(unlisted.take(room));
+        Ok(())
+    }
+
+    /// The sequences of an object, if all of it is as its manifest says.
+    async fn verify_object(
+        &self,
+        manifest: &SegmentManifest,
+        object: &RawObject,
+        report: &mut VerifyReport,
+    ) -> Result<Option<Vec<Range>>, LakeError> {
+        let packed = match self.store.get(&object.path).await {
+            Ok(packed) => packed,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                report.damage(&object.path, "it is gone");
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if line::sha256_hex(&packed) != object.sha256 {
+            report.damage(&object.path, "it does not have the hash that its segment lists");
+            return Ok(None);
+        }
+        let Ok(lines) = unpack(&packed) else {
+            report.damage(&object.path, "it cannot be unpacked");
+            return Ok(None);
+        };
+        let (mut count, mut events, mut sequences) = (0, 0, Vec::new());
+        for text in lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()) {
+            let parsed = match line::parse(text) {
+                Ok(parsed) => parsed,
+                Err(reason) => {
+                    report.damage(&object.path, reason);
+                    return Ok(None);
+                }
+            };
+            if parsed.record.space.as_str() != manifest.space {
+                report.damage(&object.path, "it holds a record of another space");
+                return Ok(None);
+            }
+            count += 1;
+            events += parsed.events;
+            ranges::push(&mut sequences, parsed.record.address.sequence);
+        }
+        if (count, events, &sequences) != (object.lines, object.events, &object.sequences) {
+            report.damage(&object.path, "it holds other records than its segment lists");
+            return Ok(None);
+        }
+        report.objects += 1;
+        report.lines += count;
+        report.events += events;
+        Ok(Some(sequences))
+    }
+}

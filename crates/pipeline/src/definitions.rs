@@ -1,0 +1,224 @@
+//! The definitions of a space as the pipeline uses them, compiled from their documents.
+//!
+//! A decision record carries whole documents; the set that is in force is kept in the state, so a restart and a replay
+//! compile the same ones.
+
+use crate::PipelineError;
+use kith_expr::{AggregateId, AggregateSpec};
+use kith_identity::Rules;
+use kith_profile::{FoldPlan, Survivorship, TraitRules};
+use kith_segment::{CompiledSegment, SegmentDefinition};
+use kith_types::{SegmentName, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The kind of decision that applies definitions.
+pub const DEFINITIONS_APPLIED: &str = "definitions.applied";
+
+/// One definition as a decision carries it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DefinitionDocument {
+    /// Its kind, such as `segment`.
+    pub kind: String,
+    /// Its name, distinct within the kind.
+    pub name: String,
+    /// What it defines; `None` removes it.
+    pub spec: Option<serde_json::Value>,
+}
+
+/// A decision as the log holds it; who decided and why is the catalog's to keep.
+#[derive(Deserialize)]
+struct WrittenDecision {
+    applied: Vec<WrittenDocument>,
+    removed: Vec<WrittenName>,
+}
+
+#[derive(Deserialize)]
+struct WrittenDocument {
+    kind: String,
+    name: String,
+    spec: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+struct WrittenName {
+    kind: String,
+    name: String,
+}
+
+/// The definitions that a decision record changes; `None` when it cannot be read.
+pub(crate) fn read_decision(document: &str) -> Option<Vec<DefinitionDocument>> {
+    let decision: WrittenDecision = serde_json::from_str(document).ok()?;
+    let applied = decision.applied.into_iter().map(|document| DefinitionDocument {
+        kind: document.kind,
+        name: document.name,
+        spec: Some(document.spec),
+    });
+    let removed = decision.removed.into_iter().map(|id| DefinitionDocument { kind: id.kind, name: id.name, spec: None });
+    Some(applied.chain(removed).collect())
+}
+
+/// The documents in force and the decision that made them so.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct DefinitionSet {
+    /// By kind and name.
+    pub(crate) documents: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    /// How many decisions have been applied.
+    pub(crate) version: u64,
+    /// When the last of them was, in microseconds.
+    pub(crate) decided_at_micros: i64,
+}
+
+/// A computed trait.
+#[derive(Clone, Debug)]
+pub struct ComputedTrait {
+    /// Its name.
+    pub name: String,
+    /// The aggregate that it is.
+    pub aggregate: AggregateId,
+}
+
+/// A segment that is kept live.
+#[derive(Debug)]
+pub struct LiveSegment {
+    /// Its name.
+    pub name: SegmentName,
+    /// Its condition, ready to evaluate.
+    pub compiled: CompiledSegment,
+}
+
+/// Everything that the steps of a space need, compiled.
+#[derive(Debug)]
+pub struct Definitions {
+    /// How identity is resolved.
+    pub rules: Arc<Rules>,
+    /// Every aggregate that a computed trait or a segment needs.
+    pub plan: FoldPlan,
+    /// Which value of a trait survives.
+    pub trait_rules: TraitRules,
+    /// Computed traits, by name.
+    pub computed: Vec<ComputedTrait>,
+    /// Segments, by name.
+    pub segments: Vec<LiveSegment>,
+    /// How many decisions made them.
+    pub version: u64,
+    /// The instant of the last of them.
+    pub decided_at: Timestamp,
+}
+
+impl DefinitionSet {
+    /// The set after a decision.
+    pub(crate) fn with(&self, changes: &[DefinitionDocument], at: Timestamp) -> Self {
+        let mut next = self.clone();
+        for change in changes {
+            let kind = next.documents.entry(change.kind.clone()).or_default();
+            match &change.spec {
+                Some(spec) => kind.insert(change.name.clone(), spec.clone()),
+                None => kind.remove(&change.name),
+            };
+        }
+        next.version += 1;
+        next.decided_at_micros = at.as_micros();
+        next
+    }
+
+    /// Compiles the set.
+    ///
+    /// # Errors
+    /// The first document that cannot be used, with its place.
+    pub(crate) fn compile(&self) -> Result<Definitions, PipelineError> {
+        let of_kind = |kind: &str| self.documents.get(kind).into_iter().flatten();
+        let wrong = |kind: &str, name: &str, error: &dyn std::fmt::Display| {
+            PipelineError::definition(format!("{kind} {name:?}: {error}"))
+        };
+        let rules = match of_kind("identity_rules").next() {
+            Some((name, spec)) => Rules::from_json(spec).map_err(|error| wrong("identity_rules", name, &error))?,
+            None => Rules::default(),
+        };
+        let trait_rules = match of_kind("trait_rules").next() {
+            Some((name, spec)) => parse_trait_rules(spec).map_err(|error| wrong("trait_rules", name, &error))?,
+            None => TraitRules::default(),
+        };
+        let mut references = kith_segment::Definitions::default();
+        for (name, spec) in of_kind("computed_trait") {
+            let aggregate = kith_expr::parse_aggregate(spec).map_err(|error| wrong("computed_trait", name, &error))?;
+            references.computed_traits.insert(name.as_str().into(), aggregate);
+        }
+        for (name, spec) in of_kind("segment") {
+            let segment: SegmentName = name.parse().map_err(|error| wrong("segment", name, &error))?;
+            let definition =
+                SegmentDefinition::parse_spec(segment.clone(), spec).map_err(|error| wrong("segment", name, &error))?;
+            references.segments.insert(segment, definition);
+        }
+        let mut aggregates: Vec<AggregateSpec> = references.computed_traits.values().cloned().collect();
+        let mut segments = Vec::new();
+        for (name, definition) in &references.segments {
+            let compiled = CompiledSegment::compile(definition, &references)
+                .map_err(|error| wrong("segment", name.as_str(), &error))?;
+            aggregates.extend(compiled.aggregates().iter().cloned());
+            segments.push(LiveSegment { name: name.clone(), compiled });
+        }
+        let computed = references
+            .computed_traits
+            .iter()
+            .map(|(name, spec)| ComputedTrait { name: name.to_string(), aggregate: spec.id() })
+            .collect();
+        Ok(Definitions {
+            rules: Arc::new(rules),
+            plan: FoldPlan::new(aggregates),
+            trait_rules,
+            computed,
+            segments,
+            version: self.version,
+            decided_at: Timestamp::from_micros(self.decided_at_micros),
+        })
+    }
+}
+
+/// The survivorship rules of a document: `default`, and `traits` by name, each a rule's name or, for
+/// `source_priority`, the list of sources, first wins.
+fn parse_trait_rules(spec: &serde_json::Value) -> Result<TraitRules, String> {
+    let fields = spec.as_object().ok_or("a map with default and traits is needed")?;
+    if let Some(unknown) = fields.keys().find(|key| !["default", "traits"].contains(&key.as_str())) {
+        return Err(format!("{unknown:?} is not known here; default and traits are"));
+    }
+    let mut rules = TraitRules::default();
+    if let Some(rule) = fields.get("default") {
+        rules.default = parse_survivorship("default", rule)?;
+    }
+    for (name, rule) in fields.get("traits").and_then(|traits| traits.as_object()).into_iter().flatten() {
+        rules.by_name.insert(name.as_str().into(), parse_survivorship(name, rule)?);
+    }
+    Ok(rules)
+}
+
+fn parse_survivorship(place: &str, rule: &serde_json::Value) -> Result<Survivorship, String> {
+    if let Some(sources) = rule.get("source_priority").and_then(|sources| sources.as_array()) {
+        let names = sources.iter().map(|source| source.as_str().unwrap_or_default().parse());
+        let names: Result<Vec<_>, _> = names.collect();
+        return names.map(Survivorship::SourcePriority).map_err(|error| format!("{place}: {error}"));
+    }
+    match rule.as_str() {
+        Some("most_recent") => Ok(Survivorship::MostRecent),
+        Some("most_frequent") => Ok(Survivorship::MostFrequent),
+        Some("oldest") => Ok(Survivorship::Oldest),
+        Some("min") => Ok(Survivorship::Min),
+        Some("max") => Ok(Survivorship::Max),
+        Some("most_restrictive") => Ok(Survivorship::MostRestrictive),
+        _ => Err(format!(
+            "{place}: a rule is most_recent, most_frequent, oldest, min, max, most_restrictive or a map with source_priority"
+        )),
+    }
+}
+
+/// Checks documents as they would be applied on top of those in force, without applying them.
+///
+/// # Errors
+/// The first document that cannot be used, with its place.
+pub fn check_definitions(
+    in_force: &[DefinitionDocument],
+    changes: &[DefinitionDocument],
+) -> Result<Definitions, PipelineError> {
+    DefinitionSet::default().with(in_force, Timestamp::default()).with(changes, Timestamp::default()).compile()
+}

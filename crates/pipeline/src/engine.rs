@@ -1,0 +1,299 @@
+//! The pipeline's engine: records in, one transaction a step out.
+//!
+//! It takes the records of the log in their order and keeps, in memory, what they change; [`Engine::commit`] writes all
+//! of it, with the offset, in one transaction. The same engine runs live, in a rebuild and in tests: it reads no clock,
+//! and what it does depends on the records, the definitions in them and the instants it is told, on nothing else.
+
+use crate::definitions::{DEFINITIONS_APPLIED, Definitions, read_decision};
+use crate::output::StepOutput;
+use crate::space::Space;
+use crate::{PipelineError, keys};
+use kith_clean::Limits;
+use kith_segment::Cause;
+use kith_state::{Batch, Keyspace, Store};
+use kith_types::{Decision, Duration, Event, Origin, Record, RecordBody, SpaceId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The keys that belong to no space.
+const NEXT: &[u8] = b"\0next";
+const CLOCK: &[u8] = b"\0clock";
+
+/// Timers fired, and people swept, before other work gets its turn.
+const TIMERS_A_TURN: usize = 5_000;
+const SWEPT_A_TURN: usize = 2_000;
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The limits that the doors apply too.
+    pub limits: Limits,
+    /// How long after the copy that counts a later copy is dropped.
+    pub dedupe_window: Duration,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { limits: Limits::default(), dedupe_window: Duration::from_days(30) }
+    }
+}
+
+/// How far a space's sweep after a decision has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepProgress {
+    /// People visited.
+    pub swept: u64,
+    /// People there are.
+    pub profiles: u64,
+}
+
+/// The engine over a store.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    config: EngineConfig,
+    spaces: BTreeMap<SpaceId, Space>,
+    next: u64,
+    clock: Timestamp,
+    output: StepOutput,
+}
+
+impl Engine {
+    /// Opens the engine where the store's last step left it.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
+    pub fn open(store: Arc<dyn Store>, config: EngineConfig) -> Result<Self, PipelineError> {
+        let number = |key: &[u8]| -> Result<Option<[u8; 8]>, PipelineError> {
+            Ok(store.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()))
+        };
+        let next = number(NEXT)?.map_or(0, u64::from_be_bytes);
+        let clock = Timestamp::from_micros(number(CLOCK)?.map_or(0, i64::from_be_bytes));
+        let mut names = Vec::new();
+        store.scan(Keyspace::Meta, &[1], &[255], &mut |key, _| {
+            if key.ends_with(crate::space::DEFINITIONS.as_bytes())
+                && let Some(name) = key.split(|byte| *byte == 0).next()
+            {
+                names.extend(std::str::from_utf8(name).ok().and_then(|name| name.parse::<SpaceId>().ok()));
+            }
+            true
+        })?;
+        let output = StepOutput { from: next, to: next, clock, ..StepOutput::default() };
+        let mut engine = Self { store, config, spaces: BTreeMap::new(), next, clock, output };
+        for name in names {
+            engine.space(&name)?;
+        }
+        Ok(engine)
+    }
+
+    /// The sequence number of the record to come.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The instant up to which everything has been taken into account.
+    #[must_use]
+    pub fn clock(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// How many records and changes the open step holds.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        (self.next - self.output.from) as usize + self.output.events.len() + self.output.changes.len()
+            + self.spaces.values().map(|space| space.changes.len()).sum::<usize>()
+    }
+
+    /// The definitions in force in a space.
+    #[must_use]
+    pub fn definitions(&self, space: &SpaceId) -> Option<Arc<Definitions>> {
+        self.spaces.get(space).map(|space| Arc::clone(&space.definitions))
+    }
+
+    /// The spaces that have been seen, with the progress of a sweep where one is under way.
+    pub fn spaces(&self) -> impl Iterator<Item = (&SpaceId, u64, Option<SweepProgress>)> {
+        self.spaces.values().map(|space| {
+            let progress = SweepProgress { swept: space.swept, profiles: space.profile_count };
+            (&space.id, space.profile_count, space.sweep.map(|_| progress))
+        })
+    }
+
+    /// Bytes that the dedupe filters of all spaces take in memory.
+    #[must_use]
+    pub fn dedupe_memory_bytes(&self) -> usize {
+        self.spaces.values().map(|space| space.dedupe.memory_bytes()).sum()
+    }
+
+    /// Takes the next record of the log. One that was taken already is passed over.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Storage`] or `Corrupt`: the engine must be opened again.
+    pub fn apply(&mut self, record: &Record) -> Result<(), PipelineError> {
+        if record.address.sequence < self.next {
+            return Ok(());
+        }
+        let now = record.received_at.max(self.clock);
+        while !self.fire_before(now)? {}
+        self.clock = now;
+        match &record.body {
+            RecordBody::Envelope(_) => self.apply_envelope(record, now)?,
+            RecordBody::Decision(decision) => self.apply_decision(&record.space, decision, now)?,
+        }
+        self.next = record.address.sequence + 1;
+        Ok(())
+    }
+
+    /// Tells the engine that every record up to `now` has been taken: timers due before it fire, at most a bounded
+    /// number of them. Answers whether all have.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`].
+    pub fn advance(&mut self, now: Timestamp) -> Result<bool, PipelineError> {
+        let all = self.fire_before(now)?;
+        if all {
+            self.clock = self.clock.max(now);
+        }
+        Ok(all)
+    }
+
+    /// Goes on with the sweeps after decisions; answers whether any is left. Commits first when the step holds
+    /// anything, since a sweep reads the store; what was committed is added to `outputs`.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`].
+    pub fn sweep(&mut self, outputs: &mut Vec<StepOutput>) -> Result<bool, PipelineError> {
+        if self.spaces.values().all(|space| space.sweep.is_none()) {
+            return Ok(false);
+        }
+        outputs.push(self.commit()?);
+        for space in self.spaces.values_mut() {
+            space.sweep_some(&*self.store, SWEPT_A_TURN)?;
+        }
+        outputs.push(self.commit()?);
+        Ok(self.spaces.values().any(|space| space.sweep.is_some()))
+    }
+
+    /// Writes the step as one transaction, and gives what it did.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`]; nothing of the step may be published then.
+    pub fn commit(&mut self) -> Result<StepOutput, PipelineError> {
+        let mut batch = Batch::default();
+        for space in self.spaces.values_mut() {
+            space.commit(&mut batch, self.clock)?;
+            self.output.changes.append(&mut space.changes);
+        }
+        batch.put(Keyspace::Meta, NEXT.to_vec(), self.next.to_be_bytes().to_vec());
+        batch.put(Keyspace::Meta, CLOCK.to_vec(), self.clock.as_micros().to_be_bytes().to_vec());
+        self.store.commit(batch)?;
+        self.output.to = self.next;
+        self.output.clock = self.clock;
+        let fresh = StepOutput { from: self.next, to: self.next, clock: self.clock, ..StepOutput::default() };
+        Ok(std::mem::replace(&mut self.output, fresh))
+    }
+
+    fn space(&mut self, id: &SpaceId) -> Result<&mut Space, PipelineError> {
+        if !self.spaces.contains_key(id) {
+            let mut space = Space::load(&*self.store, id)?;
+            space.store_definitions()?;
+            self.spaces.insert(id.clone(), space);
+        }
+        self.spaces.get_mut(id).ok_or_else(|| PipelineError::corrupt("spaces"))
+    }
+
+    fn fire_before(&mut self, limit: Timestamp) -> Result<bool, PipelineError> {
+        let mut all = true;
+        for space in self.spaces.values_mut() {
+            all &= space.fire_until(&*self.store, limit, TIMERS_A_TURN)?;
+        }
+        Ok(all)
+    }
+
+    fn apply_envelope(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {
+        let cleaned = kith_clean::clean_record(record, &self.config.limits);
+        self.output.rejects.extend(cleaned.rejects);
+        for event in cleaned.events {
+            self.apply_event(event, now)?;
+        }
+        Ok(())
+    }
+
+    fn apply_event(&mut self, event: Event, now: Timestamp) -> Result<(), PipelineError> {
+        let window = self.config.dedupe_window;
+        let store = Arc::clone(&self.store);
+        let space = self.space(&event.space)?;
+        if event.message_id.is_some() {
+            let expires = match event.origin {
+                Origin::Live => event.received_at + window,
+                Origin::Import => Timestamp::MAX,
+            };
+            if !space.dedupe.first(&*store, event.key, event.received_at, expires)? {
+                let mut key = keys::space(&event.space);
+                key.extend_from_slice(&event.address.to_bytes());
+                space.writes.put(Keyspace::Duplicates, key, Vec::new());
+                self.output.duplicates += 1;
+                return Ok(());
+            }
+        }
+        let cause = match event.origin {
+            Origin::Live => Cause::Event(event.key),
+            Origin::Import => Cause::Import,
+        };
+        let profile = space.place_event(&*store, &event, now, cause)?;
+        self.output.events.push(event);
+        self.output.people.push(profile);
+        Ok(())
+    }
+
+    fn apply_decision(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<(), PipelineError> {
+        if &*decision.kind != DEFINITIONS_APPLIED {
+            return Ok(());
+        }
+        let Some(changes) = read_decision(&decision.document) else {
+            tracing::error!(space = %at, "a decision cannot be read and is passed over");
+            return Ok(());
+        };
+        // One decision is carried through before the next: everybody takes each at its own instant.
+        let mut finished = Vec::new();
+        while self.spaces.get(at).is_some_and(|space| space.sweep.is_some()) {
+            self.sweep(&mut finished)?;
+        }
+        for output in finished {
+            self.absorb(output);
+        }
+        let committed = self.commit()?;
+        self.absorb(committed);
+        let space = self.space(at)?;
+        let set = space.set.with(&changes, now);
+        let definitions = match set.compile() {
+            Ok(definitions) => definitions,
+            Err(error) => {
+                // The door checks documents before they become decisions; one that slipped through changes nothing.
+                tracing::error!(space = %at, error = %error, "a decision cannot be used and is passed over");
+                return Ok(());
+            }
+        };
+        let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
+        space.set = set;
+        space.definitions = Arc::new(definitions);
+        space.profiles.clear();
+        space.sweep = Some(0);
+        space.swept = 0;
+        space.store_definitions()?;
+        if rules_changed {
+            let store = Arc::clone(&self.store);
+            self.space(at)?.rederive(&*store, now)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what an inner commit gave back in front of the open step's output.
+    fn absorb(&mut self, earlier: StepOutput) {
+        let open = std::mem::replace(&mut self.output, earlier);
+        self.output.events.extend(open.events);
+        self.output.people.extend(open.people);
+        self.output.rejects.extend(open.rejects);
+        self.output.changes.extend(open.changes);
+        self.output.duplicates += open.duplicates;
+    }
+}

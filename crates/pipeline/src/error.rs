@@ -1,0 +1,51 @@
+//! What can go wrong in a step.
+
+use kith_state::StateError;
+
+/// What to do about a failure of the pipeline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipelineErrorKind {
+    /// The state, the log or the lake failed: what was in flight is taken again after a restart.
+    Storage,
+    /// Stored bytes are not what this release writes: rebuild the state from the log.
+    Corrupt,
+    /// A definition cannot be used: mend the document.
+    Definition,
+}
+
+/// A failure of the pipeline.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct PipelineError {
+    kind: PipelineErrorKind,
+    message: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PipelineError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> PipelineErrorKind {
+        self.kind
+    }
+
+    pub(crate) fn corrupt(what: &str) -> Self {
+        let message = format!("the state's {what} cannot be read: move the state folder away and it is rebuilt from the log");
+        Self { kind: PipelineErrorKind::Corrupt, message, source: None }
+    }
+
+    pub(crate) fn definition(message: impl Into<String>) -> Self {
+        Self { kind: PipelineErrorKind::Definition, message: message.into(), source: None }
+    }
+
+    pub(crate) fn storage(message: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind: PipelineErrorKind::Storage, message: message.to_owned(), source: Some(source.into()) }
+    }
+}
+
+impl From<StateError> for PipelineError {
+    fn from(error: StateError) -> Self {
+        Self::storage("the state failed", error)
+    }
+}

@@ -1,0 +1,113 @@
+//! Segments of a person at an instant: changes of membership, and the timer for the next one.
+
+use crate::PipelineError;
+use crate::person::PersonOf;
+use crate::space::Space;
+use kith_segment::{Cause, Change};
+use kith_state::Read;
+use kith_types::{ProfileId, Timestamp};
+use std::sync::Arc;
+
+impl Space {
+    /// Evaluates every segment for a loaded profile at `now`, records what changed, and sets its timer.
+    pub(crate) fn evaluate(&mut self, id: ProfileId, now: Timestamp, cause: Cause) {
+        if !self.quiet {
+            self.evaluate_now(id, now, cause);
+        }
+    }
+
+    /// [`Space::evaluate`], also while people are derived anew.
+    pub(crate) fn evaluate_now(&mut self, id: ProfileId, now: Timestamp, cause: Cause) {
+        let definitions = Arc::clone(&self.definitions);
+        let Some(entry) = self.profiles.get_mut(id.0) else { return };
+        let mut next: Option<Timestamp> = None;
+        let mut changes = Vec::new();
+        if let Some(whole) = entry.whole() {
+            let person = PersonOf(whole.view(&definitions.plan, &definitions.trait_rules));
+            for segment in &definitions.segments {
+                let evaluation = segment.compiled.evaluate(&person, now);
+                next = [next, evaluation.next_transition].into_iter().flatten().min();
+                let was = entry.record.member_since(&segment.name).is_some();
+                changes.extend(Change::between(was, evaluation.member, &segment.name, id, now, cause));
+            }
+        }
+        for change in &changes {
+            entry.record.set_member(&change.segment, change.entered.then_some(now));
+        }
+        let before = std::mem::replace(&mut entry.record.due, next);
+        if before != next || !changes.is_empty() {
+            self.profile_changed(id);
+        }
+        self.set_due(id, before, next);
+        for change in changes {
+            self.record_change(change);
+        }
+    }
+
+    /// Brings a loaded profile that does not know the newest decision to the instant of that decision.
+    pub(crate) fn take_definitions(&mut self, id: ProfileId) {
+        let definitions = Arc::clone(&self.definitions);
+        let Some(entry) = self.profiles.get_mut(id.0) else { return };
+        if entry.record.version >= definitions.version {
+            return;
+        }
+        entry.record.version = definitions.version;
+        let gone: Vec<_> = entry
+            .record
+            .memberships
+            .iter()
+            .filter(|(name, _)| definitions.segments.iter().all(|segment| segment.name != *name))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in &gone {
+            entry.record.set_member(name, None);
+        }
+        self.profile_changed(id);
+        let at = definitions.decided_at;
+        for segment in gone {
+            self.record_change(Change { segment, profile: id, entered: false, at, cause: Cause::Definition });
+        }
+        self.evaluate(id, at, Cause::Definition);
+    }
+
+    /// Fires every timer due strictly before `limit`, in the order of their instants. At most `budget` of them; answers
+    /// whether none is left.
+    pub(crate) fn fire_until(&mut self, store: &dyn Read, limit: Timestamp, budget: usize) -> Result<bool, PipelineError> {
+        for _ in 0..budget {
+            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due < limit) else { return Ok(true) };
+            self.load_profile(store, id)?;
+            self.evaluate(id, due, Cause::Clock);
+            // A leaf that could not tell its next instant apart from this one must not hold the clock.
+            if self.due.first() == Some(&(due, id)) {
+                self.set_due(id, Some(due), None);
+                if let Some(entry) = self.profiles.get_mut(id.0) {
+                    entry.record.due = None;
+                }
+                self.profile_changed(id);
+            }
+        }
+        Ok(self.due.first().is_none_or(|(due, _)| *due >= limit))
+    }
+
+    /// Visits the next profiles of the sweep after a decision; answers how many. Called between steps only, when the
+    /// store holds everything.
+    pub(crate) fn sweep_some(&mut self, store: &dyn Read, budget: usize) -> Result<usize, PipelineError> {
+        let Some(from) = self.sweep else { return Ok(0) };
+        let start = crate::keys::wide(&self.id, from);
+        let end = kith_state::prefix_end(&crate::keys::space(&self.id)).unwrap_or_default();
+        let mut found = Vec::with_capacity(budget);
+        store.scan(kith_state::Keyspace::Profiles, &start, &end, &mut |key, _| {
+            found.extend(crate::keys::wide_id(key));
+            found.len() < budget
+        })?;
+        for id in &found {
+            self.load_profile(store, ProfileId(*id))?;
+        }
+        self.swept += found.len() as u64;
+        self.sweep = match found.last() {
+            Some(last) if found.len() == budget => last.checked_add(1),
+            _ => None,
+        };
+        Ok(found.len())
+    }
+}

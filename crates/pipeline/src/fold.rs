@@ -1,0 +1,101 @@
+//! Loading people and folding events into them.
+//!
+//! A profile is loaded whole: its record, its parts, and their merge. A part that does not hold every aggregate of the
+//! plan in force is folded from its carrier's history while it is loaded, so that a new definition is exact from the
+//! first read on; the sweep only visits who would not have been loaded anyway.
+
+use crate::record::ProfileRecord;
+use crate::space::{End, PartSlot, ProfileEntry, Space};
+use crate::{PipelineError, history, keys};
+use kith_identity::PartKey;
+use kith_profile::Part;
+use kith_state::{Keyspace, Read};
+use kith_types::{Event, ProfileId};
+
+impl Space {
+    /// Has a profile in memory, with every aggregate of the plan. `component` is where it belongs if it is new.
+    pub(crate) fn load_profile(&mut self, store: &dyn Read, id: ProfileId) -> Result<(), PipelineError> {
+        if self.profiles.get_mut(id.0).is_some() {
+            return Ok(());
+        }
+        let stored = store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))?;
+        let record = stored
+            .and_then(|bytes| ProfileRecord::decode(&bytes))
+            .ok_or_else(|| PipelineError::corrupt("profiles"))?;
+        let members: Vec<(PartKey, End)> = {
+            let component = &self.component(store, record.component)?.component;
+            let of_profile = component.profiles().into_iter().find(|profile| profile.id == id);
+            of_profile.into_iter().flat_map(|profile| profile.members).map(|member| (member.part, member.end)).collect()
+        };
+        let mut parts = Vec::with_capacity(members.len());
+        for (key, end) in members {
+            parts.push(self.load_part(store, key, end)?);
+        }
+        let mut entry = ProfileEntry { record, parts, merged: None, dirty: false };
+        let changed = entry.parts.iter().any(|slot| slot.dirty);
+        entry.merge();
+        self.profiles.insert(id.0, entry);
+        if changed {
+            self.profile_changed(id);
+        }
+        self.take_definitions(id);
+        Ok(())
+    }
+
+    fn load_part(&self, store: &dyn Read, key: PartKey, end: End) -> Result<PartSlot, PipelineError> {
+        let Some(bytes) = store.get(Keyspace::Parts, &keys::part(&self.id, &key))? else {
+            return Ok(PartSlot { key, end, part: Part::default(), dirty: false });
+        };
+        let plan = &self.definitions.plan;
+        let mut part = Part::decode_for(&bytes, plan).map_err(|_| PipelineError::corrupt("parts"))?;
+        let missing = part.missing(plan);
+        if !missing.is_empty() {
+            part.begin(&missing);
+            self.visit_history(store, key, end, &mut |event| part.apply_only(plan, &missing, event))?;
+        }
+        part.retain(plan);
+        Ok(PartSlot { key, end, part, dirty: !missing.is_empty() })
+    }
+
+    /// A part folded anew from its carrier's history, this step's events among it.
+    pub(crate) fn refold(&self, store: &dyn Read, key: PartKey, end: End) -> Result<PartSlot, PipelineError> {
+        let mut part = Part::default();
+        let plan = &self.definitions.plan;
+        self.visit_history(store, key, end, &mut |event| part.apply(plan, event))?;
+        Ok(PartSlot { key, end, part, dirty: true })
+    }
+
+    fn visit_history(
+        &self,
+        store: &dyn Read,
+        key: PartKey,
+        end: End,
+        visit: &mut dyn FnMut(&Event),
+    ) -> Result<(), PipelineError> {
+        let range = keys::row_range(&self.id, key.carrier, key.start, end);
+        let mut damaged = false;
+        self.rows(store, Keyspace::Events, range, &mut |row_key, row| {
+            let event = keys::row_place(row_key).and_then(|(time, address)| history::decode(&self.id, time, address, row));
+            match event {
+                Some(event) => visit(&event),
+                None => damaged = true,
+            }
+            !damaged
+        })?;
+        if damaged { Err(PipelineError::corrupt("history")) } else { Ok(()) }
+    }
+
+    /// Folds an event into a loaded profile.
+    pub(crate) fn fold(&mut self, id: ProfileId, key: PartKey, event: &Event) {
+        let plan = &self.definitions.plan;
+        let Some(entry) = self.profiles.get_mut(id.0) else { return };
+        if let Some(slot) = entry.parts.iter_mut().find(|slot| slot.key == key) {
+            slot.part.apply(plan, event);
+            slot.dirty = true;
+        }
+        if let Some(merged) = &mut entry.merged {
+            merged.apply(plan, event);
+        }
+        self.profile_changed(id);
+    }
+}

@@ -1,0 +1,156 @@
+//! The keys of live state. The space leads every key; everything after it sorts as its parts do.
+//!
+//! Works with the store only through bytes; nothing else in the project knows how a key is spelt.
+
+use kith_identity::PartKey;
+use kith_types::{Address, ProfileId, SpaceId, Timestamp};
+
+/// Bytes that sort as the signed microseconds do.
+fn time_bytes(time: Timestamp) -> [u8; 8] {
+    (time.as_micros().cast_unsigned() ^ (1 << 63)).to_be_bytes()
+}
+
+fn time_from(bytes: &[u8]) -> Option<Timestamp> {
+    let raw = u64::from_be_bytes(bytes.try_into().ok()?);
+    Some(Timestamp::from_micros((raw ^ (1 << 63)).cast_signed()))
+}
+
+/// The prefix of everything in a space.
+#[must_use]
+pub(crate) fn space(space: &SpaceId) -> Vec<u8> {
+    let mut key = Vec::with_capacity(96);
+    key.extend_from_slice(space.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+/// A key that ends in 128 bits: components, identifiers, profiles, redirects.
+#[must_use]
+pub(crate) fn wide(at: &SpaceId, id: u128) -> Vec<u8> {
+    let mut key = space(at);
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// The last 128 bits of a key that [`wide`] made.
+#[must_use]
+pub(crate) fn wide_id(key: &[u8]) -> Option<u128> {
+    let tail = key.len().checked_sub(16)?;
+    Some(u128::from_be_bytes(key.get(tail..)?.try_into().ok()?))
+}
+
+/// The key of a named entry of [`kith_state::Keyspace::Meta`].
+#[must_use]
+pub(crate) fn named(at: &SpaceId, name: &str) -> Vec<u8> {
+    let mut key = space(at);
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+/// The key of a part: its carrier, and where its interval starts.
+#[must_use]
+pub(crate) fn part(at: &SpaceId, part: &PartKey) -> Vec<u8> {
+    let mut key = wide(at, part.carrier);
+    if let Some((time, address)) = part.start {
+        key.extend_from_slice(&time_bytes(time));
+        key.extend_from_slice(&address.to_bytes());
+    }
+    key
+}
+
+/// The key of an event's row under an identifier: the carrier for events, a held identifier for presence.
+#[must_use]
+pub(crate) fn row(at: &SpaceId, identifier: u128, time: Timestamp, address: Address) -> Vec<u8> {
+    let mut key = wide(at, identifier);
+    key.extend_from_slice(&time_bytes(time));
+    key.extend_from_slice(&address.to_bytes());
+    key
+}
+
+/// Time and address of a key that [`row`] made.
+#[must_use]
+pub(crate) fn row_place(key: &[u8]) -> Option<(Timestamp, Address)> {
+    let tail = key.get(key.len().checked_sub(24)?..)?;
+    Some((time_from(&tail[..8])?, Address::from_bytes(tail[8..].try_into().ok()?)))
+}
+
+/// The range of the rows of an identifier from one place to another; `None` is open.
+#[must_use]
+pub(crate) fn row_range(
+    at: &SpaceId,
+    identifier: u128,
+    from: Option<(Timestamp, Address)>,
+    to: Option<(Timestamp, Address)>,
+) -> (Vec<u8>, Vec<u8>) {
+    let start = match from {
+        Some((time, address)) => row(at, identifier, time, address),
+        None => wide(at, identifier),
+    };
+    let end = match to {
+        Some((time, address)) => row(at, identifier, time, address),
+        None => kith_state::prefix_end(&wide(at, identifier)).unwrap_or_default(),
+    };
+    (start, end)
+}
+
+/// The key of a timer.
+#[must_use]
+pub(crate) fn due(at: &SpaceId, time: Timestamp, profile: ProfileId) -> Vec<u8> {
+    let mut key = space(at);
+    key.extend_from_slice(&time_bytes(time));
+    key.extend_from_slice(&profile.0.to_be_bytes());
+    key
+}
+
+/// Time and profile of a key that [`due`] made.
+#[must_use]
+pub(crate) fn due_parts(key: &[u8]) -> Option<(Timestamp, ProfileId)> {
+    let tail = key.get(key.len().checked_sub(24)?..)?;
+    Some((time_from(&tail[..8])?, ProfileId(u128::from_be_bytes(tail[8..].try_into().ok()?))))
+}
+
+/// The key of a member of a segment.
+#[must_use]
+pub(crate) fn member(at: &SpaceId, segment: &str, profile: ProfileId) -> Vec<u8> {
+    let mut key = members(at, segment);
+    key.extend_from_slice(&profile.0.to_be_bytes());
+    key
+}
+
+/// The prefix of the members of a segment.
+#[must_use]
+pub(crate) fn members(at: &SpaceId, segment: &str) -> Vec<u8> {
+    let mut key = named(at, segment);
+    key.push(0);
+    key
+}
+
+/// The key of a numbered entry: outbox rows, by their sequence.
+#[must_use]
+pub(crate) fn numbered(at: &SpaceId, number: u64) -> Vec<u8> {
+    let mut key = space(at);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The number of a key that [`numbered`] made.
+#[must_use]
+pub(crate) fn number(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(key.len().checked_sub(8)?..)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spc_1_the_space_leads_every_key_and_times_sort() {
+        let main = SpaceId::main();
+        let early = row(&main, 7, Timestamp::from_micros(-5), Address::default());
+        let late = row(&main, 7, Timestamp::from_micros(5), Address::default());
+        assert!(early < late && early.starts_with(b"main\0"));
+        assert_eq!(row_place(&early), Some((Timestamp::from_micros(-5), Address::default())));
+        let key = due(&main, Timestamp::from_micros(9), ProfileId(3));
+        assert_eq!(due_parts(&key), Some((Timestamp::from_micros(9), ProfileId(3))));
+    }
+}

@@ -1,0 +1,97 @@
+//! What leaves a step once it is committed: clean rows, rejects, changes.
+
+use crate::bytes::{Reader, put_signed, put_text};
+use kith_clean::Reject;
+use kith_segment::{Cause, Change};
+use kith_types::{Event, EventKey, ProfileId, SpaceId, Timestamp};
+
+/// Raised when the meaning of the bytes changes.
+const VERSION: u8 = 1;
+
+/// A change of membership with its place in the space's outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbered {
+    /// The space.
+    pub space: SpaceId,
+    /// Its number, counted from 0 without gaps within the space.
+    pub number: u64,
+    /// The change.
+    pub change: Change,
+}
+
+/// Everything that a committed step did.
+#[derive(Clone, Debug, Default)]
+pub struct StepOutput {
+    /// The sequence number of the first record of the step.
+    pub from: u64,
+    /// The sequence number after the last record of the step.
+    pub to: u64,
+    /// The pipeline's clock at its end.
+    pub clock: Timestamp,
+    /// Events that count, in order.
+    pub events: Vec<Event>,
+    /// The person of each of `events` at that moment; `None` for one without identifiers.
+    pub people: Vec<Option<ProfileId>>,
+    /// Later copies, dropped.
+    pub duplicates: u64,
+    /// What could not be cleaned.
+    pub rejects: Vec<Reject>,
+    /// Changes of membership, in order.
+    pub changes: Vec<Numbered>,
+}
+
+impl StepOutput {
+    /// Whether nothing happened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.from == self.to && self.changes.is_empty()
+    }
+}
+
+pub(crate) fn encode_change(change: &Change) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64);
+    out.push(VERSION);
+    out.push(u8::from(change.entered));
+    out.extend_from_slice(&change.profile.0.to_be_bytes());
+    put_signed(&mut out, change.at.as_micros());
+    put_text(&mut out, change.segment.as_str());
+    put_text(&mut out, change.cause.as_str());
+    if let Some(key) = change.cause.event_key() {
+        out.extend_from_slice(&key.0.to_be_bytes());
+    }
+    out
+}
+
+/// Reads a change from an outbox row.
+pub(crate) fn decode_change(bytes: &[u8]) -> Option<Change> {
+    let mut reader = Reader(bytes);
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    let entered = reader.byte()? == 1;
+    let profile = ProfileId(reader.wide()?);
+    let at = Timestamp::from_micros(reader.signed()?);
+    let segment = reader.text()?.parse().ok()?;
+    let name = reader.text()?;
+    let key = if name == "event" { Some(EventKey(reader.wide()?)) } else { None };
+    Some(Change { segment, profile, entered, at, cause: Cause::from_name(name, key)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_read_as_it_was_written() {
+        for cause in [Cause::Event(EventKey(9)), Cause::Clock, Cause::Definition, Cause::Import, Cause::Regrouping] {
+            let change = Change {
+                segment: "vip".parse().unwrap(),
+                profile: ProfileId(5),
+                entered: true,
+                at: Timestamp::from_micros(77),
+                cause,
+            };
+            assert_eq!(decode_change(&encode_change(&change)), Some(change));
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Reading people and segments as they are committed.
+//!
+//! Every answer comes from one snapshot of the store, so it never shows half a step. A person is evaluated at the
+//! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
+
+use crate::definitions::Definitions;
+use crate::person::PersonOf;
+use crate::record::ProfileRecord;
+use crate::runner::Pipeline;
+use crate::{PipelineError, history, keys};
+use kith_identity::{Component, Member};
+use kith_profile::Part;
+use kith_segment::Explanation;
+use kith_state::{Keyspace, Read, Store};
+use kith_types::{Address, Event, Identifier, ProfileId, SegmentName, SourceName, SpaceId, Timestamp, Value};
+use std::sync::Arc;
+
+/// How many redirects in a row are followed.
+const REDIRECTS_MAX: usize = 64;
+
+/// A trait with where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraitView {
+    /// Its name.
+    pub name: String,
+    /// The value that survives.
+    pub value: Value,
+    /// Who said it.
+    pub source: SourceName,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// An identifier of a person, with the interval for which it is held.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentifierView {
+    /// Type and normalised value.
+    pub identifier: Identifier,
+    /// The time of the event that was received first with it.
+    pub first_seen: Timestamp,
+    /// The time of the latest event that it carried, where it carried one.
+    pub last_seen: Option<Timestamp>,
+    /// The start of its interval; `None`: from the beginning.
+    pub from: Option<Timestamp>,
+    /// The end of its interval, exclusive; `None`: still held.
+    pub to: Option<Timestamp>,
+}
+
+/// A person, aggregated over all sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PersonDocument {
+    /// The profile's id.
+    pub id: ProfileId,
+    /// The id that was asked for, where it redirects here.
+    pub redirected_from: Option<ProfileId>,
+    /// The identifiers, the oldest first.
+    pub identifiers: Vec<IdentifierView>,
+    /// Identifiers that limits kept out of a link with this person, each with its reason.
+    pub parked: Vec<(Identifier, String)>,
+    /// The traits, by name.
+    pub traits: Vec<TraitView>,
+    /// The computed traits, by name: value, and whether a limit made it approximate.
+    pub computed: Vec<(String, Value, bool)>,
+    /// What the person allows, by category.
+    pub consents: Vec<(String, bool, Timestamp)>,
+    /// The segments, by name, with the instant of entry where it is known.
+    pub segments: Vec<(SegmentName, Option<Timestamp>)>,
+    /// How many events.
+    pub event_count: u64,
+    /// The earliest event.
+    pub first_seen: Option<Timestamp>,
+    /// The latest event.
+    pub last_seen: Option<Timestamp>,
+}
+
+/// Reads what the pipeline has committed.
+#[derive(Clone)]
+pub struct Reads {
+    store: Arc<dyn Store>,
+    pipeline: Arc<Pipeline>,
+}
+
+/// A person as loaded from a snapshot.
+struct Loaded {
+    id: ProfileId,
+    record: ProfileRecord,
+    component: Component,
+    members: Vec<Member>,
+    parts: Vec<Part>,
+    whole: Part,
+}
+
+impl Reads {
+    /// Reads over a store that the pipeline writes.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, pipeline: Arc<Pipeline>) -> Self {
+        Self { store, pipeline }
+    }
+
+    /// The person that an identifier (as sent: it is normalised here) or a profile id names.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
+    pub fn person(&self, space: &SpaceId, name: &str, now: Timestamp) -> Result<Option<PersonDocument>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let snapshot = self.store.snapshot();
+        let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else { return Ok(None) };
+        Ok(Some(document(&loaded, asked, &definitions, now)))
+    }
+
+    /// The person of a profile id, without following redirects; for those who walk over all people.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn person_of(&self, space: &SpaceId, id: ProfileId, now: Timestamp) -> Result<Option<PersonDocument>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let snapshot = self.store.snapshot();
+        let loaded = load(&*snapshot, space, &definitions, id)?;
+        Ok(loaded.map(|loaded| document(&loaded, None, &definitions, now)))
+    }
+
+    /// The profile id that an identifier or a profile id leads to.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn resolve(&self, space: &SpaceId, name: &str) -> Result<Option<ProfileId>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        Ok(resolve(&*self.store.snapshot(), space, &definitions, name)?.map(|(id, _)| id))
+    }
+
+    /// A person's events, the latest first: at most `limit` of those before `before`.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn events(
+        &self,
+        space: &SpaceId,
+        name: &str,
+        before: Option<(Timestamp, Address)>,
+        limit: usize,
+    ) -> Result<Option<Vec<Event>>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let snapshot = self.store.snapshot();
+        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else { return Ok(None) };
+        let mut events = Vec::new();
+        for member in &loaded.members {
+            let end = [member.end, before].into_iter().flatten().min();
+            let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
+            let mut left = limit;
+            snapshot.scan_back(Keyspace::Events, &from, &to, &mut |key, row| {
+                let place = keys::row_place(key);
+                events.extend(place.and_then(|(time, address)| history::decode(space, time, address, row)));
+                left = left.saturating_sub(1);
+                left > 0
+            })?;
+        }
+        events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
+        events.truncate(limit);
+        Ok(Some(events))
+    }
+
+    /// Members of a segment after a profile id, in the order of their ids, each with the instant of entry.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn members(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Vec<(ProfileId, Timestamp)>, PipelineError> {
+        let prefix = keys::members(space, segment.as_str());
+        let to = kith_state::prefix_end(&prefix).unwrap_or_default();
+        let from = match after {
+            Some(ProfileId(last)) if last == u128::MAX => return Ok(Vec::new()),
+            Some(ProfileId(last)) => keys::member(space, segment.as_str(), ProfileId(last + 1)),
+            None => prefix,
+        };
+        let mut found = Vec::new();
+        self.store.snapshot().scan(Keyspace::Members, &from, &to, &mut |key, since| {
+            if let (Some(id), Ok(since)) = (keys::wide_id(key), since.try_into()) {
+                found.push((ProfileId(id), Timestamp::from_micros(i64::from_be_bytes(since))));
+            }
+            found.len() < limit
+        })?;
+        Ok(found)
+    }
+
+    /// How many members a segment has.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn segment_size(&self, space: &SpaceId, segment: &SegmentName) -> Result<u64, PipelineError> {
+        let from = keys::members(space, segment.as_str());
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let mut size = 0;
+        self.store.snapshot().scan(Keyspace::Members, &from, &to, &mut |_, _| {
+            size += 1;
+            true
+        })?;
+        Ok(size)
+    }
+
+    /// Why a person is, or is not, in a segment at `now`. `None` when there is no such person or segment.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn explain(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Explanation>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else { return Ok(None) };
+        let snapshot = self.store.snapshot();
+        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else { return Ok(None) };
+        let person = PersonOf(loaded.whole.view(&definitions.plan, &definitions.trait_rules));
+        Ok(Some(live.compiled.explain(&person, now.max(loaded.whole.horizon()))))
+    }
+
+    /// All profile ids of a space whose id satisfies `wanted`, in order.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn profile_ids(
+        &self,
+        space: &SpaceId,
+        wanted: &dyn Fn(ProfileId) -> bool,
+    ) -> Result<Vec<ProfileId>, PipelineError> {
+        let from = keys::space(space);
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let mut found = Vec::new();
+        self.store.snapshot().scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
+            found.extend(keys::wide_id(key).map(ProfileId).filter(|id| wanted(*id)));
+            true
+        })?;
+        Ok(found)
+    }
+}
+
+/// The profile that a name leads to now, and the id asked for where it was another.
+fn resolve(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    name: &str,
+) -> Result<Option<(ProfileId, Option<ProfileId>)>, PipelineError> {
+    if let Some(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>().ok() {
+        return Ok(follow(reader, space, asked)?.map(|id| (id, (id != asked).then_some(asked))));
+    }
+    let Some(sent) = Identifier::parse(name) else { return Ok(None) };
+    let normaliser = &definitions.rules.of(&sent.kind).normalise;
+    let Some(value) = normaliser.normalise(&sent.value) else { return Ok(None) };
+    let hash = Identifier::new(sent.kind, &value).hash128();
+    let Some(pointer) = reader.get(Keyspace::Identifiers, &keys::wide(space, hash))? else { return Ok(None) };
+    let component = pointer.try_into().map(u128::from_be_bytes).map_err(|_| PipelineError::corrupt("identifiers"))?;
+    Ok(component_of(reader, space, component)?.holder(hash).map(|id| (id, None)))
+}
+
+fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option<ProfileId>, PipelineError> {
+    let mut id = asked;
+    for _ in 0..REDIRECTS_MAX {
+        if reader.get(Keyspace::Profiles, &keys::wide(space, id.0))?.is_some() {
+            return Ok(Some(id));
+        }
+        let Some(target) = reader.get(Keyspace::Redirects, &keys::wide(space, id.0))? else { return Ok(None) };
+        let target = target.try_into().map(u128::from_be_bytes);
+        id = ProfileId(target.map_err(|_| PipelineError::corrupt("redirects"))?);
+    }
+    Ok(None)
+}
+
+fn component_of(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
+    let bytes = reader.get(Keyspace::Components, &keys::wide(space, id))?;
+    bytes.and_then(|bytes| Component::decode(&bytes).ok()).ok_or_else(|| PipelineError::corrupt("components"))
+}
+
+fn find(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    name: &str,
+) -> Result<Option<(Loaded, Option<ProfileId>)>, PipelineError> {
+    let Some((id, asked)) = resolve(reader, space, definitions, name)? else { return Ok(None) };
+    Ok(load(reader, space, definitions, id)?.map(|loaded| (loaded, asked)))
+}
+
+fn load(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    id: ProfileId,
+) -> Result<Option<Loaded>, PipelineError> {
+    let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else { return Ok(None) };
+    let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
+    let component = component_of(reader, space, record.component)?;
+    let of_profile = component.profiles().into_iter().find(|profile| profile.id == id);
+    let members = of_profile.map(|profile| profile.members).unwrap_or_default();
+    let mut parts = Vec::with_capacity(members.len());
+    for member in &members {
+        let bytes = reader.get(Keyspace::Parts, &keys::part(space, &member.part))?;
+        let mut part = match bytes {
+            Some(bytes) => Part::decode_for(&bytes, &definitions.plan).map_err(|_| PipelineError::corrupt("parts"))?,
+            None => Part::default(),
+        };
+        let missing = part.missing(&definitions.plan);
+        if !missing.is_empty() {
+            // A definition that the sweep has not brought here yet: fold it for this answer.
+            part.begin(&missing);
+            let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, member.end);
+            reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+                let event = keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row));
+                if let Some(event) = event {
+                    part.apply_only(&definitions.plan, &missing, &event);
+                }
+                true
+            })?;
+        }
+        part.retain(&definitions.plan);
+        parts.push(part);
+    }
+    let whole = Part::merged(parts.iter());
+    Ok(Some(Loaded { id, record, component, members, parts, whole }))
+}
+
+fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions, now: Timestamp) -> PersonDocument {
+    let whole = &loaded.whole;
+    // Answers are exact from the fold's horizon on; a clock that was set back does not go behind it.
+    let now = now.max(whole.horizon());
+    let person = PersonOf(whole.view(&definitions.plan, &definitions.trait_rules));
+    let carriers: Vec<u128> = loaded.members.iter().map(|member| member.part.carrier).collect();
+    let parked = loaded.component.parked().filter(|parked| carriers.contains(&parked.identifier.hash128()));
+    PersonDocument {
+        id: loaded.id,
+        redirected_from: asked,
+        identifiers: loaded.members.iter().zip(&loaded.parts).map(|(member, part)| identifier(member, part)).collect(),
+        parked: parked
+            .map(|parked| (parked.identifier, format!("more than {} of {}", parked.limit, parked.exceeded)))
+            .collect(),
+        traits: whole
+            .resolved_traits(&definitions.trait_rules)
+            .map(|(name, resolved)| TraitView {
+                name: name.to_owned(),
+                value: resolved.value.clone(),
+                source: resolved.source.clone(),
+                time: resolved.time,
+            })
+            .collect(),
+        computed: definitions
+            .computed
+            .iter()
+            .map(|computed| {
+                let value = whole.aggregate(&definitions.plan, computed.aggregate, now);
+                (computed.name.clone(), value, whole.approximate(computed.aggregate, now))
+            })
+            .collect(),
+        consents: whole.consents().map(|consent| (consent.category.to_owned(), consent.granted, consent.time)).collect(),
+        segments: definitions
+            .segments
+            .iter()
+            .filter(|segment| segment.compiled.is_member(&person, now))
+            .map(|segment| (segment.name.clone(), loaded.record.member_since(&segment.name)))
+            .collect(),
+        event_count: whole.event_count(),
+        first_seen: whole.first_seen(),
+        last_seen: whole.last_seen(),
+    }
+}
+
+fn identifier(member: &Member, part: &Part) -> IdentifierView {
+    IdentifierView {
+        identifier: member.identifier.clone(),
+        first_seen: member.first.time,
+        last_seen: part.last_seen(),
+        from: member.part.start.map(|(time, _)| time),
+        to: member.end.map(|(time, _)| time),
+    }
+}

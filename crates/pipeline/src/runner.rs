@@ -1,0 +1,278 @@
+//! The pipeline's thread: takes records from the log, commits steps, and hands on what they did.
+//!
+//! A step covers what has come within a short while, so that a busy server writes rarely and a quiet one answers at
+//! once. Only a committed step is handed on. When every record is taken, the wall clock fires timers, bounded by the
+//! floor below which the log will stamp no record any more.
+
+use crate::engine::{Engine, EngineConfig, SweepProgress};
+use crate::output::StepOutput;
+use crate::{Definitions, PipelineError};
+use kith_log::{ErrorKind, Log};
+use kith_state::Store;
+use kith_types::{SpaceId, Timestamp};
+use std::collections::BTreeMap;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Records and bytes taken from the log at once.
+const READ_RECORDS: usize = 4_096;
+const READ_BYTES: usize = 8 * 1024 * 1024;
+/// A step is committed when it holds so many records and changes, or so much time has passed.
+const STEP_SIZE: usize = 20_000;
+const STEP_INTERVAL: Duration = Duration::from_millis(100);
+/// How long the thread sleeps at most when nothing comes.
+const IDLE: Duration = Duration::from_millis(25);
+/// While records keep coming, a sweep gets a turn after so many commits.
+const COMMITS_A_SWEEP: u32 = 4;
+
+/// Who is told of every committed step, in order. A full queue holds the pipeline back.
+pub type StepSender = SyncSender<Arc<StepOutput>>;
+
+/// How the pipeline stands.
+#[derive(Clone, Debug, Default)]
+pub struct PipelineStatus {
+    /// The sequence number after the last committed record.
+    pub committed: u64,
+    /// The instant up to which everything is taken into account.
+    pub clock: Timestamp,
+    /// When the last step was committed.
+    pub committed_at: Option<Timestamp>,
+    /// Events that count, later copies, rejects and changes of membership since the start.
+    pub events: u64,
+    /// Later copies dropped since the start.
+    pub duplicates: u64,
+    /// Rejects since the start.
+    pub rejects: u64,
+    /// Changes of membership since the start.
+    pub changes: u64,
+    /// People, by space.
+    pub profiles: BTreeMap<SpaceId, u64>,
+    /// Sweeps under way, by space.
+    pub sweeps: BTreeMap<SpaceId, SweepProgress>,
+    /// Bytes that the dedupe filters take.
+    pub dedupe_memory_bytes: usize,
+    /// Why the pipeline has stopped, if it has.
+    pub failure: Option<String>,
+}
+
+/// What the thread and its readers share.
+struct Shared {
+    status: Mutex<PipelineStatus>,
+    moved: Condvar,
+    definitions: Mutex<BTreeMap<SpaceId, Arc<Definitions>>>,
+    stopping: std::sync::atomic::AtomicBool,
+}
+
+/// The running pipeline. [`Pipeline::stop`] ends it after the step under way.
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind these locks is replaced whole: a panic elsewhere leaves nothing half-written.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Pipeline {
+    /// Opens the engine and starts its thread.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn start(
+        log: Arc<Log>,
+        store: Arc<dyn Store>,
+        config: EngineConfig,
+        listeners: Vec<StepSender>,
+    ) -> Result<Self, PipelineError> {
+        let engine = Engine::open(store, config)?;
+        let shared = Arc::new(Shared {
+            status: Mutex::default(),
+            moved: Condvar::new(),
+            definitions: Mutex::default(),
+            stopping: std::sync::atomic::AtomicBool::new(false),
+        });
+        shared.publish(&engine, &StepOutput::default());
+        let worker = Worker { shared: Arc::clone(&shared), log, engine, listeners, committed_at: Instant::now(), commits: 0 };
+        let thread = std::thread::Builder::new()
+            .name("kith-pipeline".to_owned())
+            .spawn(move || worker.run())
+            .map_err(|error| PipelineError::storage("the pipeline's thread could not start", error))?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// How the pipeline stands.
+    #[must_use]
+    pub fn status(&self) -> PipelineStatus {
+        locked(&self.shared.status).clone()
+    }
+
+    /// The definitions in force in a space; none before its first record.
+    #[must_use]
+    pub fn definitions(&self, space: &SpaceId) -> Option<Arc<Definitions>> {
+        locked(&self.shared.definitions).get(space).cloned()
+    }
+
+    /// Blocks until every record before `sequence` is committed; false when that does not happen within `timeout` or
+    /// the pipeline has stopped.
+    #[must_use]
+    pub fn wait_committed(&self, sequence: u64, timeout: Duration) -> bool {
+        self.wait_until(timeout, |status| status.committed >= sequence)
+    }
+
+    /// Blocks until no sweep is under way; false when that does not happen within `timeout` or the pipeline has stopped.
+    #[must_use]
+    pub fn wait_swept(&self, timeout: Duration) -> bool {
+        self.wait_until(timeout, |status| status.sweeps.is_empty())
+    }
+
+    fn wait_until(&self, timeout: Duration, met: impl Fn(&PipelineStatus) -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut status = locked(&self.shared.status);
+        while !met(&status) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || status.failure.is_some() {
+                return false;
+            }
+            status = self.shared.moved.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Ends the thread after everything durable is committed, and waits for it.
+    pub fn stop(&self) {
+        self.shared.stopping.store(true, std::sync::atomic::Ordering::Release);
+        let thread = locked(&self.thread).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the pipeline ended by a panic");
+        }
+    }
+}
+
+impl Shared {
+    fn publish(&self, engine: &Engine, output: &StepOutput) {
+        let mut status = locked(&self.status);
+        status.committed = engine.next();
+        status.clock = engine.clock();
+        status.committed_at = Some(engine.clock());
+        status.events += output.events.len() as u64;
+        status.duplicates += output.duplicates;
+        status.rejects += output.rejects.len() as u64;
+        status.changes += output.changes.len() as u64;
+        status.dedupe_memory_bytes = engine.dedupe_memory_bytes();
+        status.profiles = engine.spaces().map(|(space, profiles, _)| (space.clone(), profiles)).collect();
+        status.sweeps =
+            engine.spaces().filter_map(|(space, _, sweep)| sweep.map(|progress| (space.clone(), progress))).collect();
+        let spaces: Vec<SpaceId> = status.profiles.keys().cloned().collect();
+        drop(status);
+        let mut definitions = locked(&self.definitions);
+        for space in spaces {
+            if let Some(current) = engine.definitions(&space) {
+                definitions.insert(space, current);
+            }
+        }
+        drop(definitions);
+        self.moved.notify_all();
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    log: Arc<Log>,
+    engine: Engine,
+    listeners: Vec<StepSender>,
+    committed_at: Instant,
+    commits: u32,
+}
+
+impl Worker {
+    fn run(mut self) {
+        if let Err(error) = self.work() {
+            tracing::error!(error = %kith_telemetry::error_chain(&error), "the pipeline has stopped");
+            locked(&self.shared.status).failure = Some(error.to_string());
+            self.shared.moved.notify_all();
+        }
+    }
+
+    fn work(&mut self) -> Result<(), PipelineError> {
+        let mut reader = self.log.reader(self.engine.next());
+        loop {
+            let records = match reader.read(READ_RECORDS, READ_BYTES) {
+                Ok(records) => records,
+                Err(error) if error.kind() == ErrorKind::Gap => {
+                    if let Some(gap) = error.gap() {
+                        tracing::warn!(from = gap.from, to = gap.to, "passing over records that cannot be served");
+                        reader.skip_to(gap.to);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(PipelineError::storage("the log could not be read", error)),
+            };
+            let caught_up = records.is_empty();
+            for record in &records {
+                self.engine.apply(record)?;
+                if self.engine.pending() >= STEP_SIZE {
+                    self.commit()?;
+                }
+            }
+            if caught_up {
+                self.keep_time()?;
+            }
+            if self.engine.pending() > 0 && self.committed_at.elapsed() >= STEP_INTERVAL {
+                self.commit()?;
+            }
+            let swept = (caught_up || self.commits >= COMMITS_A_SWEEP) && self.sweep()?;
+            if caught_up && !swept {
+                if self.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                    return self.commit();
+                }
+                let _more = self.log.wait_for(self.engine.next(), IDLE);
+            }
+        }
+    }
+
+    /// Fires what is due now that every record is taken.
+    fn keep_time(&mut self) -> Result<(), PipelineError> {
+        let Ok((end, floor)) = self.log.time_floor() else { return Ok(()) };
+        if end == self.engine.next() {
+            self.engine.advance(floor)?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self) -> Result<bool, PipelineError> {
+        self.commits = 0;
+        let mut outputs = Vec::new();
+        let before = self.engine.spaces().any(|(_, _, sweep)| sweep.is_some());
+        let more = self.engine.sweep(&mut outputs)?;
+        for output in outputs {
+            self.hand_on(output);
+        }
+        if before && !more {
+            self.shared.publish(&self.engine, &StepOutput::default());
+        }
+        Ok(more)
+    }
+
+    fn commit(&mut self) -> Result<(), PipelineError> {
+        let output = self.engine.commit()?;
+        self.commits += 1;
+        self.committed_at = Instant::now();
+        self.hand_on(output);
+        Ok(())
+    }
+
+    fn hand_on(&mut self, output: StepOutput) {
+        self.shared.publish(&self.engine, &output);
+        if output.is_empty() {
+            return;
+        }
+        let output = Arc::new(output);
+        // A listener that has gone needs nothing any more.
+        self.listeners.retain(|listener| listener.send(Arc::clone(&output)).is_ok());
+    }
+}

@@ -1,0 +1,348 @@
+//! One space's live state within a step: caches over the store, and the writes that the step has made so far.
+//!
+//! Loads what the step touches, keeps it decoded, and writes each dirty entry once when the step is committed. It
+//! decides nothing: resolving, folding and evaluating are in the modules beside it.
+
+use crate::cache::Cache;
+use crate::dedupe::Dedupe;
+use crate::definitions::{DefinitionSet, Definitions};
+use crate::output::Numbered;
+use crate::record::ProfileRecord;
+use crate::{PipelineError, history, keys, output};
+use kith_identity::{Component, PartKey, Position, Presence, PresenceError, PresenceRow};
+use kith_profile::Part;
+use kith_segment::Change;
+use kith_state::{Batch, Keyspace, Read};
+use kith_types::{Event, ProfileId, SpaceId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Young entries kept between steps: identifiers, components, and profiles with their parts.
+const IDENTIFIERS_CACHED: usize = 400_000;
+const COMPONENTS_CACHED: usize = 60_000;
+const PROFILES_CACHED: usize = 60_000;
+
+pub(crate) const DEFINITIONS: &str = "definitions";
+const OUTBOX_NEXT: &str = "outbox_next";
+const PROFILE_COUNT: &str = "profile_count";
+
+/// Where a part of a held identifier ends: the start of the next interval.
+pub(crate) type End = Option<Position>;
+
+/// A part in memory.
+#[derive(Debug)]
+pub(crate) struct PartSlot {
+    pub(crate) key: PartKey,
+    pub(crate) end: End,
+    pub(crate) part: Part,
+    pub(crate) dirty: bool,
+}
+
+/// A profile in memory: its record, its parts, and what they merge to.
+#[derive(Debug)]
+pub(crate) struct ProfileEntry {
+    pub(crate) record: ProfileRecord,
+    pub(crate) parts: Vec<PartSlot>,
+    /// The merge of the parts, where there is more than one.
+    pub(crate) merged: Option<Part>,
+    pub(crate) dirty: bool,
+}
+
+impl ProfileEntry {
+    /// The whole fold of the person.
+    pub(crate) fn whole(&self) -> Option<&Part> {
+        self.merged.as_ref().or_else(|| self.parts.first().map(|slot| &slot.part))
+    }
+
+    pub(crate) fn merge(&mut self) {
+        self.merged = (self.parts.len() > 1).then(|| Part::merged(self.parts.iter().map(|slot| &slot.part)));
+    }
+}
+
+/// A component in memory.
+#[derive(Debug)]
+pub(crate) struct ComponentEntry {
+    pub(crate) component: Component,
+    pub(crate) dirty: bool,
+}
+
+/// The live state of one space.
+pub(crate) struct Space {
+    pub(crate) id: SpaceId,
+    pub(crate) set: DefinitionSet,
+    pub(crate) definitions: Arc<Definitions>,
+    pub(crate) dedupe: Dedupe,
+    pub(crate) identifiers: Cache<u128, u128>,
+    pub(crate) components: Cache<u128, ComponentEntry>,
+    pub(crate) profiles: Cache<u128, ProfileEntry>,
+    pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
+    pub(crate) changes: Vec<Numbered>,
+    pub(crate) outbox_next: u64,
+    pub(crate) profile_count: u64,
+    /// Where the sweep after a decision stands: the next profile to take.
+    pub(crate) sweep: Option<u128>,
+    pub(crate) swept: u64,
+    /// While people are derived anew: nobody is evaluated and nothing leaves.
+    pub(crate) quiet: bool,
+    rows: BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>,
+    pub(crate) writes: Batch,
+    dirty_components: Vec<u128>,
+    dirty_profiles: Vec<u128>,
+}
+
+impl Space {
+    /// Reads what the store holds of a space.
+    pub(crate) fn load(store: &dyn Read, id: &SpaceId) -> Result<Self, PipelineError> {
+        let set: DefinitionSet = match store.get(Keyspace::Meta, &keys::named(id, DEFINITIONS))? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions"))?,
+            None => DefinitionSet::default(),
+        };
+        let number = |name: &str| -> Result<u64, PipelineError> {
+            let bytes = store.get(Keyspace::Meta, &keys::named(id, name))?;
+            Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
+        };
+        let mut space = Self {
+            definitions: Arc::new(set.compile()?),
+            set,
+            dedupe: Dedupe::load(store, id)?,
+            identifiers: Cache::new(IDENTIFIERS_CACHED),
+            components: Cache::new(COMPONENTS_CACHED),
+            profiles: Cache::new(PROFILES_CACHED),
+            due: BTreeSet::new(),
+            changes: Vec::new(),
+            outbox_next: number(OUTBOX_NEXT)?,
+            profile_count: number(PROFILE_COUNT)?,
+            sweep: None,
+            swept: 0,
+            quiet: false,
+            rows: BTreeMap::new(),
+            writes: Batch::default(),
+            dirty_components: Vec::new(),
+            dirty_profiles: Vec::new(),
+            id: id.clone(),
+        };
+        space.sweep = (space.set.version > number("swept_version")?).then_some(0);
+        let from = keys::space(id);
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let due = &mut space.due;
+        store.scan(Keyspace::Due, &from, &to, &mut |key, _| {
+            due.extend(keys::due_parts(key));
+            true
+        })?;
+        Ok(space)
+    }
+
+    /// The component that holds an identifier.
+    pub(crate) fn component_of(&mut self, store: &dyn Read, identifier: u128) -> Result<Option<u128>, PipelineError> {
+        if let Some(component) = self.identifiers.get_mut(identifier) {
+            return Ok(Some(*component));
+        }
+        let Some(bytes) = store.get(Keyspace::Identifiers, &keys::wide(&self.id, identifier))? else { return Ok(None) };
+        let component = bytes.try_into().map(u128::from_be_bytes).map_err(|_| PipelineError::corrupt("identifiers"))?;
+        self.identifiers.insert(identifier, component);
+        Ok(Some(component))
+    }
+
+    /// Says which component holds an identifier from now on.
+    pub(crate) fn set_component_of(&mut self, identifier: u128, component: u128) {
+        self.identifiers.insert(identifier, component);
+        let key = keys::wide(&self.id, identifier);
+        self.writes.put(Keyspace::Identifiers, key, component.to_be_bytes().to_vec());
+    }
+
+    /// A component, loaded when it is not in memory.
+    pub(crate) fn component(&mut self, store: &dyn Read, id: u128) -> Result<&mut ComponentEntry, PipelineError> {
+        if self.components.get_mut(id).is_none() {
+            let stored = store.get(Keyspace::Components, &keys::wide(&self.id, id))?;
+            let component = stored
+                .and_then(|bytes| Component::decode(&bytes).ok())
+                .ok_or_else(|| PipelineError::corrupt("components"))?;
+            self.components.insert(id, ComponentEntry { component, dirty: false });
+        }
+        self.components.get_mut(id).ok_or_else(|| PipelineError::corrupt("components"))
+    }
+
+    /// Sets a component.
+    pub(crate) fn set_component(&mut self, id: u128, component: Component) {
+        self.components.insert(id, ComponentEntry { component, dirty: true });
+        self.dirty_components.push(id);
+    }
+
+    /// Forgets a component that another one absorbed.
+    pub(crate) fn remove_component(&mut self, id: u128) {
+        self.components.remove(id);
+        self.writes.remove(Keyspace::Components, keys::wide(&self.id, id));
+    }
+
+    /// Marks a profile that changed.
+    pub(crate) fn profile_changed(&mut self, id: ProfileId) {
+        if let Some(entry) = self.profiles.get_mut(id.0)
+            && !entry.dirty
+        {
+            entry.dirty = true;
+            self.dirty_profiles.push(id.0);
+        }
+    }
+
+    /// Moves a profile's timer.
+    pub(crate) fn set_due(&mut self, id: ProfileId, before: Option<Timestamp>, after: Option<Timestamp>) {
+        if before == after {
+            return;
+        }
+        if let Some(time) = before {
+            self.due.remove(&(time, id));
+            self.writes.remove(Keyspace::Due, keys::due(&self.id, time, id));
+        }
+        if let Some(time) = after {
+            self.due.insert((time, id));
+            self.writes.put(Keyspace::Due, keys::due(&self.id, time, id), Vec::new());
+        }
+    }
+
+    /// Records a change of membership: in the profile's record, in the members of the segment, in the outbox.
+    pub(crate) fn record_change(&mut self, change: Change) {
+        let key = keys::member(&self.id, change.segment.as_str(), change.profile);
+        if change.entered {
+            self.writes.put(Keyspace::Members, key, change.at.as_micros().to_be_bytes().to_vec());
+        } else {
+            self.writes.remove(Keyspace::Members, key);
+        }
+        if !self.quiet {
+            self.tell_change(change);
+        }
+    }
+
+    /// Puts a change into the outbox.
+    pub(crate) fn tell_change(&mut self, change: Change) {
+        let number = self.outbox_next;
+        self.outbox_next += 1;
+        self.writes.put(Keyspace::Outbox, keys::numbered(&self.id, number), output::encode_change(&change));
+        self.changes.push(Numbered { space: self.id.clone(), number, change });
+    }
+
+    /// Adds an event's row to its carrier's history, and who stood beside it to each held identifier's.
+    pub(crate) fn add_rows(&mut self, event: &Event, carrier: u128, held: &[u128], beside: Option<u128>) {
+        let mut row = Vec::with_capacity(512);
+        history::encode(event, &mut row);
+        self.rows.insert((Keyspace::Events, keys::row(&self.id, carrier, event.event_time, event.address)), row);
+        for identifier in held {
+            let key = keys::row(&self.id, *identifier, event.event_time, event.address);
+            self.rows.insert((Keyspace::Presence, key), history::encode_presence(event.received_at, beside));
+        }
+    }
+
+    /// Visits the rows of an identifier in canonical order, those of this step among them.
+    pub(crate) fn rows(
+        &self,
+        store: &dyn Read,
+        keyspace: Keyspace,
+        range: (Vec<u8>, Vec<u8>),
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), PipelineError> {
+        let (from, to) = range;
+        let fresh = (keyspace, from.clone())..(keyspace, to.clone());
+        let mut fresh = self.rows.range(fresh).peekable();
+        let mut go_on = true;
+        store.scan(keyspace, &from, &to, &mut |key, value| {
+            while let Some(((_, fresh_key), row)) = fresh.next_if(|((_, fresh_key), _)| fresh_key.as_slice() < key) {
+                go_on = go_on && visit(fresh_key, row);
+            }
+            go_on = go_on && visit(key, value);
+            go_on
+        })?;
+        for ((_, key), row) in fresh {
+            go_on = go_on && visit(key, row);
+        }
+        Ok(())
+    }
+
+    /// Adds everything that the step changed to its transaction.
+    pub(crate) fn commit(&mut self, batch: &mut Batch, now: Timestamp) -> Result<(), PipelineError> {
+        let writes = std::mem::take(&mut self.writes).into_writes();
+        for (keyspace, key, value) in writes {
+            match value {
+                Some(value) => batch.put(keyspace, key, value),
+                None => batch.remove(keyspace, key),
+            }
+        }
+        for ((keyspace, key), row) in std::mem::take(&mut self.rows) {
+            batch.put(keyspace, key, row);
+        }
+        for id in std::mem::take(&mut self.dirty_components) {
+            if let Some(entry) = self.components.get_mut(id)
+                && std::mem::take(&mut entry.dirty)
+            {
+                batch.put(Keyspace::Components, keys::wide(&self.id, id), entry.component.encode());
+            }
+        }
+        for id in std::mem::take(&mut self.dirty_profiles) {
+            let Some(entry) = self.profiles.get_mut(id) else { continue };
+            if !std::mem::take(&mut entry.dirty) {
+                continue;
+            }
+            batch.put(Keyspace::Profiles, keys::wide(&self.id, id), entry.record.encode());
+            for slot in entry.parts.iter_mut().filter(|slot| slot.dirty && !slot.part.is_empty()) {
+                slot.dirty = false;
+                slot.part.prune(now);
+                let mut bytes = Vec::with_capacity(256);
+                slot.part.encode(&mut bytes);
+                batch.put(Keyspace::Parts, keys::part(&self.id, &slot.key), bytes);
+            }
+            if let Some(merged) = &mut entry.merged {
+                merged.prune(now);
+            }
+        }
+        self.dedupe.commit(batch, now);
+        let mut number = |name: &str, number: u64| {
+            batch.put(Keyspace::Meta, keys::named(&self.id, name), number.to_be_bytes().to_vec());
+        };
+        number(OUTBOX_NEXT, self.outbox_next);
+        number(PROFILE_COUNT, self.profile_count);
+        if self.sweep.is_none() {
+            number("swept_version", self.set.version);
+        }
+        self.identifiers.age();
+        self.components.age();
+        self.profiles.age();
+        Ok(())
+    }
+
+    /// Writes the definitions in force into the step.
+    pub(crate) fn store_definitions(&mut self) -> Result<(), PipelineError> {
+        let bytes = serde_json::to_vec(&self.set).map_err(|error| PipelineError::storage("definitions", error))?;
+        self.writes.put(Keyspace::Meta, keys::named(&self.id, DEFINITIONS), bytes);
+        Ok(())
+    }
+}
+
+/// The rows of held identifiers, as identity asks for them.
+pub(crate) struct SpacePresence<'a> {
+    pub(crate) space: &'a Space,
+    pub(crate) store: &'a dyn Read,
+}
+
+impl Presence for SpacePresence<'_> {
+    fn rows(
+        &self,
+        held: u128,
+        from: Option<Position>,
+        to: Option<Position>,
+        visit: &mut dyn FnMut(&PresenceRow) -> bool,
+    ) -> Result<(), PresenceError> {
+        let range = keys::row_range(&self.space.id, held, from, to);
+        let mut damaged = false;
+        let scanned = self.space.rows(self.store, Keyspace::Presence, range, &mut |key, row| {
+            let place = keys::row_place(key).zip(history::decode_presence(row));
+            let Some(((time, address), (received_at, authenticated))) = place else {
+                damaged = true;
+                return false;
+            };
+            visit(&PresenceRow { time, address, received_at, authenticated })
+        });
+        match scanned {
+            Ok(()) if damaged => Err(PresenceError("a row is damaged".to_owned())),
+            Ok(()) => Ok(()),
+            Err(error) => Err(PresenceError(error.to_string())),
+        }
+    }
+}

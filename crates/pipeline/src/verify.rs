@@ -1,0 +1,141 @@
+//! Two states compared byte by byte at the same offset and instant (contract: a replay gives the same bytes).
+//!
+//! Parts are pruned to one instant and hold one plan's aggregates before they are compared, since what a part may drop
+//! depends on when it was last touched; everything else is compared as it is stored.
+
+use crate::definitions::DefinitionSet;
+use crate::{PipelineError, keys};
+use kith_profile::{FoldPlan, Part};
+use kith_state::{Keyspace, Read};
+use kith_types::{SpaceId, Timestamp};
+use std::collections::BTreeMap;
+
+/// What is compared. Dedupe blocks, marks and the outbox say how the work was cut into steps, not what came of it.
+const COMPARED: [Keyspace; 8] = [
+    Keyspace::Components,
+    Keyspace::Identifiers,
+    Keyspace::Parts,
+    Keyspace::Profiles,
+    Keyspace::Events,
+    Keyspace::Presence,
+    Keyspace::Due,
+    Keyspace::Members,
+];
+
+/// How many differences are told in full.
+const TOLD_MAX: usize = 20;
+
+/// A key whose values differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The tree.
+    pub keyspace: &'static str,
+    /// The key, in hexadecimal.
+    pub key: String,
+    /// `only live`, `only rebuilt` or `differs`.
+    pub what: &'static str,
+}
+
+/// What the comparison found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Entries compared, by tree.
+    pub compared: BTreeMap<&'static str, u64>,
+    /// How many differ.
+    pub different: u64,
+    /// The first of them.
+    pub differences: Vec<Difference>,
+}
+
+/// Compares two states that have taken the same records, as of `now`.
+///
+/// # Errors
+/// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when one cannot be read.
+pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Result<VerifyReport, PipelineError> {
+    let mut report = VerifyReport::default();
+    for space in spaces(live)? {
+        let set = match live.get(Keyspace::Meta, &keys::named(&space, crate::space::DEFINITIONS))? {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions"))?,
+            None => DefinitionSet::default(),
+        };
+        let plan = set.compile()?.plan;
+        for keyspace in COMPARED {
+            compare_tree(live, rebuilt, &space, keyspace, (&plan, now), &mut report)?;
+        }
+    }
+    Ok(report)
+}
+
+fn spaces(reader: &dyn Read) -> Result<Vec<SpaceId>, PipelineError> {
+    let mut found = Vec::new();
+    reader.scan(Keyspace::Meta, &[1], &[255], &mut |key, _| {
+        if key.ends_with(crate::space::DEFINITIONS.as_bytes())
+            && let Some(name) = key.split(|byte| *byte == 0).next()
+        {
+            found.extend(std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()));
+        }
+        true
+    })?;
+    Ok(found)
+}
+
+fn compare_tree(
+    live: &dyn Read,
+    rebuilt: &dyn Read,
+    space: &SpaceId,
+    keyspace: Keyspace,
+    (plan, now): (&FoldPlan, Timestamp),
+    report: &mut VerifyReport,
+) -> Result<(), PipelineError> {
+    let from = keys::space(space);
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    let (mut compared, mut failed) = (0, None);
+    live.scan(keyspace, &from, &to, &mut |key, value| {
+        compared += 1;
+        let step = rebuilt.get(keyspace, key).map_err(PipelineError::from).and_then(|other| {
+            let Some(other) = other else {
+                tell(report, keyspace, key, "only live");
+                return Ok(());
+            };
+            if value != other && canonical(keyspace, value, plan, now)? != canonical(keyspace, &other, plan, now)? {
+                tell(report, keyspace, key, "differs");
+            }
+            Ok(())
+        });
+        failed = step.err();
+        failed.is_none()
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    rebuilt.scan(keyspace, &from, &to, &mut |key, _| {
+        match live.get(keyspace, key) {
+            Ok(Some(_)) => {}
+            Ok(None) => tell(report, keyspace, key, "only rebuilt"),
+            Err(error) => failed = Some(error.into()),
+        }
+        failed.is_none()
+    })?;
+    *report.compared.entry(keyspace.as_str()).or_default() += compared;
+    failed.map_or(Ok(()), Err)
+}
+
+fn canonical(keyspace: Keyspace, value: &[u8], plan: &FoldPlan, now: Timestamp) -> Result<Vec<u8>, PipelineError> {
+    if keyspace != Keyspace::Parts {
+        return Ok(value.to_vec());
+    }
+    let mut part = Part::decode(value).map_err(|_| PipelineError::corrupt("parts"))?;
+    part.retain(plan);
+    part.prune(now);
+    let mut bytes = Vec::with_capacity(value.len());
+    part.encode(&mut bytes);
+    Ok(bytes)
+}
+
+fn tell(report: &mut VerifyReport, keyspace: Keyspace, key: &[u8], what: &'static str) {
+    report.different += 1;
+    if report.differences.len() < TOLD_MAX {
+        let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        report.differences.push(Difference { keyspace: keyspace.as_str(), key, what });
+    }
+}

@@ -1,0 +1,457 @@
+//! The fold of the events of one carrier.
+//!
+//! A part is a function of a set of distinct events (contract PRO-1) and of its *horizon*, the latest `received_at` among
+//! them or the latest instant it was pruned at. Parts of disjoint sets merge (contract PRO-2). The caller applies each
+//! event once. Asking is exact at any instant from the horizon on; the pipeline's clock never lies before it.
+
+use crate::PartError;
+use crate::aggregates::{Entry, Sample, value_of_none};
+use crate::codec::{Reader, put_len, put_time, put_u64};
+use crate::consents::{Consent, Consents};
+use crate::growth::insert_tight;
+use crate::mark::Mark;
+use crate::traits::{Resolved, Survivorship, TraitRules, TraitSet};
+use crate::view::PartView;
+use crate::{FoldPlan, traits};
+use kith_expr::AggregateId;
+use kith_types::{Event, Timestamp, Value};
+use std::sync::Arc;
+
+#[cfg(test)]
+mod tests;
+
+/// The first byte of an encoded part.
+pub const PART_VERSION: u8 = 1;
+
+/// The folded events of one carrier, or of several when merged.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    event_count: u64,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    horizon: Timestamp,
+    /// The aggregates that all events of the part were folded into, sorted.
+    held: Held,
+    /// Sorted by slot, the position in `held`.
+    entries: Vec<Entry>,
+    traits: TraitSet,
+    consents: Consents,
+}
+
+/// The ids of aggregates, sorted; nearly always the plan's own list.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Held(Option<Arc<[AggregateId]>>);
+
+impl Held {
+    fn ids(&self) -> &[AggregateId] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    fn slot(&self, id: AggregateId) -> Option<usize> {
+        self.ids().binary_search(&id).ok()
+    }
+
+    fn is_of(&self, plan: &FoldPlan) -> bool {
+        self.0.as_ref().is_some_and(|ids| Arc::ptr_eq(ids, plan.shared_ids()))
+    }
+}
+
+impl Part {
+    /// Folds an event in: traits, consent, and every aggregate that the part holds. A part without events takes up all
+    /// aggregates of the plan; a part with events drops those that the plan no longer has, for it would miss this event
+    /// in them.
+    pub fn apply(&mut self, plan: &FoldPlan, event: &Event) {
+        self.align(plan);
+        let first = self.is_empty();
+        self.first_seen = if first {
+            event.event_time
+        } else {
+            self.first_seen.min(event.event_time)
+        };
+        self.last_seen = if first {
+            event.event_time
+        } else {
+            self.last_seen.max(event.event_time)
+        };
+        self.event_count = self.event_count.saturating_add(1);
+        if first || event.received_at > self.horizon {
+            self.horizon = event.received_at;
+            self.settle();
+        }
+        self.traits.observe(event);
+        self.consents.observe(event);
+        let same = self.held.is_of(plan);
+        for (slot, spec) in plan.matching(event) {
+            let slot = if same {
+                Some(slot)
+            } else {
+                self.held.slot(plan.ids()[slot])
+            };
+            if let Some(slot) = slot {
+                self.add(slot, spec, event);
+            }
+        }
+    }
+
+    /// Folds an event of the part's history into some of the plan's aggregates only, those that [`Part::missing`] named.
+    /// From the first call on the part holds them, so every event of its history must follow, once each.
+    pub fn apply_only(&mut self, plan: &FoldPlan, ids: &[AggregateId], event: &Event) {
+        self.begin(ids);
+        for (slot, spec) in plan.matching(event) {
+            let id = plan.ids()[slot];
+            if let (true, Some(slot)) = (ids.contains(&id), self.held.slot(id)) {
+                self.add(slot, spec, event);
+            }
+        }
+    }
+
+    /// Begins to hold aggregates, as yet of no event. Those already held are left as they are.
+    pub fn begin(&mut self, ids: &[AggregateId]) {
+        if ids.iter().any(|id| self.held.slot(*id).is_none()) {
+            let mut all: Vec<AggregateId> = self.held.ids().iter().chain(ids).copied().collect();
+            all.sort_unstable();
+            all.dedup();
+            self.hold(Arc::from(all));
+        }
+    }
+
+    /// The aggregates of the plan that the part's events were not folded into. None when it has no events.
+    #[must_use]
+    pub fn missing(&self, plan: &FoldPlan) -> Vec<AggregateId> {
+        if self.is_empty() || self.held.is_of(plan) {
+            return Vec::new();
+        }
+        plan.ids()
+            .iter()
+            .filter(|id| self.held.slot(**id).is_none())
+            .copied()
+            .collect()
+    }
+
+    /// Drops the aggregates that the plan does not have.
+    pub fn retain(&mut self, plan: &FoldPlan) {
+        if self.held.is_of(plan) || self.held.ids() == plan.ids() {
+            self.held = Held(Some(plan.shared_ids().clone()));
+        } else if self.held.ids().iter().any(|id| plan.spec(*id).is_none()) {
+            let kept: Arc<[AggregateId]> = self
+                .held
+                .ids()
+                .iter()
+                .filter(|id| plan.spec(**id).is_some())
+                .copied()
+                .collect();
+            self.hold(kept);
+        }
+    }
+
+    /// Takes in the fold of other events; no event may be in both. Aggregates that only one of the two holds are
+    /// dropped. A part without events changes nothing.
+    pub fn merge_from(&mut self, other: &Part) {
+        if other.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        self.event_count = self.event_count.saturating_add(other.event_count);
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.horizon = self.horizon.max(other.horizon);
+        let same = match (&self.held.0, &other.held.0) {
+            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs) || mine == theirs,
+            _ => false,
+        };
+        if !same {
+            self.hold(
+                self.held
+                    .ids()
+                    .iter()
+                    .filter(|id| other.held.slot(**id).is_some())
+                    .copied()
+                    .collect(),
+            );
+        }
+        for entry in &other.entries {
+            let slot = if same {
+                Some(entry.slot as usize)
+            } else {
+                self.held.slot(other.held.ids()[entry.slot as usize])
+            };
+            let Some(slot) = slot else { continue };
+            match self.entries.binary_search_by_key(&slot, |mine| mine.slot as usize) {
+                Ok(at) => self.entries[at].merge(entry),
+                Err(at) => insert_tight(&mut self.entries, at, entry.in_slot(slot as u32)),
+            }
+        }
+        self.settle();
+        self.traits.merge(&other.traits);
+        self.consents.merge(&other.consents);
+    }
+
+    /// The merge of parts, in any order.
+    pub fn merged<'a>(parts: impl Iterator<Item = &'a Part>) -> Part {
+        let mut merged = Part::default();
+        parts.for_each(|part| merged.merge_from(part));
+        merged
+    }
+
+    /// Drops what no question at or after `now` can need, and folds what has come due. Parts of the same events pruned
+    /// at the same instant have the same bytes; pruning never changes an answer.
+    pub fn prune(&mut self, now: Timestamp) {
+        if !self.is_empty() && now > self.horizon {
+            self.horizon = now;
+            self.settle();
+        }
+    }
+
+    /// Whether it holds no event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.event_count == 0
+    }
+
+    /// How many events it holds.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.event_count
+    }
+
+    /// The earliest event time; `None` of no event.
+    #[must_use]
+    pub fn first_seen(&self) -> Option<Timestamp> {
+        (!self.is_empty()).then_some(self.first_seen)
+    }
+
+    /// The latest event time; `None` of no event.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        (!self.is_empty()).then_some(self.last_seen)
+    }
+
+    /// The instant from which on answers are exact.
+    #[must_use]
+    pub fn horizon(&self) -> Timestamp {
+        self.horizon
+    }
+
+    /// The names of the traits that anyone spoke of, sorted.
+    pub fn trait_names(&self) -> impl Iterator<Item = &str> {
+        self.traits.names()
+    }
+
+    /// What survives of a trait under a rule; `None` when nobody said anything that the rule can take.
+    #[must_use]
+    pub fn resolve_trait(&self, name: &str, rule: &Survivorship) -> Option<Resolved<'_>> {
+        self.traits.resolve(name, rule)
+    }
+
+    /// All traits that have a value, sorted by name, each under its own rule.
+    pub fn resolved_traits<'a>(&'a self, rules: &'a TraitRules) -> impl Iterator<Item = (&'a str, Resolved<'a>)> {
+        self.traits
+            .names()
+            .filter_map(|name| Some((name, self.traits.resolve(name, rules.of(name))?)))
+    }
+
+    /// Whether a trait was left out because there were too many or its name was too long.
+    #[must_use]
+    pub fn traits_limited(&self) -> bool {
+        self.traits.is_limited()
+    }
+
+    /// Whether the person allows a category: the most recent word over all sources, of two at one instant the
+    /// restrictive one. `None`: nobody said, which is not a yes.
+    #[must_use]
+    pub fn consent(&self, category: &str) -> Option<bool> {
+        self.consents.of(category).map(|consent| consent.granted)
+    }
+
+    /// The word that prevails for each category, sorted by category.
+    pub fn consents(&self) -> impl Iterator<Item = Consent<'_>> {
+        self.consents.all()
+    }
+
+    /// The value of an aggregate at `now`, an instant not before the horizon. `Null` for one that is not held.
+    #[must_use]
+    pub fn aggregate(&self, plan: &FoldPlan, id: AggregateId, now: Timestamp) -> Value {
+        match (self.entry(id), plan.spec(id)) {
+            (Some(entry), _) => entry.value(now),
+            (None, Some(spec)) if self.is_empty() || self.held.slot(id).is_some() => value_of_none(spec.function),
+            _ => Value::Null,
+        }
+    }
+
+    /// The next instant, strictly after `after`, at which an aggregate's value may change with no new event.
+    #[must_use]
+    pub fn aggregate_next_change(&self, id: AggregateId, after: Timestamp) -> Option<Timestamp> {
+        self.entry(id)?.next_change(after)
+    }
+
+    /// Whether an aggregate's value at `now` may be other than exact: a limit left something out, or the events of the
+    /// part were not all folded into it.
+    #[must_use]
+    pub fn approximate(&self, id: AggregateId, now: Timestamp) -> bool {
+        let unknown = !self.is_empty() && self.held.slot(id).is_none();
+        unknown || self.entry(id).is_some_and(|entry| entry.approximate(now))
+    }
+
+    /// The part as a condition sees a person.
+    #[must_use]
+    pub fn view<'a>(&'a self, plan: &'a FoldPlan, rules: &'a TraitRules) -> PartView<'a> {
+        PartView::new(self, plan, rules)
+    }
+
+    pub(crate) fn survivor(&self, name: &str, rule: &Survivorship) -> Option<traits::Candidate<'_>> {
+        self.traits.survivor(name, rule)
+    }
+
+    /// About how many bytes of memory it takes, for the sizing of caches.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let entries: usize = self.entries.iter().map(Entry::heap_bytes).sum();
+        let own = size_of::<Self>() + self.entries.capacity() * size_of::<Entry>();
+        own + entries + self.traits.heap_bytes() + self.consents.heap_bytes()
+    }
+
+    /// Appends the part's bytes. Equal parts have equal bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(PART_VERSION);
+        put_u64(out, self.event_count);
+        if self.is_empty() {
+            return;
+        }
+        put_time(out, self.first_seen);
+        put_time(out, self.last_seen);
+        put_time(out, self.horizon);
+        put_len(out, self.held.ids().len());
+        for id in self.held.ids() {
+            out.extend_from_slice(&id.0.to_be_bytes());
+        }
+        put_len(out, self.entries.len());
+        self.entries.iter().for_each(|entry| entry.encode(out));
+        self.traits.encode(out);
+        self.consents.encode(out);
+    }
+
+    /// The part that [`Part::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`PartError::UnknownVersion`] for bytes of a later version, [`PartError::Damaged`] for anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PartError> {
+        Self::read(bytes, None)
+    }
+
+    /// As [`Part::decode`], sharing the plan's list of aggregates where it is the part's, which saves memory and makes
+    /// folding faster.
+    ///
+    /// # Errors
+    /// As [`Part::decode`].
+    pub fn decode_for(bytes: &[u8], plan: &FoldPlan) -> Result<Self, PartError> {
+        Self::read(bytes, Some(plan))
+    }
+
+    fn read(bytes: &[u8], plan: Option<&FoldPlan>) -> Result<Self, PartError> {
+        let reader = &mut Reader::new(bytes);
+        let version = reader.byte()?;
+        if version != PART_VERSION {
+            return Err(PartError::UnknownVersion(version));
+        }
+        let event_count = reader.u64()?;
+        let mut part = Self {
+            event_count,
+            ..Self::default()
+        };
+        if part.is_empty() {
+            reader.finish()?;
+            return Ok(part);
+        }
+        (part.first_seen, part.last_seen, part.horizon) = (reader.time()?, reader.time()?, reader.time()?);
+        let length = reader.len(16)?;
+        let ids = reader
+            .take(length * 16)?
+            .chunks_exact(16)
+            .map(|id| AggregateId(u128::from_be_bytes(id.try_into().unwrap_or_default())));
+        part.held = Held(Some(match plan {
+            Some(plan) if ids.clone().eq(plan.ids().iter().copied()) => plan.shared_ids().clone(),
+            _ => ids.collect(),
+        }));
+        let length = reader.len(5)?;
+        part.entries.reserve_exact(length);
+        for _ in 0..length {
+            part.entries.push(Entry::decode(reader)?);
+        }
+        let sorted = part.held.ids().is_sorted_by(|one, next| one < next)
+            && part.entries.is_sorted_by(|one, next| one.slot < next.slot);
+        if !sorted
+            || part
+                .entries
+                .last()
+                .is_some_and(|entry| entry.slot as usize >= part.held.ids().len())
+        {
+            return Err(reader.damaged("aggregates are out of order"));
+        }
+        part.traits = TraitSet::decode(reader)?;
+        part.consents = Consents::decode(reader)?;
+        reader.finish()?;
+        Ok(part)
+    }
+
+    fn entry(&self, id: AggregateId) -> Option<&Entry> {
+        let slot = self.held.slot(id)?;
+        self.entries
+            .binary_search_by_key(&slot, |entry| entry.slot as usize)
+            .ok()
+            .map(|at| &self.entries[at])
+    }
+
+    fn align(&mut self, plan: &FoldPlan) {
+        if self.held.is_of(plan) {
+            return;
+        }
+        if self.is_empty() {
+            self.entries.clear();
+            self.held = Held(Some(plan.shared_ids().clone()));
+        } else {
+            self.retain(plan);
+        }
+    }
+
+    /// Holds another list of aggregates: entries move to their new slots, those of ids not in it are dropped.
+    fn hold(&mut self, ids: Arc<[AggregateId]>) {
+        let before = std::mem::replace(&mut self.held, Held(Some(ids)));
+        let held = &self.held;
+        self.entries
+            .retain_mut(|entry| match held.slot(before.ids()[entry.slot as usize]) {
+                Some(slot) => {
+                    entry.slot = slot as u32;
+                    true
+                }
+                None => false,
+            });
+    }
+
+    fn add(&mut self, slot: usize, spec: &kith_expr::AggregateSpec, event: &Event) {
+        let Some(sample) = Sample::of(spec, event) else { return };
+        let at = match self.entries.binary_search_by_key(&slot, |entry| entry.slot as usize) {
+            Ok(at) => at,
+            Err(at) => {
+                insert_tight(&mut self.entries, at, Entry::new(slot as u32, spec));
+                at
+            }
+        };
+        let entry = &mut self.entries[at];
+        entry.add(sample, Mark::of(event), self.horizon);
+        entry.settle(self.horizon);
+        if entry.is_empty() {
+            self.entries.remove(at);
+        }
+    }
+
+    fn settle(&mut self) {
+        let horizon = self.horizon;
+        self.entries.retain_mut(|entry| {
+            entry.settle(horizon);
+            !entry.is_empty()
+        });
+    }
+}

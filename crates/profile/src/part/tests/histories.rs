@@ -1,0 +1,106 @@
+//! Random histories: late, early, tied, mistyped, of several sources and currencies; and every kind of aggregate.
+
+use super::*;
+use rand::Rng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+/// Every function over every kind of window, with and without a condition.
+pub(super) fn all_specs() -> Vec<AggregateSpec> {
+    let windows = [
+        json!("all_time"),
+        json!({ "last": "60s" }),
+        json!({ "last": "1h" }),
+        json!({ "between": { "from": at(-1_000).to_string(), "to": at(40).to_string() } }),
+        json!({ "between": { "from": at(100).to_string() } }),
+    ];
+    let mut specs = Vec::new();
+    for window in &windows {
+        for function in ["count", "sum", "average", "min", "max", "first", "last"] {
+            let mut document = json!({ "function": function, "events": ["A", "B"], "window": window });
+            if function != "count" {
+                document["property"] = json!("n");
+            }
+            specs.push(spec(&document));
+            document["where"] = json!({ "property": "ok", "is": true });
+            specs.push(spec(&document));
+        }
+        specs.push(spec(&json!({ "function": "count", "type": "any", "window": window })));
+    }
+    specs
+}
+
+/// A history in the order of its log: `received_at` never decreases, and no event lies more than five minutes after it.
+pub(super) fn history(random: &mut ChaCha8Rng, length: usize) -> Vec<Event> {
+    let mut received = -2_000;
+    (0..length as u64)
+        .map(|sequence| {
+            received += [0, 0, 1, 7, 60, 400].choose(random).unwrap();
+            let shift = [0, 0, -1, 5, 299, 300, -60, -61, -3_600, -5_000]
+                .choose(random)
+                .unwrap();
+            let name = ["A", "A", "B", "C"].choose(random).unwrap();
+            let mut event = event(sequence, name, at(received + shift));
+            event.received_at = at(received);
+            event.source = ["web", "shop", "crm"].choose(random).unwrap().parse().unwrap();
+            event.properties = properties(random);
+            if random.random_bool(0.5) {
+                event.event_type = *[EventType::Identify, EventType::Page, EventType::Group]
+                    .choose(random)
+                    .unwrap();
+                event.traits = traits(random);
+            }
+            if random.random_bool(0.2) {
+                let granted = ["email", "ads"].map(|category| (category.into(), Value::Bool(random.random_bool(0.5))));
+                let preferences = Value::Object(granted.into());
+                event.context = object(&[(
+                    "consent",
+                    Value::Object(object(&[("categoryPreferences", preferences)])),
+                )]);
+            }
+            event
+        })
+        .collect()
+}
+
+fn properties(random: &mut ChaCha8Rng) -> Object {
+    let mut properties = object(&[("ok", Value::Bool(random.random_bool(0.7)))]);
+    let value = match random.random_range(0..10) {
+        0 => return properties,
+        1 => Value::Null,
+        2 => Value::from("twelve"),
+        3 => number("0.000000000000000001"),
+        4 => number("-19.9"),
+        _ => Value::from(random.random_range(-3..4)),
+    };
+    properties.push(("n".into(), value));
+    if random.random_bool(0.3) {
+        let currency = ["EUR", "usd", "USD", "much"].choose(random).unwrap();
+        properties.push(("currency".into(), Value::from(*currency)));
+    }
+    properties
+}
+
+fn traits(random: &mut ChaCha8Rng) -> Object {
+    // `city` has more values than are counted, `plan` few, `score` numbers of both signs among other things.
+    let mut traits = object(&[(
+        "city",
+        Value::from(format!("city {}", random.random_range(0..40)).as_str()),
+    )]);
+    if random.random_bool(0.5) {
+        traits.push((
+            "plan".into(),
+            Value::from(*["gold", "silver", "", " "].choose(random).unwrap()),
+        ));
+    }
+    if random.random_bool(0.5) {
+        let score = if random.random_bool(0.1) {
+            Value::from("none")
+        } else {
+            Value::from(random.random_range(-30..30))
+        };
+        traits.push(("score".into(), score));
+    }
+    traits
+}

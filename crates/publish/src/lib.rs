@@ -1,0 +1,13 @@
+//! Committed steps to tables of the lake, sealed segments to raw objects.
+//!
+//! The pipeline decides what happened; this crate writes it where other engines read it. It keeps Arrow and Iceberg out
+//! of the pipeline, and never decides what an event means.
+
+mod curated;
+mod error;
+mod service;
+mod writer;
+
+pub use error::PublishError;
+pub use service::{PublishConfig, PublishParts, PublishStatus, Publisher};
+pub use writer::LakeWriter;

@@ -1,0 +1,284 @@
+//! The publishing thread: takes committed steps, commits tables by size and age, rewrites the current tables at their
+//! period, seals raw objects, and lets go of log segments that everything has passed.
+
+use crate::writer::LakeWriter;
+use crate::{PublishError, curated};
+use kith_lake::{Lake, RawZone};
+use kith_log::Log;
+use kith_pipeline::{Pipeline, Reads, StepOutput};
+use kith_types::{Clock, SpaceId, Timestamp};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Steps that wait for the lake before the pipeline is held back.
+const STEPS_WAITING: usize = 64;
+/// How often the thread looks at the clock when nothing comes.
+const TURN: Duration = Duration::from_millis(200);
+
+/// When tables are committed and rewritten.
+#[derive(Clone, Debug)]
+pub struct PublishConfig {
+    /// Rows that wait at most before clean tables are committed.
+    pub rows: usize,
+    /// How long rows wait at most before they are committed.
+    pub age: Duration,
+    /// How often the current tables are rewritten.
+    pub curated_period: Duration,
+}
+
+impl Default for PublishConfig {
+    fn default() -> Self {
+        Self { rows: 200_000, age: Duration::from_secs(30), curated_period: Duration::from_secs(300) }
+    }
+}
+
+/// How far publishing has come.
+#[derive(Clone, Debug, Default)]
+pub struct PublishStatus {
+    /// Every record before it has its rows in the clean tables.
+    pub clean_end: u64,
+    /// When the clean tables were committed.
+    pub clean_at: Option<Timestamp>,
+    /// When the current tables were rewritten.
+    pub curated_at: Option<Timestamp>,
+    /// Every record before it is in the raw zone.
+    pub raw_end: u64,
+    /// Why the last attempt failed, if it did; it is tried again.
+    pub failure: Option<String>,
+}
+
+enum Request {
+    Step(Arc<StepOutput>),
+    Flush(oneshot::Sender<Result<(), String>>),
+    Stop,
+}
+
+/// The publishing thread's handle.
+pub struct Publisher {
+    requests: SyncSender<Request>,
+    status: Arc<Mutex<PublishStatus>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the thread works with.
+pub struct PublishParts {
+    /// The lake.
+    pub lake: Arc<Lake>,
+    /// The log.
+    pub log: Arc<Log>,
+    /// The running pipeline, for its spaces and its progress.
+    pub pipeline: Arc<Pipeline>,
+    /// People as they are committed.
+    pub reads: Reads,
+    /// The writer of the tables.
+    pub writer: LakeWriter,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where the thread's asynchronous work runs.
+    pub runtime: tokio::runtime::Handle,
+}
+
+impl Publisher {
+    /// Starts the thread. `steps` is the queue that the pipeline fills.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(
+        config: PublishConfig,
+        parts: PublishParts,
+        steps: Receiver<Arc<StepOutput>>,
+    ) -> Result<Self, PublishError> {
+        let (requests, inbox) = sync_channel(STEPS_WAITING);
+        let status = Arc::new(Mutex::new(PublishStatus::default()));
+        let forward = requests.clone();
+        spawn("kith-publish-steps", move || {
+            for step in steps {
+                if forward.send(Request::Step(step)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        let shared = Arc::clone(&status);
+        let thread = spawn("kith-publish", move || {
+            let now = Instant::now();
+            let worker = Worker { raw: parts.lake.raw(), config, parts, status: shared, committed: now, rewritten: now, ready: false };
+            worker.run(&inbox);
+        })?;
+        Ok(Self { requests, status, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// How far publishing has come.
+    #[must_use]
+    pub fn status(&self) -> PublishStatus {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Seals the log and commits everything that is committed in the state now: clean tables, changes, current tables
+    /// and raw objects.
+    ///
+    /// # Errors
+    /// What could not be done, for the operator; it is tried again by itself.
+    pub async fn flush(&self) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let requests = self.requests.clone();
+        let sent = tokio::task::spawn_blocking(move || requests.send(Request::Flush(reply)).is_ok()).await;
+        if !matches!(sent, Ok(true)) {
+            return Err("publishing has stopped".to_owned());
+        }
+        answer.await.unwrap_or_else(|_| Err("publishing has stopped".to_owned()))
+    }
+
+    /// Commits what waits and ends the thread.
+    pub fn stop(&self) {
+        // A thread that has ended takes no request.
+        let _gone = self.requests.send(Request::Stop);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("publishing ended by a panic");
+        }
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, PublishError> {
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
+    thread.map_err(|error| PublishError::new("a thread could not be started", error))
+}
+
+struct Worker {
+    config: PublishConfig,
+    parts: PublishParts,
+    raw: RawZone,
+    status: Arc<Mutex<PublishStatus>>,
+    committed: Instant,
+    rewritten: Instant,
+    /// Whether the writer has caught up with what the tables lacked at the start.
+    ready: bool,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<Request>) {
+        loop {
+            match inbox.recv_timeout(TURN) {
+                Ok(Request::Step(step)) => self.attempt(|worker| worker.take(&step)),
+                Ok(Request::Flush(reply)) => {
+                    let done = self.flush().map_err(|error| kith_telemetry::error_chain(&error));
+                    // Whoever asked may have gone.
+                    let _gone = reply.send(done);
+                }
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.attempt(Self::commit);
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            self.attempt(Self::turn);
+        }
+    }
+
+    fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), PublishError>) {
+        let outcome = work(self);
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.failure = outcome.as_ref().err().map(ToString::to_string);
+        drop(status);
+        if let Err(error) = outcome {
+            tracing::error!(error = %kith_telemetry::error_chain(&error), "publishing failed and will be tried again");
+            // What waits may have been committed in part: take it again from where the tables end.
+            self.ready = false;
+        }
+    }
+
+    fn spaces(&self) -> Vec<SpaceId> {
+        self.parts.pipeline.status().profiles.into_keys().collect()
+    }
+
+    fn catch_up(&mut self) -> Result<(), PublishError> {
+        if self.ready {
+            return Ok(());
+        }
+        let (spaces, committed) = (self.spaces(), self.parts.pipeline.status().committed);
+        let runtime = self.parts.runtime.clone();
+        self.parts.writer.reset();
+        runtime.block_on(self.parts.writer.catch_up(&spaces, committed))?;
+        self.ready = true;
+        Ok(())
+    }
+
+    fn take(&mut self, step: &Arc<StepOutput>) -> Result<(), PublishError> {
+        self.catch_up()?;
+        let runtime = self.parts.runtime.clone();
+        runtime.block_on(self.parts.writer.take(step))
+    }
+
+    fn turn(&mut self) -> Result<(), PublishError> {
+        self.catch_up()?;
+        let rows = self.parts.writer.rows();
+        if rows >= self.config.rows || (rows > 0 && self.committed.elapsed() >= self.config.age) {
+            self.commit()?;
+        }
+        if rows == 0 {
+            self.committed = Instant::now();
+        }
+        if self.rewritten.elapsed() >= self.config.curated_period {
+            self.rewrite()?;
+        }
+        self.seal_raw()
+    }
+
+    fn flush(&mut self) -> Result<(), PublishError> {
+        self.catch_up()?;
+        self.commit()?;
+        self.rewrite()?;
+        self.parts.log.seal_now().map_err(|error| PublishError::new("the log could not be sealed", error))?;
+        self.seal_raw()
+    }
+
+    fn commit(&mut self) -> Result<(), PublishError> {
+        self.catch_up()?;
+        let runtime = self.parts.runtime.clone();
+        runtime.block_on(self.parts.writer.commit())?;
+        self.committed = Instant::now();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.clean_end = self.parts.writer.taken();
+        status.clean_at = Some(self.parts.clock.now());
+        Ok(())
+    }
+
+    fn rewrite(&mut self) -> Result<(), PublishError> {
+        self.rewritten = Instant::now();
+        let now = self.parts.clock.now();
+        for space in self.spaces() {
+            let runtime = self.parts.runtime.clone();
+            runtime.block_on(self.parts.writer.ensure(&space))?;
+            runtime.block_on(curated::rewrite(&self.parts.lake, &self.parts.reads, &space, now))?;
+        }
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).curated_at = Some(now);
+        Ok(())
+    }
+
+    /// Writes the sealed segments that the raw zone lacks, oldest first.
+    fn seal_raw(&mut self) -> Result<(), PublishError> {
+        let done = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
+        for segment in self.parts.log.sealed_segments() {
+            if segment.end_sequence <= done {
+                continue;
+            }
+            let contents = self
+                .parts
+                .log
+                .read_segment(segment.first_sequence)
+                .map_err(|error| PublishError::new("a sealed segment could not be read", error))?;
+            if !contents.records.is_empty() {
+                let ranges = |record: &kith_types::Record| crate::writer::event_ranges(record);
+                let written = self.parts.runtime.block_on(self.raw.write_segment(&contents.records, &ranges));
+                written.map_err(|error| PublishError::new("a raw object could not be written", error))?;
+            }
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end = segment.end_sequence;
+        }
+        Ok(())
+    }
+}

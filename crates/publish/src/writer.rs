@@ -1,0 +1,314 @@
+//! The lake's writer: what committed steps did, as rows of Iceberg tables, and sealed log segments as raw objects.
+//!
+//! It lags the state and is driven by offsets: every snapshot of a clean table says up to which record it has its rows,
+//! so after a crash it takes the log again from there, and a repeated range gives the same rows. Changes of membership
+//! come from the outbox, by their numbers. Nothing here decides what an event means.
+
+use crate::PublishError;
+use kith_clean::{Limits, Reject};
+use kith_lake::rows::{self, MembershipChangeRow, RejectRow};
+use kith_lake::{ByteRange, Commit, Lake, OffsetRange, TableSpec, tables};
+use kith_log::Log;
+use kith_pipeline::{Handover, Numbered, StepOutput};
+use kith_types::{Event, Record, RecordBody, SpaceId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The property in which `curated.membership_changes` says which change comes next.
+const OUTBOX_END: &str = "kith.outbox.end";
+
+/// Rows of one space that wait to be committed.
+#[derive(Default)]
+struct Waiting {
+    events: Vec<Event>,
+    rejects: Vec<Reject>,
+    changes: Vec<Numbered>,
+}
+
+/// Writes one server's tables. One of it runs at a time; the tables' offsets refuse a second.
+pub struct LakeWriter {
+    lake: Arc<Lake>,
+    log: Arc<Log>,
+    handover: Handover,
+    limits: Limits,
+    generation: u16,
+    waiting: BTreeMap<SpaceId, Waiting>,
+    /// Every record before it has its rows in the tables or waiting.
+    taken: u64,
+    known: Vec<SpaceId>,
+}
+
+impl LakeWriter {
+    /// A writer that starts where the tables end.
+    #[must_use]
+    pub fn new(lake: Arc<Lake>, log: Arc<Log>, handover: Handover, limits: Limits, generation: u16) -> Self {
+        Self { lake, log, handover, limits, generation, waiting: BTreeMap::new(), taken: 0, known: Vec::new() }
+    }
+
+    /// Forgets what waits, before it catches up anew.
+    pub fn reset(&mut self) {
+        self.waiting.clear();
+        self.taken = 0;
+    }
+
+    /// Takes what the tables lack of the records before `to`, from the log.
+    ///
+    /// # Errors
+    /// [`PublishErrorKind::Storage`] when the log, the state or the lake cannot be read.
+    pub async fn catch_up(&mut self, spaces: &[SpaceId], to: u64) -> Result<(), PublishError> {
+        let mut ends = BTreeMap::new();
+        for space in spaces {
+            self.ensure(space).await?;
+            let events = self.end_of(space, tables::clean_events()).await?;
+            let rejects = self.end_of(space, tables::clean_rejects()).await?;
+            ends.insert(space.clone(), (events, rejects));
+            self.read_outbox(space).await?;
+        }
+        let from = ends.values().map(|(events, rejects)| (*events).min(*rejects)).min().unwrap_or(to);
+        self.taken = from.max(self.log.start()).min(to);
+        let mut reader = self.log.reader(self.taken);
+        while self.taken < to {
+            let records = match reader.read(1_024, 8 << 20) {
+                Ok(records) => records,
+                Err(error) => match error.gap() {
+                    Some(gap) => {
+                        reader.skip_to(gap.to);
+                        self.taken = gap.to;
+                        continue;
+                    }
+                    None => return Err(PublishError::new("the log could not be read", error)),
+                },
+            };
+            if records.is_empty() {
+                break;
+            }
+            for record in records.iter().filter(|record| record.address.sequence < to) {
+                self.take_record(record, &ends)?;
+            }
+            if self.rows() >= 200_000 {
+                self.commit().await?;
+            }
+        }
+        self.taken = self.taken.max(to);
+        Ok(())
+    }
+
+    fn take_record(
+        &mut self,
+        record: &Record,
+        ends: &BTreeMap<SpaceId, (u64, u64)>,
+    ) -> Result<(), PublishError> {
+        let sequence = record.address.sequence;
+        self.taken = sequence + 1;
+        let Some((events_end, rejects_end)) = ends.get(&record.space).copied() else { return Ok(()) };
+        let cleaned = kith_clean::clean_record(record, &self.limits);
+        let waiting = self.waiting.entry(record.space.clone()).or_default();
+        if sequence >= rejects_end {
+            waiting.rejects.extend(cleaned.rejects);
+        }
+        if sequence < events_end {
+            return Ok(());
+        }
+        for event in cleaned.events {
+            if !self.handover.is_later_copy(&event.space, event.address)? {
+                waiting.events.push(event);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a committed step.
+    ///
+    /// # Errors
+    /// [`PublishErrorKind::Storage`] when a step is missing between the last one and this: catch up again.
+    pub async fn take(&mut self, output: &Arc<StepOutput>) -> Result<(), PublishError> {
+        if output.from < self.taken && output.to > self.taken {
+            return Err(PublishError::new("a step overlaps what the lake has taken", "steps are out of order"));
+        }
+        let fresh = output.to > self.taken;
+        // Rows are copied once here: the step is shared with the live tail.
+        if fresh {
+            for event in &output.events {
+                self.waiting.entry(event.space.clone()).or_default().events.push(event.clone());
+            }
+            for reject in &output.rejects {
+                self.waiting.entry(reject.space.clone()).or_default().rejects.push(reject.clone());
+            }
+            self.taken = output.to;
+        }
+        for change in &output.changes {
+            let waiting = self.waiting.entry(change.space.clone()).or_default();
+            if waiting.changes.last().is_none_or(|last| last.number < change.number) {
+                waiting.changes.push(change.clone());
+            }
+        }
+        let spaces: Vec<SpaceId> = self.waiting.keys().cloned().collect();
+        for space in spaces {
+            self.ensure(&space).await?;
+        }
+        Ok(())
+    }
+
+    /// How many rows wait.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.waiting
+            .values()
+            .map(|waiting| waiting.events.len() + waiting.rejects.len() + waiting.changes.len())
+            .sum()
+    }
+
+    /// Every record before it has its rows in the tables or waiting.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Commits what waits, then forgets the marks and outbox rows that the tables have passed.
+    ///
+    /// # Errors
+    /// [`PublishErrorKind::Storage`] when a table cannot be committed; what waits stays waiting.
+    pub async fn commit(&mut self) -> Result<(), PublishError> {
+        let spaces: Vec<SpaceId> = self.waiting.keys().cloned().collect();
+        for space in spaces {
+            self.commit_space(&space).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit_space(&mut self, space: &SpaceId) -> Result<(), PublishError> {
+        let Some(waiting) = self.waiting.get_mut(space) else { return Ok(()) };
+        let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
+        if !waiting.events.is_empty() {
+            let start = end_of(&self.lake, space, tables::clean_events(), self.generation).await?;
+            let batch = rows::events(&waiting.events).map_err(failed)?;
+            let file = self.lake.write(space, tables::clean_events(), None, &[batch]).await.map_err(failed)?;
+            self.append(space, tables::clean_events(), file, start).await?;
+            if let Some(waiting) = self.waiting.get_mut(space) {
+                waiting.events = Vec::new();
+            }
+        }
+        let Some(waiting) = self.waiting.get_mut(space) else { return Ok(()) };
+        if !waiting.rejects.is_empty() {
+            let start = end_of(&self.lake, space, tables::clean_rejects(), self.generation).await?;
+            let rows: Vec<RejectRow> = waiting.rejects.iter().map(reject_row).collect();
+            let batch = rows::rejects(&rows).map_err(failed)?;
+            let file = self.lake.write(space, tables::clean_rejects(), None, &[batch]).await.map_err(failed)?;
+            self.append(space, tables::clean_rejects(), file, start).await?;
+            if let Some(waiting) = self.waiting.get_mut(space) {
+                waiting.rejects = Vec::new();
+            }
+        }
+        self.commit_changes(space).await?;
+        self.forget(space)
+    }
+
+    async fn commit_changes(&mut self, space: &SpaceId) -> Result<(), PublishError> {
+        let Some(waiting) = self.waiting.get_mut(space) else { return Ok(()) };
+        let Some(end) = waiting.changes.last().map(|last| last.number + 1) else { return Ok(()) };
+        let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
+        let table = tables::curated_membership_changes();
+        let rows: Vec<MembershipChangeRow> = waiting.changes.iter().map(change_row).collect();
+        let batch = rows::membership_changes(&rows).map_err(failed)?;
+        let file = self.lake.write(space, table, None, &[batch]).await.map_err(failed)?;
+        let commit =
+            Commit { properties: BTreeMap::from([(OUTBOX_END.to_owned(), end.to_string())]), ..Commit::default() };
+        self.lake.append(space, table, vec![file], &commit).await.map_err(failed)?;
+        if let Some(waiting) = self.waiting.get_mut(space) {
+            waiting.changes = Vec::new();
+        }
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        space: &SpaceId,
+        table: &'static TableSpec,
+        file: kith_lake::NewFile,
+        start: u64,
+    ) -> Result<(), PublishError> {
+        let range = OffsetRange { generation: self.generation, partition: 0, start, end: self.taken };
+        let commit = Commit { range: Some(range), ..Commit::default() };
+        let done = self.lake.append(space, table, vec![file], &commit).await;
+        done.map(|_| ()).map_err(|error| PublishError::new("the lake could not be written", error))
+    }
+
+    /// Forgets marks of later copies whose records both clean tables have passed.
+    fn forget(&self, space: &SpaceId) -> Result<(), PublishError> {
+        Ok(self.handover.forget_copies(space, self.generation, self.taken)?)
+    }
+
+    /// Makes the tables of a space, where that was not done before.
+    pub(crate) async fn ensure(&mut self, space: &SpaceId) -> Result<(), PublishError> {
+        if !self.known.contains(space) {
+            let made = self.lake.ensure_space(space).await;
+            made.map_err(|error| PublishError::new("the lake's tables could not be made", error))?;
+            self.known.push(space.clone());
+        }
+        Ok(())
+    }
+
+    async fn end_of(&self, space: &SpaceId, table: &TableSpec) -> Result<u64, PublishError> {
+        end_of(&self.lake, space, table, self.generation).await
+    }
+
+    /// Takes the changes that the outbox has and the table lacks.
+    async fn read_outbox(&mut self, space: &SpaceId) -> Result<(), PublishError> {
+        let table = tables::curated_membership_changes();
+        let loaded = self
+            .lake
+            .table(space, table.namespace, table.name)
+            .await
+            .map_err(|error| PublishError::new("the lake could not be read", error))?;
+        let next: u64 = loaded.summary.get(OUTBOX_END).and_then(|end| end.parse().ok()).unwrap_or(0);
+        let changes = self.handover.changes_from(space, next)?;
+        self.waiting.entry(space.clone()).or_default().changes.extend(changes);
+        Ok(())
+    }
+}
+
+async fn end_of(lake: &Lake, space: &SpaceId, table: &TableSpec, generation: u16) -> Result<u64, PublishError> {
+    match lake.offset(space, table, generation, 0).await {
+        Ok(end) => Ok(end.unwrap_or(0)),
+        Err(error) => Err(PublishError::new("the lake could not be read", error)),
+    }
+}
+
+fn reject_row(reject: &Reject) -> RejectRow {
+    RejectRow {
+        address: reject.address,
+        received_at: reject.received_at,
+        source: reject.source.clone(),
+        code: reject.code.into(),
+        message: reject.message.as_str().into(),
+        path: reject.path.as_str().into(),
+        original: reject.original.as_text().into(),
+    }
+}
+
+fn change_row(numbered: &Numbered) -> MembershipChangeRow {
+    let change = &numbered.change;
+    MembershipChangeRow {
+        segment: change.segment.clone(),
+        profile_id: change.profile,
+        entered: change.entered,
+        at: change.at,
+        cause: change.cause.as_str().into(),
+        event_key: change.cause.event_key(),
+        sequence: numbered.number,
+    }
+}
+
+impl std::fmt::Debug for LakeWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LakeWriter").field("taken", &self.taken).field("rows", &self.rows()).finish_non_exhaustive()
+    }
+}
+
+/// Where the events of a record's body lie, as the raw zone notes them.
+pub(crate) fn event_ranges(record: &Record) -> Vec<ByteRange> {
+    let RecordBody::Envelope(envelope) = &record.body else { return Vec::new() };
+    let split = kith_clean::split(envelope.route, &envelope.body, &Limits::default());
+    let ranges = split.map(|split| split.events).unwrap_or_default();
+    ranges.into_iter().map(|range| (range.start, range.end)).collect()
+}

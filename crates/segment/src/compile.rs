@@ -1,0 +1,330 @@
+//! From a definition to what can be asked: references resolved, event conditions turned into counts.
+//!
+//! It asks a [`Context`] for what a definition names and refuses what does not exist, circles and what exceeds the
+//! limits. Other segments are put in whole, so membership of them is exact and needs no order among segments.
+//! `evaluate` asks the result; nothing here looks at a person.
+
+use crate::evaluate::{Leaf, Node};
+use crate::{Condition, SegmentDefinition, SegmentError, SegmentErrorKind};
+use kith_expr::{AggregateId, AggregateSpec, DocumentError};
+use kith_types::{Event, EventType, SegmentName};
+use std::collections::BTreeMap;
+
+/// How deep segments may refer to segments.
+pub const MAX_REFERENCE_DEPTH: usize = 8;
+/// How many conditions a segment may hold once those that it refers to are put in.
+pub const MAX_COMPILED_CONDITIONS: usize = 5_000;
+
+/// The definitions that a segment may name.
+pub trait Context {
+    /// The computed trait of that name.
+    fn computed_trait(&self, name: &str) -> Option<AggregateSpec>;
+
+    /// The segment of that name.
+    fn segment(&self, name: &SegmentName) -> Option<&SegmentDefinition>;
+
+    /// The names of all computed traits, for suggestions.
+    fn computed_trait_names(&self) -> Vec<&str>;
+
+    /// The names of all segments, for suggestions.
+    fn segment_names(&self) -> Vec<&str>;
+}
+
+/// A [`Context`] of definitions held in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions {
+    /// The computed traits by name.
+    pub computed_traits: BTreeMap<Box<str>, AggregateSpec>,
+    /// The segments by name.
+    pub segments: BTreeMap<SegmentName, SegmentDefinition>,
+}
+
+impl Context for Definitions {
+    fn computed_trait(&self, name: &str) -> Option<AggregateSpec> {
+        self.computed_traits.get(name).cloned()
+    }
+
+    fn segment(&self, name: &SegmentName) -> Option<&SegmentDefinition> {
+        self.segments.get(name)
+    }
+
+    fn computed_trait_names(&self) -> Vec<&str> {
+        self.computed_traits.keys().map(|name| &**name).collect()
+    }
+
+    fn segment_names(&self) -> Vec<&str> {
+        self.segments.keys().map(SegmentName::as_str).collect()
+    }
+}
+
+/// A segment ready to be asked. It stays true to the definitions it was compiled from: compile it again when one of
+/// [`CompiledSegment::references`] or a computed trait it uses is changed.
+#[derive(Clone, Debug)]
+pub struct CompiledSegment {
+    definition: SegmentDefinition,
+    /// In the order of the document, for explanations.
+    pub(crate) explained: Node,
+    /// The same, what is cheap to ask first.
+    pub(crate) asked: Node,
+    aggregates: Vec<AggregateSpec>,
+    aggregate_ids: Vec<AggregateId>,
+    traits: Vec<Box<str>>,
+    computed_traits: Vec<Box<str>>,
+    references: Vec<SegmentName>,
+    uses_consent: bool,
+}
+
+impl CompiledSegment {
+    /// Resolves what the definition names.
+    ///
+    /// # Errors
+    /// For a computed trait or a segment that `context` has not, for segments that refer to one another in a circle
+    /// or deeper than [`MAX_REFERENCE_DEPTH`], and for more than [`MAX_COMPILED_CONDITIONS`].
+    pub fn compile(definition: &SegmentDefinition, context: &dyn Context) -> Result<Self, SegmentError> {
+        let mut compiler = Compiler {
+            context,
+            path: vec![definition.name.clone()],
+            conditions_left: MAX_COMPILED_CONDITIONS,
+            kind: SegmentErrorKind::Document,
+            aggregates: Vec::new(),
+            traits: Vec::new(),
+            computed_traits: Vec::new(),
+            references: Vec::new(),
+            uses_consent: false,
+        };
+        let explained = compiler.node(&definition.condition).map_err(|problem| {
+            SegmentError::new(
+                compiler.kind,
+                definition.name.as_str(),
+                problem.within("where").within("spec"),
+            )
+        })?;
+        let (aggregate_ids, aggregates) = compiler.aggregates.into_iter().unzip();
+        Ok(Self {
+            definition: definition.clone(),
+            asked: explained.ordered_by_cost(),
+            explained,
+            aggregates,
+            aggregate_ids,
+            traits: sorted(compiler.traits),
+            computed_traits: sorted(compiler.computed_traits),
+            references: sorted(compiler.references),
+            uses_consent: compiler.uses_consent,
+        })
+    }
+
+    /// The segment's name.
+    #[must_use]
+    pub fn name(&self) -> &SegmentName {
+        &self.definition.name
+    }
+
+    /// What it was compiled from.
+    #[must_use]
+    pub fn definition(&self) -> &SegmentDefinition {
+        &self.definition
+    }
+
+    /// What the profile fold has to keep for it, each once: its computed traits and, for events performed, counts.
+    #[must_use]
+    pub fn aggregates(&self) -> &[AggregateSpec] {
+        &self.aggregates
+    }
+
+    /// The ids of [`CompiledSegment::aggregates`], in the same order.
+    #[must_use]
+    pub fn aggregate_ids(&self) -> &[AggregateId] {
+        &self.aggregate_ids
+    }
+
+    /// The traits it asks for, sorted.
+    #[must_use]
+    pub fn traits(&self) -> &[Box<str>] {
+        &self.traits
+    }
+
+    /// The computed traits it asks for, sorted.
+    #[must_use]
+    pub fn computed_traits(&self) -> &[Box<str>] {
+        &self.computed_traits
+    }
+
+    /// The segments it refers to, directly or through others, sorted.
+    #[must_use]
+    pub fn references(&self) -> &[SegmentName] {
+        &self.references
+    }
+
+    /// Whether it asks for a trait.
+    #[must_use]
+    pub fn depends_on_traits(&self) -> bool {
+        !self.traits.is_empty()
+    }
+
+    /// Whether it asks for a consent.
+    #[must_use]
+    pub fn depends_on_consent(&self) -> bool {
+        self.uses_consent
+    }
+
+    /// Whether an event of that type and name may be counted by one of its aggregates.
+    #[must_use]
+    pub fn touches_event(&self, event_type: EventType, name: &str) -> bool {
+        self.aggregates.iter().any(|aggregate| {
+            let (types, names) = (aggregate.filter.types(), aggregate.filter.names());
+            (types.is_empty() || types.contains(&event_type))
+                && (names.is_empty() || names.iter().any(|known| &**known == name))
+        })
+    }
+
+    /// Whether applying the event may change membership or the next transition. Where not, a person who was evaluated
+    /// before needs no evaluation because of this event; a new or regrouped person always does.
+    ///
+    /// It errs on the side of asking: every event touches a segment that asks for a consent, whatever the event says.
+    #[must_use]
+    pub fn touched_by(&self, event: &Event) -> bool {
+        self.uses_consent
+            || self.aggregates.iter().any(|aggregate| aggregate.filter.matches(event))
+            || event.traits.iter().any(|(key, _)| self.touches_trait(key))
+    }
+
+    /// Whether it asks for the trait of that name, or for one inside it (`address.city` for `address`).
+    #[must_use]
+    pub fn touches_trait(&self, key: &str) -> bool {
+        self.traits.iter().any(|name| {
+            name.strip_prefix(key)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
+    }
+}
+
+fn sorted<T: Ord>(mut names: Vec<T>) -> Vec<T> {
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+struct Compiler<'a> {
+    context: &'a dyn Context,
+    /// The segments that are being put in, outermost first.
+    path: Vec<SegmentName>,
+    conditions_left: usize,
+    kind: SegmentErrorKind,
+    aggregates: Vec<(AggregateId, AggregateSpec)>,
+    traits: Vec<Box<str>>,
+    computed_traits: Vec<Box<str>>,
+    references: Vec<SegmentName>,
+    uses_consent: bool,
+}
+
+impl Compiler<'_> {
+    fn node(&mut self, condition: &Condition) -> Result<Node, DocumentError> {
+        match self.conditions_left.checked_sub(1) {
+            Some(left) => self.conditions_left = left,
+            None => {
+                let limit = MAX_COMPILED_CONDITIONS;
+                let problem = format!("more than {limit} conditions, those of the segments it refers to included");
+                return Err(self.refuse(SegmentErrorKind::Limit, problem));
+            }
+        }
+        Ok(match condition {
+            Condition::All(parts) => Node::All(self.nodes(parts, "all")?),
+            Condition::Any(parts) => Node::Any(self.nodes(parts, "any")?),
+            Condition::Not(part) => Node::Not(Box::new(self.node(part).map_err(|error| error.within("not"))?)),
+            Condition::Performed(performed) => {
+                let spec = AggregateSpec::count(performed.filter.clone(), performed.window);
+                Node::Leaf(Leaf::Count {
+                    id: self.aggregate(spec),
+                    performed: performed.clone(),
+                })
+            }
+            Condition::Trait { name, test } => {
+                self.traits.push(name.clone());
+                Node::Leaf(Leaf::Trait {
+                    name: name.clone(),
+                    test: test.clone(),
+                })
+            }
+            Condition::ComputedTrait { name, test } => {
+                let Some(spec) = self.context.computed_trait(name) else {
+                    return Err(self.unknown("computed trait", name, "computed_trait"));
+                };
+                self.computed_traits.push(name.clone());
+                Node::Leaf(Leaf::Aggregate {
+                    id: self.aggregate(spec),
+                    name: name.clone(),
+                    test: test.clone(),
+                })
+            }
+            Condition::Consent { category, answer } => {
+                self.uses_consent = true;
+                Node::Leaf(Leaf::Consent {
+                    category: category.clone(),
+                    answer: *answer,
+                })
+            }
+            Condition::Segment(name) => self.segment(name)?,
+        })
+    }
+
+    fn nodes(&mut self, parts: &[Condition], key: &str) -> Result<Box<[Node]>, DocumentError> {
+        let compile = |(at, part)| {
+            self.node(part)
+                .map_err(|error: DocumentError| error.item(at).within(key))
+        };
+        parts.iter().enumerate().map(compile).collect()
+    }
+
+    fn aggregate(&mut self, spec: AggregateSpec) -> AggregateId {
+        let id = spec.id();
+        if !self.aggregates.iter().any(|(known, _)| *known == id) {
+            self.aggregates.push((id, spec));
+        }
+        id
+    }
+
+    fn segment(&mut self, name: &SegmentName) -> Result<Node, DocumentError> {
+        if let Some(from) = self.path.iter().position(|outer| outer == name) {
+            let circle: Vec<&str> = self.path[from..]
+                .iter()
+                .chain([name])
+                .map(SegmentName::as_str)
+                .collect();
+            let problem = format!("segments refer to one another in a circle: {}", circle.join(" -> "));
+            return Err(self.refuse(SegmentErrorKind::Cycle, problem).within("segment"));
+        }
+        if self.path.len() > MAX_REFERENCE_DEPTH {
+            let problem = format!("segments refer to segments deeper than {MAX_REFERENCE_DEPTH}");
+            return Err(self.refuse(SegmentErrorKind::Limit, problem).within("segment"));
+        }
+        let Some(definition) = self.context.segment(name) else {
+            return Err(self.unknown("segment", name.as_str(), "segment"));
+        };
+        self.references.push(name.clone());
+        self.path.push(name.clone());
+        // The place of a problem inside the other segment means nothing in this document.
+        let inner = self.node(&definition.condition).map_err(|error| {
+            DocumentError::new(format!("within segment {name}: {}", error.problem())).within("segment")
+        })?;
+        self.path.pop();
+        Ok(Node::Segment(name.clone(), Box::new(inner)))
+    }
+
+    fn unknown(&mut self, what: &str, name: &str, key: &str) -> DocumentError {
+        self.kind = SegmentErrorKind::UnknownReference;
+        let known = if key == "segment" {
+            self.context.segment_names()
+        } else {
+            self.context.computed_trait_names()
+        };
+        if known.is_empty() {
+            return DocumentError::new(format!("unknown {what} `{name}`: none is defined")).within(key);
+        }
+        DocumentError::unknown(what, name, &known).within(key)
+    }
+
+    fn refuse(&mut self, kind: SegmentErrorKind, problem: String) -> DocumentError {
+        self.kind = kind;
+        DocumentError::new(problem)
+    }
+}

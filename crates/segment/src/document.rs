@@ -1,0 +1,326 @@
+//! Segments as documents: JSON (and what YAML reads into) to definitions, and back.
+//!
+//! It reads its leaves with the pieces of `kith-expr`. Every error names the place by its path from the top of the
+//! document and, for a word that is not known, the nearest that is. It never looks up what a document refers to.
+
+use crate::count::COUNT_KEYS;
+use crate::{Condition, Consent, CountRange, MAX_CONDITIONS, MAX_DEPTH, Performed, SegmentDefinition};
+use crate::{SegmentError, SegmentErrorKind};
+use kith_expr::{
+    DocumentError, EventFilter, FILTER_KEYS, MAX_TEXT_BYTES, VALUE_TEST_KEYS, Window, check_keys, nearest, object_of,
+    parse_filter_fields, parse_value_test, parse_window, write_filter_fields, write_value_test, write_window,
+};
+use kith_types::SegmentName;
+use serde_json::{Map, Value as Json, json};
+
+/// The word that a document's `kind` has.
+const KIND: &str = "segment";
+/// The keys that say what a condition is; each has exactly one of them.
+const CONDITION_KEYS: [&str; 9] = [
+    "all",
+    "any",
+    "not",
+    "performed",
+    "not_performed",
+    "trait",
+    "computed_trait",
+    "consent",
+    "segment",
+];
+
+impl SegmentDefinition {
+    /// Reads a document `{kind: segment, name, spec: {description, where}}`.
+    ///
+    /// # Errors
+    /// With the place and the remedy, when it is not one or exceeds [`MAX_DEPTH`] or [`MAX_CONDITIONS`].
+    pub fn parse(document: &Json) -> Result<Self, SegmentError> {
+        let name = document.get("name").and_then(Json::as_str).unwrap_or_default();
+        let shown: String = name.chars().take(64).collect();
+        let wrong = |problem| SegmentError::new(SegmentErrorKind::Document, &shown, problem);
+        let fields = object_of(document).map_err(wrong)?;
+        check_keys(fields, &["kind", "name", "spec"]).map_err(wrong)?;
+        match fields.get("kind").and_then(Json::as_str) {
+            Some(KIND) => {}
+            Some(other) => return Err(wrong(DocumentError::unknown("kind", other, &[KIND]).within("kind"))),
+            None => return Err(wrong(DocumentError::new("`kind: segment` is missing"))),
+        }
+        if !fields.get("name").is_some_and(Json::is_string) {
+            return Err(wrong(DocumentError::new(
+                "`name` is missing: a text such as recent_buyers",
+            )));
+        }
+        let name = name.parse().map_err(|error| wrong(name_error(&error).within("name")))?;
+        let spec = fields
+            .get("spec")
+            .ok_or_else(|| wrong(DocumentError::new("`spec` is missing")))?;
+        Self::parse_spec(name, spec)
+    }
+
+    /// Reads the `spec` of a document whose `kind` and `name` were read before.
+    ///
+    /// # Errors
+    /// As [`SegmentDefinition::parse`]; paths begin with `spec`.
+    pub fn parse_spec(name: SegmentName, spec: &Json) -> Result<Self, SegmentError> {
+        let mut reader = Reader {
+            conditions_left: MAX_CONDITIONS,
+            over_limit: false,
+        };
+        match reader.spec(spec) {
+            Ok((description, condition)) => Ok(Self {
+                name,
+                description,
+                condition,
+            }),
+            Err(problem) => {
+                let kind = if reader.over_limit {
+                    SegmentErrorKind::Limit
+                } else {
+                    SegmentErrorKind::Document
+                };
+                Err(SegmentError::new(kind, name.as_str(), problem.within("spec")))
+            }
+        }
+    }
+
+    /// The document that reads as this definition.
+    #[must_use]
+    pub fn to_document(&self) -> Json {
+        let mut spec = Map::new();
+        if !self.description.is_empty() {
+            spec.insert("description".to_owned(), Json::from(&*self.description));
+        }
+        spec.insert("where".to_owned(), write_condition(&self.condition));
+        json!({ "kind": KIND, "name": self.name.as_str(), "spec": spec })
+    }
+}
+
+fn name_error(error: &kith_types::InvalidName) -> DocumentError {
+    DocumentError::new(error.to_string())
+}
+
+/// Counts what was read against the limits.
+struct Reader {
+    conditions_left: usize,
+    over_limit: bool,
+}
+
+impl Reader {
+    fn spec(&mut self, spec: &Json) -> Result<(Box<str>, Condition), DocumentError> {
+        let fields = object_of(spec)?;
+        check_keys(fields, &["description", "where"])?;
+        let description = match fields.get("description") {
+            None => "",
+            Some(text) => short_text(text).map_err(|error| error.within("description"))?,
+        };
+        let Some(condition) = fields.get("where") else {
+            return Err(DocumentError::new("`where` is missing: what do the members meet?"));
+        };
+        let condition = self.condition(condition, 1).map_err(|error| error.within("where"))?;
+        Ok((description.into(), condition))
+    }
+
+    fn limit(&mut self, problem: String) -> DocumentError {
+        self.over_limit = true;
+        DocumentError::new(problem)
+    }
+
+    fn condition(&mut self, json: &Json, depth: usize) -> Result<Condition, DocumentError> {
+        if depth > MAX_DEPTH {
+            return Err(self.limit(format!("conditions nest deeper than {MAX_DEPTH}")));
+        }
+        match self.conditions_left.checked_sub(1) {
+            Some(left) => self.conditions_left = left,
+            None => return Err(self.limit(format!("more than {MAX_CONDITIONS} conditions"))),
+        }
+        if json.is_array() {
+            return Err(
+                DocumentError::new("expected one condition, found a list").hint("put the list inside `all` or `any`")
+            );
+        }
+        let fields = object_of(json)?;
+        let key = condition_key(fields)?;
+        let inner = &fields[key];
+        match key {
+            "trait" | "computed_trait" => {
+                let name: Box<str> = filled_text(inner).map_err(|error| error.within(key))?.into();
+                let test = parse_value_test(fields, &[key])?;
+                Ok(if key == "trait" {
+                    Condition::Trait { name, test }
+                } else {
+                    Condition::ComputedTrait { name, test }
+                })
+            }
+            "consent" => consent(fields),
+            _ => {
+                check_keys(fields, &[key])
+                    .map_err(|error| error.hint("what belongs to the condition stands inside it"))?;
+                self.single_key(key, inner, depth).map_err(|error| error.within(key))
+            }
+        }
+    }
+
+    fn single_key(&mut self, key: &str, inner: &Json, depth: usize) -> Result<Condition, DocumentError> {
+        match key {
+            "all" => Ok(Condition::All(self.conditions(inner, depth)?)),
+            "any" => Ok(Condition::Any(self.conditions(inner, depth)?)),
+            "not" => Ok(Condition::Not(Box::new(self.condition(inner, depth + 1)?))),
+            "performed" => performed(inner, true),
+            "not_performed" => performed(inner, false),
+            _ => Ok(Condition::Segment(
+                filled_text(inner)?.parse().map_err(|error| name_error(&error))?,
+            )),
+        }
+    }
+
+    fn conditions(&mut self, json: &Json, depth: usize) -> Result<Vec<Condition>, DocumentError> {
+        let Some(items) = json.as_array() else {
+            return Err(DocumentError::new("expected a list of conditions").hint("begin each with a dash"));
+        };
+        if items.is_empty() {
+            return Err(DocumentError::new("the list is empty"));
+        }
+        let read = |(at, item)| {
+            self.condition(item, depth + 1)
+                .map_err(|error: DocumentError| error.item(at))
+        };
+        items.iter().enumerate().map(read).collect()
+    }
+}
+
+/// The one key that says what the condition is.
+fn condition_key(fields: &Map<String, Json>) -> Result<&'static str, DocumentError> {
+    let mut present = CONDITION_KEYS.into_iter().filter(|key| fields.contains_key(*key));
+    if let Some(key) = present.next() {
+        return match present.next() {
+            None => Ok(key),
+            Some(other) => Err(
+                DocumentError::new(format!("both `{key}` and `{other}` in one condition"))
+                    .hint("put each into its own entry of an `all`"),
+            ),
+        };
+    }
+    let near = fields
+        .keys()
+        .find_map(|key| Some((key, nearest(key, &CONDITION_KEYS)?)));
+    Err(match (near, fields.keys().next()) {
+        (Some((key, near)), _) => DocumentError::new(format!("unknown condition `{key}`: did you mean `{near}`?")),
+        (None, Some(key)) if VALUE_TEST_KEYS.contains(&key.as_str()) => DocumentError::new(format!(
+            "`{key}` of what? Name a `trait` or a `computed_trait` beside it"
+        )),
+        (None, Some(key)) => DocumentError::unknown("condition", key, &CONDITION_KEYS),
+        (None, None) => DocumentError::new(format!("expected one of {}", CONDITION_KEYS.join(", "))),
+    })
+}
+
+fn performed(json: &Json, positive: bool) -> Result<Condition, DocumentError> {
+    if let Some(name) = json.as_str() {
+        let filter = EventFilter::named(filled_text(json).map(|_| name)?);
+        let count = if positive { CountRange::ONCE } else { CountRange::NEVER };
+        return Ok(Condition::Performed(Performed {
+            filter,
+            count,
+            window: Window::AllTime,
+        }));
+    }
+    let fields = object_of(json).map_err(|error| error.hint("write an event's name or `{ event: … }`"))?;
+    let counted = COUNT_KEYS.into_iter().find(|key| fields.contains_key(*key));
+    if let (false, Some(key)) = (positive, counted) {
+        let problem = "`not_performed` means not once and takes no count: use `performed` with `at_most` or `exactly`";
+        return Err(DocumentError::new(problem).within(key));
+    }
+    let mut allowed = FILTER_KEYS.to_vec();
+    allowed.push("within");
+    if positive {
+        allowed.extend(COUNT_KEYS);
+    }
+    check_keys(fields, &allowed)?;
+    let filter = parse_filter_fields(fields)?;
+    let window = match fields.get("within") {
+        None => Window::AllTime,
+        Some(window) => parse_window(window).map_err(|error| error.within("within"))?,
+    };
+    let count = if positive {
+        CountRange::parse(fields)?
+    } else {
+        CountRange::NEVER
+    };
+    Ok(Condition::Performed(Performed { filter, count, window }))
+}
+
+fn consent(fields: &Map<String, Json>) -> Result<Condition, DocumentError> {
+    check_keys(fields, &["consent", "answer"])?;
+    let category = filled_text(&fields["consent"])
+        .map_err(|error| error.within("consent"))?
+        .into();
+    let words = Consent::ALL.map(Consent::as_str);
+    let answer = match fields.get("answer") {
+        None => Consent::Granted,
+        Some(json) => {
+            let word = filled_text(json).map_err(|error| error.within("answer"))?;
+            let known = Consent::ALL.into_iter().find(|answer| answer.as_str() == word);
+            known.ok_or_else(|| DocumentError::unknown("answer", word, &words).within("answer"))?
+        }
+    };
+    Ok(Condition::Consent { category, answer })
+}
+
+/// The beginning of a JSON value, for an error.
+pub(crate) fn shown(json: &Json) -> String {
+    let text = json.to_string();
+    let cut: String = text.chars().take(40).collect();
+    if cut.len() < text.len() { cut + "…" } else { cut }
+}
+
+fn short_text(json: &Json) -> Result<&str, DocumentError> {
+    let text = json
+        .as_str()
+        .ok_or_else(|| DocumentError::new(format!("expected a text, found {}", shown(json))))?;
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(DocumentError::new(format!(
+            "the text is longer than {MAX_TEXT_BYTES} bytes"
+        )));
+    }
+    Ok(text)
+}
+
+fn filled_text(json: &Json) -> Result<&str, DocumentError> {
+    let text = short_text(json)?;
+    if text.trim().is_empty() {
+        Err(DocumentError::new("the text is empty"))
+    } else {
+        Ok(text)
+    }
+}
+
+fn write_condition(condition: &Condition) -> Json {
+    let list = |parts: &[Condition]| Json::Array(parts.iter().map(write_condition).collect());
+    let tested = |key: &str, name: &str, test| {
+        let (test_key, operand) = write_value_test(test);
+        json!({ key: name, test_key: operand })
+    };
+    match condition {
+        Condition::All(parts) => json!({ "all": list(parts) }),
+        Condition::Any(parts) => json!({ "any": list(parts) }),
+        Condition::Not(part) => json!({ "not": write_condition(part) }),
+        Condition::Trait { name, test } => tested("trait", name, test),
+        Condition::ComputedTrait { name, test } => tested("computed_trait", name, test),
+        Condition::Consent {
+            category,
+            answer: Consent::Granted,
+        } => json!({ "consent": **category }),
+        Condition::Consent { category, answer } => json!({ "consent": **category, "answer": answer.as_str() }),
+        Condition::Segment(name) => json!({ "segment": name.as_str() }),
+        Condition::Performed(Performed { filter, count, window }) => {
+            let mut fields = write_filter_fields(filter);
+            let never = *count == CountRange::NEVER;
+            if !never {
+                count.write(&mut fields);
+            }
+            if *window != Window::AllTime {
+                fields.insert("within".to_owned(), write_window(window));
+            }
+            let key = if never { "not_performed" } else { "performed" };
+            json!({ key: fields })
+        }
+    }
+}

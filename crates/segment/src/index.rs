@@ -1,0 +1,74 @@
+//! Which segments an event may change, without asking each: for servers with hundreds of segments.
+//!
+//! It is built once from a list of compiled segments and names them by their place in that list. It decides exactly as
+//! [`CompiledSegment::touched_by`] does, and never looks at a person.
+
+use crate::CompiledSegment;
+use kith_expr::EventFilter;
+use kith_types::Event;
+use std::collections::HashMap;
+
+/// Finds the segments that an event touches.
+#[derive(Clone, Debug, Default)]
+pub struct SegmentIndex {
+    filters_by_name: HashMap<Box<str>, Vec<(usize, EventFilter)>>,
+    filters_of_any_name: Vec<(usize, EventFilter)>,
+    /// By a trait's name and each of the objects it stands in: `address.city` and `address`.
+    by_trait: HashMap<Box<str>, Vec<usize>>,
+    touched_by_all: Vec<usize>,
+}
+
+impl SegmentIndex {
+    /// The index of these segments.
+    #[must_use]
+    pub fn new<'a>(segments: impl IntoIterator<Item = &'a CompiledSegment>) -> Self {
+        let mut index = Self::default();
+        for (place, segment) in segments.into_iter().enumerate() {
+            index.add(place, segment);
+        }
+        index
+    }
+
+    fn add(&mut self, place: usize, segment: &CompiledSegment) {
+        if segment.depends_on_consent() {
+            self.touched_by_all.push(place);
+            return;
+        }
+        for aggregate in segment.aggregates() {
+            let filter = &aggregate.filter;
+            if filter.names().is_empty() {
+                self.filters_of_any_name.push((place, filter.clone()));
+            }
+            for name in filter.names() {
+                self.filters_by_name
+                    .entry(name.clone())
+                    .or_default()
+                    .push((place, filter.clone()));
+            }
+        }
+        for name in segment.traits() {
+            let ends = name.match_indices('.').map(|(at, _)| at).chain([name.len()]);
+            for end in ends {
+                self.by_trait.entry(name[..end].into()).or_default().push(place);
+            }
+        }
+    }
+
+    /// Writes the places of the segments that the event touches into `touched`, each once and in rising order; what
+    /// stood there before is dropped.
+    pub fn touched_by(&self, event: &Event, touched: &mut Vec<usize>) {
+        touched.clear();
+        touched.extend(&self.touched_by_all);
+        let named = self.filters_by_name.get(&*event.name).map_or(&[][..], Vec::as_slice);
+        let counting = named
+            .iter()
+            .chain(&self.filters_of_any_name)
+            .filter(|(_, filter)| filter.matches(event));
+        touched.extend(counting.map(|(place, _)| place));
+        for (key, _) in &event.traits {
+            touched.extend(self.by_trait.get(key).into_iter().flatten());
+        }
+        touched.sort_unstable();
+        touched.dedup();
+    }
+}

@@ -1,0 +1,9 @@
+//! Tests of the clauses SEG-1, SEG-2, SEG-5 and SEG-6, over plain people made of lists of events.
+
+mod documents;
+mod errors;
+mod instants;
+mod operators;
+mod oracle;
+mod reading;
+mod world;
