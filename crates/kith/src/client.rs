@@ -126,6 +126,16 @@ impl Client {
         self.text(response).await
     }
 
+    /// The text of a `GET` whether it succeeds or not, and whether it did.
+    ///
+    /// # Errors
+    /// That the server does not answer.
+    pub(crate) async fn try_get(&self, path: &[&str]) -> Result<(bool, String), CommandError> {
+        let request = self.request(Method::GET, path, &[])?;
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        Ok((response.status().is_success(), self.text(response).await?))
+    }
+
     /// The text of a `GET` as YAML.
     ///
     /// # Errors

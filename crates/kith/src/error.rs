@@ -5,7 +5,7 @@ use std::fmt;
 
 /// A failed command.
 #[derive(Debug)]
-pub struct CommandError {
+pub(crate) struct CommandError {
     message: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -13,13 +13,13 @@ pub struct CommandError {
 impl CommandError {
     /// A failure that one sentence explains.
     #[must_use]
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), cause: None }
     }
 
     /// A failure with its cause.
     #[must_use]
-    pub fn caused(message: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn caused(message: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { message: message.into(), cause: Some(cause.into()) }
     }
 }

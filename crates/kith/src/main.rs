@@ -7,6 +7,7 @@ mod cli;
 mod client;
 mod commands;
 mod error;
+mod fields;
 mod output;
 mod server;
 mod table;

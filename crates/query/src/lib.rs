@@ -24,3 +24,6 @@ pub use engine::SqlEngine;
 pub use error::{SqlError, SqlErrorKind};
 pub use stream::QueryStream;
 
+
+#[cfg(test)]
+mod tests;

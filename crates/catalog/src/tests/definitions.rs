@@ -193,8 +193,8 @@ fn golden_the_form_of_a_decision() {
         vec![DocumentId::new("message", "hello").unwrap()],
     );
     let golden = concat!(
-        r#"[{"format":1,"kind":"segment","name":"vip","spec":{"a":1},"author":"jo","reason":"because"},"#,
-        r#"{"format":1,"kind":"message","name":"hello","spec":null,"author":"jo","reason":"because"}]"#
+        r#"{"format":1,"author":"jo","reason":"because","applied":[{"kind":"segment","name":"vip","spec":{"a":1}}],"#,
+        r#""removed":[{"kind":"message","name":"hello"}]}"#
     );
     assert_eq!(made.to_json(), golden);
     assert_eq!(DefinitionsDecision::from_json(golden).unwrap(), made);

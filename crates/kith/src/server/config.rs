@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// A part that a process can play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// The doors.
     Collect,
     /// Log to profiles and segments.
@@ -32,7 +32,7 @@ impl Role {
     ///
     /// # Errors
     /// The first name that is no role.
-    pub fn parse_list(list: &str) -> Result<Vec<Role>, String> {
+    pub(crate) fn parse_list(list: &str) -> Result<Vec<Role>, String> {
         list.split(',')
             .map(|name| {
                 let found = Self::ALL.iter().find(|(known, _)| *known == name.trim());
@@ -46,40 +46,40 @@ impl Role {
 
 /// The mail server that messages go through.
 #[derive(Clone, Debug, Default)]
-pub struct SmtpConfig {
+pub(crate) struct SmtpConfig {
     /// `host:port`; without it nothing can be sent.
-    pub address: Option<String>,
+    pub(crate) address: Option<String>,
     /// A user name, where the server asks for one.
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// The password.
-    pub password: Option<String>,
+    pub(crate) password: Option<String>,
     /// Whether the connection is encrypted from the start or by STARTTLS; off for loopback only.
-    pub tls: bool,
+    pub(crate) tls: bool,
 }
 
 /// How a server is set up.
 #[derive(Clone, Debug)]
-pub struct ServerConfig {
+pub(crate) struct ServerConfig {
     /// Everything it keeps.
-    pub data: PathBuf,
+    pub(crate) data: PathBuf,
     /// Where it listens.
-    pub http: SocketAddr,
+    pub(crate) http: SocketAddr,
     /// The parts it plays.
-    pub roles: Vec<Role>,
+    pub(crate) roles: Vec<Role>,
     /// The administrator's key, where the environment gives one.
-    pub admin_key: Option<String>,
+    pub(crate) admin_key: Option<String>,
     /// Bytes of cache for the live state.
-    pub cache_bytes: u64,
+    pub(crate) cache_bytes: u64,
     /// The mail server.
-    pub smtp: SmtpConfig,
+    pub(crate) smtp: SmtpConfig,
     /// How the world reaches this server: what links in messages begin with.
-    pub public_url: Option<String>,
+    pub(crate) public_url: Option<String>,
 }
 
 impl ServerConfig {
     /// A server on a folder and an address with everything else as it is by default.
     #[must_use]
-    pub fn new(data: PathBuf, http: SocketAddr) -> Self {
+    pub(crate) fn new(data: PathBuf, http: SocketAddr) -> Self {
         Self {
             data,
             http,
@@ -93,7 +93,7 @@ impl ServerConfig {
 
     /// Whether the process plays a part.
     #[must_use]
-    pub fn has(&self, role: Role) -> bool {
+    pub(crate) fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
 
@@ -101,7 +101,7 @@ impl ServerConfig {
     ///
     /// # Errors
     /// The field that is not known or cannot be read.
-    pub fn read_file(&mut self, path: &std::path::Path) -> Result<(), CommandError> {
+    pub(crate) fn read_file(&mut self, path: &std::path::Path) -> Result<(), CommandError> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| CommandError::caused(format!("{} cannot be read", path.display()), error))?;
         let file: FileConfig = serde_yaml_ng::from_str(&text)

@@ -18,10 +18,11 @@ mod sources;
 mod sql;
 mod tail;
 
-pub use config::{Role, ServerConfig};
+pub(crate) use config::{Role, ServerConfig};
 
 use crate::error::CommandError;
 use axum::Router;
+use axum::serve::ListenerExt;
 use kith_api::{ApiLimits, ApiState};
 use kith_catalog::{Catalog, TablePointers};
 use kith_clean::Limits;
@@ -42,11 +43,11 @@ use tokio::sync::watch;
 const STEPS_WAITING: usize = 16;
 
 /// Everything that a running server is made of.
-pub struct Server {
+pub(crate) struct Server {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The administrator's key, where this start made it: shown once.
-    pub new_admin_key: Option<String>,
+    pub(crate) new_admin_key: Option<String>,
     pub(crate) parts: Arc<Parts>,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
@@ -74,7 +75,7 @@ impl Server {
     ///
     /// # Errors
     /// What cannot be opened or bound, with what to do.
-    pub async fn start(config: ServerConfig, extra: Option<ExtraRoutes>) -> Result<Self, CommandError> {
+    pub(crate) async fn start(config: ServerConfig, extra: Option<ExtraRoutes>) -> Result<Self, CommandError> {
         let listener = TcpListener::bind(config.http).await.map_err(|error| {
             CommandError::caused(format!("{} cannot be listened on", config.http), error)
         })?;
@@ -96,10 +97,14 @@ impl Server {
         if let Some(extra) = extra {
             router = router.merge(extra(&parts));
         }
+        let listener = listener.tap_io(|connection| {
+            // Small answers must not wait for more to send; a connection that is gone already needs nothing.
+            let _gone = connection.set_nodelay(true);
+        });
         let (stop, mut stopping) = watch::channel(false);
         let serving = tokio::spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            let ended = axum::serve(listener, service).tcp_nodelay(true).with_graceful_shutdown(async move {
+            let ended = axum::serve(listener, service).with_graceful_shutdown(async move {
                 // An error means that the sender has gone, which ends the server as well.
                 let _gone = stopping.wait_for(|stop| *stop).await;
             });
@@ -113,7 +118,7 @@ impl Server {
     }
 
     /// Takes no more requests, lets those under way end, commits everything, and closes.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         // Streams that never end must not hold the end of the server.
         if tokio::time::timeout(std::time::Duration::from_secs(10), self.serving).await.is_err() {

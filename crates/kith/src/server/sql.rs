@@ -17,7 +17,8 @@ pub(crate) fn over(config: &ServerConfig, parts: &Arc<Parts>) -> Result<Arc<dyn 
         return Ok(Arc::new(MissingRole("query")));
     }
     let pipeline = Arc::clone(&parts.pipeline);
-    let limits = SqlConfig { spill_dir: Some(parts.scratch.join("sql")), ..SqlConfig::default() };
+    let mut limits = SqlConfig::default();
+    limits.spill_dir = Some(parts.scratch.join("sql"));
     let limits = limits.with_rules(move |space| {
         let definitions = pipeline.definitions(space);
         definitions.map_or_else(Default::default, |definitions| Arc::clone(&definitions.rules))

@@ -1,0 +1,333 @@
+//! The send ledger: one SQLite file that knows of every send, and forgets none in a crash.
+//!
+//! Write-ahead journal and full synchronisation: what a call returned survives a power loss. Every change of a state and
+//! the event that tells of it are one transaction. The ledger never sends, never renders and never reads a person: the
+//! engine hands in what it knows.
+
+mod attempt;
+mod deliver;
+mod reserve;
+mod status;
+mod unsubscribe;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use attempt::{Attempt, Begun, Finished};
+pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
+pub use status::{ActivationStatus, SpaceStatus};
+pub use unsubscribe::Subscription;
+
+use crate::error::{ActivateError, ActivateErrorKind};
+use crate::feedback::{self, FeedbackKind};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The version of the file's layout that this release writes.
+pub const LEDGER_VERSION: u32 = 1;
+/// SQLite's `application_id` of a send ledger: the bytes `KSND`.
+const APPLICATION_ID: u32 = 0x4b53_4e44;
+/// The steps from each version to the next. A released step is never edited: a new one is added.
+const MIGRATIONS: [&str; LEDGER_VERSION as usize] = [include_str!("ledger/0001_first.sql")];
+
+/// Where a send stands. The names are persisted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SendState {
+    /// It will be attempted when it is due.
+    Reserved,
+    /// It is being handed to the server.
+    Attempting,
+    /// The server took responsibility for it.
+    Accepted,
+    /// The server refused it for good.
+    Rejected,
+    /// It may have been sent or not: nobody knows.
+    Unknown,
+    /// It was not sent, for a reason.
+    Skipped,
+}
+
+impl SendState {
+    const ALL: [SendState; 6] = [
+        Self::Reserved,
+        Self::Attempting,
+        Self::Accepted,
+        Self::Rejected,
+        Self::Unknown,
+        Self::Skipped,
+    ];
+
+    /// The name that the ledger and the API use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Attempting => "attempting",
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// How a person is named in events about messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PersonKey {
+    /// `user_id`, `anonymous_id`, `email`, or empty where nothing names the person.
+    pub(crate) kind: String,
+    /// The identifier's value.
+    pub(crate) value: String,
+}
+
+/// A row of the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Send {
+    pub(crate) id: i64,
+    pub(crate) space: SpaceId,
+    pub(crate) message: String,
+    pub(crate) run: u64,
+    pub(crate) profile: ProfileId,
+    pub(crate) address: String,
+    pub(crate) segment: SegmentName,
+    pub(crate) topic: Option<String>,
+    pub(crate) person: PersonKey,
+    pub(crate) entered_at: Timestamp,
+    pub(crate) state: SendState,
+    pub(crate) reason: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) subject: Option<String>,
+    pub(crate) sender: Option<String>,
+    pub(crate) unsubscribed_at: Option<Timestamp>,
+}
+
+/// The columns that [`Send::read`] reads.
+const SEND_COLUMNS: &str = "id, space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, attempts, subject, sender, unsubscribed_at";
+
+impl Send {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let state: String = row.get(11)?;
+        let profile: [u8; 16] = row.get(4)?;
+        Ok(Self {
+            id: row.get(0)?,
+            space: parsed(row, 1)?,
+            message: row.get(2)?,
+            run: u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0),
+            profile: ProfileId(u128::from_be_bytes(profile)),
+            address: row.get(5)?,
+            segment: parsed(row, 6)?,
+            topic: row.get(7)?,
+            person: PersonKey {
+                kind: row.get(8)?,
+                value: row.get(9)?,
+            },
+            entered_at: Timestamp::from_micros(row.get(10)?),
+            state: SendState::from_name(&state).ok_or_else(|| rusqlite::Error::InvalidColumnName(state))?,
+            reason: row.get(12)?,
+            attempts: row.get(13)?,
+            subject: row.get(14)?,
+            sender: row.get(15)?,
+            unsubscribed_at: row.get::<_, Option<i64>>(16)?.map(Timestamp::from_micros),
+        })
+    }
+
+    /// 128 bits that name this send for ever: of its space, message, entry, person and address.
+    pub(crate) fn key(&self) -> String {
+        let mut hasher = blake3::Hasher::new_derive_key("kith send");
+        for part in [
+            self.space.as_str().as_bytes(),
+            self.message.as_bytes(),
+            &self.run.to_be_bytes(),
+            &self.profile.0.to_be_bytes(),
+            self.address.as_bytes(),
+        ] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// The part of the address after the `@`.
+    pub(crate) fn address_domain(&self) -> &str {
+        self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+}
+
+/// The ledger's file.
+pub(crate) struct Ledger {
+    connection: Mutex<Connection>,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, made and migrated where needed. Sends that a crash left in `attempting` stay there
+    /// until [`Ledger::recover`].
+    pub(crate) fn open(path: &Path) -> Result<Self, ActivateError> {
+        let mut connection = Connection::open(path).map_err(|error| unreadable(path, error))?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        let version: u32 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| unreadable(path, error))?;
+        refuse_foreign(&connection, path, version)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for step in MIGRATIONS.iter().skip(version as usize) {
+            transaction.execute_batch(step)?;
+        }
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", LEDGER_VERSION)?;
+        transaction.commit()?;
+        Ok(Self {
+            connection: Mutex::new(connection),
+        })
+    }
+
+    /// Settles what a crash left in `attempting`: marketing is `unknown` for good, transactional mail is due again.
+    pub(crate) fn recover(&self, now: Timestamp) -> Result<Vec<Send>, ActivateError> {
+        self.transaction(|ledger| {
+            let mut statement =
+                ledger.prepare(&format!("SELECT {SEND_COLUMNS} FROM sends WHERE state = 'attempting'"))?;
+            let left: Vec<Send> = statement.query_map([], Send::read)?.collect::<Result<_, _>>()?;
+            for send in &left {
+                if send.topic.is_none() {
+                    set_state(ledger, send, SendState::Reserved, Some("interrupted"), now)?;
+                } else {
+                    settle(ledger, send, SendState::Unknown, Some("interrupted"), now)?;
+                }
+            }
+            Ok(left)
+        })
+    }
+
+    /// The connection. A panic while it was held cannot have left half a write: SQLite rolls it back.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `work` in one transaction that is committed only when it succeeds.
+    fn transaction<T>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, ActivateError>,
+    ) -> Result<T, ActivateError> {
+        let mut connection = self.connection();
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = work(&transaction)?;
+        transaction.commit()?;
+        Ok(outcome)
+    }
+
+    /// The send of that row.
+    pub(crate) fn send(&self, id: i64) -> Result<Option<Send>, ActivateError> {
+        Ok(read_send(&self.connection(), id)?)
+    }
+}
+
+fn read_send(connection: &Connection, id: i64) -> rusqlite::Result<Option<Send>> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {SEND_COLUMNS} FROM sends WHERE id = ?1"))?;
+    statement.query_row([id], Send::read).optional()
+}
+
+/// Moves a send to another state.
+fn set_state(
+    ledger: &Connection,
+    send: &Send,
+    state: SendState,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    const SET: &str = "UPDATE sends SET state = ?2, reason = ?3, changed_at = ?4 WHERE id = ?1";
+    let mut statement = ledger.prepare_cached(SET)?;
+    statement.execute(params![send.id, state.as_str(), reason, now.as_micros()])?;
+    Ok(())
+}
+
+/// Moves a send to its last state and queues the event that tells of it.
+fn settle(
+    ledger: &Connection,
+    send: &Send,
+    state: SendState,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    set_state(ledger, send, state, reason, now)?;
+    let kind = match state {
+        SendState::Accepted => FeedbackKind::Sent,
+        SendState::Rejected => FeedbackKind::Failed,
+        SendState::Unknown => FeedbackKind::Unknown,
+        SendState::Skipped => FeedbackKind::Skipped,
+        SendState::Reserved | SendState::Attempting => return Ok(()),
+    };
+    queue_feedback(ledger, send, kind, reason, now)
+}
+
+/// Queues an event, in the transaction of what it tells of.
+fn queue_feedback(
+    ledger: &Connection,
+    send: &Send,
+    kind: FeedbackKind,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(body) = feedback::body(send, kind, reason, now) else { return Ok(()) };
+    let mut statement = ledger.prepare_cached("INSERT INTO feedback (space, body) VALUES (?1, ?2)")?;
+    statement.execute(params![send.space.as_str(), body])?;
+    Ok(())
+}
+
+/// Reads a column of a type that reads from text.
+fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
+where
+    T::Err: std::error::Error + std::marker::Send + Sync + 'static,
+{
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error: T::Err| {
+        rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+    })
+}
+
+fn refuse_foreign(connection: &Connection, path: &Path, version: u32) -> Result<(), ActivateError> {
+    let refused = |message: String| Err(ActivateError::new(ActivateErrorKind::Refused, message));
+    let shown = path.display();
+    let application: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(|error| unreadable(path, error))?;
+    if tables > 0 && application != APPLICATION_ID {
+        return refused(format!("{shown} is a database of another program: name another data folder"));
+    }
+    if version > LEDGER_VERSION {
+        return refused(format!(
+            "{shown} has format {version}, written by a newer Kith; this release knows formats up to {LEDGER_VERSION}: start the newer release, or restore a backup made before the upgrade"
+        ));
+    }
+    let sound: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| unreadable(path, error))?;
+    if sound != "ok" {
+        return refused(format!("{shown} is damaged ({sound}): restore it from a backup; nothing was changed"));
+    }
+    Ok(())
+}
+
+fn unreadable(path: &Path, error: rusqlite::Error) -> ActivateError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let shown = path.display();
+    match error.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => ActivateError::caused(
+            ActivateErrorKind::Refused,
+            format!("{shown} is damaged or not a send ledger: restore it from a backup; nothing was changed"),
+            error,
+        ),
+        _ => ActivateError::caused(
+            ActivateErrorKind::Storage,
+            format!("{shown} cannot be opened: check the folder, its rights and the disk"),
+            error,
+        ),
+    }
+}

@@ -1,0 +1,132 @@
+//! The attempt: what is due, the last check, the mark before the mail leaves, and the outcome (contract ACT-2). It
+//! never decides to send again what may have been sent, unless the message is transactional.
+
+use super::reserve::suppression;
+use super::{Ledger, Send, SendState, queue_feedback, read_send, set_state, settle};
+use crate::error::ActivateError;
+use crate::feedback::FeedbackKind;
+use kith_types::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// What is known right before a mail leaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) id: i64,
+    pub(crate) subject: String,
+    pub(crate) sender: String,
+    /// The hash of the unsubscribe token in the mail; none for transactional mail.
+    pub(crate) token_hash: Option<[u8; 32]>,
+    pub(crate) granted_at: Option<Timestamp>,
+}
+
+/// Whether a mail may leave.
+#[derive(Clone, Debug)]
+pub(crate) enum Begun {
+    /// It may: the send is `attempting`.
+    Yes,
+    /// Sending is paused: the send waits.
+    Paused,
+    /// It may not any more: the send is `skipped`.
+    Skipped(Send),
+    /// The send is not reserved any more.
+    Gone,
+}
+
+/// What an attempt came to.
+#[derive(Clone, Debug)]
+pub(crate) enum Finished {
+    /// The last state, with its reason.
+    Settled(SendState, Option<String>),
+    /// It is refused for good since the address does not exist: nothing goes there any more.
+    HardBounce(String),
+    /// It is due again at that time.
+    Again(Timestamp, String),
+}
+
+impl Ledger {
+    /// Sends that are due and not paused, oldest first.
+    pub(crate) fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<i64>, ActivateError> {
+        const DUE: &str = "SELECT id FROM sends WHERE state = 'reserved' AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space) ORDER BY due_at, id LIMIT ?2";
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(DUE)?;
+        let ids = statement.query_map(params![now.as_micros(), limit], |row| row.get(0))?;
+        Ok(ids.collect::<Result<_, _>>()?)
+    }
+
+    /// The mark before the mail leaves. Pause and suppression are asked in the same transaction.
+    pub(crate) fn begin(&self, attempt: &Attempt, now: Timestamp) -> Result<Begun, ActivateError> {
+        self.transaction(|ledger| {
+            let Some(send) = read_send(ledger, attempt.id)?.filter(|send| send.state == SendState::Reserved) else {
+                return Ok(Begun::Gone);
+            };
+            if is_paused(ledger, send.space.as_str())? {
+                return Ok(Begun::Paused);
+            }
+            let topic = send.topic.as_deref();
+            if let Some(reason) = suppression(ledger, &send.space, &send.address, topic, attempt.granted_at)? {
+                return Ok(Begun::Skipped(skip(ledger, send, reason, now)?));
+            }
+            const BEGIN: &str = "UPDATE sends SET state = 'attempting', attempts = attempts + 1, reason = NULL, subject = ?2, sender = ?3, token_hash = ?4, changed_at = ?5 WHERE id = ?1";
+            ledger.prepare_cached(BEGIN)?.execute(params![
+                attempt.id,
+                attempt.subject,
+                attempt.sender,
+                attempt.token_hash,
+                now.as_micros()
+            ])?;
+            Ok(Begun::Yes)
+        })
+    }
+
+    /// Ends a reserved send without an attempt; `None` where it is not reserved any more.
+    pub(crate) fn skip(&self, id: i64, reason: &str, now: Timestamp) -> Result<Option<Send>, ActivateError> {
+        self.transaction(|ledger| {
+            let reserved = read_send(ledger, id)?.filter(|send| send.state == SendState::Reserved);
+            reserved.map(|send| Ok(skip(ledger, send, reason, now)?)).transpose()
+        })
+    }
+
+    /// Puts a reserved send off, such as where the person cannot be read at present.
+    pub(crate) fn put_off(&self, id: i64, until: Timestamp) -> Result<(), ActivateError> {
+        const SET: &str = "UPDATE sends SET due_at = ?2 WHERE id = ?1 AND state = 'reserved'";
+        self.connection().execute(SET, params![id, until.as_micros()])?;
+        Ok(())
+    }
+
+    /// Records what an attempt came to; `None` where the send is not in `attempting`.
+    pub(crate) fn finish(&self, id: i64, finished: &Finished, now: Timestamp) -> Result<Option<Send>, ActivateError> {
+        self.transaction(|ledger| {
+            let Some(send) = read_send(ledger, id)?.filter(|send| send.state == SendState::Attempting) else {
+                return Ok(None);
+            };
+            match finished {
+                Finished::Settled(state, reason) => settle(ledger, &send, *state, reason.as_deref(), now)?,
+                Finished::HardBounce(reason) => {
+                    settle(ledger, &send, SendState::Rejected, Some(reason), now)?;
+                    const SUPPRESS: &str = "INSERT INTO suppressions (space, address, topic, reason, at) VALUES (?1, ?2, '', 'hard_bounce', ?3) ON CONFLICT DO NOTHING";
+                    ledger.execute(SUPPRESS, params![send.space.as_str(), send.address, now.as_micros()])?;
+                }
+                Finished::Again(due_at, reason) => {
+                    set_state(ledger, &send, SendState::Reserved, Some(reason), now)?;
+                    const PUT_OFF: &str = "UPDATE sends SET due_at = ?2 WHERE id = ?1";
+                    ledger.execute(PUT_OFF, params![id, due_at.as_micros()])?;
+                }
+            }
+            Ok(read_send(ledger, id)?)
+        })
+    }
+}
+
+fn skip(ledger: &Connection, mut send: Send, reason: &str, now: Timestamp) -> rusqlite::Result<Send> {
+    set_state(ledger, &send, SendState::Skipped, Some(reason), now)?;
+    queue_feedback(ledger, &send, FeedbackKind::Skipped, Some(reason), now)?;
+    send.state = SendState::Skipped;
+    send.reason = Some(reason.to_owned());
+    Ok(send)
+}
+
+pub(super) fn is_paused(ledger: &Connection, space: &str) -> rusqlite::Result<bool> {
+    const PAUSED: &str = "SELECT 1 FROM pauses WHERE scope = '*' OR scope = ?1 LIMIT 1";
+    let row = ledger.prepare_cached(PAUSED)?.query_row([space], |_| Ok(())).optional()?;
+    Ok(row.is_some())
+}

@@ -1,0 +1,148 @@
+//! Taking entries from the outbox: reservations, skips, counts and the outbox's cursor in one transaction (contract
+//! ACT-1). It never reads a person; what consent says comes with the plan, and is weighed here against suppressions.
+
+use super::{Ledger, PersonKey, Send, SendState, queue_feedback, read_send};
+use crate::error::ActivateError;
+use crate::feedback::FeedbackKind;
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// What is to become of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// A send, unless the address is suppressed.
+    Reserve {
+        /// When consent was given, for marketing.
+        granted_at: Option<Timestamp>,
+    },
+    /// No send, for this reason.
+    Skip(String),
+}
+
+/// A send that does not exist yet.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSend {
+    pub(crate) message: String,
+    pub(crate) run: u64,
+    pub(crate) profile: ProfileId,
+    /// Normalised; empty where there is none.
+    pub(crate) address: String,
+    pub(crate) segment: SegmentName,
+    pub(crate) topic: Option<String>,
+    pub(crate) person: PersonKey,
+    pub(crate) entered_at: Timestamp,
+    pub(crate) plan: Plan,
+}
+
+/// An entry that did not happen live.
+#[derive(Clone, Debug)]
+pub(crate) struct NotLive {
+    pub(crate) message: String,
+    pub(crate) cause: &'static str,
+}
+
+/// What one stretch of the outbox comes to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reservations {
+    pub(crate) sends: Vec<NewSend>,
+    pub(crate) not_live: Vec<NotLive>,
+    /// The number that is wanted next.
+    pub(crate) next_number: u64,
+}
+
+impl Ledger {
+    /// The number that is wanted next of a space's outbox: everything below it may be forgotten.
+    pub(crate) fn next_number(&self, space: &SpaceId) -> Result<u64, ActivateError> {
+        const READ: &str = "SELECT next_number FROM cursors WHERE space = ?1";
+        let connection = self.connection();
+        let number: Option<i64> = connection.query_row(READ, [space.as_str()], |row| row.get(0)).optional()?;
+        Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
+    }
+
+    /// Records what a stretch of the outbox comes to, and that it was taken: all or nothing. Taking it again after a
+    /// crash changes nothing. Returns the sends that came to be.
+    pub(crate) fn reserve(
+        &self,
+        space: &SpaceId,
+        reservations: &Reservations,
+        now: Timestamp,
+    ) -> Result<Vec<Send>, ActivateError> {
+        self.transaction(|ledger| {
+            let mut made = Vec::with_capacity(reservations.sends.len());
+            for send in &reservations.sends {
+                if let Some(id) = insert(ledger, space, send, now)? {
+                    let Some(row) = read_send(ledger, id)? else { continue };
+                    if row.state == SendState::Skipped {
+                        queue_feedback(ledger, &row, FeedbackKind::Skipped, row.reason.as_deref(), now)?;
+                    }
+                    made.push(row);
+                }
+            }
+            for entry in &reservations.not_live {
+                const COUNT: &str = "INSERT INTO not_live (space, message, cause, entries) VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET entries = entries + 1";
+                let mut statement = ledger.prepare_cached(COUNT)?;
+                statement.execute(params![space.as_str(), entry.message, entry.cause])?;
+            }
+            const TAKEN: &str = "INSERT INTO cursors (space, next_number) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET next_number = excluded.next_number";
+            ledger.execute(TAKEN, params![space.as_str(), number(reservations.next_number)])?;
+            Ok(made)
+        })
+    }
+}
+
+/// The row of a new send; `None` where it exists already.
+fn insert(ledger: &Connection, space: &SpaceId, send: &NewSend, now: Timestamp) -> rusqlite::Result<Option<i64>> {
+    const INSERT: &str = "INSERT INTO sends (space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, due_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) ON CONFLICT DO NOTHING";
+    let reason = match &send.plan {
+        Plan::Skip(reason) => Some(reason.clone()),
+        Plan::Reserve { granted_at } => {
+            suppression(ledger, space, &send.address, send.topic.as_deref(), *granted_at)?.map(str::to_owned)
+        }
+    };
+    let state = if reason.is_some() { SendState::Skipped } else { SendState::Reserved };
+    let mut statement = ledger.prepare_cached(INSERT)?;
+    let made = statement.execute(params![
+        space.as_str(),
+        send.message,
+        number(send.run),
+        send.profile.0.to_be_bytes(),
+        send.address,
+        send.segment.as_str(),
+        send.topic,
+        send.person.kind,
+        send.person.value,
+        send.entered_at.as_micros(),
+        state.as_str(),
+        reason,
+        now.as_micros(),
+    ])?;
+    Ok((made > 0).then(|| ledger.last_insert_rowid()))
+}
+
+/// Why nothing may go to an address: it bounces, or it unsubscribed from the topic after consent was given.
+pub(super) fn suppression(
+    ledger: &Connection,
+    space: &SpaceId,
+    address: &str,
+    topic: Option<&str>,
+    granted_at: Option<Timestamp>,
+) -> rusqlite::Result<Option<&'static str>> {
+    const READ: &str = "SELECT at FROM suppressions WHERE space = ?1 AND address = ?2 AND topic = ?3";
+    let mut statement = ledger.prepare_cached(READ)?;
+    let mut at = |topic: &str| {
+        let row = statement.query_row(params![space.as_str(), address, topic], |row| row.get::<_, i64>(0));
+        row.optional()
+    };
+    if at("")?.is_some() {
+        return Ok(Some("suppressed"));
+    }
+    let Some(topic) = topic.filter(|topic| !topic.is_empty()) else { return Ok(None) };
+    let ended = at(topic)?.map(Timestamp::from_micros);
+    let granted_since = matches!((ended, granted_at), (Some(ended), Some(granted)) if granted > ended);
+    Ok((ended.is_some() && !granted_since).then_some("unsubscribed"))
+}
+
+/// A number of the outbox as SQLite keeps it.
+pub(super) fn number(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

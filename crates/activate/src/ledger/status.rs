@@ -1,0 +1,122 @@
+//! How sending stands, and pausing it. Figures come from the ledger's rows, never from memory.
+
+use super::attempt::is_paused;
+use super::{Ledger, SendState, parsed};
+use crate::error::ActivateError;
+use kith_types::{SpaceId, Timestamp};
+use std::collections::BTreeMap;
+
+/// How sending stands in one space.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpaceStatus {
+    /// Sends by state, `skipped` included.
+    pub sends: BTreeMap<&'static str, u64>,
+    /// Skipped sends by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Entries that were not live and so sent nothing, by message and cause.
+    pub not_live: BTreeMap<(String, String), u64>,
+    /// Whether sending is paused here, by itself or with everything.
+    pub paused: bool,
+    /// The number of the outbox that is wanted next.
+    pub next_number: u64,
+    /// When the send that has waited longest was due.
+    pub oldest_due_at: Option<Timestamp>,
+}
+
+/// How sending stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActivationStatus {
+    /// By space.
+    pub spaces: BTreeMap<String, SpaceStatus>,
+    /// Whether everything is paused.
+    pub all_paused: bool,
+    /// Whether there is a channel. Without one what is due waits.
+    pub has_mailer: bool,
+    /// Events about messages that the log does not have yet.
+    pub feedback_due: u64,
+    /// The last thing that went wrong and is being tried again, if the latest try failed.
+    pub last_error: Option<String>,
+}
+
+impl Ledger {
+    /// Pauses a space, or everything (`None`), or lets it go on. Persisted before it returns.
+    pub(crate) fn pause(&self, space: Option<&SpaceId>, paused: bool) -> Result<(), ActivateError> {
+        let scope = space.map_or("*", SpaceId::as_str);
+        let change = if paused {
+            "INSERT INTO pauses (scope) VALUES (?1) ON CONFLICT DO NOTHING"
+        } else {
+            "DELETE FROM pauses WHERE scope = ?1"
+        };
+        self.connection().execute(change, [scope])?;
+        Ok(())
+    }
+
+    /// Whether everything is paused.
+    pub(crate) fn all_paused(&self) -> Result<bool, ActivateError> {
+        Ok(is_paused(&self.connection(), "*")?)
+    }
+
+    /// The spaces that are paused by themselves.
+    pub(crate) fn paused_spaces(&self) -> Result<Vec<SpaceId>, ActivateError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached("SELECT scope FROM pauses WHERE scope <> '*'")?;
+        let rows = statement.query_map([], |row| parsed(row, 0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Sends that wait.
+    pub(crate) fn pending(&self) -> Result<i64, ActivateError> {
+        const COUNT: &str = "SELECT count(*) FROM sends WHERE state = 'reserved'";
+        Ok(self.connection().query_row(COUNT, [], |row| row.get(0))?)
+    }
+
+    /// The figures of every space, those given included.
+    pub(crate) fn status(&self, spaces: &[SpaceId]) -> Result<ActivationStatus, ActivateError> {
+        let connection = self.connection();
+        let mut status = ActivationStatus::default();
+        for space in spaces {
+            status.spaces.entry(space.as_str().to_owned()).or_default();
+        }
+        let mut of = |space: String, change: &mut dyn FnMut(&mut SpaceStatus)| {
+            change(status.spaces.entry(space).or_default());
+        };
+        let mut counts = connection.prepare_cached("SELECT space, state, reason, count(*) FROM sends GROUP BY space, state, reason")?;
+        let mut rows = counts.query([])?;
+        while let Some(row) = rows.next()? {
+            let (state, reason, count): (String, Option<String>, u64) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            let Some(state) = SendState::from_name(&state) else { continue };
+            of(row.get(0)?, &mut |space| {
+                *space.sends.entry(state.as_str()).or_default() += count;
+                if state == SendState::Skipped {
+                    *space.skipped.entry(reason.clone().unwrap_or_default()).or_default() += count;
+                }
+            });
+        }
+        let mut entries = connection.prepare_cached("SELECT space, message, cause, entries FROM not_live")?;
+        let mut rows = entries.query([])?;
+        while let Some(row) = rows.next()? {
+            let (key, count): ((String, String), u64) = ((row.get(1)?, row.get(2)?), row.get(3)?);
+            of(row.get(0)?, &mut |space| {
+                space.not_live.insert(key.clone(), count);
+            });
+        }
+        let mut cursors = connection.prepare_cached("SELECT space, next_number FROM cursors")?;
+        let mut rows = cursors.query([])?;
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(1)?;
+            of(row.get(0)?, &mut |space| space.next_number = u64::try_from(number).unwrap_or(0));
+        }
+        let mut oldest = connection.prepare_cached("SELECT space, min(due_at) FROM sends WHERE state = 'reserved' GROUP BY space")?;
+        let mut rows = oldest.query([])?;
+        while let Some(row) = rows.next()? {
+            let due_at: i64 = row.get(1)?;
+            of(row.get(0)?, &mut |space| space.oldest_due_at = Some(Timestamp::from_micros(due_at)));
+        }
+        for (name, space) in &mut status.spaces {
+            space.paused = is_paused(&connection, name)?;
+        }
+        status.all_paused = is_paused(&connection, "*")?;
+        status.feedback_due = connection.query_row("SELECT count(*) FROM feedback", [], |row| row.get(0))?;
+        Ok(status)
+    }
+}

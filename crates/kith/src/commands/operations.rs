@@ -1,0 +1,269 @@
+//! `kith flush`, `kith raw verify`, `kith rebuild --verify` and `kith status`: running a server.
+//!
+//! What proves something fails the command where the proof fails.
+
+use crate::client::{Client, ErrorDetail, read};
+use crate::error::CommandError;
+use crate::output::{self, Hint};
+use crate::table::{Cell, Table};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::json;
+
+/// Flags of `kith flush`.
+#[derive(Args, Debug)]
+pub(crate) struct FlushArgs {
+    /// Prints what was reached as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What can be done with the raw zone.
+#[derive(Subcommand, Debug)]
+pub(crate) enum RawCommand {
+    /// Proves every hash and that no record is missing.
+    Verify {
+        /// Prints what was found as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Flags of `kith rebuild`.
+#[derive(Args, Debug)]
+pub(crate) struct RebuildArgs {
+    /// Compares the replayed state with the live one, byte by byte, and changes nothing.
+    #[arg(long)]
+    verify: bool,
+    /// Prints one JSON object a step; the last one has the outcome.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `kith status`.
+#[derive(Args, Debug)]
+pub(crate) struct StatusArgs {
+    /// Prints the state as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Flushed {
+    through: Option<String>,
+    tables: Vec<TableState>,
+}
+
+#[derive(Deserialize)]
+struct TableState {
+    name: String,
+    rows: u64,
+    committed_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawFound {
+    sound: bool,
+    objects: u64,
+    records: u64,
+    bytes: u64,
+    faults: Vec<String>,
+}
+
+/// The server's state.
+#[derive(Deserialize)]
+pub(crate) struct Status {
+    /// Its version.
+    pub(crate) version: String,
+    started_at: String,
+    /// In the order of the flow.
+    pub(crate) stages: Vec<Stage>,
+    refolds: Vec<Refold>,
+    tables: Vec<TableState>,
+    /// Spaces whose sending is paused.
+    pub(crate) messages_paused: Vec<String>,
+}
+
+/// How far a stage has come.
+#[derive(Deserialize)]
+pub(crate) struct Stage {
+    /// Its name.
+    pub(crate) name: String,
+    through: Option<String>,
+    /// Records that it has still to take.
+    pub(crate) lag_records: u64,
+    /// The age of the oldest of these.
+    pub(crate) lag_millis: u64,
+    /// What holds it up.
+    pub(crate) fault: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refold {
+    space: String,
+    definition: String,
+    records_done: u64,
+    records_total: u64,
+}
+
+#[derive(Deserialize)]
+struct RebuildLine {
+    #[serde(default)]
+    done: bool,
+    #[serde(default)]
+    equal: bool,
+    #[serde(default)]
+    records: u64,
+    #[serde(default)]
+    of: u64,
+    #[serde(default)]
+    compared: u64,
+    #[serde(default)]
+    different: u64,
+    #[serde(default)]
+    differences: Vec<serde_json::Value>,
+    #[serde(rename = "$error")]
+    error: Option<ErrorDetail>,
+}
+
+/// Seals and commits.
+///
+/// # Errors
+/// What the server refuses, or that it does not answer.
+pub(crate) async fn flush(client: &Client, args: &FlushArgs) -> Result<(), CommandError> {
+    let text = client.post(&["api", "flush"], &json!({})).await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let flushed: Flushed = read(&text)?;
+    match flushed.through {
+        Some(address) => output::line(&format!("every table shows what arrived up to record {address}"))?,
+        None => output::line("nothing has arrived yet")?,
+    }
+    show_tables(&flushed.tables)
+}
+
+fn show_tables(tables: &[TableState]) -> Result<(), CommandError> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["table", "rows", "committed"]);
+    for state in tables {
+        let committed = state.committed_at.as_deref().unwrap_or("never");
+        table.row(vec![Cell::text(&state.name), Cell::number(state.rows), Cell::text(committed)])?;
+    }
+    table.finish()
+}
+
+/// Proves the raw zone.
+///
+/// # Errors
+/// As [`flush`], and where something is missing or damaged.
+pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), CommandError> {
+    let RawCommand::Verify { json } = command;
+    let text = client.post(&["api", "raw", "verify"], &json!({})).await?;
+    let found: RawFound = read(&text)?;
+    if *json {
+        output::line(&text)?;
+    } else {
+        for fault in &found.faults {
+            output::line(&output::shown(fault))?;
+        }
+        let RawFound { objects, records, bytes, .. } = found;
+        output::line(&format!("{objects} objects, {records} records, {bytes} bytes"))?;
+    }
+    if found.sound {
+        return if *json { Ok(()) } else { output::line("the raw zone is sound") };
+    }
+    let hint = Hint::new("restore what is damaged from a copy: nothing else holds it");
+    Err(CommandError::caused(format!("the raw zone has {} faults", found.faults.len()), hint))
+}
+
+/// Replays and compares.
+///
+/// # Errors
+/// As [`flush`], and where the states differ.
+pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), CommandError> {
+    if !args.verify {
+        let hint = Hint::new("`kith rebuild --verify` proves that the live state is what the raw zone gives");
+        return Err(CommandError::caused("say what to do with the rebuilt state", hint));
+    }
+    let mut lines = client.post_lines(&["api", "rebuild", "verify"], &json!({})).await?;
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    if let Ok(style) = ProgressStyle::with_template("replaying  {bar:40}  {human_pos} of {human_len} records  {eta}") {
+        bar.set_style(style);
+    }
+    while let Some(line) = lines.next().await? {
+        if line.is_empty() {
+            continue;
+        }
+        let step: RebuildLine = read(&line)?;
+        if let Some(error) = step.error {
+            bar.abandon();
+            return Err(CommandError::new(error.text()));
+        }
+        if args.json {
+            output::line(&line)?;
+        }
+        if step.done {
+            bar.finish_and_clear();
+            return conclude(&step, args.json);
+        }
+        bar.set_length(step.of);
+        bar.set_position(step.records);
+    }
+    bar.abandon();
+    Err(CommandError::new("the server broke off the replay before its end"))
+}
+
+fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
+    if step.equal {
+        let RebuildLine { records, compared, .. } = step;
+        let text = format!("equal: {records} records replayed, {compared} entries of state compared");
+        return if json { Ok(()) } else { output::line(&text) };
+    }
+    if !json {
+        for difference in &step.differences {
+            output::line(&output::shown(&difference.to_string()))?;
+        }
+    }
+    let hint = Hint::new("the server's log says more; the raw zone is the truth, and `kith raw verify` proves it");
+    Err(CommandError::caused(format!("the states differ in {} of {} entries", step.different, step.compared), hint))
+}
+
+/// Shows lag and freshness.
+///
+/// # Errors
+/// As [`flush`].
+pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), CommandError> {
+    let text = client.get(&["api", "status"], &[]).await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let status: Status = read(&text)?;
+    output::line(&format!("Kith {} at {}, running since {}\n", status.version, client.address(), status.started_at))?;
+    let mut table = Table::new(&["stage", "through", "waiting", "behind", "state"]);
+    for stage in &status.stages {
+        table.row(vec![
+            Cell::text(&stage.name),
+            Cell::text(stage.through.as_deref().unwrap_or("")),
+            Cell::number(stage.lag_records),
+            Cell::number(format!("{:.1} s", stage.lag_millis as f64 / 1_000.0)),
+            Cell::text(stage.fault.as_deref().unwrap_or("well")),
+        ])?;
+    }
+    table.finish()?;
+    if !status.tables.is_empty() {
+        output::line("")?;
+        show_tables(&status.tables)?;
+    }
+    for refold in &status.refolds {
+        let Refold { space, definition, records_done, records_total } = refold;
+        output::line(&format!("\nfolding history of {definition} in space {space}: {records_done} of {records_total}"))?;
+    }
+    for space in &status.messages_paused {
+        output::line(&format!("\nsending in space {space} is paused; `kith messages resume --space {space}` resumes it"))?;
+    }
+    Ok(())
+}

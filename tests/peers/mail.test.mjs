@@ -1,0 +1,179 @@
+// Mail by a real SMTP server: who gets one, what it holds, how it ends, and what comes back as an event.
+// Runs alone: `node --test tests/peers/mail.test.mjs`.
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { startMailServer } from './support/mail.mjs'
+import { until } from './support/parts.mjs'
+import { startServer } from './support/server.mjs'
+
+const DEFINITIONS = `
+kind: segment
+name: fresh_buyers
+spec: { where: { performed: { event: Order Completed, within: { last: 2s } } } }
+---
+kind: message
+name: thanks
+spec:
+  on: entered
+  segment: fresh_buyers
+  channel: email
+  topic: marketing
+  from: "Lamp Shop <shop@example.com>"
+  subject: "Thank you, {{ profile.traits.first_name | default: 'friend' }}"
+  text: "Hello {{ profile.traits.first_name | default: 'friend' }}, you are in {{ segment }}."
+  html: "<p>Hello <b>{{ profile.traits.first_name | default: 'friend' }}</b></p>"
+`
+let mail
+let server
+let writeKey
+const afterwards = []
+before(async () => {
+  const hooks = { after: task => afterwards.push(task) }
+  mail = await startMailServer(hooks)
+  server = await startServer(hooks, { args: ['--smtp', mail.smtp] })
+  writeKey = await server.source('shop')
+  await server.apply(DEFINITIONS)
+})
+after(async () => {
+  await server?.stop()
+  for (const task of afterwards) await task()
+})
+
+const consent = marketing => ({ context: { consent: { categoryPreferences: { marketing } } } })
+const identify = (userId, traits, more) => server.send(writeKey, 'identify', { userId, traits, ...more })
+const buy = (userId, more = {}) => server.send(writeKey, 'track', { userId, event: 'Order Completed', properties: { total: 5 }, ...more })
+const isMember = person => person.segments.some(member => member.name === 'fresh_buyers')
+const entered = userId => server.personWhen(`user_id:${userId}`, isMember)
+const left = userId => server.personWhen(`user_id:${userId}`, person => !isMember(person))
+
+/** Sends a mail to somebody else by the same road and waits for it: whatever came before it has been decided by then. */
+let markers = 0
+async function roadIsEmpty() {
+  const userId = `marker-${markers++}`
+  await identify(userId, { email: `${userId}@example.com` }, consent(true))
+  await buy(userId)
+  await mail.next(`${userId}@example.com`)
+}
+
+test('act_1_entering_a_segment_sends_one_mail_that_its_template_made', { timeout: 60_000 }, async () => {
+  await identify('ada', { email: 'ada@example.com', first_name: 'Ada <b>&' }, consent(true))
+  await buy('ada')
+  const found = await mail.next('ada@example.com')
+  assert.equal(found.subject, 'Thank you, Ada <b>&')
+  assert.match(found.text, /Hello Ada <b>&, you are in fresh_buyers/)
+  assert.match(found.html, /Ada &lt;b&gt;&amp;/, 'what people say about themselves is escaped')
+  assert.equal(found.from[0].address, 'shop@example.com')
+  assert.match(found.headers['list-unsubscribe-post'] ?? '', /List-Unsubscribe=One-Click/)
+  assert.match(found.headers['list-unsubscribe'] ?? '', /^<http/)
+
+  // A purchase that renews the membership is no entry, and so no second mail.
+  await buy('ada')
+  await roadIsEmpty()
+  assert.equal((await mail.of('ada@example.com')).length, 1)
+})
+
+test('act_6_no_consent_no_marketing', { timeout: 60_000 }, async () => {
+  await identify('unasked', { email: 'unasked@example.com' })
+  await identify('refused', { email: 'refused@example.com' }, consent(false))
+  await identify('withdrawn', { email: 'withdrawn@example.com' }, consent(true))
+  await identify('withdrawn', { email: 'withdrawn@example.com' }, consent(false))
+  for (const userId of ['unasked', 'refused', 'withdrawn']) {
+    await buy(userId)
+    await entered(userId)
+  }
+  await roadIsEmpty()
+  for (const userId of ['unasked', 'refused', 'withdrawn']) assert.deepEqual(await mail.of(`${userId}@example.com`), [], userId)
+})
+
+test('act_6_one_click_unsubscribes_and_a_look_at_the_link_does_not', { timeout: 60_000 }, async () => {
+  const address = 'grace@example.com'
+  await identify('grace', { email: address }, consent(true))
+  await buy('grace')
+  const first = await mail.next(address)
+  const link = first.headers['list-unsubscribe'].replace(/[<>]/g, '')
+  assert.ok(link.startsWith(`${server.url}/u/`), link)
+
+  // A scanner follows the link: nothing changes, and the next entry is mailed again.
+  const seen = await fetch(link)
+  assert.equal(seen.status, 200)
+  assert.match(await seen.text(), /<form method="post">/)
+  assert.equal((await fetch(link, { method: 'HEAD' })).status, 200)
+  await left('grace')
+  await buy('grace')
+  await until('the second mail', async () => (await mail.of(address)).length === 2)
+
+  const done = await fetch(link, {
+    method: 'POST', body: 'List-Unsubscribe=One-Click', headers: { 'content-type': 'application/x-www-form-urlencoded' },
+  })
+  assert.equal(done.status, 200, await done.text())
+  await server.personWhen('user_id:grace', person =>
+    person.consents.some(one => one.topic === 'marketing' && one.status === 'unsubscribed'))
+  await left('grace')
+  await buy('grace')
+  await entered('grace')
+  await roadIsEmpty()
+  assert.equal((await mail.of(address)).length, 2, 'no mail after the click')
+  assert.equal((await fetch(`${link}x`, { method: 'POST' })).status, 404, 'a link that is not ours')
+})
+
+test('act_1_what_was_sent_comes_back_as_an_event_of_the_person', { timeout: 60_000 }, async () => {
+  await identify('joan', { email: 'joan@example.com' }, consent(true))
+  await buy('joan')
+  await mail.next('joan@example.com')
+  const person = await server.personWhen('user_id:joan', found =>
+    found.recent_events.some(event => /sent|delivered|email/i.test(event.name)))
+  const event = person.recent_events.find(found => /sent|delivered|email/i.test(found.name))
+  assert.ok(event.message_id, 'it counts once')
+  await server.kith('flush')
+  const rows = await server.sql(`SELECT event FROM clean.events WHERE event = '${event.name}'`)
+  assert.ok(rows.length >= 1)
+})
+
+test('act_6_an_import_sends_nothing', { timeout: 60_000 }, async () => {
+  const file = join(server.home, 'orders.csv')
+  const map = join(server.home, 'orders.yaml')
+  await identify('imported', { email: 'imported@example.com' }, consent(true))
+  const event = {
+    type: 'track', userId: 'imported', event: 'Order Completed', messageId: 'imported-1', timestamp: new Date().toISOString(),
+  }
+  await writeFile(file, `${JSON.stringify(event)}\n`)
+  await writeFile(map, '')
+  const taken = await server.get('/api/spaces/main/sources/shop/import', { method: 'POST', body: { batch: [event] } })
+  assert.equal(taken.status, 200, JSON.stringify(taken.body))
+  await entered('imported')
+  await roadIsEmpty()
+  assert.deepEqual(await mail.of('imported@example.com'), [])
+  await server.kith('flush')
+  const changes = await server.sql(`
+    SELECT c.cause FROM curated.membership_changes c JOIN curated.identifiers i ON c.profile_id = i.profile_id
+    WHERE i.value = 'imported' AND c.change = 'entered'`)
+  assert.deepEqual(changes, [{ cause: 'import' }])
+})
+
+test('act_6_sending_can_be_paused_at_once', { timeout: 60_000 }, async () => {
+  await identify('patient', { email: 'patient@example.com' }, consent(true))
+  await server.kith('messages', 'pause')
+  const status = (await server.get('/api/status')).body
+  assert.deepEqual(status.messages_paused, ['main'])
+  await buy('patient')
+  await entered('patient')
+  assert.deepEqual(await mail.of('patient@example.com'), [])
+  await server.kith('messages', 'resume')
+  await roadIsEmpty()
+  assert.ok((await mail.of('patient@example.com')).length <= 1)
+})
+
+test('act_2_a_mail_server_that_is_away_holds_up_nothing_else', { timeout: 60_000 }, async t => {
+  const hooks = { after: task => t.after(task) }
+  const lonely = await startServer(hooks, { args: ['--smtp', `127.0.0.1:${mail.unused}`] })
+  const key = await lonely.source('shop')
+  await lonely.apply(DEFINITIONS)
+  await lonely.send(key, 'identify', { userId: 'late', traits: { email: 'late@example.com' }, ...consent(true) })
+  await lonely.send(key, 'track', { userId: 'late', event: 'Order Completed' })
+  await lonely.personWhen('user_id:late', isMember)
+  await lonely.personWhen('user_id:late', person => !isMember(person))
+  assert.equal((await lonely.get('/readyz')).status, 200)
+  await lonely.stop()
+})

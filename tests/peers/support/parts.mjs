@@ -1,0 +1,89 @@
+// Where the real parts are: the binary under test, the installed SDKs, Python with its packages, the browser.
+// Every test file starts here. It installs nothing: `tests/peers/install all` does.
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** The repository. */
+export const root = fileURLToPath(new URL('../../../', import.meta.url))
+const cache = resolve(root, process.env.CACHE ?? '.cache')
+
+/** The binary under test. */
+export const kithBinary = resolve(root, process.env.KITH_BIN ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug', 'kith'))
+/** Python with the packages of `tests/peers/requirements.txt`. */
+export const python = process.env.KITH_PYTHON ?? join(cache, 'venv', 'bin', 'python')
+/** The browser. */
+export const chromium = process.env.KITH_CHROMIUM ?? '/usr/bin/chromium'
+
+/** Loads an installed package of Node. */
+export const load = createRequire(join(cache, 'node', 'package.json'))
+/** Loads a package that the shop page is built with. */
+export const loadForPages = createRequire(join(root, 'web', 'shop', 'package.json'))
+
+for (const [what, path] of [['the kith binary (cargo build -p kith)', kithBinary], ['Python (tests/peers/install all)', python]]) {
+  if (!existsSync(path)) throw new Error(`${what} is missing at ${path}`)
+}
+
+/** Waits for a while; only ever between two looks at something. */
+export const pause = milliseconds => new Promise(done => setTimeout(done, milliseconds))
+
+/** Looks again and again until `look` gives something that is not undefined, and gives that. Fails after `within`. */
+export async function until(what, look, { within = 20_000, every = 50 } = {}) {
+  const deadline = Date.now() + within
+  let last
+  for (;;) {
+    try {
+      const found = await look()
+      if (found !== undefined && found !== false) return found
+      last = undefined
+    } catch (error) {
+      last = error
+    }
+    if (Date.now() > deadline) throw new Error(`waited ${within} ms in vain for ${what}`, { cause: last })
+    await pause(every)
+  }
+}
+
+/** A folder that goes away after the test. */
+export async function folder(t, name = 'kith-test-') {
+  const made = await mkdtemp(join(tmpdir(), name))
+  t.after(() => rm(made, { recursive: true, force: true, maxRetries: 5 }))
+  return made
+}
+
+/** A port of loopback that nobody listens on at this moment. */
+export function freePort() {
+  return new Promise((done, failed) => {
+    const server = createServer()
+    server.once('error', failed)
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => done(port))
+    })
+  })
+}
+
+/** Runs a program to its end. Gives its exit code and what it printed, whatever the code. */
+export function run(program, args, { env = {}, input, timeout = 120_000, cwd = root } = {}) {
+  return new Promise(done => {
+    const options = { env: { ...process.env, ...env }, timeout, cwd, maxBuffer: 256 << 20, killSignal: 'SIGKILL' }
+    const child = execFile(program, args, options, (error, stdout, stderr) => {
+      const code = error ? (typeof error.code === 'number' ? error.code : -1) : 0
+      done({ code, stdout, stderr: error?.killed ? `${stderr}\nended after ${timeout} ms` : stderr })
+    })
+    child.stdin.on('error', () => {})
+    child.stdin.end(input ?? '')
+  })
+}
+
+/** Runs a Python script of this folder and reads the JSON that it prints. */
+export async function runPython(script, args, options) {
+  const { code, stdout, stderr } = await run(python, [join(root, 'tests/peers', script), ...args], options)
+  if (code !== 0) throw new Error(`${script} ended with ${code}:\n${stderr}\n${stdout}`)
+  return JSON.parse(stdout)
+}
