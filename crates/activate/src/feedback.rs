@@ -2,7 +2,7 @@
 //! message id is a function of the send, so that a repeated append is the same event. It never holds the address in
 //! properties: only its domain.
 
-use crate::ledger::Send;
+use crate::ledger::SendRow;
 use kith_types::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -42,7 +42,7 @@ impl FeedbackKind {
 }
 
 /// The body of events about a send; `None` where nothing names the person.
-pub(crate) fn body(send: &Send, kind: FeedbackKind, reason: Option<&str>, now: Timestamp) -> Option<String> {
+pub(crate) fn body(send: &SendRow, kind: FeedbackKind, reason: Option<&str>, now: Timestamp) -> Option<String> {
     let mut event = Map::new();
     let mut context = Map::new();
     event.insert("type".into(), "track".into());

@@ -88,7 +88,7 @@ pub(crate) struct PersonKey {
 
 /// A row of the ledger.
 #[derive(Clone, Debug)]
-pub(crate) struct Send {
+pub(crate) struct SendRow {
     pub(crate) id: i64,
     pub(crate) space: SpaceId,
     pub(crate) message: String,
@@ -107,10 +107,10 @@ pub(crate) struct Send {
     pub(crate) unsubscribed_at: Option<Timestamp>,
 }
 
-/// The columns that [`Send::read`] reads.
+/// The columns that [`SendRow::read`] reads.
 const SEND_COLUMNS: &str = "id, space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, attempts, subject, sender, unsubscribed_at";
 
-impl Send {
+impl SendRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let state: String = row.get(11)?;
         let profile: [u8; 16] = row.get(4)?;
@@ -189,11 +189,11 @@ impl Ledger {
     }
 
     /// Settles what a crash left in `attempting`: marketing is `unknown` for good, transactional mail is due again.
-    pub(crate) fn recover(&self, now: Timestamp) -> Result<Vec<Send>, ActivateError> {
+    pub(crate) fn recover(&self, now: Timestamp) -> Result<Vec<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let mut statement =
                 ledger.prepare(&format!("SELECT {SEND_COLUMNS} FROM sends WHERE state = 'attempting'"))?;
-            let left: Vec<Send> = statement.query_map([], Send::read)?.collect::<Result<_, _>>()?;
+            let left: Vec<SendRow> = statement.query_map([], SendRow::read)?.collect::<Result<_, _>>()?;
             for send in &left {
                 if send.topic.is_none() {
                     set_state(ledger, send, SendState::Reserved, Some("interrupted"), now)?;
@@ -223,20 +223,20 @@ impl Ledger {
     }
 
     /// The send of that row.
-    pub(crate) fn send(&self, id: i64) -> Result<Option<Send>, ActivateError> {
+    pub(crate) fn send(&self, id: i64) -> Result<Option<SendRow>, ActivateError> {
         Ok(read_send(&self.connection(), id)?)
     }
 }
 
-fn read_send(connection: &Connection, id: i64) -> rusqlite::Result<Option<Send>> {
+fn read_send(connection: &Connection, id: i64) -> rusqlite::Result<Option<SendRow>> {
     let mut statement = connection.prepare_cached(&format!("SELECT {SEND_COLUMNS} FROM sends WHERE id = ?1"))?;
-    statement.query_row([id], Send::read).optional()
+    statement.query_row([id], SendRow::read).optional()
 }
 
 /// Moves a send to another state.
 fn set_state(
     ledger: &Connection,
-    send: &Send,
+    send: &SendRow,
     state: SendState,
     reason: Option<&str>,
     now: Timestamp,
@@ -250,7 +250,7 @@ fn set_state(
 /// Moves a send to its last state and queues the event that tells of it.
 fn settle(
     ledger: &Connection,
-    send: &Send,
+    send: &SendRow,
     state: SendState,
     reason: Option<&str>,
     now: Timestamp,
@@ -269,7 +269,7 @@ fn settle(
 /// Queues an event, in the transaction of what it tells of.
 fn queue_feedback(
     ledger: &Connection,
-    send: &Send,
+    send: &SendRow,
     kind: FeedbackKind,
     reason: Option<&str>,
     now: Timestamp,

@@ -100,14 +100,16 @@ impl Dedupe {
             }
             true
         })?;
-        let (from, to) = dedupe.range(BLOCK, Some(dedupe.open_generation));
-        let (mut open, mut blocks) = (FxHashMap::default(), 0);
-        store.scan(Keyspace::Dedupe, &from, &to, &mut |_, value| {
-            open.extend(entries(value));
-            blocks += 1;
+        // Only the open generation has blocks, and it may outlive every sealed one.
+        let (from, to) = dedupe.range(BLOCK, None);
+        store.scan(Keyspace::Dedupe, &from, &to, &mut |key, value| {
+            if let Some(generation) = key.get(..from.len() + 4).and_then(|key| generation_of(&from, key)) {
+                dedupe.open_generation = generation;
+                dedupe.open.extend(entries(value));
+                dedupe.blocks += 1;
+            }
             true
         })?;
-        (dedupe.open, dedupe.blocks) = (open, blocks);
         Ok(dedupe)
     }
 

@@ -16,6 +16,9 @@ use std::sync::Arc;
 /// The kind of decision that applies definitions.
 pub const DEFINITIONS_APPLIED: &str = "definitions.applied";
 
+/// The kinds of definition that steps use; others are the catalog's and activation's.
+const USED: [&str; 4] = ["identity_rules", "trait_rules", "computed_trait", "segment"];
+
 /// One definition as a decision carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DefinitionDocument {
@@ -108,10 +111,10 @@ pub struct Definitions {
 }
 
 impl DefinitionSet {
-    /// The set after a decision.
+    /// The set after a decision; what the pipeline does not use is not in it.
     pub(crate) fn with(&self, changes: &[DefinitionDocument], at: Timestamp) -> Self {
         let mut next = self.clone();
-        for change in changes {
+        for change in changes.iter().filter(|change| USED.contains(&change.kind.as_str())) {
             let kind = next.documents.entry(change.kind.clone()).or_default();
             match &change.spec {
                 Some(spec) => kind.insert(change.name.clone(), spec.clone()),

@@ -35,6 +35,12 @@ impl PipelineError {
         Self { kind: PipelineErrorKind::Corrupt, message, source: None }
     }
 
+    pub(crate) fn left_midway() -> Self {
+        let message = "people were being derived anew under changed rules of identity when the server ended: move the \
+                       state folder away and it is rebuilt from the log";
+        Self { kind: PipelineErrorKind::Corrupt, message: message.to_owned(), source: None }
+    }
+
     pub(crate) fn definition(message: impl Into<String>) -> Self {
         Self { kind: PipelineErrorKind::Definition, message: message.into(), source: None }
     }

@@ -9,15 +9,12 @@ use kith_types::{ProfileId, Timestamp};
 use std::sync::Arc;
 
 impl Space {
-    /// Evaluates every segment for a loaded profile at `now`, records what changed, and sets its timer.
+    /// Evaluates every segment for a loaded profile at `now`, records what changed, and sets its timer. Nobody is
+    /// evaluated while people are derived anew.
     pub(crate) fn evaluate(&mut self, id: ProfileId, now: Timestamp, cause: Cause) {
-        if !self.quiet {
-            self.evaluate_now(id, now, cause);
+        if self.quiet {
+            return;
         }
-    }
-
-    /// [`Space::evaluate`], also while people are derived anew.
-    pub(crate) fn evaluate_now(&mut self, id: ProfileId, now: Timestamp, cause: Cause) {
         let definitions = Arc::clone(&self.definitions);
         let Some(entry) = self.profiles.get_mut(id.0) else { return };
         let mut next: Option<Timestamp> = None;
@@ -68,25 +65,52 @@ impl Space {
             self.record_change(Change { segment, profile: id, entered: false, at, cause: Cause::Definition });
         }
         self.evaluate(id, at, Cause::Definition);
+        self.catch_up(id);
+    }
+
+    /// Fires the timers of a loaded profile that are due before the instant where every timer has fired. A definition
+    /// that reaches somebody late has them: what time alone changed since the decision keeps its own instant.
+    fn catch_up(&mut self, id: ProfileId) {
+        while let Some(due) = self.profiles.get_mut(id.0).and_then(|entry| entry.record.due)
+            && due < self.fired
+        {
+            self.fire(id, due);
+        }
+    }
+
+    /// Fires a loaded profile's timer.
+    fn fire(&mut self, id: ProfileId, due: Timestamp) {
+        self.evaluate(id, due, Cause::Clock);
+        // A leaf that could not tell its next instant apart from this one must not hold the clock.
+        if self.due.remove(&(due, id))
+            && let Some(entry) = self.profiles.get_mut(id.0)
+        {
+            entry.record.due = None;
+            self.profile_changed(id);
+        }
     }
 
     /// Fires every timer due strictly before `limit`, in the order of their instants. At most `budget` of them; answers
     /// whether none is left.
     pub(crate) fn fire_until(&mut self, store: &dyn Read, limit: Timestamp, budget: usize) -> Result<bool, PipelineError> {
         for _ in 0..budget {
-            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due < limit) else { return Ok(true) };
+            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due < limit) else { break };
             self.load_profile(store, id)?;
-            self.evaluate(id, due, Cause::Clock);
-            // A leaf that could not tell its next instant apart from this one must not hold the clock.
+            // Somebody who has just taken a new definition may be due earlier, later or no more.
             if self.due.first() == Some(&(due, id)) {
-                self.set_due(id, Some(due), None);
-                if let Some(entry) = self.profiles.get_mut(id.0) {
-                    entry.record.due = None;
-                }
-                self.profile_changed(id);
+                self.fire(id, due);
             }
         }
-        Ok(self.due.first().is_none_or(|(due, _)| *due >= limit))
+        Ok(self.fired_until(limit))
+    }
+
+    /// Whether no timer before `limit` is left.
+    fn fired_until(&mut self, limit: Timestamp) -> bool {
+        let all = self.due.first().is_none_or(|(due, _)| *due >= limit);
+        if all {
+            self.fired = self.fired.max(limit);
+        }
+        all
     }
 
     /// Visits the next profiles of the sweep after a decision; answers how many. Called between steps only, when the

@@ -11,9 +11,10 @@ use kith_identity::PartKey;
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId};
+use smallvec::SmallVec;
 
 impl Space {
-    /// Has a profile in memory, with every aggregate of the plan. `component` is where it belongs if it is new.
+    /// Has a profile in memory, with every aggregate of the plan, and brought to where every timer has fired.
     pub(crate) fn load_profile(&mut self, store: &dyn Read, id: ProfileId) -> Result<(), PipelineError> {
         if self.profiles.get_mut(id.0).is_some() {
             return Ok(());
@@ -22,19 +23,18 @@ impl Space {
         let record = stored
             .and_then(|bytes| ProfileRecord::decode(&bytes))
             .ok_or_else(|| PipelineError::corrupt("profiles"))?;
-        let members: Vec<(PartKey, End)> = {
-            let component = &self.component(store, record.component)?.component;
-            let of_profile = component.profiles().into_iter().find(|profile| profile.id == id);
-            of_profile.into_iter().flat_map(|profile| profile.members).map(|member| (member.part, member.end)).collect()
+        let home = self.component_of(store, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
+        let members: SmallVec<[(PartKey, End); 4]> = {
+            let component = &self.component(store, home)?.component;
+            component.members_of(id).iter().map(|member| (member.part, member.end)).collect()
         };
         let mut parts = Vec::with_capacity(members.len());
         for (key, end) in members {
             parts.push(self.load_part(store, key, end)?);
         }
-        let mut entry = ProfileEntry { record, parts, merged: None, dirty: false };
-        let changed = entry.parts.iter().any(|slot| slot.dirty);
-        entry.merge();
-        self.profiles.insert(id.0, entry);
+        let changed = parts.iter().any(|slot| slot.dirty);
+        let stored_due = record.due;
+        self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored_due));
         if changed {
             self.profile_changed(id);
         }
@@ -44,7 +44,7 @@ impl Space {
 
     fn load_part(&self, store: &dyn Read, key: PartKey, end: End) -> Result<PartSlot, PipelineError> {
         let Some(bytes) = store.get(Keyspace::Parts, &keys::part(&self.id, &key))? else {
-            return Ok(PartSlot { key, end, part: Part::default(), dirty: false });
+            return Ok(PartSlot { key, part: Part::default(), dirty: false });
         };
         let plan = &self.definitions.plan;
         let mut part = Part::decode_for(&bytes, plan).map_err(|_| PipelineError::corrupt("parts"))?;
@@ -54,15 +54,15 @@ impl Space {
             self.visit_history(store, key, end, &mut |event| part.apply_only(plan, &missing, event))?;
         }
         part.retain(plan);
-        Ok(PartSlot { key, end, part, dirty: !missing.is_empty() })
+        Ok(PartSlot { key, part, dirty: !missing.is_empty() })
     }
 
-    /// A part folded anew from its carrier's history, this step's events among it.
+    /// A part folded anew from its carrier's history, this step's events among it; one that is being placed is not.
     pub(crate) fn refold(&self, store: &dyn Read, key: PartKey, end: End) -> Result<PartSlot, PipelineError> {
         let mut part = Part::default();
         let plan = &self.definitions.plan;
         self.visit_history(store, key, end, &mut |event| part.apply(plan, event))?;
-        Ok(PartSlot { key, end, part, dirty: true })
+        Ok(PartSlot { key, part, dirty: true })
     }
 
     fn visit_history(

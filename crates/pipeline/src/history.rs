@@ -160,5 +160,5 @@ mod tests {
         }
     }
 
-    const GOLDEN: &str = "";
+    const GOLDEN: &str = "9e51d909394112320279cc4b3b689b972a114e28f8b2f01e78c219babb2ac99a";
 }

@@ -23,6 +23,8 @@ mod record;
 mod rederive;
 mod runner;
 mod space;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use definitions::{

@@ -1,13 +1,13 @@
 //! Who an event belongs to, and what becomes of people when evidence joins or splits them.
 //!
-//! Most events change nothing: their component answers at once. Otherwise the people concerned are loaded, identity
-//! resolves their component anew, and their parts are regrouped: a part is moved as it is, and one
-//! that identity names as cut is folded from its carrier's history. No other event is read.
+//! Most events change nothing: their component answers at once. Otherwise identity resolves the component anew, and the
+//! people whose parts moved or were cut are regrouped: a part is moved as it is, and one that identity names as cut is
+//! folded from its carrier's history. Nobody else of the component is loaded, and no other event is read.
 
-use crate::PipelineError;
 use crate::record::ProfileRecord;
 use crate::space::{PartSlot, ProfileEntry, Space, SpacePresence};
-use kith_identity::{Applied, Component, Evidence, PartKey, Placement, Resolver};
+use crate::{PipelineError, keys};
+use kith_identity::{Applied, Evidence, PartKey, Placement, Resolver};
 use kith_profile::Part;
 use kith_segment::{Cause, Change};
 use kith_state::{Keyspace, Read};
@@ -15,11 +15,21 @@ use kith_types::{Event, ProfileId, Timestamp};
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The carrier under which the history keeps events whose identifiers the rules leave out.
+const NOBODY: u128 = 0;
+
 /// People taken apart while they are regrouped.
 #[derive(Default)]
 struct Pieces {
-    records: BTreeMap<ProfileId, ProfileRecord>,
+    records: BTreeMap<ProfileId, (ProfileRecord, Option<Timestamp>)>,
     parts: BTreeMap<PartKey, PartSlot>,
+}
+
+/// What every change of a step is told with.
+#[derive(Clone, Copy)]
+struct Moment {
+    now: Timestamp,
+    cause: Cause,
 }
 
 impl Space {
@@ -32,10 +42,17 @@ impl Space {
         cause: Cause,
     ) -> Result<Option<ProfileId>, PipelineError> {
         let evidence = self.definitions.rules.read(event);
-        let Some(carrier) = evidence.carrier() else { return Ok(None) };
-        let held: SmallVec<[u128; 2]> = evidence.held().map(|named| named.hash).collect();
-        self.add_rows(event, carrier.hash, &held, evidence.sign_in().map(|named| named.hash));
-
+        let Some(carrier) = evidence.carrier() else {
+            if !event.identifiers.is_empty() {
+                // Rules to come may take what these leave out.
+                self.add_history(event, NOBODY);
+            }
+            return Ok(None);
+        };
+        let sign_in = evidence.sign_in().map(|named| named.hash);
+        for held in evidence.held() {
+            self.add_presence(event, held.hash, sign_in);
+        }
         let mut touched: SmallVec<[u128; 4]> = SmallVec::new();
         let mut all_known = true;
         for named in &evidence.identifiers {
@@ -45,150 +62,176 @@ impl Space {
                 None => all_known = false,
             }
         }
-        if all_known && let [only] = touched[..] {
-            let placement = self.component(store, only)?.component.place_quickly(&evidence);
-            if let Some(Placement { profile, part }) = placement {
-                self.load_profile(store, profile)?;
-                self.fold(profile, part, event);
-                self.evaluate(profile, now, cause);
-                return Ok(Some(profile));
+        let quickly = match touched[..] {
+            [only] if all_known => self.component(store, only)?.component.place_quickly(&evidence),
+            _ => None,
+        };
+        let moment = Moment { now, cause };
+        let (placement, affected) = match quickly {
+            Some(placement) => {
+                self.load_profile(store, placement.profile)?;
+                (placement, SmallVec::from_elem(placement.profile, 1))
             }
+            None => self.regroup(store, &touched, &evidence, moment)?,
+        };
+        self.fold(placement.profile, placement.part, event);
+        self.add_history(event, carrier.hash);
+        for id in affected {
+            self.evaluate(id, now, cause);
         }
-        self.regroup(store, &touched, &evidence, event, now, cause).map(Some)
+        Ok(Some(placement.profile))
     }
 
+    /// Takes in evidence that may change who is who; answers where the event belongs and whom to evaluate.
     fn regroup(
         &mut self,
         store: &dyn Read,
         touched: &[u128],
         evidence: &Evidence,
-        event: &Event,
-        now: Timestamp,
-        cause: Cause,
-    ) -> Result<ProfileId, PipelineError> {
+        moment: Moment,
+    ) -> Result<(Placement, SmallVec<[ProfileId; 4]>), PipelineError> {
         let mut components = Vec::with_capacity(touched.len());
         for id in touched {
             components.push(self.component(store, *id)?.component.clone());
         }
-        for profile in components.iter().flat_map(Component::profiles) {
-            self.load_profile(store, profile.id)?;
-        }
         let applied = {
             let presence = SpacePresence { space: self, store };
             Resolver::new(&*self.definitions.rules, &self.id)
-                .apply(components.clone(), evidence, &presence)
+                .apply(components, evidence, &presence)
                 .map_err(|error| PipelineError::storage("identity could not be resolved", error))?
                 .ok_or_else(|| PipelineError::corrupt("evidence"))?
         };
-        let Placement { profile, part } = applied.placement;
-        if !applied.changed {
-            self.keep_component(&applied);
-            self.fold(profile, part, event);
-            self.evaluate(profile, now, cause);
-            return Ok(profile);
+        if !applied.refused.is_empty() {
+            tracing::warn!(space = %self.id, refused = applied.refused.len(), "evidence beyond a bound was not taken");
         }
-        let pieces = self.take_apart(&applied, &components);
-        self.keep_component(&applied);
-        let (affected, folded) = self.put_together(store, &applied, pieces, now, cause)?;
-        if !folded.contains(&part) {
-            self.fold(profile, part, event);
+        let placement = applied.placement;
+        let (before, after) = concerned(&applied);
+        // They are loaded as they stood before the evidence, by the components that are still stored.
+        let mut pieces = Pieces::default();
+        for id in before {
+            self.load_profile(store, id)?;
+            if applied.changed {
+                self.take_apart(id, &mut pieces);
+            }
         }
-        for id in affected {
-            self.evaluate(id, now, cause);
+        let mut affected: SmallVec<[ProfileId; 4]> = SmallVec::from_elem(placement.profile, 1);
+        if applied.changed {
+            self.put_together(store, &applied, &after, pieces, moment)?;
+            affected = after.into_iter().collect();
         }
-        Ok(profile)
+        self.keep_component(applied);
+        Ok((placement, affected))
     }
 
     /// Stores the component and where its identifiers point.
-    fn keep_component(&mut self, applied: &Applied) {
+    fn keep_component(&mut self, applied: Applied) {
+        let id = applied.component.id().0;
         for gone in &applied.absorbed {
             self.remove_component(gone.0);
         }
         for identifier in &applied.rehomed {
-            self.set_component_of(*identifier, applied.component.id().0);
+            self.set_component_of(*identifier, id);
         }
         if applied.stored_differs {
-            self.set_component(applied.component.id().0, applied.component.clone());
+            self.set_component(id, applied.component);
         }
     }
 
-    /// Takes the people of the components that were joined out of memory.
-    fn take_apart(&mut self, applied: &Applied, components: &[Component]) -> Pieces {
-        let mut pieces = Pieces::default();
-        let apart: Vec<_> = applied.apart.iter().map(Component::id).collect();
-        for component in components.iter().filter(|component| !apart.contains(&component.id())) {
-            for profile in component.profiles() {
-                let Some(entry) = self.profiles.remove(profile.id.0) else { continue };
-                pieces.records.insert(profile.id, entry.record);
-                for slot in entry.parts {
-                    pieces.parts.insert(slot.key, slot);
-                }
-            }
-        }
-        pieces
+    /// Takes a loaded person out of memory.
+    fn take_apart(&mut self, id: ProfileId, pieces: &mut Pieces) {
+        let Some(entry) = self.profiles.remove(id.0) else { return };
+        pieces.records.insert(id, (entry.record, entry.stored_due));
+        pieces.parts.extend(entry.parts.into_iter().map(|slot| (slot.key, slot)));
     }
 
-    /// Builds the people of the component from the pieces; answers who they are and which parts were folded anew.
+    /// Builds the people `after` from the pieces.
     fn put_together(
         &mut self,
         store: &dyn Read,
         applied: &Applied,
+        after: &BTreeSet<ProfileId>,
         mut pieces: Pieces,
-        now: Timestamp,
-        cause: Cause,
-    ) -> Result<(Vec<ProfileId>, BTreeSet<PartKey>), PipelineError> {
-        let component = applied.component.id().0;
+        moment: Moment,
+    ) -> Result<(), PipelineError> {
         let cut: BTreeSet<PartKey> =
             applied.cuts.iter().flat_map(|cut| &cut.refold).map(|interval| interval.part).collect();
-        let (mut people, mut folded) = (Vec::new(), BTreeSet::new());
-        for profile in applied.component.profiles() {
-            let mut parts = Vec::with_capacity(profile.members.len());
-            for member in &profile.members {
-                let slot = match pieces.parts.remove(&member.part) {
-                    _ if cut.contains(&member.part) => {
-                        folded.insert(member.part);
-                        self.refold(store, member.part, member.end)?
-                    }
+        // Only an id that stood before can have a redirect.
+        let all_new = pieces.records.is_empty();
+        for id in after {
+            let members = applied.component.members_of(*id);
+            let mut parts = Vec::with_capacity(members.len());
+            for member in &members {
+                let slot = pieces.parts.remove(&member.part);
+                parts.push(match slot {
+                    _ if cut.contains(&member.part) => self.refold(store, member.part, member.end)?,
                     // Bounds that moved without an event between them leave the fold as it is.
-                    Some(slot) => PartSlot { end: member.end, ..slot },
-                    None => PartSlot { key: member.part, end: member.end, part: Part::default(), dirty: false },
-                };
-                parts.push(slot);
+                    Some(slot) => slot,
+                    None => PartSlot { key: member.part, part: Part::default(), dirty: false },
+                });
             }
-            let record = match pieces.records.remove(&profile.id) {
-                Some(record) => ProfileRecord { component, ..record },
+            let (record, stored_due) = match pieces.records.remove(id) {
+                Some(record) => record,
                 None => {
-                    self.profile_count += 1;
-                    self.writes.remove(Keyspace::Redirects, crate::keys::wide(&self.id, profile.id.0));
-                    ProfileRecord { component, version: self.definitions.version, ..ProfileRecord::default() }
+                    let founder = members.first().map_or(0, |oldest| oldest.part.carrier);
+                    if !all_new && !self.quiet {
+                        self.writes.remove(Keyspace::Redirects, keys::wide(&self.id, id.0));
+                    }
+                    (self.new_record(founder), None)
                 }
             };
-            let mut entry = ProfileEntry { record, parts, merged: None, dirty: false };
-            entry.merge();
-            self.profiles.insert(profile.id.0, entry);
-            self.profile_changed(profile.id);
-            people.push(profile.id);
+            self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored_due));
+            self.profile_changed(*id);
         }
-        // A part that was folded anew took its old slot's place under the same key; only keys that are gone are left.
-        for key in pieces.parts.keys().filter(|key| !folded.contains(*key)) {
-            self.writes.remove(Keyspace::Parts, crate::keys::part(&self.id, key));
+        // Parts that nobody has any more: intervals that are gone.
+        for key in pieces.parts.keys() {
+            self.writes.remove(Keyspace::Parts, keys::part(&self.id, key));
         }
-        for (id, record) in pieces.records {
-            self.vanish(id, &record, applied, now, cause);
+        for (id, (record, stored_due)) in pieces.records {
+            self.vanish(id, &record, stored_due, applied, moment);
         }
-        Ok((people, folded))
+        Ok(())
     }
 
-    fn vanish(&mut self, id: ProfileId, record: &ProfileRecord, applied: &Applied, now: Timestamp, cause: Cause) {
+    fn new_record(&mut self, founder: u128) -> ProfileRecord {
+        self.profile_count += 1;
+        ProfileRecord { founder, version: self.definitions.version, ..ProfileRecord::default() }
+    }
+
+    fn vanish(
+        &mut self,
+        id: ProfileId,
+        record: &ProfileRecord,
+        stored_due: Option<Timestamp>,
+        applied: &Applied,
+        Moment { now, cause }: Moment,
+    ) {
         for (segment, _) in &record.memberships {
             self.record_change(Change { segment: segment.clone(), profile: id, entered: false, at: now, cause });
         }
         self.set_due(id, record.due, None);
-        self.writes.remove(Keyspace::Profiles, crate::keys::wide(&self.id, id.0));
+        if let Some(time) = stored_due {
+            self.writes.remove(Keyspace::Due, keys::due(&self.id, time, id));
+        }
+        self.writes.remove(Keyspace::Profiles, keys::wide(&self.id, id.0));
         self.profile_count = self.profile_count.saturating_sub(1);
-        if let Some(vanished) = applied.vanished.iter().find(|vanished| vanished.profile == id) {
-            let key = crate::keys::wide(&self.id, id.0);
-            self.writes.put(Keyspace::Redirects, key, vanished.redirect.0.to_be_bytes().to_vec());
+        let redirect = applied.vanished.iter().find(|vanished| vanished.profile == id).map(|vanished| vanished.redirect);
+        if let Some(redirect) = redirect.filter(|_| !self.quiet) {
+            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect.0.to_be_bytes().to_vec());
         }
     }
+}
+
+/// The people whose parts the evidence concerns, as they stood before it and as they stand after it.
+fn concerned(applied: &Applied) -> (BTreeSet<ProfileId>, BTreeSet<ProfileId>) {
+    let mut all = BTreeSet::from([applied.placement.profile]);
+    all.extend(applied.moved.iter().flat_map(|moved| moved.from.into_iter().chain([moved.to])));
+    for cut in &applied.cuts {
+        all.extend(cut.gone.iter().map(|(_, profile)| *profile));
+        all.extend(cut.refold.iter().map(|interval| interval.profile));
+    }
+    all.extend(applied.vanished.iter().flat_map(|vanished| [vanished.profile, vanished.redirect]));
+    all.extend(&applied.created);
+    let before = all.iter().filter(|id| !applied.created.contains(id)).copied().collect();
+    all.retain(|id| applied.vanished.iter().all(|vanished| vanished.profile != *id));
+    (before, all)
 }

@@ -255,8 +255,7 @@ fn resolve(
     let normaliser = &definitions.rules.of(&sent.kind).normalise;
     let Some(value) = normaliser.normalise(&sent.value) else { return Ok(None) };
     let hash = Identifier::new(sent.kind, &value).hash128();
-    let Some(pointer) = reader.get(Keyspace::Identifiers, &keys::wide(space, hash))? else { return Ok(None) };
-    let component = pointer.try_into().map(u128::from_be_bytes).map_err(|_| PipelineError::corrupt("identifiers"))?;
+    let Some(component) = home_of(reader, space, hash)? else { return Ok(None) };
     Ok(component_of(reader, space, component)?.holder(hash).map(|id| (id, None)))
 }
 
@@ -271,6 +270,12 @@ fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option
         id = ProfileId(target.map_err(|_| PipelineError::corrupt("redirects"))?);
     }
     Ok(None)
+}
+
+/// The component that holds an identifier.
+fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Option<u128>, PipelineError> {
+    let Some(pointer) = reader.get(Keyspace::Identifiers, &keys::wide(space, identifier))? else { return Ok(None) };
+    pointer.try_into().map(|bytes| Some(u128::from_be_bytes(bytes))).map_err(|_| PipelineError::corrupt("identifiers"))
 }
 
 fn component_of(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
@@ -296,9 +301,9 @@ fn load(
 ) -> Result<Option<Loaded>, PipelineError> {
     let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else { return Ok(None) };
     let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
-    let component = component_of(reader, space, record.component)?;
-    let of_profile = component.profiles().into_iter().find(|profile| profile.id == id);
-    let members = of_profile.map(|profile| profile.members).unwrap_or_default();
+    let home = home_of(reader, space, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
+    let component = component_of(reader, space, home)?;
+    let members = component.members_of(id);
     let mut parts = Vec::with_capacity(members.len());
     for member in &members {
         let bytes = reader.get(Keyspace::Parts, &keys::part(space, &member.part))?;

@@ -9,8 +9,8 @@ const VERSION: u8 = 1;
 /// The stored record of a profile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProfileRecord {
-    /// The component of evidence that it comes from.
-    pub(crate) component: u128,
+    /// The identifier that its id comes from, which leads to its component.
+    pub(crate) founder: u128,
     /// How many decisions its memberships know; fewer than there are means that the newest are still to be applied.
     pub(crate) version: u64,
     /// The segments it is in and the instant it entered each, by name.
@@ -41,7 +41,7 @@ impl ProfileRecord {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(48 + self.memberships.len() * 24);
         out.push(VERSION);
-        out.extend_from_slice(&self.component.to_be_bytes());
+        out.extend_from_slice(&self.founder.to_be_bytes());
         put_number(&mut out, self.version);
         put_signed(&mut out, self.due.map_or(i64::MAX, Timestamp::as_micros));
         put_number(&mut out, self.memberships.len() as u64);
@@ -57,14 +57,14 @@ impl ProfileRecord {
         if reader.byte()? != VERSION {
             return None;
         }
-        let component = reader.wide()?;
+        let founder = reader.wide()?;
         let version = reader.number()?;
         let due = reader.signed().map(|micros| (micros != i64::MAX).then(|| Timestamp::from_micros(micros)))?;
         let mut memberships = Vec::new();
         for _ in 0..reader.number()? {
             memberships.push((reader.text()?.parse().ok()?, Timestamp::from_micros(reader.signed()?)));
         }
-        Some(Self { component, version, memberships, due })
+        Some(Self { founder, version, memberships, due })
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let mut record = ProfileRecord { component: 7, version: 3, due: Some(Timestamp::from_micros(-9)), ..Default::default() };
+        let mut record = ProfileRecord { founder: 7, version: 3, due: Some(Timestamp::from_micros(-9)), ..Default::default() };
         record.set_member(&"b".parse().unwrap(), Some(Timestamp::from_micros(2)));
         record.set_member(&"a".parse().unwrap(), Some(Timestamp::from_micros(1)));
         assert_eq!(ProfileRecord::decode(&record.encode()), Some(record.clone()));

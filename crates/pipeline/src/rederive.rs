@@ -1,11 +1,14 @@
 //! Who is who, worked out anew over all history: what changed rules of identity ask for.
 //!
 //! Every event of the space is taken from its history under the new rules, into emptied trees. What people see changes
-//! once, at the end: the difference of memberships leaves with the cause `regrouping`. While it runs, the state carries
+//! once, at the end: the difference of memberships leaves with the cause `regrouping`, and ids that stand no longer
+//! redirect to whoever holds their identifier. While it runs, the state carries
 //! a mark; a process that ends before the mark is gone finds it and builds the state from the log instead.
 
+use crate::record::ProfileRecord;
 use crate::space::Space;
 use crate::{PipelineError, history, keys};
+use kith_identity::{Component, Position};
 use kith_segment::{Cause, Change};
 use kith_state::{Batch, Keyspace, Store};
 use kith_types::{ProfileId, SegmentName, Timestamp};
@@ -27,19 +30,24 @@ const DERIVED: [Keyspace; 8] = [
 ];
 
 /// Events taken, or people visited, in one transaction.
-const STEP: usize = 10_000;
+const STEP: usize = if cfg!(test) { 3 } else { 10_000 };
 
-type Members = BTreeMap<(SegmentName, ProfileId), Timestamp>;
+/// Who stood before the rules changed.
+struct Stood {
+    /// What each was a member of; taken out when they are found again.
+    memberships: BTreeMap<ProfileId, Vec<(SegmentName, Timestamp)>>,
+    /// Every id, with the identifier that it came from and where that was first seen.
+    founders: Vec<(ProfileId, u128, Position)>,
+}
 
 impl Space {
     /// Derives the space's people anew under the definitions in force.
     pub(crate) fn rederive(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), PipelineError> {
-        let before = self.members(store)?;
+        let mut before = self.stood(store)?;
         let history = store.snapshot();
         self.empty(store)?;
         self.quiet = true;
-        let from = keys::space(&self.id);
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let (from, to) = self.everything();
         let (mut taken, mut failed) = (0_usize, None);
         history.scan(Keyspace::Events, &from, &to, &mut |key, row| {
             let event = keys::row_place(key).and_then(|(time, address)| history::decode(&self.id, time, address, row));
@@ -56,29 +64,46 @@ impl Space {
             return Err(error);
         }
         self.write_step(store, now)?;
-        self.evaluate_everybody(store, now)?;
         self.quiet = false;
-        let after = self.members(store)?;
-        self.tell_difference(&before, &after, now);
+        self.evaluate_everybody(store, &mut before, now)?;
+        self.tell_who_is_gone(store, &before, now)?;
         self.writes.remove(Keyspace::Meta, keys::named(&self.id, REDERIVING));
         self.sweep = None;
         Ok(())
     }
 
-    fn members(&self, store: &dyn Store) -> Result<Members, PipelineError> {
-        let mut members = Members::new();
-        for segment in &self.definitions.segments {
-            let from = keys::members(&self.id, segment.name.as_str());
-            let to = kith_state::prefix_end(&from).unwrap_or_default();
-            store.scan(Keyspace::Members, &from, &to, &mut |key, since| {
-                if let (Some(id), Ok(since)) = (keys::wide_id(key), since.try_into()) {
-                    let since = Timestamp::from_micros(i64::from_be_bytes(since));
-                    members.insert((segment.name.clone(), ProfileId(id)), since);
+    /// The range of the space's keys in any tree.
+    fn everything(&self) -> (Vec<u8>, Vec<u8>) {
+        let from = keys::space(&self.id);
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        (from, to)
+    }
+
+    fn stood(&self, store: &dyn Store) -> Result<Stood, PipelineError> {
+        let mut stood = Stood { memberships: BTreeMap::new(), founders: Vec::new() };
+        let (from, to) = self.everything();
+        let mut damaged = false;
+        store.scan(Keyspace::Profiles, &from, &to, &mut |key, bytes| {
+            match (keys::wide_id(key), ProfileRecord::decode(bytes)) {
+                (Some(id), Some(record)) if !record.memberships.is_empty() => {
+                    stood.memberships.insert(ProfileId(id), record.memberships);
                 }
-                true
-            })?;
-        }
-        Ok(members)
+                (Some(_), Some(_)) => {}
+                _ => damaged = true,
+            }
+            !damaged
+        })?;
+        store.scan(Keyspace::Components, &from, &to, &mut |_, bytes| {
+            match Component::decode(bytes) {
+                Ok(component) => stood.founders.extend(component.profiles().into_iter().filter_map(|profile| {
+                    let oldest = profile.members.first()?;
+                    Some((profile.id, oldest.part.carrier, oldest.first.position()))
+                })),
+                Err(_) => damaged = true,
+            }
+            !damaged
+        })?;
+        if damaged { Err(PipelineError::corrupt("profiles")) } else { Ok(stood) }
     }
 
     /// Empties the derived trees of the space, in memory and in the store, and sets the mark.
@@ -92,17 +117,17 @@ impl Space {
         let mut batch = Batch::default();
         batch.put(Keyspace::Meta, mark, vec![1]);
         store.commit(batch)?;
-        let from = keys::space(&self.id);
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let (from, to) = self.everything();
         for keyspace in DERIVED {
-            let mut found = Vec::new();
-            store.scan(keyspace, &from, &to, &mut |key, _| {
-                found.push(key.to_vec());
-                true
-            })?;
-            for keys in found.chunks(STEP) {
+            loop {
                 let mut batch = Batch::default();
-                keys.iter().for_each(|key| batch.remove(keyspace, key.clone()));
+                store.scan(keyspace, &from, &to, &mut |key, _| {
+                    batch.remove(keyspace, key.to_vec());
+                    batch.len() < STEP
+                })?;
+                if batch.is_empty() {
+                    break;
+                }
                 store.commit(batch)?;
             }
         }
@@ -115,9 +140,14 @@ impl Space {
         Ok(store.commit(batch)?)
     }
 
-    fn evaluate_everybody(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), PipelineError> {
-        let from = keys::space(&self.id);
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
+    /// Evaluates everybody once. Who is found again under their id keeps the memberships that still hold.
+    fn evaluate_everybody(
+        &mut self,
+        store: &dyn Store,
+        before: &mut Stood,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let (from, to) = self.everything();
         let mut everybody = Vec::new();
         store.scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
             everybody.extend(keys::wide_id(key).map(ProfileId));
@@ -126,27 +156,50 @@ impl Space {
         for people in everybody.chunks(STEP) {
             for id in people {
                 self.load_profile(store, *id)?;
-                self.evaluate_now(*id, now, Cause::Regrouping);
+                self.writes.remove(Keyspace::Redirects, keys::wide(&self.id, id.0));
+                for (segment, since) in before.memberships.remove(id).unwrap_or_default() {
+                    self.restore_membership(*id, segment, since, now);
+                }
+                self.evaluate(*id, now, Cause::Regrouping);
             }
             self.write_step(store, now)?;
         }
         Ok(())
     }
 
-    fn tell_difference(&mut self, before: &Members, after: &Members, now: Timestamp) {
-        let change = |(segment, profile): &(SegmentName, ProfileId), entered| Change {
-            segment: segment.clone(),
-            profile: *profile,
-            entered,
-            at: now,
-            cause: Cause::Regrouping,
-        };
-        let left: Vec<Change> =
-            before.keys().filter(|key| !after.contains_key(*key)).map(|key| change(key, false)).collect();
-        let entered: Vec<Change> =
-            after.keys().filter(|key| !before.contains_key(*key)).map(|key| change(key, true)).collect();
-        for change in left.into_iter().chain(entered) {
-            self.tell_change(change);
+    fn restore_membership(&mut self, id: ProfileId, segment: SegmentName, since: Timestamp, now: Timestamp) {
+        if self.definitions.segments.iter().all(|live| live.name != segment) {
+            self.record_change(Change { segment, profile: id, entered: false, at: now, cause: Cause::Definition });
+            return;
         }
+        let key = keys::member(&self.id, segment.as_str(), id);
+        self.writes.put(Keyspace::Members, key, since.as_micros().to_be_bytes().to_vec());
+        if let Some(entry) = self.profiles.get_mut(id.0) {
+            entry.record.set_member(&segment, Some(since));
+        }
+        self.profile_changed(id);
+    }
+
+    /// Tells the exits of ids that stand no longer, and redirects them to who holds their identifier now.
+    fn tell_who_is_gone(&mut self, store: &dyn Store, before: &Stood, now: Timestamp) -> Result<(), PipelineError> {
+        for (id, memberships) in &before.memberships {
+            for (segment, _) in memberships {
+                let known = self.definitions.segments.iter().any(|live| live.name == *segment);
+                let cause = if known { Cause::Regrouping } else { Cause::Definition };
+                let change = Change { segment: segment.clone(), profile: *id, entered: false, at: now, cause };
+                self.record_change(change);
+            }
+        }
+        for (id, founder, position) in &before.founders {
+            if store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))?.is_some() {
+                continue;
+            }
+            // An identifier that is blocked now has nobody; its old id leads nowhere.
+            let Some(home) = self.component_of(store, *founder)? else { continue };
+            let Some(placement) = self.component(store, home)?.component.place(*founder, *position) else { continue };
+            let redirect = placement.profile.0.to_be_bytes().to_vec();
+            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect);
+        }
+        Ok(())
     }
 }

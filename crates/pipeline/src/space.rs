@@ -18,9 +18,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Young entries kept between steps: identifiers, components, and profiles with their parts.
-const IDENTIFIERS_CACHED: usize = 400_000;
-const COMPONENTS_CACHED: usize = 60_000;
-const PROFILES_CACHED: usize = 60_000;
+const IDENTIFIERS_CACHED: usize = if cfg!(test) { 3 } else { 400_000 };
+const COMPONENTS_CACHED: usize = if cfg!(test) { 2 } else { 60_000 };
+const PROFILES_CACHED: usize = if cfg!(test) { 2 } else { 60_000 };
 
 pub(crate) const DEFINITIONS: &str = "definitions";
 const OUTBOX_NEXT: &str = "outbox_next";
@@ -33,7 +33,6 @@ pub(crate) type End = Option<Position>;
 #[derive(Debug)]
 pub(crate) struct PartSlot {
     pub(crate) key: PartKey,
-    pub(crate) end: End,
     pub(crate) part: Part,
     pub(crate) dirty: bool,
 }
@@ -45,17 +44,21 @@ pub(crate) struct ProfileEntry {
     pub(crate) parts: Vec<PartSlot>,
     /// The merge of the parts, where there is more than one.
     pub(crate) merged: Option<Part>,
+    /// The timer as the store holds it.
+    pub(crate) stored_due: Option<Timestamp>,
     pub(crate) dirty: bool,
 }
 
 impl ProfileEntry {
+    /// A profile of these parts.
+    pub(crate) fn new(record: ProfileRecord, parts: Vec<PartSlot>, stored_due: Option<Timestamp>) -> Self {
+        let merged = (parts.len() > 1).then(|| Part::merged(parts.iter().map(|slot| &slot.part)));
+        Self { record, parts, merged, stored_due, dirty: false }
+    }
+
     /// The whole fold of the person.
     pub(crate) fn whole(&self) -> Option<&Part> {
         self.merged.as_ref().or_else(|| self.parts.first().map(|slot| &slot.part))
-    }
-
-    pub(crate) fn merge(&mut self) {
-        self.merged = (self.parts.len() > 1).then(|| Part::merged(self.parts.iter().map(|slot| &slot.part)));
     }
 }
 
@@ -76,6 +79,8 @@ pub(crate) struct Space {
     pub(crate) components: Cache<u128, ComponentEntry>,
     pub(crate) profiles: Cache<u128, ProfileEntry>,
     pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
+    /// Every timer before this instant has fired.
+    pub(crate) fired: Timestamp,
     pub(crate) changes: Vec<Numbered>,
     pub(crate) outbox_next: u64,
     pub(crate) profile_count: u64,
@@ -109,6 +114,7 @@ impl Space {
             components: Cache::new(COMPONENTS_CACHED),
             profiles: Cache::new(PROFILES_CACHED),
             due: BTreeSet::new(),
+            fired: Timestamp::MIN,
             changes: Vec::new(),
             outbox_next: number(OUTBOX_NEXT)?,
             profile_count: number(PROFILE_COUNT)?,
@@ -184,22 +190,20 @@ impl Space {
         }
     }
 
-    /// Moves a profile's timer.
+    /// Moves a profile's timer in memory; the store learns of it when the step is committed.
     pub(crate) fn set_due(&mut self, id: ProfileId, before: Option<Timestamp>, after: Option<Timestamp>) {
         if before == after {
             return;
         }
         if let Some(time) = before {
             self.due.remove(&(time, id));
-            self.writes.remove(Keyspace::Due, keys::due(&self.id, time, id));
         }
         if let Some(time) = after {
             self.due.insert((time, id));
-            self.writes.put(Keyspace::Due, keys::due(&self.id, time, id), Vec::new());
         }
     }
 
-    /// Records a change of membership: in the profile's record, in the members of the segment, in the outbox.
+    /// Records a change of membership: in the members of the segment and in the outbox.
     pub(crate) fn record_change(&mut self, change: Change) {
         let key = keys::member(&self.id, change.segment.as_str(), change.profile);
         if change.entered {
@@ -207,28 +211,29 @@ impl Space {
         } else {
             self.writes.remove(Keyspace::Members, key);
         }
-        if !self.quiet {
-            self.tell_change(change);
-        }
-    }
-
-    /// Puts a change into the outbox.
-    pub(crate) fn tell_change(&mut self, change: Change) {
         let number = self.outbox_next;
         self.outbox_next += 1;
         self.writes.put(Keyspace::Outbox, keys::numbered(&self.id, number), output::encode_change(&change));
         self.changes.push(Numbered { space: self.id.clone(), number, change });
     }
 
-    /// Adds an event's row to its carrier's history, and who stood beside it to each held identifier's.
-    pub(crate) fn add_rows(&mut self, event: &Event, carrier: u128, held: &[u128], beside: Option<u128>) {
+    /// Adds an event to its carrier's history. An event that is being placed is added when it is folded, not before:
+    /// what is folded from the history until then must not hold it.
+    pub(crate) fn add_history(&mut self, event: &Event, carrier: u128) {
         let mut row = Vec::with_capacity(512);
         history::encode(event, &mut row);
         self.rows.insert((Keyspace::Events, keys::row(&self.id, carrier, event.event_time, event.address)), row);
-        for identifier in held {
-            let key = keys::row(&self.id, *identifier, event.event_time, event.address);
-            self.rows.insert((Keyspace::Presence, key), history::encode_presence(event.received_at, beside));
-        }
+    }
+
+    /// Adds who stood beside a held identifier in an event.
+    pub(crate) fn add_presence(&mut self, event: &Event, held: u128, beside: Option<u128>) {
+        let key = keys::row(&self.id, held, event.event_time, event.address);
+        self.rows.insert((Keyspace::Presence, key), history::encode_presence(event.received_at, beside));
+    }
+
+    /// How much the open step holds that is not committed yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.changes.len() + self.dirty_profiles.len()
     }
 
     /// Visits the rows of an identifier in canonical order, those of this step among them.
@@ -276,20 +281,10 @@ impl Space {
             }
         }
         for id in std::mem::take(&mut self.dirty_profiles) {
-            let Some(entry) = self.profiles.get_mut(id) else { continue };
-            if !std::mem::take(&mut entry.dirty) {
-                continue;
-            }
-            batch.put(Keyspace::Profiles, keys::wide(&self.id, id), entry.record.encode());
-            for slot in entry.parts.iter_mut().filter(|slot| slot.dirty && !slot.part.is_empty()) {
-                slot.dirty = false;
-                slot.part.prune(now);
-                let mut bytes = Vec::with_capacity(256);
-                slot.part.encode(&mut bytes);
-                batch.put(Keyspace::Parts, keys::part(&self.id, &slot.key), bytes);
-            }
-            if let Some(merged) = &mut entry.merged {
-                merged.prune(now);
+            if let Some(entry) = self.profiles.get_mut(id)
+                && std::mem::take(&mut entry.dirty)
+            {
+                write_profile(&self.id, ProfileId(id), entry, batch, now);
             }
         }
         self.dedupe.commit(batch, now);
@@ -312,6 +307,35 @@ impl Space {
         let bytes = serde_json::to_vec(&self.set).map_err(|error| PipelineError::storage("definitions", error))?;
         self.writes.put(Keyspace::Meta, keys::named(&self.id, DEFINITIONS), bytes);
         Ok(())
+    }
+}
+
+fn write_profile(space: &SpaceId, id: ProfileId, entry: &mut ProfileEntry, batch: &mut Batch, now: Timestamp) {
+    batch.put(Keyspace::Profiles, keys::wide(space, id.0), entry.record.encode());
+    let before = std::mem::replace(&mut entry.stored_due, entry.record.due);
+    if before != entry.record.due {
+        if let Some(time) = before {
+            batch.remove(Keyspace::Due, keys::due(space, time, id));
+        }
+        if let Some(time) = entry.record.due {
+            batch.put(Keyspace::Due, keys::due(space, time, id), Vec::new());
+        }
+    }
+    for slot in entry.parts.iter_mut().filter(|slot| slot.dirty) {
+        slot.dirty = false;
+        let key = keys::part(space, &slot.key);
+        if slot.part.is_empty() {
+            // An interval that was cut may have lost every event that it carried.
+            batch.remove(Keyspace::Parts, key);
+            continue;
+        }
+        slot.part.prune(now);
+        let mut bytes = Vec::with_capacity(256);
+        slot.part.encode(&mut bytes);
+        batch.put(Keyspace::Parts, key, bytes);
+    }
+    if let Some(merged) = &mut entry.merged {
+        merged.prune(now);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{PipelineError, keys};
 use kith_profile::{FoldPlan, Part};
 use kith_state::{Keyspace, Read};
 use kith_types::{SpaceId, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is compared. Dedupe blocks, marks and the outbox say how the work was cut into steps, not what came of it.
 const COMPARED: [Keyspace; 8] = [
@@ -53,7 +53,9 @@ pub struct VerifyReport {
 /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when one cannot be read.
 pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Result<VerifyReport, PipelineError> {
     let mut report = VerifyReport::default();
-    for space in spaces(live)? {
+    let mut seen = spaces(live)?;
+    seen.extend(spaces(rebuilt)?);
+    for space in seen {
         let set = match live.get(Keyspace::Meta, &keys::named(&space, crate::space::DEFINITIONS))? {
             Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions"))?,
             None => DefinitionSet::default(),
@@ -66,8 +68,8 @@ pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Re
     Ok(report)
 }
 
-fn spaces(reader: &dyn Read) -> Result<Vec<SpaceId>, PipelineError> {
-    let mut found = Vec::new();
+fn spaces(reader: &dyn Read) -> Result<BTreeSet<SpaceId>, PipelineError> {
+    let mut found = BTreeSet::new();
     reader.scan(Keyspace::Meta, &[1], &[255], &mut |key, _| {
         if key.ends_with(crate::space::DEFINITIONS.as_bytes())
             && let Some(name) = key.split(|byte| *byte == 0).next()

@@ -200,7 +200,9 @@ impl Worker {
         if self.ready {
             return Ok(());
         }
-        let (spaces, committed) = (self.spaces(), self.parts.pipeline.status().committed);
+        // One look, so that no space of a record before that end is missing from the list.
+        let status = self.parts.pipeline.status();
+        let (spaces, committed): (Vec<SpaceId>, u64) = (status.profiles.into_keys().collect(), status.committed);
         let runtime = self.parts.runtime.clone();
         self.parts.writer.reset();
         runtime.block_on(self.parts.writer.catch_up(&spaces, committed))?;

@@ -23,6 +23,8 @@ struct Waiting {
     events: Vec<Event>,
     rejects: Vec<Reject>,
     changes: Vec<Numbered>,
+    /// The number of the first change that is neither in the table nor here.
+    next_change: u64,
 }
 
 /// Writes one server's tables. One of it runs at a time; the tables' offsets refuse a second.
@@ -138,7 +140,8 @@ impl LakeWriter {
         }
         for change in &output.changes {
             let waiting = self.waiting.entry(change.space.clone()).or_default();
-            if waiting.changes.last().is_none_or(|last| last.number < change.number) {
+            if change.number >= waiting.next_change {
+                waiting.next_change = change.number + 1;
                 waiting.changes.push(change.clone());
             }
         }
@@ -262,7 +265,9 @@ impl LakeWriter {
             .map_err(|error| PublishError::new("the lake could not be read", error))?;
         let next: u64 = loaded.summary.get(OUTBOX_END).and_then(|end| end.parse().ok()).unwrap_or(0);
         let changes = self.handover.changes_from(space, next)?;
-        self.waiting.entry(space.clone()).or_default().changes.extend(changes);
+        let waiting = self.waiting.entry(space.clone()).or_default();
+        waiting.next_change = changes.last().map_or(next, |last| last.number + 1);
+        waiting.changes.extend(changes);
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// The identity rules of a space; they say which identifier of an event names its person.
-pub(crate) type RulesOf = Arc<dyn Fn(&SpaceId) -> Arc<Rules> + Send + Sync>;
+pub type RulesOf = Arc<dyn Fn(&SpaceId) -> Arc<Rules> + Send + Sync>;
 
 /// The limits of an engine.
 #[derive(Clone)]
@@ -32,7 +32,8 @@ pub struct SqlConfig {
     pub max_bytes: u64,
     /// Where statements run; `None`: on the caller's runtime. Give one of few threads to keep the doors quick.
     pub runtime: Option<Handle>,
-    rules: RulesOf,
+    /// The identity rules of each space, for the views that name an event's person; asked while a statement is planned.
+    pub rules: RulesOf,
 }
 
 impl Default for SqlConfig {
@@ -50,19 +51,6 @@ impl Default for SqlConfig {
             runtime: None,
             rules: Arc::new(move |_| Arc::clone(&rules)),
         }
-    }
-}
-
-impl SqlConfig {
-    /// The same limits with the identity rules of each space, where they are not the default ones. Called while a
-    /// statement is planned.
-    #[must_use]
-    pub fn with_rules(self, rules: impl Fn(&SpaceId) -> Arc<Rules> + Send + Sync + 'static) -> Self {
-        Self { rules: Arc::new(rules), ..self }
-    }
-
-    pub(crate) fn rules(&self) -> RulesOf {
-        Arc::clone(&self.rules)
     }
 }
 
@@ -91,6 +79,9 @@ impl SpaceAccess {
     /// Access to one space.
     #[must_use]
     pub fn only(space: SpaceId) -> Self {
-        Self { spaces: vec![space.clone()], default: space }
+        Self {
+            spaces: vec![space.clone()],
+            default: space,
+        }
     }
 }

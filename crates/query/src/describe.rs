@@ -40,7 +40,9 @@ pub(crate) async fn describe(spaces: &Spaces) -> Result<Vec<TableDescription>, S
     let mut described = Vec::new();
     for zone in spaces.zones() {
         for name in zone.tables() {
-            let Some(table) = zone.table_of_lake(name).await? else { continue };
+            let Some(table) = zone.table_of_lake(name).await? else {
+                continue;
+            };
             described.push(TableDescription {
                 rows: Some(table.loaded().record_count()),
                 committed_at: table.loaded().committed_at,
@@ -49,7 +51,10 @@ pub(crate) async fn describe(spaces: &Spaces) -> Result<Vec<TableDescription>, S
         }
         for view in zone.views() {
             let Some(table) = zone.view(*view).await? else { continue };
-            described.push(TableDescription { view: true, ..description(zone, view.name(), &table.schema()) });
+            described.push(TableDescription {
+                view: true,
+                ..description(zone, view.name(), &table.schema())
+            });
         }
     }
     described.sort_by(|a, b| (&a.space, &a.schema, &a.name).cmp(&(&b.space, &b.schema, &b.name)));

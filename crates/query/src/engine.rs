@@ -22,7 +22,9 @@ pub struct SqlEngine {
 
 impl fmt::Debug for SqlEngine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlEngine").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("SqlEngine")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -39,8 +41,15 @@ impl SqlEngine {
             })?;
         }
         let runtime = session::runtime(&lake, &config)?;
-        let running = Arc::new(Semaphore::new(config.concurrent_statements.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self { lake, config: Arc::new(config), runtime, running })
+        let running = Arc::new(Semaphore::new(
+            config.concurrent_statements.clamp(1, Semaphore::MAX_PERMITS),
+        ));
+        Ok(Self {
+            lake,
+            config: Arc::new(config),
+            runtime,
+            running,
+        })
     }
 
     /// Plans and starts a statement that reads; at most `limit` rows of its result where a limit is given. Returns when
@@ -68,7 +77,7 @@ impl SqlEngine {
     /// # Errors
     /// [`SqlErrorKind::Unavailable`] or [`SqlErrorKind::Damaged`] when a table cannot be loaded.
     pub async fn list_tables(&self, access: &SpaceAccess) -> Result<Vec<TableDescription>, SqlError> {
-        let spaces = Spaces::open(&self.lake, self.config.rules(), access)?;
+        let spaces = Spaces::open(&self.lake, Arc::clone(&self.config.rules), access)?;
         describe::describe(&spaces).await
     }
 }

@@ -37,7 +37,10 @@ pub struct SqlError {
 
 impl SqlError {
     pub(crate) fn new(kind: SqlErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self {
+            kind,
+            message: message.into(),
+        }
     }
 
     /// What to do about it.
@@ -47,7 +50,9 @@ impl SqlError {
     }
 
     pub(crate) fn cap_reached(error: &DataFusionError, memory_bytes: usize) -> Option<Self> {
-        let DataFusionError::ResourcesExhausted(detail) = error.find_root() else { return None };
+        let DataFusionError::ResourcesExhausted(detail) = error.find_root() else {
+            return None;
+        };
         tracing::debug!(%detail, "a statement ran out of memory");
         let size = Size(memory_bytes);
         let message = format!(
@@ -79,7 +84,10 @@ impl From<DataFusionError> for SqlError {
             SqlErrorKind::Internal => "the statement hit a fault of the engine; the log has the details".to_owned(),
             _ => plain_text(root),
         };
-        if matches!(kind, SqlErrorKind::Unavailable | SqlErrorKind::Damaged | SqlErrorKind::Internal) {
+        if matches!(
+            kind,
+            SqlErrorKind::Unavailable | SqlErrorKind::Damaged | SqlErrorKind::Internal
+        ) {
             tracing::error!(%error, "a statement failed");
         }
         Self { kind, message }
@@ -93,7 +101,10 @@ impl From<&LakeError> for SqlError {
             LakeErrorKind::Conflict | LakeErrorKind::Unavailable => SqlErrorKind::Unavailable,
             LakeErrorKind::Damaged => SqlErrorKind::Damaged,
         };
-        Self { kind, message: error.to_string() }
+        Self {
+            kind,
+            message: error.to_string(),
+        }
     }
 }
 
@@ -112,7 +123,6 @@ fn plain_text(error: &DataFusionError) -> String {
         "SQL error: ",
         "Execution error: ",
         "Arrow error: ",
-        "Optimizer rule ",
         "This feature is not implemented: ",
     ];
     let plain = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));

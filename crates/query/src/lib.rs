@@ -17,13 +17,13 @@ mod statement;
 mod stream;
 mod table;
 mod views;
+mod yielding;
 
-pub use config::{SpaceAccess, SqlConfig};
+pub use config::{RulesOf, SpaceAccess, SqlConfig};
 pub use describe::{ColumnDescription, TableDescription};
 pub use engine::SqlEngine;
 pub use error::{SqlError, SqlErrorKind};
 pub use stream::QueryStream;
-
 
 #[cfg(test)]
 mod tests;

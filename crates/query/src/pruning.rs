@@ -31,7 +31,9 @@ impl<'a> FileBounds<'a> {
             .iter()
             .map(|file| {
                 let bound = file.columns.get(index).and_then(&of);
-                bound.and_then(|bound| scalar(bound, field.data_type())).unwrap_or_else(|| absent.clone())
+                bound
+                    .and_then(|bound| scalar(bound, field.data_type()))
+                    .unwrap_or_else(|| absent.clone())
             })
             .collect();
         if values.iter().all(ScalarValue::is_null) {
@@ -56,12 +58,20 @@ impl PruningStatistics for FileBounds<'_> {
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
         let (index, _) = self.schema.column_with_name(&column.name)?;
-        let counts = self.files.iter().map(|file| file.columns.get(index).and_then(|bounds| bounds.null_count));
+        let counts = self
+            .files
+            .iter()
+            .map(|file| file.columns.get(index).and_then(|bounds| bounds.null_count));
         Some(Arc::new(counts.collect::<UInt64Array>()))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
-        Some(Arc::new(self.files.iter().map(|file| Some(file.record_count)).collect::<UInt64Array>()))
+        Some(Arc::new(
+            self.files
+                .iter()
+                .map(|file| Some(file.record_count))
+                .collect::<UInt64Array>(),
+        ))
     }
 
     fn contained(&self, _: &Column, _: &HashSet<ScalarValue>) -> Option<BooleanArray> {
@@ -99,7 +109,9 @@ pub(crate) fn statistics(schema: &Schema, file: &DataFileEntry) -> Statistics {
             },
             None => Precision::Absent,
         };
-        let null_count = bounds.null_count.map_or(Precision::Absent, |count| Precision::Exact(count_of(count)));
+        let null_count = bounds
+            .null_count
+            .map_or(Precision::Absent, |count| Precision::Exact(count_of(count)));
         ColumnStatistics {
             null_count,
             min_value: value(&bounds.lower),

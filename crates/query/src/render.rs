@@ -18,10 +18,17 @@ pub(crate) const PIECE_ROWS: usize = 1024;
 /// Refuses results whose columns cannot be told apart.
 pub(crate) fn check_columns(schema: &Schema) -> Result<(), SqlError> {
     let mut names = HashSet::new();
-    match schema.fields().iter().find(|field| !names.insert(field.name().as_str())) {
+    match schema
+        .fields()
+        .iter()
+        .find(|field| !names.insert(field.name().as_str()))
+    {
         None => Ok(()),
         Some(twice) => {
-            let message = format!("the result has two columns named {:?}: give one another name with AS", twice.name());
+            let message = format!(
+                "the result has two columns named {:?}: give one another name with AS",
+                twice.name()
+            );
             Err(SqlError::new(SqlErrorKind::Invalid, message))
         }
     }
@@ -29,7 +36,9 @@ pub(crate) fn check_columns(schema: &Schema) -> Result<(), SqlError> {
 
 /// The rows as lines, each ended by a line feed.
 pub(crate) fn lines(rows: &RecordBatch) -> Result<Bytes, SqlError> {
-    let mut writer = WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(Vec::new());
+    let mut writer = WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, LineDelimited>(Vec::new());
     writer.write(rows).map_err(|error| unwritable(&error))?;
     writer.finish().map_err(|error| unwritable(&error))?;
     Ok(writer.into_inner().into())

@@ -5,6 +5,7 @@ use crate::error::SqlError;
 use crate::functions;
 use crate::spaces::Spaces;
 use crate::table::store_url;
+use crate::yielding::GiveWay;
 use datafusion::error::Result;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -23,7 +24,9 @@ pub(crate) fn runtime(lake: &Lake, config: &SqlConfig) -> Result<Arc<RuntimeEnv>
         Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
         None => DiskManagerMode::Disabled,
     };
-    let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(config.spill_bytes);
+    let disk = DiskManagerBuilder::default()
+        .with_mode(mode)
+        .with_max_temp_directory_size(config.spill_bytes);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(config.memory_bytes)))
         .with_disk_manager_builder(disk)
@@ -40,9 +43,10 @@ pub(crate) fn open(
     config: &SqlConfig,
     access: &SpaceAccess,
 ) -> Result<SessionState, SqlError> {
-    let spaces = Spaces::open(lake, config.rules(), access)?;
+    let spaces = Spaces::open(lake, Arc::clone(&config.rules), access)?;
     let state = base(Arc::clone(runtime), session_config(config, access.default.as_str()))
         .with_catalog_list(Arc::new(spaces))
+        .with_physical_optimizer_rule(Arc::new(GiveWay))
         .build();
     Ok(state)
 }
@@ -60,9 +64,14 @@ fn session_config(config: &SqlConfig, space: &str) -> SessionConfig {
 
 /// The engine's functions and ours, without the ways in and out that it has beside tables.
 pub(crate) fn base(runtime: Arc<RuntimeEnv>, config: SessionConfig) -> SessionStateBuilder {
-    let mut builder = SessionStateBuilder::new_with_default_features().with_runtime_env(runtime).with_config(config);
+    let mut builder = SessionStateBuilder::new_with_default_features()
+        .with_runtime_env(runtime)
+        .with_config(config);
     *builder.table_factories() = None;
     *builder.file_formats() = None;
-    builder.scalar_functions().get_or_insert_default().extend(functions::all());
+    builder
+        .scalar_functions()
+        .get_or_insert_default()
+        .extend(functions::all());
     builder
 }

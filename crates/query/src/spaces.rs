@@ -62,7 +62,11 @@ impl Spaces {
     /// # Errors
     /// As [`Lake::tables`].
     pub(crate) fn open(lake: &Arc<Lake>, rules: RulesOf, access: &SpaceAccess) -> Result<Self, SqlError> {
-        let tables = Arc::new(RequestTables { lake: Arc::clone(lake), rules, loaded: Mutex::default() });
+        let tables = Arc::new(RequestTables {
+            lake: Arc::clone(lake),
+            rules,
+            loaded: Mutex::default(),
+        });
         let mut spaces = BTreeMap::new();
         for space in &access.spaces {
             let mut zones: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -71,7 +75,10 @@ impl Spaces {
             }
             let zones = zones.into_iter().map(|(name, names)| {
                 let views = View::all().iter().filter(|view| view.zone() == name);
-                let views = views.filter(|view| !names.iter().any(|table| table == view.name())).copied().collect();
+                let views = views
+                    .filter(|view| !names.iter().any(|table| table == view.name()))
+                    .copied()
+                    .collect();
                 let zone = Zone {
                     space: space.clone(),
                     name: name.clone(),
@@ -102,7 +109,9 @@ impl CatalogProviderList for Spaces {
     }
 
     fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
-        self.spaces.get(name).map(|space| Arc::clone(space) as Arc<dyn CatalogProvider>)
+        self.spaces
+            .get(name)
+            .map(|space| Arc::clone(space) as Arc<dyn CatalogProvider>)
     }
 }
 
@@ -118,7 +127,9 @@ impl CatalogProvider for Space {
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        self.zones.get(name).map(|zone| Arc::clone(zone) as Arc<dyn SchemaProvider>)
+        self.zones
+            .get(name)
+            .map(|zone| Arc::clone(zone) as Arc<dyn SchemaProvider>)
     }
 }
 
@@ -156,7 +167,9 @@ impl Zone {
     pub(crate) async fn view(&self, view: View) -> Result<Option<Arc<dyn TableProvider>>> {
         let events = self.requested.table(&self.space, "clean", "events").await?;
         let identifiers = self.requested.table(&self.space, "curated", "identifiers").await?;
-        let (Some(events), Some(identifiers)) = (events, identifiers) else { return Ok(None) };
+        let (Some(events), Some(identifiers)) = (events, identifiers) else {
+            return Ok(None);
+        };
         let rules = (self.requested.rules)(&self.space);
         Ok(Some(view.build(events, identifiers, rules).await?))
     }
@@ -178,7 +191,10 @@ impl SchemaProvider for Zone {
         if !self.tables.iter().any(|table| table == name) {
             return Ok(None);
         }
-        Ok(self.table_of_lake(name).await?.map(|table| table as Arc<dyn TableProvider>))
+        Ok(self
+            .table_of_lake(name)
+            .await?
+            .map(|table| table as Arc<dyn TableProvider>))
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>> {

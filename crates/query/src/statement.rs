@@ -55,7 +55,11 @@ fn check_ast(statement: &ast::Statement) -> Result<(), SqlError> {
         | ast::Statement::ShowColumns { .. }
         | ast::Statement::ShowFunctions { .. }
         | ast::Statement::ShowCreate { .. } => Ok(()),
-        ast::Statement::Explain { analyze: false, statement, .. } => check_ast(statement),
+        ast::Statement::Explain {
+            analyze: false,
+            statement,
+            ..
+        } => check_ast(statement),
         other => Err(read_only(&first_words(&other.to_string()))),
     }
 }
@@ -74,6 +78,11 @@ fn check_plan(plan: &LogicalPlan) -> Result<(), SqlError> {
     if matches!(plan, LogicalPlan::Analyze(_)) {
         return Err(read_only("EXPLAIN ANALYZE"));
     }
-    let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    options.verify_plan(plan).map_err(|_| read_only("a statement that changes something"))
+    let options = SQLOptions::new()
+        .with_allow_ddl(false)
+        .with_allow_dml(false)
+        .with_allow_statements(false);
+    options
+        .verify_plan(plan)
+        .map_err(|_| read_only("a statement that changes something"))
 }

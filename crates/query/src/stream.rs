@@ -10,9 +10,9 @@ use bytes::Bytes;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use futures::{Stream, StreamExt};
 use kith_lake::Lake;
@@ -89,7 +89,10 @@ impl Stream for QueryStream {
 }
 
 fn died() -> SqlError {
-    SqlError::new(SqlErrorKind::Internal, "the statement ended before its rows did; the log has the details")
+    SqlError::new(
+        SqlErrorKind::Internal,
+        "the statement ended before its rows did; the log has the details",
+    )
 }
 
 /// A statement with all that its task needs.
@@ -110,7 +113,12 @@ pub(crate) async fn start(job: Job) -> Result<QueryStream, SqlError> {
     let runtime = job.config.runtime.clone().unwrap_or_else(Handle::current);
     let task = AbortOnDrop(runtime.spawn(job.run(planned, pieces)));
     let schema = schema.await.map_err(|_| died())??;
-    Ok(QueryStream { schema, pieces: received, over: false, _task: task })
+    Ok(QueryStream {
+        schema,
+        pieces: received,
+        over: false,
+        _task: task,
+    })
 }
 
 impl Job {
@@ -151,13 +159,18 @@ impl Job {
         let plan = match self.limit {
             Some(limit) if !whole => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                LogicalPlanBuilder::from(plan).limit(0, Some(limit)).and_then(LogicalPlanBuilder::build)?
+                LogicalPlanBuilder::from(plan)
+                    .limit(0, Some(limit))
+                    .and_then(LogicalPlanBuilder::build)?
             }
             _ => plan,
         };
         render::check_columns(plan.schema().as_arrow())?;
         let context = SessionContext::new_with_state(state);
-        let frame = context.execute_logical_plan(plan).await.map_err(|error| self.failed(error))?;
+        let frame = context
+            .execute_logical_plan(plan)
+            .await
+            .map_err(|error| self.failed(error))?;
         frame.execute_stream().await.map_err(|error| self.failed(error))
     }
 
@@ -179,7 +192,9 @@ impl Job {
                 let lines = render::lines(&piece)?;
                 byte_count += lines.len() as u64;
                 self.check_size(row_count, byte_count)?;
-                let sent = self.in_time(deadline, async { Ok(pieces.send(Piece::Lines(lines)).await) }).await?;
+                let sent = self
+                    .in_time(deadline, async { Ok(pieces.send(Piece::Lines(lines)).await) })
+                    .await?;
                 if sent.is_err() {
                     return Ok(());
                 }
@@ -191,16 +206,22 @@ impl Job {
     fn check_size(&self, rows: u64, bytes: u64) -> Result<(), SqlError> {
         let (max_rows, max_bytes) = (self.config.max_rows, self.config.max_bytes);
         if rows > max_rows || bytes > max_bytes {
-            let message = format!("the result has more than {max_rows} rows or {max_bytes} bytes: add a LIMIT or select less");
+            let message =
+                format!("the result has more than {max_rows} rows or {max_bytes} bytes: add a LIMIT or select less");
             return Err(SqlError::new(SqlErrorKind::TooLarge, message));
         }
         Ok(())
     }
 
-    async fn in_time<T>(&self, deadline: Instant, work: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
+    async fn in_time<T>(
+        &self,
+        deadline: Instant,
+        work: impl Future<Output = Result<T, SqlError>>,
+    ) -> Result<T, SqlError> {
         timeout_at(deadline, work).await.unwrap_or_else(|_| {
             let seconds = self.config.timeout.as_secs_f64();
-            let message = format!("the statement took longer than {seconds} seconds: narrow its time range or ask for less");
+            let message =
+                format!("the statement took longer than {seconds} seconds: narrow its time range or ask for less");
             Err(SqlError::new(SqlErrorKind::TimedOut, message))
         })
     }
@@ -213,5 +234,7 @@ impl Job {
 /// The batch, at most `limit` rows of it, in pieces.
 fn pieces_of(batch: &RecordBatch, limit: u64) -> impl Iterator<Item = RecordBatch> + '_ {
     let rows = batch.num_rows().min(usize::try_from(limit).unwrap_or(usize::MAX));
-    (0..rows).step_by(render::PIECE_ROWS).map(move |start| batch.slice(start, render::PIECE_ROWS.min(rows - start)))
+    (0..rows)
+        .step_by(render::PIECE_ROWS)
+        .map(move |start| batch.slice(start, render::PIECE_ROWS.min(rows - start)))
 }

@@ -56,7 +56,9 @@ impl LakeTable {
     /// The files that may hold rows for which all filters are true.
     fn matching(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&DataFileEntry>> {
         let files: Vec<&DataFileEntry> = self.loaded.files.iter().collect();
-        let Some(filter) = conjunction(filters.to_vec()) else { return Ok(files) };
+        let Some(filter) = conjunction(filters.to_vec()) else {
+            return Ok(files);
+        };
         if files.is_empty() {
             return Ok(files);
         }
@@ -65,7 +67,11 @@ impl LakeTable {
         let kept = PruningPredicate::try_new(predicate, Arc::clone(&self.schema))
             .and_then(|pruning| pruning.prune(&FileBounds::new(&self.schema, &self.loaded.files)));
         match kept {
-            Ok(kept) => Ok(files.into_iter().zip(kept).filter_map(|(file, kept)| kept.then_some(file)).collect()),
+            Ok(kept) => Ok(files
+                .into_iter()
+                .zip(kept)
+                .filter_map(|(file, kept)| kept.then_some(file))
+                .collect()),
             Err(error) => {
                 // Filters are applied above the scan in any case.
                 tracing::debug!(%error, "a filter could not be used to leave files out");
@@ -94,7 +100,10 @@ impl LakeTable {
         }
         let parts: Vec<PartitionedFile> = files.into_iter().map(|file| self.partitioned(file)).collect();
         let groups = FileGroup::new(parts).split_files(state.config().target_partitions().max(1));
-        let groups = groups.into_iter().map(|group| self.with_statistics(group)).collect::<Result<Vec<_>>>()?;
+        let groups = groups
+            .into_iter()
+            .map(|group| self.with_statistics(group))
+            .collect::<Result<Vec<_>>>()?;
         let of_groups = groups.iter().filter_map(|group| group.file_statistics(None));
         let statistics = Statistics::try_merge_iter(of_groups, &self.schema)?;
         let schema = Arc::clone(&self.schema);

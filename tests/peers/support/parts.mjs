@@ -1,6 +1,6 @@
 // Where the real parts are: the binary under test, the installed SDKs, Python with its packages, the browser.
 // Every test file starts here. It installs nothing: `tests/peers/install all` does.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -22,6 +22,8 @@ export const chromium = process.env.KITH_CHROMIUM ?? '/usr/bin/chromium'
 
 /** Loads an installed package of Node. */
 export const load = createRequire(join(cache, 'node', 'package.json'))
+/** The place of a file of an installed package of Node. */
+export const packageFile = path => join(cache, 'node', 'node_modules', path)
 /** Loads a package that the shop page is built with. */
 export const loadForPages = createRequire(join(root, 'web', 'shop', 'package.json'))
 
@@ -66,6 +68,19 @@ export function freePort() {
       server.close(() => done(port))
     })
   })
+}
+
+const running = new Set()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+/** Starts a program that goes on. It does not outlive the tests. */
+export function startProcess(program, args, options) {
+  const child = spawn(program, args, options)
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
 }
 
 /** Runs a program to its end. Gives its exit code and what it printed, whatever the code. */

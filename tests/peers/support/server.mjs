@@ -1,12 +1,11 @@
 // A server under test: `kith serve` on a folder of its own, the commands that speak to it, and its end by signals.
 // Works with parts.mjs. It ends only processes that it started, by their number.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { folder, freePort, kithBinary, pause, run, until } from './parts.mjs'
+import { folder, freePort, kithBinary, pause, run, startProcess, until } from './parts.mjs'
 
 const READY_WITHIN = 60_000
 const STOP_WITHIN = 60_000
@@ -31,7 +30,7 @@ export class Server {
     const log = openSync(join(this.home, 'server.log'), 'a')
     const args = ['serve', '--data', this.data, '--http', `127.0.0.1:${this.port}`, ...this.args]
     const env = { ...process.env, KITH_ADMIN_KEY: this.key, KITH_LOG: process.env.KITH_LOG ?? 'info', ...this.env }
-    const child = spawn(kithBinary, args, { env, stdio: ['ignore', log, log] })
+    const child = startProcess(kithBinary, args, { env, stdio: ['ignore', log, log] })
     closeSync(log)
     this.child = child
     this.ended = new Promise(done => child.once('exit', (code, signal) => done({ code, signal })))
@@ -162,7 +161,7 @@ export async function startServer(t, { args = [], env = {}, start = true } = {})
   let server
   // What is to happen after a test happens in the order it was asked for: the process ends before its folder goes.
   t.after(() => server?.kill())
-  server = new Server({ home: await folder(t), port: await freePort(), args, env })
+  server = new Server({ home: await folder(t), port: Number(process.env.E2E_PORT ?? 0) || await freePort(), args, env })
   if (start) await server.start()
   return server
 }

@@ -2,7 +2,7 @@
 //! never decides to send again what may have been sent, unless the message is transactional.
 
 use super::reserve::suppression;
-use super::{Ledger, Send, SendState, queue_feedback, read_send, set_state, settle};
+use super::{Ledger, SendRow, SendState, queue_feedback, read_send, set_state, settle};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
 use kith_types::Timestamp;
@@ -27,7 +27,7 @@ pub(crate) enum Begun {
     /// Sending is paused: the send waits.
     Paused,
     /// It may not any more: the send is `skipped`.
-    Skipped(Send),
+    Skipped(SendRow),
     /// The send is not reserved any more.
     Gone,
 }
@@ -79,7 +79,7 @@ impl Ledger {
     }
 
     /// Ends a reserved send without an attempt; `None` where it is not reserved any more.
-    pub(crate) fn skip(&self, id: i64, reason: &str, now: Timestamp) -> Result<Option<Send>, ActivateError> {
+    pub(crate) fn skip(&self, id: i64, reason: &str, now: Timestamp) -> Result<Option<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let reserved = read_send(ledger, id)?.filter(|send| send.state == SendState::Reserved);
             reserved.map(|send| Ok(skip(ledger, send, reason, now)?)).transpose()
@@ -94,7 +94,7 @@ impl Ledger {
     }
 
     /// Records what an attempt came to; `None` where the send is not in `attempting`.
-    pub(crate) fn finish(&self, id: i64, finished: &Finished, now: Timestamp) -> Result<Option<Send>, ActivateError> {
+    pub(crate) fn finish(&self, id: i64, finished: &Finished, now: Timestamp) -> Result<Option<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let Some(send) = read_send(ledger, id)?.filter(|send| send.state == SendState::Attempting) else {
                 return Ok(None);
@@ -117,7 +117,7 @@ impl Ledger {
     }
 }
 
-fn skip(ledger: &Connection, mut send: Send, reason: &str, now: Timestamp) -> rusqlite::Result<Send> {
+fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Timestamp) -> rusqlite::Result<SendRow> {
     set_state(ledger, &send, SendState::Skipped, Some(reason), now)?;
     queue_feedback(ledger, &send, FeedbackKind::Skipped, Some(reason), now)?;
     send.state = SendState::Skipped;

@@ -1,7 +1,7 @@
 //! Taking entries from the outbox: reservations, skips, counts and the outbox's cursor in one transaction (contract
 //! ACT-1). It never reads a person; what consent says comes with the plan, and is weighed here against suppressions.
 
-use super::{Ledger, PersonKey, Send, SendState, queue_feedback, read_send};
+use super::{Ledger, PersonKey, SendRow, SendState, queue_feedback, read_send};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
@@ -66,7 +66,7 @@ impl Ledger {
         space: &SpaceId,
         reservations: &Reservations,
         now: Timestamp,
-    ) -> Result<Vec<Send>, ActivateError> {
+    ) -> Result<Vec<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let mut made = Vec::with_capacity(reservations.sends.len());
             for send in &reservations.sends {

@@ -1,7 +1,7 @@
 //! Unsubscribing by a token (RFC 8058). Only the hash of a token is kept: who reads the ledger cannot unsubscribe
 //! others. Looking a token up never changes anything.
 
-use super::{Ledger, SEND_COLUMNS, Send, queue_feedback};
+use super::{Ledger, SEND_COLUMNS, SendRow, queue_feedback};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
 use crate::mail::mask_address;
@@ -56,13 +56,13 @@ impl Ledger {
     }
 }
 
-fn by_token(connection: &Connection, token_hash: &[u8; 32]) -> rusqlite::Result<Option<Send>> {
+fn by_token(connection: &Connection, token_hash: &[u8; 32]) -> rusqlite::Result<Option<SendRow>> {
     let mut statement =
         connection.prepare_cached(&format!("SELECT {SEND_COLUMNS} FROM sends WHERE token_hash = ?1"))?;
-    statement.query_row([token_hash], Send::read).optional()
+    statement.query_row([token_hash], SendRow::read).optional()
 }
 
-fn subscription(send: &Send) -> Option<Subscription> {
+fn subscription(send: &SendRow) -> Option<Subscription> {
     Some(Subscription {
         space: send.space.clone(),
         message: send.message.clone(),

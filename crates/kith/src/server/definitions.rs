@@ -2,6 +2,7 @@
 
 use super::Parts;
 use async_trait::async_trait;
+use kith_activate::MessageDefinition;
 use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
 use kith_catalog::{Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
@@ -34,6 +35,12 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
     let mut checked = Vec::new();
     for document in documents {
         if document.kind == DocumentKind::Message {
+            let found = MessageDefinition::parse(&document.name, &document.spec).err().unwrap_or_default();
+            problems.extend(found.into_iter().map(|problem| Problem {
+                document: document.id().to_string(),
+                path: format!("spec.{}", problem.path),
+                message: problem.message,
+            }));
             continue;
         }
         checked.push(DefinitionDocument {

@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) publisher: Publisher,
     pub(crate) reads: Reads,
     pub(crate) tail: tail::LiveTail,
-    pub(crate) activation: Arc<sending::Activation>,
+    pub(crate) activation: Arc<kith_activate::Activation>,
     pub(crate) scratch: std::path::PathBuf,
 }
 
@@ -113,6 +113,7 @@ impl Server {
             }
         });
         metrics::watch(&parts);
+        sending::follow(&parts);
         tracing::info!(%address, data = %config.data.display(), "serving");
         Ok(Self { address, new_admin_key, parts, stop, serving })
     }
@@ -126,6 +127,7 @@ impl Server {
         }
         let parts = Arc::clone(&self.parts);
         let closed = tokio::task::spawn_blocking(move || {
+            parts.activation.stop();
             parts.pipeline.stop();
             parts.publisher.stop();
             parts.log.close();
@@ -184,7 +186,17 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     };
     let publisher = Publisher::start(PublishConfig::default(), publish, lake_inbox)?;
     let tail = tail::LiveTail::start(tail_inbox)?;
-    let activation = sending::start(config, address, send_inbox)?;
+    let sending = sending::Sending {
+        config,
+        address,
+        clock: Arc::clone(&clock),
+        catalog: Arc::clone(&catalog),
+        log: Arc::clone(&log),
+        pipeline: Arc::clone(&pipeline),
+        reads: reads.clone(),
+        handover,
+    };
+    let activation = sending::start(sending, send_inbox)?;
     let parts = Parts {
         started_at: clock.now(),
         clock,

@@ -2,6 +2,7 @@
 
 use super::{Parts, rebuild};
 use async_trait::async_trait;
+use kith_activate::PauseScope;
 use kith_api::ports::{
     FlushReport, LineStream, Operations, PortError, PortErrorKind, RawVerification, ReadinessCheck, RefoldStatus, StageStatus,
     Status, TableStatus,
@@ -86,7 +87,7 @@ impl Operations for Running {
             ],
             refolds: refolds.collect(),
             tables: self.tables().await,
-            messages_paused: self.0.activation.paused(),
+            messages_paused: self.0.activation.paused_spaces().map_err(PortError::internal)?,
         })
     }
 
@@ -116,6 +117,6 @@ impl Operations for Running {
     }
 
     async fn pause_messages(&self, space: &SpaceId, paused: bool) -> Result<(), PortError> {
-        self.0.activation.pause(space, paused).map_err(PortError::internal)
+        self.0.activation.pause(PauseScope::Space(space), paused).map_err(PortError::internal)
     }
 }

@@ -17,12 +17,14 @@ pub(crate) fn over(config: &ServerConfig, parts: &Arc<Parts>) -> Result<Arc<dyn 
         return Ok(Arc::new(MissingRole("query")));
     }
     let pipeline = Arc::clone(&parts.pipeline);
-    let mut limits = SqlConfig::default();
-    limits.spill_dir = Some(parts.scratch.join("sql"));
-    let limits = limits.with_rules(move |space| {
-        let definitions = pipeline.definitions(space);
-        definitions.map_or_else(Default::default, |definitions| Arc::clone(&definitions.rules))
-    });
+    let limits = SqlConfig {
+        spill_dir: Some(parts.scratch.join("sql")),
+        rules: Arc::new(move |space| {
+            let definitions = pipeline.definitions(space);
+            definitions.map_or_else(Default::default, |definitions| Arc::clone(&definitions.rules))
+        }),
+        ..SqlConfig::default()
+    };
     let engine = SqlEngine::new(Arc::clone(&parts.lake), limits)
         .map_err(|error| CommandError::caused("SQL cannot be served", error))?;
     Ok(Arc::new(LakeSql(engine)))

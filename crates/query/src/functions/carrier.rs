@@ -8,7 +8,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use kith_identity::Rules;
-use kith_types::{Address, Event, EventKey, EventType, Identifier, IdentifierType, Origin, SourceName, SpaceId, Timestamp};
+use kith_types::{
+    Address, Event, EventKey, EventType, Identifier, IdentifierType, Origin, SourceName, SpaceId, Timestamp,
+};
 use std::borrow::Cow;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -26,7 +28,10 @@ pub(crate) struct CarrierKey {
 
 impl CarrierKey {
     pub(crate) fn new(rules: Arc<Rules>) -> Self {
-        Self { rules, signature: Signature::uniform(1, vec![DataType::Utf8View], Volatility::Immutable) }
+        Self {
+            rules,
+            signature: Signature::uniform(1, vec![DataType::Utf8View], Volatility::Immutable),
+        }
     }
 }
 
@@ -84,12 +89,18 @@ struct Sent<'a> {
 impl CarrierKey {
     /// Writes the key of an event with these identifiers; false where it has none.
     fn write_key(&self, identifiers: &str, event: &mut Event, key: &mut String) -> bool {
-        let Ok(sent) = serde_json::from_str::<Vec<Sent<'_>>>(identifiers) else { return false };
+        let Ok(sent) = serde_json::from_str::<Vec<Sent<'_>>>(identifiers) else {
+            return false;
+        };
         event.identifiers.clear();
-        let named = sent.iter().map(|sent| Identifier::new(IdentifierType::from_name(&sent.kind), &sent.value));
+        let named = sent
+            .iter()
+            .map(|sent| Identifier::new(IdentifierType::from_name(&sent.kind), &sent.value));
         event.identifiers.extend(named);
         let evidence = self.rules.read(event);
-        let Some(carrier) = evidence.carrier() else { return false };
+        let Some(carrier) = evidence.carrier() else {
+            return false;
+        };
         key.clear();
         key.push_str(carrier.identifier.kind.as_str());
         key.push(BETWEEN);
@@ -100,7 +111,9 @@ impl CarrierKey {
 
 /// An event that says nothing, to be filled with identifiers.
 fn nobody() -> Result<Event> {
-    let Ok(source) = "sql".parse::<SourceName>() else { return exec_err!("no source to name") };
+    let Ok(source) = "sql".parse::<SourceName>() else {
+        return exec_err!("no source to name");
+    };
     Ok(Event {
         space: SpaceId::main(),
         source,

@@ -4,7 +4,9 @@
 //! events of many shapes must not fail on one.
 
 use super::json_path::{JsonPath, list_length, text_of};
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Builder, Int64Builder, StringViewArray, StringViewBuilder};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Float64Builder, Int64Builder, StringViewArray, StringViewBuilder,
+};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
@@ -12,7 +14,10 @@ use std::sync::Arc;
 
 /// The functions of this module.
 pub(super) fn all() -> Vec<ScalarUDF> {
-    [Reads::Text, Reads::Number, Reads::Length].into_iter().map(|reads| ScalarUDF::from(JsonFunction::new(reads))).collect()
+    [Reads::Text, Reads::Number, Reads::Length]
+        .into_iter()
+        .map(|reads| ScalarUDF::from(JsonFunction::new(reads)))
+        .collect()
 }
 
 /// What is made of the value at the path.
@@ -116,6 +121,9 @@ impl JsonFunction {
 
 /// JSON numbers alone: Rust would also read `inf` and `nan`.
 fn number_of(value: &str) -> Option<f64> {
-    let starts = value.bytes().next().is_some_and(|byte| byte == b'-' || byte.is_ascii_digit());
+    let starts = value
+        .bytes()
+        .next()
+        .is_some_and(|byte| byte == b'-' || byte.is_ascii_digit());
     if starts { value.parse().ok() } else { None }
 }

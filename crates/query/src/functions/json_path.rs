@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn paths_reach_names_entries_and_escaped_dots() {
-        let text = r#"{"a":{"b":"ü\n\"x"},"list":[{"p":1.50},[7]],"c.d":true,"e":null,"":4,"n":12345678901234567890.10}"#;
+        let text =
+            r#"{"a":{"b":"ü\n\"x"},"list":[{"p":1.50},[7]],"c.d":true,"e":null,"":4,"n":12345678901234567890.10}"#;
         assert_eq!(get(text, "a.b").as_deref(), Some("ü\n\"x"));
         assert_eq!(get(text, "list.0.p").as_deref(), Some("1.50"));
         assert_eq!(get(text, "list.1.0").as_deref(), Some("7"));

@@ -22,24 +22,59 @@ async fn spc_1_other_spaces_do_not_exist() {
         "SELECT DISTINCT table_catalog AS c FROM information_schema.columns",
         "SELECT DISTINCT catalog_name AS c FROM information_schema.schemata",
     ] {
-        assert_eq!(world.run(sql).await.unwrap(), [serde_json::json!({"c": "main"})], "{sql}");
+        assert_eq!(
+            world.run(sql).await.unwrap(),
+            [serde_json::json!({"c": "main"})],
+            "{sql}"
+        );
     }
 
-    let both = SpaceAccess { spaces: vec![SpaceId::main(), other.clone()], default: other.clone() };
+    let both = SpaceAccess {
+        spaces: vec![SpaceId::main(), other.clone()],
+        default: other.clone(),
+    };
     let sql = "SELECT (SELECT count(*) FROM main.clean.events) AS ours, (SELECT count(*) FROM other.clean.events) AS theirs, \
                (SELECT count(*) FROM clean.events) AS default_space, (SELECT count(*) FROM events) AS default_zone";
     let counts = world.run_in(&both, sql).await.unwrap();
-    assert_eq!(counts, [serde_json::json!({"ours": 3, "theirs": 1, "default_space": 1, "default_zone": 1})]);
+    assert_eq!(
+        counts,
+        [serde_json::json!({"ours": 3, "theirs": 1, "default_space": 1, "default_zone": 1})]
+    );
 
     // A default that is not among the spaces opens nothing.
-    let none = SpaceAccess { spaces: vec![], default: SpaceId::main() };
-    assert_eq!(world.run_in(&none, "SELECT * FROM clean.events").await.unwrap_err().kind(), SqlErrorKind::Invalid);
+    let none = SpaceAccess {
+        spaces: vec![],
+        default: SpaceId::main(),
+    };
+    assert_eq!(
+        world
+            .run_in(&none, "SELECT * FROM clean.events")
+            .await
+            .unwrap_err()
+            .kind(),
+        SqlErrorKind::Invalid
+    );
 
-    let listed = world.engine.list_tables(&SpaceAccess::only(other.clone())).await.unwrap();
+    let listed = world
+        .engine
+        .list_tables(&SpaceAccess::only(other.clone()))
+        .await
+        .unwrap();
     assert!(listed.iter().all(|table| table.space == other));
-    let events = listed.iter().find(|table| (&*table.schema, &*table.name) == ("clean", "events")).unwrap();
-    assert_eq!((events.rows, events.view, events.committed_at.is_some()), (Some(1), false, true));
-    assert!(events.columns.iter().any(|column| column.name == "event_time" && column.sql_type == "timestamp"));
+    let events = listed
+        .iter()
+        .find(|table| (&*table.schema, &*table.name) == ("clean", "events"))
+        .unwrap();
+    assert_eq!(
+        (events.rows, events.view, events.committed_at.is_some()),
+        (Some(1), false, true)
+    );
+    assert!(
+        events
+            .columns
+            .iter()
+            .any(|column| column.name == "event_time" && column.sql_type == "timestamp")
+    );
     assert!(listed.iter().any(|table| table.view && table.name == "orders"));
 }
 
@@ -75,17 +110,30 @@ async fn statements_that_change_anything_are_refused() {
         assert_eq!(error.kind(), SqlErrorKind::ReadOnly, "{sql}: {error}");
     }
     assert!(!target.exists());
-    for sql in ["SELECT * FROM '/etc/passwd'", "SELECT * FROM 'file.csv'", "SELECT 1; DROP TABLE clean.events", "SELEC 1"] {
+    for sql in [
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM 'file.csv'",
+        "SELECT 1; DROP TABLE clean.events",
+        "SELEC 1",
+    ] {
         let error = world.run(sql).await.expect_err(sql);
         assert_eq!(error.kind(), SqlErrorKind::Invalid, "{sql}: {error}");
     }
-    assert_eq!(world.text("SELECT count(*) AS n FROM clean.events").await, "{\"n\":2}\n");
+    assert_eq!(
+        world.text("SELECT count(*) AS n FROM clean.events").await,
+        "{\"n\":2}\n"
+    );
 }
 
 #[tokio::test]
 async fn statements_that_show_are_run() {
     let world = World::new().await;
-    for sql in ["SHOW TABLES", "DESCRIBE clean.events", "SHOW COLUMNS FROM clean.events", "EXPLAIN SELECT * FROM clean.events"] {
+    for sql in [
+        "SHOW TABLES",
+        "DESCRIBE clean.events",
+        "SHOW COLUMNS FROM clean.events",
+        "EXPLAIN SELECT * FROM clean.events",
+    ] {
         assert!(!world.run(sql).await.unwrap().is_empty(), "{sql}");
     }
 }

@@ -1,7 +1,5 @@
 //! The crate's tests: a lake in a temporary folder, statements over it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in what it calls too")]
-
 mod access;
 mod limits;
 mod reading;
@@ -12,8 +10,8 @@ use futures::StreamExt;
 use kith_catalog::TablePointers;
 use kith_lake::{Commit, Lake, rows, tables};
 use kith_types::{
-    Address, Event, EventKey, EventType, Identifier, IdentifierType, Origin, ProfileId, SpaceId, SystemClock, Timestamp,
-    Value,
+    Address, Event, EventKey, EventType, Identifier, IdentifierType, Origin, ProfileId, SpaceId, SystemClock,
+    Timestamp, Value,
 };
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -40,7 +38,11 @@ fn open(folder: &TempDir) -> Arc<Lake> {
 
 impl World {
     async fn new() -> Self {
-        Self::with(SqlConfig { target_partitions: 2, ..SqlConfig::default() }).await
+        Self::with(SqlConfig {
+            target_partitions: 2,
+            ..SqlConfig::default()
+        })
+        .await
     }
 
     async fn with(config: SqlConfig) -> Self {
@@ -53,23 +55,41 @@ impl World {
 
     async fn append(&self, space: &SpaceId, events: &[Event]) {
         let batch = rows::events(events).unwrap();
-        let file = self.lake.write(space, tables::clean_events(), None, &[batch]).await.unwrap();
-        self.lake.append(space, tables::clean_events(), vec![file], &Commit::default()).await.unwrap();
+        let file = self
+            .lake
+            .write(space, tables::clean_events(), None, &[batch])
+            .await
+            .unwrap();
+        self.lake
+            .append(space, tables::clean_events(), vec![file], &Commit::default())
+            .await
+            .unwrap();
     }
 
     async fn hold(&self, held: &[rows::IdentifierRow]) {
         let mut files = Vec::new();
         for bucket in 0..tables::PROFILE_BUCKETS {
-            let of_bucket: Vec<_> =
-                held.iter().filter(|row| rows::profile_bucket(row.profile_id) == bucket).cloned().collect();
+            let of_bucket: Vec<_> = held
+                .iter()
+                .filter(|row| rows::profile_bucket(row.profile_id) == bucket)
+                .cloned()
+                .collect();
             if !of_bucket.is_empty() {
                 let batch = rows::identifiers(&of_bucket).unwrap();
                 let table = tables::curated_identifiers();
-                files.push(self.lake.write(&SpaceId::main(), table, Some(bucket), &[batch]).await.unwrap());
+                files.push(
+                    self.lake
+                        .write(&SpaceId::main(), table, Some(bucket), &[batch])
+                        .await
+                        .unwrap(),
+                );
             }
         }
         let table = tables::curated_identifiers();
-        self.lake.append(&SpaceId::main(), table, files, &Commit::default()).await.unwrap();
+        self.lake
+            .append(&SpaceId::main(), table, files, &Commit::default())
+            .await
+            .unwrap();
     }
 
     async fn run(&self, sql: &str) -> Result<Vec<serde_json::Value>, SqlError> {
@@ -82,7 +102,11 @@ impl World {
     }
 
     async fn text(&self, sql: &str) -> String {
-        let stream = self.engine.query(&SpaceAccess::only(SpaceId::main()), sql, None).await.unwrap();
+        let stream = self
+            .engine
+            .query(&SpaceAccess::only(SpaceId::main()), sql, None)
+            .await
+            .unwrap();
         read(stream).await.unwrap()
     }
 
@@ -103,7 +127,12 @@ async fn read(mut stream: QueryStream) -> Result<String, SqlError> {
 /// The event of a number: that many hours after [`START`], by the user of that number.
 fn event(sequence: u64) -> Event {
     let space = SpaceId::main();
-    let address = Address { generation: 1, partition: 0, sequence, index: 0 };
+    let address = Address {
+        generation: 1,
+        partition: 0,
+        sequence,
+        index: 0,
+    };
     let time = Timestamp::from_micros(START + i64::try_from(sequence).unwrap() * HOUR);
     Event {
         source: "web-shop".parse().unwrap(),

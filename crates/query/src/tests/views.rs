@@ -18,7 +18,9 @@ fn held(kind: &str, value: &str, owner: u128, hours: (Option<i64>, Option<i64>))
 }
 
 fn order(hour: u64, identifiers: &[(&str, &str)]) -> Event {
-    let named = identifiers.iter().map(|(kind, value)| Identifier::new(IdentifierType::from_name(kind), value));
+    let named = identifiers
+        .iter()
+        .map(|(kind, value)| Identifier::new(IdentifierType::from_name(kind), value));
     let product = || Value::Object(vec![("sku".into(), Value::from("a"))]);
     Event {
         name: "Order Completed".into(),
@@ -37,9 +39,13 @@ async fn people(world: &World, view: &str, key: &str) -> Vec<(String, Option<u12
     let sql = format!("SELECT {key} AS key, profile_id FROM {view} ORDER BY event_time");
     let rows = world.run(&sql).await.unwrap();
     let id = |row: &serde_json::Value| {
-        row["profile_id"].as_str().map(|text| text.parse::<kith_types::ProfileId>().unwrap().0)
+        row["profile_id"]
+            .as_str()
+            .map(|text| text.parse::<kith_types::ProfileId>().unwrap().0)
     };
-    rows.iter().map(|row| (row["key"].as_str().unwrap().to_owned(), id(row))).collect()
+    rows.iter()
+        .map(|row| (row["key"].as_str().unwrap().to_owned(), id(row)))
+        .collect()
 }
 
 #[tokio::test]
@@ -67,12 +73,26 @@ async fn cln_3_orders_name_the_person_at_the_time() {
         order(20, &[("anonymous_id", "tablet")]),
         order(30, &[("anonymous_id", "tablet")]),
         // Blocked values are nobody; the next identifier counts.
-        order(31, &[("user_id", "null"), ("device_id", "dev"), ("anonymous_id", "tablet")]),
+        order(
+            31,
+            &[("user_id", "null"), ("device_id", "dev"), ("anonymous_id", "tablet")],
+        ),
         order(32, &[("user_id", "not folded yet")]),
         order(33, &[]),
     ];
     world.append(&SpaceId::main(), &orders).await;
-    world.append(&SpaceId::main(), &[event(6), Event { identifiers: vec![Identifier::new(IdentifierType::UserId, "jo")], ..event(7) }]).await;
+    world
+        .append(
+            &SpaceId::main(),
+            &[
+                event(6),
+                Event {
+                    identifiers: vec![Identifier::new(IdentifierType::UserId, "jo")],
+                    ..event(7)
+                },
+            ],
+        )
+        .await;
 
     let expected = [
         ("o-1", Some(1)),
@@ -107,7 +127,10 @@ async fn cln_3_orders_name_the_person_at_the_time() {
 async fn totals_that_are_no_numbers_are_null() {
     let world = World::new().await;
     let mut wrong = order(1, &[]);
-    wrong.properties = vec![("total".into(), Value::from("a lot")), ("products".into(), Value::from("none"))];
+    wrong.properties = vec![
+        ("total".into(), Value::from("a lot")),
+        ("products".into(), Value::from("none")),
+    ];
     let mut text = order(2, &[]);
     text.properties = vec![("total".into(), Value::from("12.50"))];
     world.append(&SpaceId::main(), &[wrong, text]).await;
@@ -126,6 +149,27 @@ async fn json_functions_read_columns_and_literals() {
                json_get_text('{\"a\":[1,{\"b\":\"x\"}]}', 'a.1.b') AS literal, json_array_length('[1,2]', '') AS length, \
                json_get_number('{\"a\":\"1\"}', 'a') AS no_number, json_get_text(NULL, 'a') AS nothing, \
                json_get_text(properties, concat('pri', substr(source, 0, 0), 'ce')) AS by_row FROM clean.events";
-    let expected = json!({"number": 19.9, "text": "19.90", "literal": "x", "length": 2, "no_number": null, "nothing": null, "by_row": "19.90"});
+    let expected = json!({"number": 19.9, "text": "19.9", "literal": "x", "length": 2, "no_number": null, "nothing": null, "by_row": "19.9"});
     assert_eq!(world.run(sql).await.unwrap(), [expected]);
+}
+
+#[tokio::test]
+async fn the_examples_of_the_documentation_run() {
+    let world = World::new().await;
+    let jo = [("user_id", "jo")];
+    world.append(&SpaceId::main(), &[order(1, &jo), order(2, &jo)]).await;
+    world.hold(&[held("user_id", "jo", 1, (None, None))]).await;
+    let page = include_str!("../../../../docs/sql.md");
+    let examples: Vec<&str> = page
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("```"))
+        .map(|(sql, _)| sql)
+        .collect();
+    assert!(examples.len() >= 6);
+    for sql in &examples {
+        world.run(sql).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+    let sold = examples.iter().find(|sql| sql.contains("AS sku")).unwrap();
+    assert_eq!(world.run(sold).await.unwrap(), [json!({"sku": "a", "sold": 4})]);
 }

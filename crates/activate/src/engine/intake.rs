@@ -1,0 +1,123 @@
+//! Taking entries from the outbox: who gets what, judged and reserved stretch by stretch (contracts ACT-1 and ACT-6). It
+//! never sends.
+
+use super::{Boundary, Engine, port_error};
+use crate::error::ActivateError;
+use crate::ledger::{NewSend, NotLive, PersonKey, Plan, Reservations};
+use crate::policy::{Permission, permission, person_key};
+use crate::ports::Recipient;
+use kith_segment::Change;
+use kith_types::SpaceId;
+
+/// The most changes that one transaction of the ledger takes.
+const STRETCH: usize = 256;
+/// How far reading may run ahead of the ledger's cursor while nothing is to be recorded.
+const AHEAD_MAX: u64 = 4_096;
+
+impl Engine {
+    /// Takes what the outbox of a space holds. Returns whether there was anything.
+    pub(crate) fn take_entries(&self, space: &SpaceId) -> Result<bool, ActivateError> {
+        let known = self.cursors().get(space).copied();
+        let from = match known {
+            Some(number) => number,
+            None => self.ledger.next_number(space)?,
+        };
+        let changes = self
+            .ports
+            .outbox
+            .changes_from(space, from)
+            .map_err(|error| port_error("the outbox cannot be read", error))?;
+        let changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
+        if let Some((first, _)) = changes.first().filter(|(first, _)| *first > from && from > 0) {
+            tracing::error!(%space, wanted = from, found = first, "the outbox has lost changes: they send nothing");
+        }
+        for stretch in changes.chunks(STRETCH) {
+            self.take_stretch(space, stretch)?;
+        }
+        Ok(!changes.is_empty())
+    }
+
+    /// Writes down how far outboxes were read where the ledger is behind, so that they can forget.
+    pub(crate) fn keep_cursors(&self) -> Result<(), ActivateError> {
+        let read: Vec<(SpaceId, u64)> = self.cursors().iter().map(|(space, number)| (space.clone(), *number)).collect();
+        for (space, next_number) in read {
+            if self.ledger.next_number(&space)? < next_number {
+                let nothing = Reservations { next_number, ..Reservations::default() };
+                self.ledger.reserve(&space, &nothing, self.clock.now())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_stretch(&self, space: &SpaceId, stretch: &[(u64, Change)]) -> Result<(), ActivateError> {
+        let Some((last, _)) = stretch.last() else { return Ok(()) };
+        let mut reservations = Reservations {
+            next_number: last + 1,
+            ..Reservations::default()
+        };
+        for (number, change) in stretch {
+            if change.entered {
+                self.judge(space, *number, change, &mut reservations)?;
+            }
+        }
+        self.reached(Boundary::Planned)?;
+        let nothing = reservations.sends.is_empty() && reservations.not_live.is_empty();
+        if !nothing || reservations.next_number >= self.ledger.next_number(space)? + AHEAD_MAX {
+            let now = self.clock.now();
+            for send in self.ledger.reserve(space, &reservations, now)? {
+                self.tell(&send, now);
+            }
+            self.reached(Boundary::Reserved)?;
+        }
+        self.cursors().insert(space.clone(), reservations.next_number);
+        Ok(())
+    }
+
+    fn judge(&self, space: &SpaceId, run: u64, change: &Change, into: &mut Reservations) -> Result<(), ActivateError> {
+        let definitions = self.ports.messages.for_segment(space, &change.segment);
+        if definitions.is_empty() {
+            return Ok(());
+        }
+        if !change.cause.is_live() {
+            let cause = change.cause.as_str();
+            let entries = definitions.iter().map(|definition| NotLive { message: definition.name().to_owned(), cause });
+            into.not_live.extend(entries);
+            return Ok(());
+        }
+        let recipient = self
+            .ports
+            .people
+            .recipient(space, change.profile)
+            .map_err(|error| port_error("a person cannot be read", error))?;
+        for definition in definitions {
+            let permitted = match &recipient {
+                Some(recipient) => permission(&definition, recipient),
+                None => Permission::Refused("no_person"),
+            };
+            let (address, plan) = match permitted {
+                Permission::Granted { address, granted_at } => (address, Plan::Reserve { granted_at }),
+                Permission::Refused(reason) => (known_address(recipient.as_ref()), Plan::Skip(reason.to_owned())),
+            };
+            let nobody = PersonKey { kind: String::new(), value: String::new() };
+            into.sends.push(NewSend {
+                message: definition.name().to_owned(),
+                run,
+                profile: change.profile,
+                address,
+                segment: change.segment.clone(),
+                topic: definition.purpose().topic().map(str::to_owned),
+                person: recipient.as_ref().map_or(nobody, person_key),
+                entered_at: change.at,
+                plan,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The normalised address of somebody to whom nothing is sent; empty where there is none.
+fn known_address(recipient: Option<&Recipient>) -> String {
+    recipient
+        .and_then(|recipient| crate::mail::normalise_address(recipient.email.as_deref()?))
+        .unwrap_or_default()
+}

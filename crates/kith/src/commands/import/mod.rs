@@ -1,0 +1,138 @@
+//! `kith import`: history from CSV, JSON Lines and Parquet through the door for imports (contract CON-2).
+//!
+//! A thread reads files into batches; they are sent in order, one at a time, and sent again while the server is busy.
+//! Message ids come out the same each time and the server keeps those of imports for ever, so an import that broke off
+//! is run again as it was: nothing is taken twice. A row that cannot be mapped is told with its place and stops nothing.
+
+mod batch;
+mod csv_rows;
+mod event;
+mod files;
+mod json_rows;
+mod mapping;
+mod moment;
+mod parquet_rows;
+mod report;
+mod row;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use crate::client::{Client, InSpace};
+use crate::error::CommandError;
+use crate::output;
+use batch::Batch;
+use clap::Args;
+use files::Format;
+use indicatif::{ProgressBar, ProgressStyle};
+use kith_clean::Limits;
+use kith_types::{Route, SourceName};
+use mapping::Mapping;
+use report::Report;
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Batches that are read ahead of the one being sent.
+const BATCHES_AHEAD: usize = 4;
+/// Events that a dry run shows.
+const SHOWN_EVENTS: usize = 3;
+
+/// Flags of `kith import`.
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// A CSV, JSON Lines or Parquet file, or a folder of such files; text files may end in .gz.
+    path: PathBuf,
+    /// The source that the events come from, which exists.
+    #[arg(long, value_name = "NAME")]
+    source: SourceName,
+    /// The mapping file: which column becomes what.
+    #[arg(long, value_name = "FILE")]
+    map: PathBuf,
+    #[command(flatten)]
+    space: InSpace,
+    /// What the files are, where their names do not tell.
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Option<Format>,
+    /// Reads and maps everything, shows the first events, and sends nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Imports.
+///
+/// # Errors
+/// Files that cannot be read, a server that does not take them, and rows that failed.
+pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), CommandError> {
+    let mapping = Mapping::read_file(&args.map)?;
+    let files = files::find(&args.path, args.format)?;
+    let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
+    let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, &batches));
+    let mut report = Report::new(args.dry_run);
+    let bar = progress(&args);
+    let sent = take_all(client, &args, &mut received, &mut report, &bar).await;
+    drop(received);
+    bar.finish_and_clear();
+    let read = reading.await.map_err(|error| CommandError::caused("reading ended by a fault of its own", error))?;
+    report.print(args.json)?;
+    sent?;
+    read?;
+    report.outcome()
+}
+
+fn progress(args: &ImportArgs) -> ProgressBar {
+    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} rows  {per_sec}  {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+async fn take_all(
+    client: &Client,
+    args: &ImportArgs,
+    received: &mut mpsc::Receiver<Batch>,
+    report: &mut Report,
+    bar: &ProgressBar,
+) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "sources", args.source.as_str(), "import"];
+    while let Some(batch) = received.recv().await {
+        for fault in &batch.faults {
+            bar.suspend(|| report.failed(fault));
+        }
+        if !batch.places.is_empty() {
+            let outcome = if args.dry_run {
+                judge(&batch, report, args.json)?
+            } else {
+                send::send(client, &path, &batch, bar).await.map_err(|error| report.broken_off(error))?
+            };
+            bar.suspend(|| report.taken(&batch, &outcome));
+        }
+        bar.set_position(report.rows());
+    }
+    Ok(())
+}
+
+/// What a door would say of a batch; shows the first events.
+fn judge(batch: &Batch, report: &Report, json: bool) -> Result<send::Outcome, CommandError> {
+    let body = batch.to_body();
+    if report.rows() == 0 && !json {
+        let events: send::Events = crate::client::read(&body)?;
+        for event in events.batch.iter().take(SHOWN_EVENTS) {
+            output::line(event.get())?;
+        }
+    }
+    let inspected = kith_clean::inspect(Route::Batch, body.as_bytes(), &Limits::default())
+        .map_err(|error| CommandError::new(format!("a door would refuse a batch: {}", error.message)))?;
+    let rejected = inspected.rejected.into_iter().map(|found| send::Rejected {
+        index: found.index,
+        code: found.violation.code.to_owned(),
+        message: found.violation.message,
+    });
+    let rejected: Vec<send::Rejected> = rejected.collect();
+    Ok(send::Outcome { accepted: inspected.events - rejected.len(), rejected })
+}

@@ -1,0 +1,102 @@
+//! A live run, disturbed in every way, against an undisturbed replay.
+
+use super::worlds::{World, world};
+use super::{Bench, at, same};
+use kith_segment::Change;
+use kith_types::Timestamp;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Every record in order, one commit at the end.
+pub(super) fn replay(world: &World, now: Timestamp) -> Bench {
+    let mut bench = Bench::new();
+    world.records.iter().for_each(|record| bench.apply(record));
+    bench.settle(now);
+    bench
+}
+
+fn changes(bench: &Bench) -> Vec<Change> {
+    let mut changes: Vec<Change> = bench.numbered().into_iter().map(|numbered| numbered.change).collect();
+    changes.sort_by_key(|change| (change.at, change.profile, change.segment.clone(), change.entered, change.cause));
+    changes
+}
+
+/// Commits, crashes, timers and sweeps wherever the dice put them.
+pub(super) fn live(world: &World, seed: u64, now: Timestamp) -> Bench {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut bench = Bench::new();
+    let mut next = 0;
+    let mut crashes = 0;
+    while let Some(record) = world.records.get(next) {
+        let before = next.checked_sub(1).map_or(record.received_at, |last| world.records[last].received_at);
+        if random.random_bool(0.3) {
+            let passed = record.received_at - before;
+            let passed = kith_types::Duration::from_micros(random.random_range(0..=passed.as_micros()));
+            // Not always to the end: timers wait for their turn.
+            let all = bench.engine.advance(before + passed).unwrap();
+            if !all && random.random_bool(0.5) {
+                bench.until(before + passed);
+            }
+        }
+        bench.apply(record);
+        match random.random_range(0..10) {
+            0..3 => bench.commit(),
+            3 => drop(bench.sweep()),
+            4 if crashes < 20 => {
+                crashes += 1;
+                bench.crash();
+            }
+            _ => {}
+        }
+        next = bench.engine.next() as usize;
+    }
+    bench.settle(now);
+    bench
+}
+
+#[test]
+fn raw_2_replay_gives_the_same_bytes() {
+    for seed in 0..150 {
+        let world = world(seed, 80, seed % 3 == 0);
+        let now = at(world.end + 25);
+        let undisturbed = replay(&world, now);
+        for disturbed in 0..2 {
+            let live = live(&world, seed * 10 + disturbed, now);
+            same(&live.store, &undisturbed.store, now, &format!("seed {seed}, run {disturbed}"));
+            assert_eq!(changes(&live), changes(&undisturbed), "seed {seed}, run {disturbed}");
+            let numbers: Vec<u64> = live.numbered().iter().map(|numbered| numbered.number).collect();
+            assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "seed {seed}: no gaps, no repeats");
+            assert_eq!(live.events(), undisturbed.events(), "seed {seed}: clean rows");
+        }
+    }
+}
+
+#[test]
+fn a_step_tells_of_its_records_in_their_order() {
+    for seed in 0..30 {
+        let world = world(seed, 60, true);
+        let bench = live(&world, seed, at(world.end));
+        let mut expected = 0;
+        for output in &bench.outputs {
+            assert_eq!(output.from, expected, "seed {seed}: steps follow each other");
+            expected = output.to;
+            assert_eq!(output.events.len(), output.people.len());
+            assert!(output.events.iter().all(|event| (output.from..output.to).contains(&event.address.sequence)));
+            assert!(output.events.is_sorted_by_key(|event| event.address));
+        }
+        assert_eq!(expected, world.records.len() as u64);
+    }
+}
+
+#[test]
+fn a_record_taken_twice_counts_once() {
+    let world = world(5, 40, false);
+    let mut bench = Bench::new();
+    for record in &world.records {
+        bench.apply(record);
+        bench.apply(record);
+    }
+    let now = at(world.end);
+    bench.settle(now);
+    same(&bench.store, &replay(&world, now).store, now, "taken twice");
+}

@@ -1,0 +1,105 @@
+//! Small histories by dice: few people and devices, so that everything meets everything; late, equal and future times.
+
+use super::{decision, event, identify, performed, record, with_id};
+use kith_types::Record;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value as Json, json};
+
+/// A history: records in their order, and the second after the last of them.
+pub(super) struct World {
+    pub(super) records: Vec<Record>,
+    pub(super) end: i64,
+}
+
+const PEOPLE: [&str; 4] = ["user_id:u1", "user_id:u2", "user_id:u3", "user_id:u4"];
+const DEVICES: [&str; 3] = ["anonymous_id:a1", "anonymous_id:a2", "anonymous_id:a3"];
+const MAILS: [&str; 3] = ["email:m1@x.org", "email:m2@x.org", "email:m3@x.org"];
+const NAMES: [&str; 3] = ["Order Completed", "Product Viewed", "Call Ended"];
+
+/// The definitions that a world may apply.
+pub(super) fn documents() -> Vec<(&'static str, &'static str, Json)> {
+    vec![
+        ("computed_trait", "orders", json!({"function": "count", "event": "Order Completed"})),
+        (
+            "computed_trait",
+            "spent",
+            json!({"function": "sum", "event": "Order Completed", "property": "total", "window": {"last": "40s"}}),
+        ),
+        ("segment", "buyers", performed("Order Completed", 1, 30)),
+        ("segment", "viewers", performed("Product Viewed", 2, 20)),
+        ("segment", "loyal", json!({"where": {"computed_trait": "orders", "greater_or_equal": 3}})),
+        ("segment", "spenders", json!({"where": {"computed_trait": "spent", "greater_than": 50}})),
+        ("segment", "pro", json!({"where": {"trait": "plan", "equals": "pro"}})),
+        (
+            "segment",
+            "lapsing",
+            json!({"where": {"all": [
+                {"performed": {"event": "Order Completed", "within": {"last": "2m"}}},
+                {"not_performed": {"type": "any", "within": {"last": "15s"}}},
+            ]}}),
+        ),
+    ]
+}
+
+/// A random event's identifiers, at least one.
+fn identifiers(random: &mut ChaCha8Rng) -> String {
+    loop {
+        let mut found = Vec::new();
+        for (chance, pool) in [(0.45, &PEOPLE[..]), (0.7, &DEVICES[..]), (0.2, &MAILS[..])] {
+            if random.random_bool(chance) {
+                found.extend(pool.choose(random).copied());
+            }
+        }
+        if !found.is_empty() {
+            return found.join(" ");
+        }
+    }
+}
+
+fn one_event(random: &mut ChaCha8Rng, received: i64, messages: u64) -> Json {
+    let late = if random.random_bool(0.3) { random.random_range(0..60) } else { 0 };
+    let identifiers = identifiers(random);
+    let event = if random.random_bool(0.2) {
+        let plan = ["pro", "free"].choose(random).copied().unwrap();
+        identify(&identifiers, received - late, json!({"plan": plan}))
+    } else {
+        let name = NAMES.choose(random).copied().unwrap();
+        event(&identifiers, name, received - late, json!({"total": random.random_range(1..60)}))
+    };
+    // Some copies are sent twice.
+    with_id(event, &format!("m{}", random.random_range(0..messages * 4)))
+}
+
+/// A world of so many records, whose definitions come and go in the middle.
+pub(super) fn world(seed: u64, count: u64, rules_change: bool) -> World {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let all = documents();
+    let (mut records, mut received) = (Vec::new(), 0);
+    for sequence in 0..count {
+        received += *[0, 0, 1, 3, 10, 45].choose(&mut random).unwrap();
+        let roll = random.random_range(0..100);
+        if sequence == 0 || roll < 5 {
+            let mut some: Vec<_> = all.iter().filter(|_| random.random_bool(0.5)).cloned().collect();
+            // Segments of computed traits need those.
+            some.extend(all.iter().take(2).cloned());
+            records.push(decision(sequence, received, &some));
+        } else if roll < 8 {
+            let (kind, name, _) = all[random.random_range(2..all.len())];
+            records.push(decision(sequence, received, &[(kind, name, Json::Null)]));
+        } else if roll < 10 {
+            let spec = performed(NAMES[random.random_range(0..3)], random.random_range(1..4), random.random_range(5..60));
+            records.push(decision(sequence, received, &[("segment", "buyers", spec)]));
+        } else if roll < 12 && rules_change {
+            let limit = random.random_range(1..4);
+            let spec = json!({"types": {"email": {"limit": limit}}});
+            records.push(decision(sequence, received, &[("identity_rules", "main", spec)]));
+        } else {
+            let events: Vec<Json> =
+                (0..random.random_range(1..4)).map(|_| one_event(&mut random, received, count)).collect();
+            records.push(record(sequence, received, &events));
+        }
+    }
+    World { records, end: received + 1 }
+}

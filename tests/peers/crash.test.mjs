@@ -1,0 +1,147 @@
+// Ends of a server, sudden and orderly: what was acknowledged stays, once. KITH_KILLS says how often it is killed (10
+// unless given), KITH_SEED which moments. Runs alone: `node --test tests/peers/crash.test.mjs`.
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { Load, random } from './support/load.mjs'
+import { freePort, kithBinary, pause, run, until } from './support/parts.mjs'
+import { startServer } from './support/server.mjs'
+
+const KILLS = Number(process.env.KITH_KILLS ?? 10)
+const SEED = Number(process.env.KITH_SEED ?? Date.now() % 1_000_000)
+
+const DEFINITIONS = `
+kind: computed_trait
+name: loaded
+spec: { function: count, event: Loaded }
+---
+kind: segment
+name: busy
+spec: { where: { performed: { event: Loaded, at_least: 5, within: { last: 1s } } } }
+---
+kind: segment
+name: seen_lately
+spec: { where: { performed: { event: Seen, within: { last: 3s } } } }
+`
+
+/** Everything acknowledged is in `clean.events` once, and nothing is there that was never sent. */
+async function everythingIsThereOnce(server, load, source) {
+  await server.kith('flush')
+  const rows = await server.sql(`SELECT message_id FROM clean.events WHERE source = '${source}'`)
+  const found = new Set(rows.map(row => row.message_id))
+  assert.equal(found.size, rows.length, `${rows.length - found.size} events are there twice`)
+  const lost = [...load.acknowledged].filter(id => !found.has(id))
+  assert.deepEqual(lost.slice(0, 5), [], `${lost.length} of ${load.acknowledged.size} acknowledged events are lost`)
+  const invented = [...found].filter(id => !load.sent.has(id))
+  assert.deepEqual(invented, [])
+  return rows.length
+}
+
+test('log_1_cln_2_no_kill_loses_or_doubles_what_was_acknowledged', { timeout: 60_000 + KILLS * 20_000 }, async t => {
+  t.diagnostic(`${KILLS} kills, KITH_SEED=${SEED}`)
+  const number = random(SEED)
+  const server = await startServer(t)
+  const writeKey = await server.source('load')
+  await server.apply(DEFINITIONS)
+  const load = new Load(server, writeKey, { seed: SEED })
+  const ready = []
+  for (let kill = 0; kill < KILLS; kill++) {
+    const before = load.acknowledged.size
+    await until('the load to go on', () => load.acknowledged.size > before + 20)
+    if (kill % 5 === 4) server.attempt(['flush'])
+    await pause(Math.floor(number() * 700))
+    await server.kill()
+    ready.push(await server.start())
+  }
+  await load.stop()
+  ready.sort((one, other) => one - other)
+  t.diagnostic(`ready again after ${ready[ready.length >> 1]} ms (median), ${ready.at(-1)} ms (longest)`)
+  t.diagnostic(`${load.acknowledged.size} events acknowledged, ${load.again} tries repeated`)
+  const events = await everythingIsThereOnce(server, load, 'load')
+  const [counted] = await server.sql('SELECT sum(event_count) AS n FROM curated.profiles')
+  assert.equal(Number(counted.n), events, 'profiles count every event once')
+  await server.kith('raw', 'verify')
+  await server.kith('rebuild', '--verify', { timeout: 300_000 })
+  await server.stop()
+})
+
+test('ops_1_sigterm_under_load_drains', { timeout: 120_000 }, async t => {
+  const server = await startServer(t)
+  const load = new Load(server, await server.source('load'), { retries: false, prefix: 'drain' })
+  await until('some load', () => load.acknowledged.size > 300)
+  await server.stop()
+  await load.stop()
+  await server.start()
+  await everythingIsThereOnce(server, load, 'load')
+  await server.kith('raw', 'verify')
+  await server.stop()
+})
+
+test('ops_1_a_follower_of_the_tail_does_not_hold_up_the_end', { timeout: 90_000 }, async t => {
+  const server = await startServer(t)
+  const response = await fetch(`${server.url}/api/spaces/main/tail`, { headers: { authorization: `Bearer ${server.key}` } })
+  assert.equal(response.status, 200)
+  t.after(() => response.body.cancel().catch(() => {}))
+  await server.stop()
+})
+
+test('log_1_a_second_server_on_the_folder_is_refused', { timeout: 60_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('web')
+  const args = ['serve', '--data', server.data, '--http', `127.0.0.1:${await freePort()}`]
+  const second = await run(kithBinary, args, { env: { KITH_ADMIN_KEY: server.key }, timeout: 30_000 })
+  assert.notEqual(second.code, 0)
+  assert.match(second.stderr, /in use|another|already|locked/i)
+  assert.ok(!second.stderr.includes('ended after'), 'it ends by itself')
+  await server.send(writeKey, 'track', { userId: 'u', event: 'Fine' })
+  await server.stop()
+})
+
+test('ops_2_a_folder_of_an_unknown_format_is_refused_and_left_alone', { timeout: 120_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('web')
+  await server.send(writeKey, 'track', { userId: 'u', event: 'Kept' })
+  await server.stop()
+  const file = join(server.data, 'log', 'FORMAT')
+  const good = await readFile(file, 'utf8')
+  const args = ['serve', '--data', server.data, '--http', `127.0.0.1:${server.port}`]
+  for (const [text, advice] of [
+    [good.replace(/^kith-log \d+/, 'kith-log 99'), /newer version/],
+    ['something else', /restore FORMAT/],
+    ['', /restore FORMAT/],
+  ]) {
+    assert.notEqual(text, good)
+    await writeFile(file, text)
+    const refused = await run(kithBinary, args, { env: { KITH_ADMIN_KEY: server.key }, timeout: 30_000 })
+    assert.notEqual(refused.code, 0, text)
+    assert.match(refused.stderr, advice)
+    assert.ok(!refused.stderr.includes('ended after'), 'it ends by itself')
+    assert.equal(await readFile(file, 'utf8'), text, 'nothing was changed')
+  }
+  await writeFile(file, good)
+  await server.start()
+  await server.kith('flush')
+  assert.deepEqual(await server.sql('SELECT event FROM clean.events'), [{ event: 'Kept' }])
+  await server.stop()
+})
+
+test('seg_2_a_window_that_ends_while_the_server_is_down_ends_when_it_is_back', { timeout: 60_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('web')
+  await server.apply(DEFINITIONS)
+  await server.send(writeKey, 'track', { userId: 'sleeper', event: 'Seen' })
+  const isIn = person => person.segments.some(member => member.name === 'seen_lately')
+  await server.personWhen('user_id:sleeper', isIn)
+  await server.kill()
+  await pause(3_200)
+  await server.start()
+  await server.personWhen('user_id:sleeper', person => !isIn(person))
+  await until('the exit', async () => {
+    await server.kith('flush')
+    const changes = await server.sql('SELECT change, cause FROM curated.membership_changes ORDER BY at')
+    assert.deepEqual(changes, [{ change: 'entered', cause: 'event' }, { change: 'exited', cause: 'clock' }])
+    return true
+  })
+  await server.stop()
+})
