@@ -307,7 +307,10 @@ impl Shared {
             let mut in_flight = locked(&self.in_flight);
             let due = self.engine.ledger.due(self.engine.clock.now(), in_flight.len() + 1)?;
             let next = due.into_iter().find(|id| !in_flight.contains(id));
-            next.inspect(|id| drop(in_flight.insert(*id)))
+            if let Some(id) = next {
+                in_flight.insert(id);
+            }
+            next
         };
         let Some(id) = claimed else { return Ok(false) };
         let outcome = self.engine.attempt(id);

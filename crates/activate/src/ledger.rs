@@ -283,7 +283,7 @@ fn queue_feedback(
 /// Reads a column of a type that reads from text.
 fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<T>
 where
-    T::Err: std::error::Error + std::marker::Send + Sync + 'static,
+    T::Err: std::error::Error + Send + Sync + 'static,
 {
     let text: String = row.get(column)?;
     text.parse().map_err(|error: T::Err| {

@@ -151,7 +151,7 @@ impl SmtpMailer {
         let server = (self.config.host.as_str(), self.config.port);
         let limit = Some(self.config.step_time_max);
         let connecting = AsyncSmtpConnection::connect_tokio1(server, limit, &hello, implicit, None);
-        let mut connection = self.step(connecting).await.ok_or_else(too_slow)?.map_err(|error| before_content(&error))?;
+        let mut connection = self.step(connecting).await.ok_or_else(too_slow)?.map_err(|error| not_sent(&error))?;
         if let Some(tls) = self.tls.clone().filter(|_| self.config.tls == SmtpTls::StartTls) {
             let upgrading = connection.starttls(tls, &hello);
             self.step(upgrading).await.ok_or_else(too_slow)?.map_err(|error| not_sent(&error))?;
@@ -246,9 +246,9 @@ impl Mailer for SmtpMailer {
 
 /// What a failure before the content means: the server refused, or the mail cannot have been taken.
 fn before_content(error: &SmtpError) -> SendOutcome {
-    // 421: the server closes the connection. That is no word on this mail.
+    // The server closes the connection, or wants a log-in: that is no word on this mail.
     match refusal(error) {
-        Some(SendOutcome::Rejected { code: 421, .. }) | None => not_sent(error),
+        Some(SendOutcome::Rejected { code: 421 | 530 | 534 | 535 | 538, .. }) | None => not_sent(error),
         Some(refused) => refused,
     }
 }

@@ -1,1 +1,234 @@
-//! Tests.
+//! A server of fakes around the engine, and the tests that need all of it.
+
+mod crash;
+mod entries;
+mod server;
+
+use crate::engine::{DieAt, Engine, Settings};
+use crate::ledger::Ledger;
+use crate::{
+    BoxError, ConsentWord, Feedback, Mail, Mailer, MessageDefinition, Messages, Outbox, People, Ports, Recipient,
+    SendOutcome,
+};
+use async_trait::async_trait;
+use kith_segment::{Cause, Change};
+use kith_types::{Clock, Duration, EventKey, ManualClock, ProfileId, SegmentName, SpaceId, Timestamp};
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// The instant at which every test begins.
+pub(super) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+/// Everything beyond the crate, in memory. It outlives crashes.
+pub(super) struct World {
+    pub(super) clock: ManualClock,
+    pub(super) changes: Mutex<Vec<(u64, Change)>>,
+    pub(super) people: Mutex<HashMap<ProfileId, Recipient>>,
+    pub(super) definitions: Mutex<Vec<Arc<MessageDefinition>>>,
+    pub(super) events: Mutex<Vec<Value>>,
+    /// What the provider took responsibility for.
+    pub(super) accepted: Mutex<Vec<Mail>>,
+    /// What the provider answers next; accepted where there is nothing.
+    pub(super) answers: Mutex<Vec<SendOutcome>>,
+    pub(super) log_fails: Mutex<bool>,
+}
+
+impl World {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clock: ManualClock::new(START),
+            changes: Mutex::default(),
+            people: Mutex::default(),
+            definitions: Mutex::default(),
+            events: Mutex::default(),
+            accepted: Mutex::default(),
+            answers: Mutex::default(),
+            log_fails: Mutex::default(),
+        })
+    }
+
+    /// A world with a marketing message and a receipt on entering `vip`.
+    pub(super) fn with_messages() -> Arc<Self> {
+        let world = Self::new();
+        world.define("welcome", marketing());
+        world.define("receipt", transactional());
+        world
+    }
+
+    pub(super) fn define(&self, name: &str, spec: Value) {
+        let definition = MessageDefinition::parse(name, &spec).unwrap();
+        self.definitions.lock().unwrap().push(Arc::new(definition));
+    }
+
+    pub(super) fn person(&self, number: u128, email: Option<&str>, consent: Option<bool>) {
+        let consents = consent.map(|granted| ConsentWord { category: "marketing".into(), granted, at: START });
+        let recipient = Recipient {
+            profile: ProfileId(number),
+            email: email.map(str::to_owned),
+            user_id: Some(format!("user-{number}")),
+            anonymous_id: None,
+            traits: json!({ "first_name": "Jo" }).as_object().unwrap().clone(),
+            computed: serde_json::Map::new(),
+            segments: vec!["vip".parse().unwrap()],
+            consents: consents.into_iter().collect(),
+        };
+        self.people.lock().unwrap().insert(ProfileId(number), recipient);
+    }
+
+    pub(super) fn change(&self, profile: u128, entered: bool, cause: Cause) {
+        let mut changes = self.changes.lock().unwrap();
+        let number = changes.len() as u64;
+        let segment = "vip".parse().unwrap();
+        let change = Change { segment, profile: ProfileId(profile), entered, at: self.clock.now(), cause };
+        changes.push((number, change));
+    }
+
+    pub(super) fn enter(&self, profile: u128) {
+        self.change(profile, true, Cause::Event(EventKey(7)));
+    }
+
+    pub(super) fn ports(self: &Arc<Self>) -> Ports {
+        Ports {
+            outbox: self.clone(),
+            people: self.clone(),
+            messages: self.clone(),
+            feedback: self.clone(),
+            mailer: Some(self.clone()),
+        }
+    }
+
+    /// The names of distinct events that the log has, by message id.
+    pub(super) fn event_names(&self) -> Vec<String> {
+        let mut distinct: HashMap<String, String> = HashMap::new();
+        for event in self.events.lock().unwrap().iter() {
+            let (id, name) = (event["messageId"].as_str().unwrap(), event["event"].as_str().unwrap());
+            let known = distinct.insert(id.to_owned(), name.to_owned());
+            assert!(known.is_none_or(|known| known == name), "one id, one event");
+        }
+        let mut names: Vec<String> = distinct.into_values().collect();
+        names.sort();
+        names
+    }
+
+    pub(super) fn mails_to(&self, address: &str) -> usize {
+        self.accepted.lock().unwrap().iter().filter(|mail| mail.to == address).count()
+    }
+}
+
+impl Outbox for World {
+    fn changes_from(&self, _space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
+        let changes = self.changes.lock().unwrap();
+        Ok(changes.iter().filter(|(at, _)| *at >= number).take(3).cloned().collect())
+    }
+
+    fn spaces(&self) -> Vec<SpaceId> {
+        vec![SpaceId::main()]
+    }
+}
+
+impl People for World {
+    fn recipient(&self, _space: &SpaceId, profile: ProfileId) -> Result<Option<Recipient>, BoxError> {
+        Ok(self.people.lock().unwrap().get(&profile).cloned())
+    }
+}
+
+impl Messages for World {
+    fn for_segment(&self, _space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
+        let definitions = self.definitions.lock().unwrap();
+        definitions.iter().filter(|definition| definition.segment() == segment).cloned().collect()
+    }
+}
+
+impl Feedback for World {
+    fn append(&self, _space: &SpaceId, events_json: String) -> Result<(), BoxError> {
+        if *self.log_fails.lock().unwrap() {
+            return Err("the log is full".into());
+        }
+        let body: Value = serde_json::from_str(&events_json)?;
+        self.events.lock().unwrap().extend(body["batch"].as_array().unwrap().iter().cloned());
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Mailer for World {
+    async fn send(&self, mail: &Mail) -> SendOutcome {
+        let answer = self.answers.lock().unwrap().pop();
+        let answer = answer.unwrap_or_else(|| SendOutcome::Accepted("250 queued".into()));
+        // A reply that was lost: the mail is taken all the same.
+        if matches!(answer, SendOutcome::Accepted(_) | SendOutcome::Unknown(_)) {
+            self.accepted.lock().unwrap().push(mail.clone());
+        }
+        answer
+    }
+}
+
+pub(super) fn marketing() -> Value {
+    json!({
+        "on": "entered", "segment": "vip", "channel": "email", "topic": "marketing",
+        "from": "Kith Shop <shop@example.com>", "subject": "Hello {{ profile.traits.first_name }}",
+        "html": "<p>{{ profile.traits.first_name }}</p><a href=\"{{ unsubscribe_url }}\">out</a>", "text": "Hello",
+    })
+}
+
+pub(super) fn transactional() -> Value {
+    json!({
+        "on": "entered", "segment": "vip", "channel": "email", "transactional": true,
+        "from": "shop@example.com", "subject": "Your order", "text": "Thank you",
+    })
+}
+
+/// A runtime for channel and rendering.
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+}
+
+/// An engine over the ledger in `folder`, as a process would open it.
+pub(super) fn engine(
+    folder: &Path,
+    world: &Arc<World>,
+    runtime: &tokio::runtime::Runtime,
+    die_at: Option<DieAt>,
+) -> Engine {
+    let settings = Settings {
+        public_url: "https://kith.example.com".into(),
+        retry_first: Duration::from_secs(1),
+        retry_longest: Duration::from_secs(60),
+        give_up_after: Duration::from_days(3),
+        attempt_time_max: std::time::Duration::from_secs(30),
+        renders_max: 2,
+    };
+    let ledger = Ledger::open(&folder.join("ledger.db")).unwrap();
+    Engine::new(ledger, world.ports(), world.clone().clock(), settings, runtime.handle().clone(), die_at)
+}
+
+impl World {
+    fn clock(self: Arc<Self>) -> Arc<dyn Clock> {
+        struct Of(Arc<World>);
+        impl Clock for Of {
+            fn now(&self) -> Timestamp {
+                self.0.clock.now()
+            }
+        }
+        Arc::new(Of(self))
+    }
+}
+
+/// Does everything that is to be done now, in the order of the server's threads. Ends early where the engine dies.
+pub(super) fn run(engine: &Engine) -> Result<(), crate::ActivateError> {
+    let space = SpaceId::main();
+    while engine.take_entries(&space)? {}
+    loop {
+        let due = engine.ledger.due(engine.clock.now(), 100)?;
+        if due.is_empty() {
+            break;
+        }
+        for id in due {
+            engine.attempt(id)?;
+        }
+    }
+    while engine.deliver_feedback()? {}
+    engine.keep_cursors()
+}

@@ -5,7 +5,8 @@
 
 use crate::client::{Client, Reach};
 use crate::commands::{
-    bench, definitions, demo, doctor, import, keys, messages, operations, profile, segment, serve, source, space, sql, tail,
+    bench, definitions, demo, doctor, import, keys, messages, operations, profile, segment, serve, source, space, sql,
+    tail,
 };
 use crate::error::CommandError;
 use clap::{Args, Parser, Subcommand};
@@ -32,7 +33,7 @@ enum Command {
     /// Runs a server on a demonstration world that streams in, with an inbox and a shop to open.
     Demo(DemoArgs),
     /// Measures this machine with the demonstration world.
-    Bench(BenchArgs),
+    Bench(bench::BenchArgs),
     /// Spaces: tenants of the server.
     #[command(subcommand)]
     Space(space::SpaceCommand),
@@ -102,44 +103,6 @@ pub(crate) struct DemoArgs {
     pub(crate) exit_when_loaded: bool,
 }
 
-/// What `kith bench` measures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum BenchSubject {
-    /// Durable collection alone: batches of 100, 32 connections.
-    Collect,
-    /// Durable collection alone: single events, 64 connections.
-    CollectSingle,
-    /// From the door to profile, segment and clean zone.
-    EndToEnd,
-    /// Reads of profiles.
-    Reads,
-    /// All of these.
-    All,
-}
-
-/// Flags of `kith bench`.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct BenchArgs {
-    /// What is measured.
-    #[arg(value_enum, default_value_t = BenchSubject::All)]
-    pub(crate) subject: BenchSubject,
-    /// How many events of the demonstration world are sent.
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
-    pub(crate) events: u64,
-    /// How many profiles there are to read.
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
-    pub(crate) profiles: u64,
-    /// What the world grows from.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    pub(crate) seed: u64,
-    /// The folder for everything that the measured server keeps; a new one unless given.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-    /// Prints one JSON object a figure.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
 impl Cli {
     /// Runs the command.
     ///
@@ -193,6 +156,7 @@ mod tests {
             "raw verify",
             "rebuild --verify",
             "doctor",
+            "bench end-to-end --events 1000 --seconds 5 --json",
             "demo --events 5 --http 127.0.0.1:0 --data d --seed 3 --exit-when-loaded",
         ] {
             let words = std::iter::once("kith").chain(line.split(' '));

@@ -25,7 +25,13 @@ const JSON: &str = "application/json";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Reach {
     /// The server's address.
-    #[arg(long, env = "KITH_URL", default_value = "http://127.0.0.1:8080", global = true, value_name = "URL")]
+    #[arg(
+        long,
+        env = "KITH_URL",
+        default_value = "http://127.0.0.1:8080",
+        global = true,
+        value_name = "URL"
+    )]
     pub(crate) url: Url,
 }
 
@@ -78,7 +84,11 @@ impl ErrorDetail {
     /// The message, with a line for every problem.
     pub(crate) fn text(&self) -> String {
         self.problems.iter().fold(self.message.clone(), |mut text, problem| {
-            let path = if problem.path.is_empty() { String::new() } else { format!("{}: ", problem.path) };
+            let path = if problem.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", problem.path)
+            };
             text.push_str(&format!("\n  - {}: {path}{}", problem.document, problem.message));
             text
         })
@@ -94,7 +104,10 @@ impl Client {
         let base = reach.url.clone();
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             let hint = Hint::new("write it as http://127.0.0.1:8080, in KITH_URL or --url");
-            return Err(CommandError::caused(format!("{base} is not the address of a server"), hint));
+            return Err(CommandError::caused(
+                format!("{base} is not the address of a server"),
+                hint,
+            ));
         }
         let mut builder = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -102,9 +115,17 @@ impl Client {
         if is_loopback(&base) {
             builder = builder.no_proxy();
         }
-        let http = builder.build().map_err(|error| CommandError::caused("the client cannot be set up", error))?;
-        let key = ["KITH_KEY", "KITH_ADMIN_KEY"].iter().find_map(|name| std::env::var(name).ok());
-        Ok(Self { http, base, key: key.filter(|key| !key.is_empty()) })
+        let http = builder
+            .build()
+            .map_err(|error| CommandError::caused("the client cannot be set up", error))?;
+        let key = ["KITH_KEY", "KITH_ADMIN_KEY"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok());
+        Ok(Self {
+            http,
+            base,
+            key: key.filter(|key| !key.is_empty()),
+        })
     }
 
     /// Where it is.
@@ -122,7 +143,9 @@ impl Client {
     /// # Errors
     /// What the server refuses, or that it does not answer.
     pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, CommandError> {
-        let response = self.send(self.request(Method::GET, path, query)?.header(ACCEPT, JSON)).await?;
+        let response = self
+            .send(self.request(Method::GET, path, query)?.header(ACCEPT, JSON))
+            .await?;
         self.text(response).await
     }
 
@@ -141,7 +164,9 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub(crate) async fn get_yaml(&self, path: &[&str]) -> Result<String, CommandError> {
-        let response = self.send(self.request(Method::GET, path, &[])?.header(ACCEPT, "application/yaml")).await?;
+        let response = self
+            .send(self.request(Method::GET, path, &[])?.header(ACCEPT, "application/yaml"))
+            .await?;
         self.text(response).await
     }
 
@@ -160,7 +185,11 @@ impl Client {
     /// That the server cannot be reached.
     pub(crate) async fn try_post(&self, path: &[&str], body: Bytes) -> Result<Result<String, Refused>, reqwest::Error> {
         let Ok(request) = self.json(path, body) else {
-            return Ok(Err(Refused { status: StatusCode::BAD_REQUEST, retry_after: None, message: no_path() }));
+            return Ok(Err(Refused {
+                status: StatusCode::BAD_REQUEST,
+                retry_after: None,
+                message: no_path(),
+            }));
         };
         let response = request.send().await?;
         if response.status().is_success() {
@@ -191,12 +220,17 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub(crate) async fn follow(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Lines, CommandError> {
-        let request = self.request(Method::GET, path, query)?.header(ACCEPT, "text/event-stream");
+        let request = self
+            .request(Method::GET, path, query)?
+            .header(ACCEPT, "text/event-stream");
         Ok(self.lines(self.send(request).await?))
     }
 
     fn json(&self, path: &[&str], body: Bytes) -> Result<reqwest::RequestBuilder, CommandError> {
-        Ok(self.request(Method::POST, path, &[])?.header(CONTENT_TYPE, JSON).body(body))
+        Ok(self
+            .request(Method::POST, path, &[])?
+            .header(CONTENT_TYPE, JSON)
+            .body(body))
     }
 
     fn request(
@@ -207,7 +241,10 @@ impl Client {
     ) -> Result<reqwest::RequestBuilder, CommandError> {
         let mut url = self.base.clone();
         // Segment by segment, so that whatever stands in an identifier stays one part of the path.
-        url.path_segments_mut().map_err(|()| CommandError::new(no_path()))?.pop_if_empty().extend(path);
+        url.path_segments_mut()
+            .map_err(|()| CommandError::new(no_path()))?
+            .pop_if_empty()
+            .extend(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -231,12 +268,21 @@ impl Client {
     }
 
     fn lines(&self, response: Response) -> Lines {
-        Lines { address: self.base.clone(), body: response.bytes_stream().boxed(), waiting: BytesMut::new(), over: false }
+        Lines {
+            address: self.base.clone(),
+            body: response.bytes_stream().boxed(),
+            waiting: BytesMut::new(),
+            over: false,
+        }
     }
 
     /// A failure to reach the server, with what to do.
     pub(crate) fn unreachable(&self, error: reqwest::Error) -> CommandError {
-        let what = if error.is_connect() { "no server answers at" } else { "the request failed at" };
+        let what = if error.is_connect() {
+            "no server answers at"
+        } else {
+            "the request failed at"
+        };
         let hint = "start one with `kith serve --data DIR`, or name another in KITH_URL or --url";
         CommandError::caused(format!("{what} {}", self.base), Hint::caused(hint, error.without_url()))
     }
@@ -277,13 +323,20 @@ fn is_loopback(url: &Url) -> bool {
 
 async fn refused(response: Response) -> Refused {
     let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let retry_after = response
+        .headers()
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = response.text().await.unwrap_or_default();
     let message = match serde_json::from_str::<ErrorBody>(&body) {
         Ok(body) => body.error.text(),
         Err(_) => format!("the server answered {status} without saying why; is it a Kith server of this version?"),
     };
-    Refused { status, retry_after: retry_after.map(Duration::from_secs), message }
+    Refused {
+        status,
+        retry_after: retry_after.map(Duration::from_secs),
+        message,
+    }
 }
 
 /// Reads an answer.
@@ -324,7 +377,10 @@ impl Lines {
                 return Ok((!rest.is_empty()).then(|| text_of(&rest)));
             }
             if searched > LINE_BYTES_MAX {
-                return Err(CommandError::new(format!("{} sent a line of more than {LINE_BYTES_MAX} bytes", self.address)));
+                return Err(CommandError::new(format!(
+                    "{} sent a line of more than {LINE_BYTES_MAX} bytes",
+                    self.address
+                )));
             }
             match self.body.next().await {
                 Some(Ok(bytes)) => self.waiting.extend_from_slice(&bytes),

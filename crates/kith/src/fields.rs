@@ -43,7 +43,9 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
 /// Whether a value is a number.
 pub(crate) fn is_number(value: &RawValue) -> bool {
-    value.get().starts_with(|first: char| first == '-' || first.is_ascii_digit())
+    value
+        .get()
+        .starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 /// A value as people read it: text without its quotes, nothing for `null`, anything else as JSON.
@@ -61,8 +63,13 @@ mod tests {
 
     #[test]
     fn order_and_digits_stay_as_written() {
-        let fields: Fields = serde_json::from_str(r#"{"z":1.10,"a":9007199254740993.0000001,"t":"x\ny","n":null}"#).unwrap();
-        let shown: Vec<_> = fields.0.iter().map(|(name, value)| format!("{name}={}", plain(value))).collect();
+        let fields: Fields =
+            serde_json::from_str(r#"{"z":1.10,"a":9007199254740993.0000001,"t":"x\ny","n":null}"#).unwrap();
+        let shown: Vec<_> = fields
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}={}", plain(value)))
+            .collect();
         assert_eq!(shown, ["z=1.10", "a=9007199254740993.0000001", "t=x\ny", "n="]);
         assert!(is_number(fields.get("a").unwrap()) && !is_number(fields.get("t").unwrap()));
     }

@@ -3,9 +3,11 @@
 //! Exit status 0 means success and nothing else does. It decides nothing itself: commands are in [`commands`], the
 //! server in [`server`].
 
+mod bench;
 mod cli;
 mod client;
 mod commands;
+mod demo;
 mod error;
 mod fields;
 mod output;

@@ -33,12 +33,18 @@ pub(crate) struct Hint {
 impl Hint {
     /// A hint alone.
     pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), cause: None }
+        Self {
+            text: text.into(),
+            cause: None,
+        }
     }
 
     /// A hint about a failure that has a cause.
     pub(crate) fn caused(text: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { text: text.into(), cause: Some(cause.into()) }
+        Self {
+            text: text.into(),
+            cause: Some(cause.into()),
+        }
     }
 }
 
@@ -95,6 +101,22 @@ pub(crate) fn note(text: &str) {
     let _closed = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// A failure and its causes on one line, without what to do.
+pub(crate) fn causes(error: &CommandError) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    for _ in 0..CAUSES_MAX {
+        let Some(inner) = cause else { break };
+        let text = inner.to_string();
+        if !inner.is::<Hint>() && !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = inner.source();
+    }
+    line
+}
+
 /// Prints a failure: what, its causes, and what to do.
 pub(crate) fn failure(error: &CommandError) {
     if let Some(text) = failure_text(error) {
@@ -135,14 +157,15 @@ pub(crate) fn shown(text: &str) -> String {
     if !text.chars().any(char::is_control) {
         return text.to_owned();
     }
-    text.chars().fold(String::with_capacity(text.len() + 8), |mut shown, character| {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-        shown
-    })
+    text.chars()
+        .fold(String::with_capacity(text.len() + 8), |mut shown, character| {
+            if character.is_control() {
+                shown.extend(character.escape_default());
+            } else {
+                shown.push(character);
+            }
+            shown
+        })
 }
 
 #[cfg(test)]
@@ -157,6 +180,7 @@ mod tests {
             failure_text(&error).unwrap(),
             "error: no server answers\n  caused by: connection refused\n  start one with `kith serve`"
         );
+        assert_eq!(causes(&error), "no server answers: connection refused");
         assert_eq!(failure_text(&failed(&ErrorKind::BrokenPipe.into())), None);
     }
 

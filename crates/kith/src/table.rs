@@ -22,12 +22,18 @@ pub(crate) struct Cell {
 impl Cell {
     /// Text.
     pub(crate) fn text(text: &str) -> Self {
-        Self { text: shorten(&output::shown(text)), right: false }
+        Self {
+            text: shorten(&output::shown(text)),
+            right: false,
+        }
     }
 
     /// A number, or its text.
     pub(crate) fn number(number: impl ToString) -> Self {
-        Self { text: shorten(&output::shown(&number.to_string())), right: true }
+        Self {
+            text: shorten(&output::shown(&number.to_string())),
+            right: true,
+        }
     }
 }
 
@@ -48,7 +54,12 @@ impl Table {
 
     /// A table with columns that were named elsewhere.
     pub(crate) fn with_headers(headers: Vec<String>) -> Self {
-        Self { headers, held: Vec::new(), widths: None, rows: 0 }
+        Self {
+            headers,
+            held: Vec::new(),
+            widths: None,
+            rows: 0,
+        }
     }
 
     /// How many rows it has.
@@ -66,7 +77,11 @@ impl Table {
             return output::line(&format_row(&cells, widths));
         }
         self.held.push(cells);
-        if self.held.len() >= ROWS_HELD_MAX { self.print_held() } else { Ok(()) }
+        if self.held.len() >= ROWS_HELD_MAX {
+            self.print_held()
+        } else {
+            Ok(())
+        }
     }
 
     /// Prints what is held.
@@ -74,7 +89,11 @@ impl Table {
     /// # Errors
     /// Standard output takes no more.
     pub(crate) fn finish(mut self) -> Result<(), CommandError> {
-        if self.widths.is_none() { self.print_held() } else { Ok(()) }
+        if self.widths.is_none() {
+            self.print_held()
+        } else {
+            Ok(())
+        }
     }
 
     fn print_held(&mut self) -> Result<(), CommandError> {
@@ -85,11 +104,20 @@ impl Table {
             }
         }
         let numbers = |at: usize| {
-            let mut cells = self.held.iter().filter_map(|row| row.get(at)).filter(|cell| !cell.text.is_empty());
+            let mut cells = self
+                .held
+                .iter()
+                .filter_map(|row| row.get(at))
+                .filter(|cell| !cell.text.is_empty());
             cells.clone().next().is_some() && cells.all(|cell| cell.right)
         };
         let headers = self.headers.iter().enumerate();
-        let headers: Vec<Cell> = headers.map(|(at, text)| Cell { text: text.clone(), right: numbers(at) }).collect();
+        let headers: Vec<Cell> = headers
+            .map(|(at, text)| Cell {
+                text: text.clone(),
+                right: numbers(at),
+            })
+            .collect();
         output::line(&format_row(&headers, &widths))?;
         let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
         output::line(&rule.join(GAP))?;

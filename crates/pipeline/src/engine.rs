@@ -143,7 +143,14 @@ impl Engine {
         self.clock = now;
         match &record.body {
             RecordBody::Envelope(_) => self.apply_envelope(record, now)?,
-            RecordBody::Decision(decision) => self.apply_decision(&record.space, decision, now)?,
+            RecordBody::Decision(decision) => {
+                let derived_anew = self.apply_decision(&record.space, decision, now)?;
+                self.next = record.address.sequence + 1;
+                if derived_anew {
+                    // Until this the state carries a mark that it is midway.
+                    self.commit_inside()?;
+                }
+            }
         }
         self.next = record.address.sequence + 1;
         Ok(())
@@ -250,25 +257,26 @@ impl Engine {
         Ok(())
     }
 
-    fn apply_decision(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<(), PipelineError> {
+    /// Applies a decision; answers whether people were derived anew.
+    fn apply_decision(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<bool, PipelineError> {
         if &*decision.kind != DEFINITIONS_APPLIED {
-            return Ok(());
+            return Ok(false);
         }
         let Some(changes) = read_decision(&decision.document) else {
             tracing::error!(space = %at, "a decision cannot be read and is passed over");
-            return Ok(());
+            return Ok(false);
         };
         let space = self.space(at)?;
         let set = space.set.with(&changes, now);
         if set.documents == space.set.documents {
-            return Ok(());
+            return Ok(false);
         }
         let definitions = match set.compile() {
             Ok(definitions) => definitions,
             Err(error) => {
                 // The door checks documents before they become decisions; one that slipped through changes nothing.
                 tracing::error!(space = %at, error = %error, "a decision cannot be used and is passed over");
-                return Ok(());
+                return Ok(false);
             }
         };
         // One decision is carried through before the next: everybody takes each at its own instant.
@@ -288,7 +296,7 @@ impl Engine {
             let store = Arc::clone(&self.store);
             self.space(at)?.rederive(&*store, now)?;
         }
-        Ok(())
+        Ok(rules_changed)
     }
 
     /// Takes one turn of every sweep, from a committed state to a committed one.

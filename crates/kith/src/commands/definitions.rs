@@ -115,8 +115,17 @@ pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), Comma
 async fn propose(client: &Client, args: &ProposalArgs, action: &str, reason: &str) -> Result<(), CommandError> {
     let documents = read_files(&args.file)?;
     let body = json!({ "documents": documents, "prune": args.prune, "reason": reason });
-    let text = client.post(&["api", "spaces", args.space.space.as_str(), "definitions", action], &body).await?;
-    if args.json { output::line(&text) } else { show(&read(&text)?, action == "apply") }
+    let text = client
+        .post(
+            &["api", "spaces", args.space.space.as_str(), "definitions", action],
+            &body,
+        )
+        .await?;
+    if args.json {
+        output::line(&text)
+    } else {
+        show(&read(&text)?, action == "apply")
+    }
 }
 
 fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
@@ -124,7 +133,10 @@ fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
         Ok(documents) => Ok(documents.iter().map(kith_catalog::Document::to_json).collect()),
         Err(problems) => {
             let lines: Vec<String> = problems.iter().map(|problem| format!("\n  - {problem}")).collect();
-            Err(CommandError::new(format!("the definitions cannot be read:{}", lines.concat())))
+            Err(CommandError::new(format!(
+                "the definitions cannot be read:{}",
+                lines.concat()
+            )))
         }
     }
 }
@@ -146,9 +158,14 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
         }
     }
     let [(_, created), (_, updated), (_, deleted)] = counts;
-    let (create, update, delete) =
-        if applied { ("created", "updated", "deleted") } else { ("to create", "to update", "to delete") };
-    output::line(&format!("{created} {create}, {updated} {update}, {deleted} {delete}, {unchanged} unchanged"))?;
+    let (create, update, delete) = if applied {
+        ("created", "updated", "deleted")
+    } else {
+        ("to create", "to update", "to delete")
+    };
+    output::line(&format!(
+        "{created} {create}, {updated} {update}, {deleted} {delete}, {unchanged} unchanged"
+    ))?;
     match &plan.decided_by {
         Some(address) => output::line(&format!("decided by record {address}")),
         None => Ok(()),
@@ -184,11 +201,17 @@ async fn wait_for_refolds(client: &Client, space: &str) -> Result<(), CommandErr
 /// What the server refuses, or a file that cannot be written.
 pub(crate) async fn export(client: &Client, args: &ExportArgs) -> Result<(), CommandError> {
     let path = ["api", "spaces", args.space.space.as_str(), "definitions"];
-    let mut text = if args.json { client.get(&path, &[]).await? } else { client.get_yaml(&path).await? };
+    let mut text = if args.json {
+        client.get(&path, &[]).await?
+    } else {
+        client.get_yaml(&path).await?
+    };
     if !text.ends_with('\n') && !text.is_empty() {
         text.push('\n');
     }
-    let Some(file) = &args.file else { return output::text(&text) };
+    let Some(file) = &args.file else {
+        return output::text(&text);
+    };
     std::fs::write(file, text)
         .map_err(|error| CommandError::caused(format!("{} cannot be written", file.display()), error))
 }

@@ -38,11 +38,19 @@ struct Check {
 
 impl Check {
     fn well(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, found: found.into(), remedy: None }
+        Self {
+            name,
+            found: found.into(),
+            remedy: None,
+        }
     }
 
     fn ill(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { name, found: found.into(), remedy: Some(remedy.into()) }
+        Self {
+            name,
+            found: found.into(),
+            remedy: Some(remedy.into()),
+        }
     }
 }
 
@@ -68,7 +76,11 @@ pub(crate) async fn run(client: &Client, args: &DoctorArgs) -> Result<(), Comman
         checks.push(readiness(client).await);
         match status(client, &mut checks).await {
             Some(status) => judge(&status, &mut checks),
-            None => checks.push(Check::ill("lag", "unknown", "mend the key first, then run `kith doctor` again")),
+            None => checks.push(Check::ill(
+                "lag",
+                "unknown",
+                "mend the key first, then run `kith doctor` again",
+            )),
         }
     }
     if let Some(folder) = &args.data {
@@ -92,7 +104,7 @@ async fn reach(client: &Client, checks: &mut Vec<Check>) -> bool {
             true
         }
         Err(error) => {
-            let found = kith_telemetry::error_chain(&error);
+            let found = output::causes(&error);
             let remedy = "start it with `kith serve --data DIR`, or name it in KITH_URL or --url";
             checks.push(Check::ill("reachable", found, remedy));
             false
@@ -103,15 +115,28 @@ async fn reach(client: &Client, checks: &mut Vec<Check>) -> bool {
 async fn readiness(client: &Client) -> Check {
     let (ready, text) = match client.try_get(&["readyz"]).await {
         Ok(answer) => answer,
-        Err(error) => return Check::ill("ready", kith_telemetry::error_chain(&error), "run `kith doctor` again"),
+        Err(error) => return Check::ill("ready", output::causes(&error), "run `kith doctor` again"),
     };
-    let checks = serde_json::from_str::<Readiness>(&text).map(|found| found.checks).unwrap_or_default();
+    let checks = serde_json::from_str::<Readiness>(&text)
+        .map(|found| found.checks)
+        .unwrap_or_default();
     if ready {
-        return Check::well("ready", checks.iter().map(|check| check.name.as_str()).collect::<Vec<_>>().join(", "));
+        return Check::well(
+            "ready",
+            checks
+                .iter()
+                .map(|check| check.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        );
     }
     let failing = checks.iter().filter(|check| !check.ok).map(|check| check.name.as_str());
     let failing = failing.collect::<Vec<_>>().join(", ");
-    Check::ill("ready", format!("not well: {failing}"), "the server's log names the cause, such as a full disk")
+    Check::ill(
+        "ready",
+        format!("not well: {failing}"),
+        "the server's log names the cause, such as a full disk",
+    )
 }
 
 async fn status(client: &Client, checks: &mut Vec<Check>) -> Option<Status> {
@@ -131,7 +156,7 @@ async fn status(client: &Client, checks: &mut Vec<Check>) -> Option<Status> {
             } else {
                 "set KITH_KEY: `kith serve` prints the administrator's key at its first start"
             };
-            checks.push(Check::ill("key", error.to_string(), remedy));
+            checks.push(Check::ill("key", output::causes(&error), remedy));
             None
         }
     }
@@ -151,13 +176,22 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
         .filter_map(|stage| stage.fault.as_ref().map(|fault| format!("{}: {fault}", stage.name)))
         .collect();
     if !faults.is_empty() {
-        checks.push(Check::ill("stages", faults.join("; "), "mend the cause; the stage goes on by itself"));
+        checks.push(Check::ill(
+            "stages",
+            faults.join("; "),
+            "mend the cause; the stage goes on by itself",
+        ));
     }
     let slowest = status.stages.iter().max_by_key(|stage| stage.lag_millis);
     checks.push(match slowest {
         Some(stage) if stage.lag_millis > LAG_MILLIS_MAX => Check::ill(
             "lag",
-            format!("{} is {} s and {} records behind", stage.name, stage.lag_millis / 1_000, stage.lag_records),
+            format!(
+                "{} is {} s and {} records behind",
+                stage.name,
+                stage.lag_millis / 1_000,
+                stage.lag_records
+            ),
             "see `kith status` whether it shrinks; if not, give the server more processors or send less",
         ),
         Some(stage) => Check::well("lag", format!("at most {} ms, in {}", stage.lag_millis, stage.name)),
@@ -165,20 +199,31 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
     });
     if !status.messages_paused.is_empty() {
         let spaces = status.messages_paused.join(", ");
-        checks.push(Check::ill("messages", format!("paused in {spaces}"), "`kith messages resume --space SPACE` resumes them"));
+        checks.push(Check::ill(
+            "messages",
+            format!("paused in {spaces}"),
+            "`kith messages resume --space SPACE` resumes them",
+        ));
     }
 }
 
 /// Free space, as `df -Pk` of POSIX tells it.
 fn disk(folder: &Path) -> Check {
     let unknown = |found: String| Check::ill("disk", found, "name the server's data folder in --data");
-    let output = match std::process::Command::new("df").arg("-Pk").arg("--").arg(folder).output() {
+    let output = match std::process::Command::new("df")
+        .arg("-Pk")
+        .arg("--")
+        .arg(folder)
+        .output()
+    {
         Ok(output) if output.status.success() => output,
         Ok(output) => return unknown(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         Err(error) => return unknown(format!("df cannot be run: {error}")),
     };
     let text = String::from_utf8_lossy(&output.stdout);
-    let Some((size, free)) = read_df(&text) else { return unknown("df says nothing of it".to_owned()) };
+    let Some((size, free)) = read_df(&text) else {
+        return unknown("df says nothing of it".to_owned());
+    };
     let percent = free.saturating_mul(100) / size.max(1);
     let found = format!("{} MB free of {} MB", free >> 10, size >> 10);
     if free < FREE_KILOBYTES_MIN || percent < FREE_PERCENT_MIN {
@@ -218,7 +263,8 @@ mod tests {
 
     #[test]
     fn free_space_is_read_as_posix_writes_it() {
-        let text = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/my disk 1000 400 600 40% /mnt/a b\n";
+        let text =
+            "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/my disk 1000 400 600 40% /mnt/a b\n";
         assert_eq!(read_df(text), Some((1_000, 600)));
         assert_eq!(read_df("nothing"), None);
     }

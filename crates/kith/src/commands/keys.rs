@@ -84,7 +84,11 @@ async fn create(client: &Client, args: &CreateArgs) -> Result<(), CommandError> 
         return output::line(&text);
     }
     let key: Key = read(&text)?;
-    output::line(&format!("key {}, shown this once: {}", key.name, key.key.unwrap_or_default()))
+    output::line(&format!(
+        "key {}, shown this once: {}",
+        key.name,
+        key.key.unwrap_or_default()
+    ))
 }
 
 async fn list(client: &Client, json: bool) -> Result<(), CommandError> {
@@ -97,7 +101,11 @@ async fn list(client: &Client, json: bool) -> Result<(), CommandError> {
         }
         let key: Key = read(key.get())?;
         let may = key.space.map_or(key.scope, |space| format!("read {space}"));
-        table.row(vec![Cell::text(&key.name), Cell::text(&may), Cell::text(&key.created_at)])?;
+        table.row(vec![
+            Cell::text(&key.name),
+            Cell::text(&may),
+            Cell::text(&key.created_at),
+        ])?;
     }
     if json { Ok(()) } else { table.finish() }
 }

@@ -35,6 +35,12 @@ pub(crate) async fn run(client: &Client, command: MessagesCommand) -> Result<(),
         MessagesCommand::Resume(args) => (args, "resume", "on"),
     };
     let space = args.space.space.as_str();
-    let text = client.post(&["api", "spaces", space, "messages", action], &json!({})).await?;
-    if args.json { output::line(&text) } else { output::line(&format!("sending in space {space} is {now}")) }
+    let text = client
+        .post(&["api", "spaces", space, "messages", action], &json!({}))
+        .await?;
+    if args.json {
+        output::line(&text)
+    } else {
+        output::line(&format!("sending in space {space} is {now}"))
+    }
 }

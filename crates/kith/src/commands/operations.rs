@@ -151,7 +151,11 @@ fn show_tables(tables: &[TableState]) -> Result<(), CommandError> {
     let mut table = Table::new(&["table", "rows", "committed"]);
     for state in tables {
         let committed = state.committed_at.as_deref().unwrap_or("never");
-        table.row(vec![Cell::text(&state.name), Cell::number(state.rows), Cell::text(committed)])?;
+        table.row(vec![
+            Cell::text(&state.name),
+            Cell::number(state.rows),
+            Cell::text(committed),
+        ])?;
     }
     table.finish()
 }
@@ -170,14 +174,26 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
         for fault in &found.faults {
             output::line(&output::shown(fault))?;
         }
-        let RawFound { objects, records, bytes, .. } = found;
+        let RawFound {
+            objects,
+            records,
+            bytes,
+            ..
+        } = found;
         output::line(&format!("{objects} objects, {records} records, {bytes} bytes"))?;
     }
     if found.sound {
-        return if *json { Ok(()) } else { output::line("the raw zone is sound") };
+        return if *json {
+            Ok(())
+        } else {
+            output::line("the raw zone is sound")
+        };
     }
     let hint = Hint::new("restore what is damaged from a copy: nothing else holds it");
-    Err(CommandError::caused(format!("the raw zone has {} faults", found.faults.len()), hint))
+    Err(CommandError::caused(
+        format!("the raw zone has {} faults", found.faults.len()),
+        hint,
+    ))
 }
 
 /// Replays and compares.
@@ -190,7 +206,11 @@ pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), C
         return Err(CommandError::caused("say what to do with the rebuilt state", hint));
     }
     let mut lines = client.post_lines(&["api", "rebuild", "verify"], &json!({})).await?;
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(0) };
+    let bar = if args.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new(0)
+    };
     if let Ok(style) = ProgressStyle::with_template("replaying  {bar:40}  {human_pos} of {human_len} records  {eta}") {
         bar.set_style(style);
     }
@@ -229,7 +249,10 @@ fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
         }
     }
     let hint = Hint::new("the server's log says more; the raw zone is the truth, and `kith raw verify` proves it");
-    Err(CommandError::caused(format!("the states differ in {} of {} entries", step.different, step.compared), hint))
+    Err(CommandError::caused(
+        format!("the states differ in {} of {} entries", step.different, step.compared),
+        hint,
+    ))
 }
 
 /// Shows lag and freshness.
@@ -242,7 +265,12 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
         return output::line(&text);
     }
     let status: Status = read(&text)?;
-    output::line(&format!("Kith {} at {}, running since {}\n", status.version, client.address(), status.started_at))?;
+    output::line(&format!(
+        "Kith {} at {}, running since {}\n",
+        status.version,
+        client.address(),
+        status.started_at
+    ))?;
     let mut table = Table::new(&["stage", "through", "waiting", "behind", "state"]);
     for stage in &status.stages {
         table.row(vec![
@@ -259,11 +287,20 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
         show_tables(&status.tables)?;
     }
     for refold in &status.refolds {
-        let Refold { space, definition, records_done, records_total } = refold;
-        output::line(&format!("\nfolding history of {definition} in space {space}: {records_done} of {records_total}"))?;
+        let Refold {
+            space,
+            definition,
+            records_done,
+            records_total,
+        } = refold;
+        output::line(&format!(
+            "\nfolding history of {definition} in space {space}: {records_done} of {records_total}"
+        ))?;
     }
     for space in &status.messages_paused {
-        output::line(&format!("\nsending in space {space} is paused; `kith messages resume --space {space}` resumes it"))?;
+        output::line(&format!(
+            "\nsending in space {space} is paused; `kith messages resume --space {space}` resumes it"
+        ))?;
     }
     Ok(())
 }

@@ -136,8 +136,17 @@ pub(crate) async fn run(client: &Client, command: ProfileCommand) -> Result<(), 
 
 async fn get(client: &Client, args: &GetArgs) -> Result<(), CommandError> {
     let query: &[(&str, &str)] = if args.verbose { &[("verbose", "true")] } else { &[] };
-    let text = client.get(&["api", "spaces", args.space.space.as_str(), "profiles", &args.person], query).await?;
-    if args.json { output::line(&text) } else { show(&read(&text)?) }
+    let text = client
+        .get(
+            &["api", "spaces", args.space.space.as_str(), "profiles", &args.person],
+            query,
+        )
+        .await?;
+    if args.json {
+        output::line(&text)
+    } else {
+        show(&read(&text)?)
+    }
 }
 
 fn show(profile: &Profile) -> Result<(), CommandError> {
@@ -145,21 +154,50 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
     if let Some(from) = &profile.redirected_from {
         output::line(&format!("  merged from {from}"))?;
     }
-    output::line(&format!("  first seen {}, last seen {}", profile.created_at, profile.updated_at))?;
+    output::line(&format!(
+        "  first seen {}, last seen {}",
+        profile.created_at, profile.updated_at
+    ))?;
     section("identifiers", &profile.identifiers, |identifier| {
-        let source = identifier.source.as_deref().map(|source| format!("  from {source}")).unwrap_or_default();
+        let source = identifier
+            .source
+            .as_deref()
+            .map(|source| format!("  from {source}"))
+            .unwrap_or_default();
         format!("{}:{}{source}", identifier.kind, identifier.value)
     })?;
-    section("traits", &profile.traits.0, |(name, value)| format!("{name}: {}", plain(value)))?;
-    section("computed traits", &profile.computed_traits.0, |(name, value)| format!("{name}: {}", plain(value)))?;
+    section("traits", &profile.traits.0, |(name, value)| {
+        format!("{name}: {}", plain(value))
+    })?;
+    section("computed traits", &profile.computed_traits.0, |(name, value)| {
+        format!("{name}: {}", plain(value))
+    })?;
     section("consents", &profile.consents, |consent| {
-        format!("{}: {}{}", consent.topic, consent.status, since(consent.updated_at.as_deref()))
+        format!(
+            "{}: {}{}",
+            consent.topic,
+            consent.status,
+            since(consent.updated_at.as_deref())
+        )
     })?;
-    section("segments", &profile.segments, |segment| format!("{}{}", segment.name, since(segment.entered_at.as_deref())))?;
+    section("segments", &profile.segments, |segment| {
+        format!("{}{}", segment.name, since(segment.entered_at.as_deref()))
+    })?;
     section("latest events", &profile.recent_events, |event| {
-        format!("{}  {}  {}  {}  {}", event.event_time, event.kind, event.name, event.source, event.properties.get())
+        format!(
+            "{}  {}  {}  {}  {}",
+            event.event_time,
+            event.kind,
+            event.name,
+            event.source,
+            event.properties.get()
+        )
     })?;
-    section("limits reached, so that what they bound is approximate", &profile.limits_reached, Clone::clone)
+    section(
+        "limits reached, so that what they bound is approximate",
+        &profile.limits_reached,
+        Clone::clone,
+    )
 }
 
 fn since(moment: Option<&str>) -> String {
@@ -171,12 +209,23 @@ fn section<T>(title: &str, items: &[T], text: impl Fn(&T) -> String) -> Result<(
         return Ok(());
     }
     output::line(&format!("\n{title}"))?;
-    items.iter().try_for_each(|item| output::line(&format!("  {}", output::shown(&text(item)))))
+    items
+        .iter()
+        .try_for_each(|item| output::line(&format!("  {}", output::shown(&text(item)))))
 }
 
 async fn events(client: &Client, args: &EventsArgs) -> Result<(), CommandError> {
     let space = args.space.space.as_str();
-    let path = ["v1", "spaces", space, "collections", "users", "profiles", &args.person, "events"];
+    let path = [
+        "v1",
+        "spaces",
+        space,
+        "collections",
+        "users",
+        "profiles",
+        &args.person,
+        "events",
+    ];
     let mut table = Table::new(&["time", "type", "event", "source", "properties"]);
     let mut left = args.limit;
     let mut next = String::new();

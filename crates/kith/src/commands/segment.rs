@@ -110,16 +110,35 @@ pub(crate) async fn run(client: &Client, command: SegmentCommand) -> Result<(), 
     match command {
         SegmentCommand::List { space, json } => list(client, &space, json).await,
         SegmentCommand::Members(args) => members(client, &args).await,
-        SegmentCommand::Explain { name, person, space, json } => {
-            let path = ["api", "spaces", space.space.as_str(), "segments", name.as_str(), "explain", &person];
+        SegmentCommand::Explain {
+            name,
+            person,
+            space,
+            json,
+        } => {
+            let path = [
+                "api",
+                "spaces",
+                space.space.as_str(),
+                "segments",
+                name.as_str(),
+                "explain",
+                &person,
+            ];
             let text = client.get(&path, &[]).await?;
-            if json { output::line(&text) } else { explain(&read(&text)?) }
+            if json {
+                output::line(&text)
+            } else {
+                explain(&read(&text)?)
+            }
         }
     }
 }
 
 async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), CommandError> {
-    let text = client.get(&["api", "spaces", space.space.as_str(), "segments"], &[]).await?;
+    let text = client
+        .get(&["api", "spaces", space.space.as_str(), "segments"], &[])
+        .await?;
     let list: SegmentList = read(&text)?;
     let mut table = Table::new(&["segment", "members", "state", "defined"]);
     for segment in &list.segments {
@@ -143,7 +162,14 @@ async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), Comman
 }
 
 async fn members(client: &Client, args: &MembersArgs) -> Result<(), CommandError> {
-    let path = ["api", "spaces", args.space.space.as_str(), "segments", args.name.as_str(), "members"];
+    let path = [
+        "api",
+        "spaces",
+        args.space.space.as_str(),
+        "segments",
+        args.name.as_str(),
+        "members",
+    ];
     let mut table = Table::new(&["profile", "entered", "identifiers"]);
     let mut left = args.limit.unwrap_or(u64::MAX);
     let mut next = String::new();
@@ -162,7 +188,11 @@ async fn members(client: &Client, args: &MembersArgs) -> Result<(), CommandError
             }
             let member: Member = read(member.get())?;
             let entered = member.entered_at.unwrap_or_default();
-            table.row(vec![Cell::text(&member.id), Cell::text(&entered), Cell::text(&member.identifiers.join(" "))])?;
+            table.row(vec![
+                Cell::text(&member.id),
+                Cell::text(&entered),
+                Cell::text(&member.identifiers.join(" ")),
+            ])?;
         }
         if !page.has_more {
             break;

@@ -66,14 +66,18 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), CommandError> {
         LogLines::Json => LogFormat::Json,
     };
     let filter = std::env::var("KITH_LOG").unwrap_or_else(|_| "info".to_owned());
-    init_tracing(format, &filter).map_err(|error| CommandError::caused("the logs cannot be set up by KITH_LOG", error))?;
+    init_tracing(format, &filter)
+        .map_err(|error| CommandError::caused("the logs cannot be set up by KITH_LOG", error))?;
     let config = configure(&args)?;
     // Set up before anything is open, so that an early signal is not lost.
     let mut stopping = Stopping::new()?;
     let server = Server::start(config, None).await?;
     announce(&server, args.json)?;
     let name = stopping.wait().await;
-    tracing::info!(signal = name, "stopping: requests under way end, everything is committed");
+    tracing::info!(
+        signal = name,
+        "stopping: requests under way end, everything is committed"
+    );
     tokio::select! {
         () = server.stop() => {
             tracing::info!("stopped");
@@ -92,9 +96,13 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
         config.roles = Role::parse_list(list).map_err(CommandError::new)?;
     }
     if let Some(address) = &args.smtp {
-        let port = address.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
+        let port = address
+            .rsplit_once(':')
+            .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
         if port.is_none() {
-            return Err(CommandError::new(format!("--smtp {address:?} is not HOST:PORT, such as 127.0.0.1:1025")));
+            return Err(CommandError::new(format!(
+                "--smtp {address:?} is not HOST:PORT, such as 127.0.0.1:1025"
+            )));
         }
         config.smtp.address = Some(address.clone());
     }
@@ -132,7 +140,10 @@ struct Stopping {
 impl Stopping {
     fn new() -> Result<Self, CommandError> {
         let listen = |kind| signal(kind).map_err(|error| CommandError::caused("signals cannot be listened for", error));
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
     }
 
     async fn wait(&mut self) -> &'static str {

@@ -77,7 +77,14 @@ pub(crate) async fn run(client: &Client, command: SourceCommand) -> Result<(), C
 }
 
 async fn change(client: &Client, one: &OneSource, action: &str) -> Result<(), CommandError> {
-    let path = ["api", "spaces", one.space.space.as_str(), "sources", one.name.as_str(), action];
+    let path = [
+        "api",
+        "spaces",
+        one.space.space.as_str(),
+        "sources",
+        one.name.as_str(),
+        action,
+    ];
     show(&client.post(&path, &json!({})).await?, one.json)
 }
 
@@ -95,7 +102,9 @@ fn show(text: &str, json: bool) -> Result<(), CommandError> {
 }
 
 async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), CommandError> {
-    let text = client.get(&["api", "spaces", space.space.as_str(), "sources"], &[]).await?;
+    let text = client
+        .get(&["api", "spaces", space.space.as_str(), "sources"], &[])
+        .await?;
     let list: SourceList = read(&text)?;
     let mut table = Table::new(&["source", "state", "write key", "created"]);
     for source in &list.sources {

@@ -47,8 +47,14 @@ struct SpaceList {
 pub(crate) async fn run(client: &Client, command: SpaceCommand) -> Result<(), CommandError> {
     match command {
         SpaceCommand::Create { name, json } => {
-            let text = client.post(&["api", "spaces"], &json!({ "name": name.as_str() })).await?;
-            if json { output::line(&text) } else { output::line(&format!("space {name} exists now")) }
+            let text = client
+                .post(&["api", "spaces"], &json!({ "name": name.as_str() }))
+                .await?;
+            if json {
+                output::line(&text)
+            } else {
+                output::line(&format!("space {name} exists now"))
+            }
         }
         SpaceCommand::List { json } => {
             let list: SpaceList = read(&client.get(&["api", "spaces"], &[]).await?)?;

@@ -40,7 +40,11 @@ struct Failed {
 /// # Errors
 /// What the server refuses, also after the first rows, or that it does not answer.
 pub(crate) async fn run(client: &Client, args: &SqlArgs) -> Result<(), CommandError> {
-    let statement = if args.statement == "-" { from_standard_input()? } else { args.statement.clone() };
+    let statement = if args.statement == "-" {
+        from_standard_input()?
+    } else {
+        args.statement.clone()
+    };
     let mut body = json!({ "sql": statement, "space": args.space.space.as_str() });
     if let Some(limit) = args.limit {
         body["limit"] = json!(limit);
@@ -73,7 +77,11 @@ pub(crate) async fn run(client: &Client, args: &SqlArgs) -> Result<(), CommandEr
 }
 
 fn cell(value: &serde_json::value::RawValue) -> Cell {
-    if is_number(value) { Cell::number(value.get()) } else { Cell::text(&plain(value)) }
+    if is_number(value) {
+        Cell::number(value.get())
+    } else {
+        Cell::text(&plain(value))
+    }
 }
 
 fn from_standard_input() -> Result<String, CommandError> {

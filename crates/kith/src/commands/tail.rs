@@ -39,8 +39,14 @@ pub(crate) async fn run(client: &Client, args: &TailArgs) -> Result<(), CommandE
     let mut query = Vec::new();
     query.extend(args.anonymous_id.as_deref().map(|id| ("anonymousId", id)));
     query.extend(args.user_id.as_deref().map(|id| ("userId", id)));
-    let mut lines = client.follow(&["api", "spaces", args.space.space.as_str(), "tail"], &query).await?;
-    output::note(&format!("following space {} of {}; end with Ctrl-C", args.space.space, client.address()));
+    let mut lines = client
+        .follow(&["api", "spaces", args.space.space.as_str(), "tail"], &query)
+        .await?;
+    output::note(&format!(
+        "following space {} of {}; end with Ctrl-C",
+        args.space.space,
+        client.address()
+    ));
     let mut left = args.limit.unwrap_or(u64::MAX);
     while left > 0 {
         let next = tokio::select! {
@@ -48,11 +54,17 @@ pub(crate) async fn run(client: &Client, args: &TailArgs) -> Result<(), CommandE
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         let Some(item) = next else {
-            return Err(CommandError::new("the server ended the connection; start `kith tail` again"));
+            return Err(CommandError::new(
+                "the server ended the connection; start `kith tail` again",
+            ));
         };
         left -= 1;
         if args.json {
-            output::line(&format!("{{\"kind\":{},\"body\":{}}}", serde_json::Value::from(item.kind), item.body))?;
+            output::line(&format!(
+                "{{\"kind\":{},\"body\":{}}}",
+                serde_json::Value::from(item.kind),
+                item.body
+            ))?;
         } else {
             output::line(&describe(&item))?;
         }
@@ -69,7 +81,10 @@ struct Item {
 
 /// The next item; `None` where the stream has ended.
 async fn next_item(lines: &mut Lines) -> Result<Option<Item>, CommandError> {
-    let mut item = Item { kind: String::new(), body: String::new() };
+    let mut item = Item {
+        kind: String::new(),
+        body: String::new(),
+    };
     while let Some(line) = lines.next().await? {
         if line.is_empty() {
             if !item.body.is_empty() {
@@ -83,7 +98,11 @@ async fn next_item(lines: &mut Lines) -> Result<Option<Item>, CommandError> {
         match name {
             "event" => value.clone_into(&mut item.kind),
             "data" if item.body.len() + value.len() <= ITEM_BYTES_MAX => item.body.push_str(value),
-            "data" => return Err(CommandError::new(format!("the server sent an item of more than {ITEM_BYTES_MAX} bytes"))),
+            "data" => {
+                return Err(CommandError::new(format!(
+                    "the server sent an item of more than {ITEM_BYTES_MAX} bytes"
+                )));
+            }
             // Comments keep the connection alive.
             _ => {}
         }
@@ -96,19 +115,50 @@ fn describe(item: &Item) -> String {
     let Ok(body) = serde_json::from_str::<Fields>(&item.body) else {
         return format!("{}  {}", item.kind, output::shown(&item.body));
     };
-    let said = |name: &str| body.get(name).map(|value| output::shown(&plain(value))).unwrap_or_default();
+    let said = |name: &str| {
+        body.get(name)
+            .map(|value| output::shown(&plain(value)))
+            .unwrap_or_default()
+    };
     let mut line = match item.kind.as_str() {
         "event" => {
-            let who = ["userId", "anonymousId"].into_iter().map(said).find(|id| !id.is_empty()).unwrap_or_default();
-            format!("{}  event       {} {}  {}  {who}", said("eventTime"), said("type"), said("event"), said("source"))
+            let who = ["userId", "anonymousId"]
+                .into_iter()
+                .map(said)
+                .find(|id| !id.is_empty())
+                .unwrap_or_default();
+            format!(
+                "{}  event       {} {}  {}  {who}",
+                said("eventTime"),
+                said("type"),
+                said("event"),
+                said("source")
+            )
         }
         "reject" => {
             let path = said("path");
             let place = if path.is_empty() { path } else { format!(" at {path}") };
-            format!("{}  reject      {}{place}: {}  {}", said("receivedAt"), said("code"), said("message"), said("source"))
+            format!(
+                "{}  reject      {}{place}: {}  {}",
+                said("receivedAt"),
+                said("code"),
+                said("message"),
+                said("source")
+            )
         }
-        "membership" => format!("{}  membership  {} {} {}", said("at"), said("profile"), said("change"), said("segment")),
-        "lagged" => return format!("…  {} items were missed: this machine or the network is too slow", said("missed")),
+        "membership" => format!(
+            "{}  membership  {} {} {}",
+            said("at"),
+            said("profile"),
+            said("change"),
+            said("segment")
+        ),
+        "lagged" => {
+            return format!(
+                "…  {} items were missed: this machine or the network is too slow",
+                said("missed")
+            );
+        }
         kind => return format!("{kind}  {}", output::shown(&item.body)),
     };
     if item.kind == "event" {
@@ -131,9 +181,18 @@ mod tests {
     fn an_item_is_one_line_without_control_characters() {
         let body = r#"{"type":"track","event":"Order\u001b[2J","source":"web","eventTime":"T","userId":null,
             "anonymousId":"a1","properties":{"total":1.10}}"#;
-        let item = Item { kind: "event".to_owned(), body: body.to_owned() };
-        assert_eq!(describe(&item), "T  event       track Order\\u{1b}[2J  web  a1  {\"total\":1.10}");
-        let item = Item { kind: "message".to_owned(), body: "{\"a\":1}".to_owned() };
+        let item = Item {
+            kind: "event".to_owned(),
+            body: body.to_owned(),
+        };
+        assert_eq!(
+            describe(&item),
+            "T  event       track Order\\u{1b}[2J  web  a1  {\"total\":1.10}"
+        );
+        let item = Item {
+            kind: "message".to_owned(),
+            body: "{\"a\":1}".to_owned(),
+        };
         assert_eq!(describe(&item), "message  {\"a\":1}");
     }
 }

@@ -11,11 +11,12 @@ mod worlds;
 
 use crate::{DEFINITIONS_APPLIED, Engine, EngineConfig, Numbered, StepOutput, compare_states};
 use kith_segment::Change;
-use kith_state::{MemoryStore, Store};
+use kith_state::{Keyspace, MemoryStore, Store};
 use kith_types::{
-    Address, Decision, Duration, Envelope, Event, Origin, ProfileId, Record, RecordBody, Route, SpaceId, Timestamp,
+    Address, Decision, Envelope, Event, Origin, ProfileId, Record, RecordBody, Route, SpaceId, Timestamp,
 };
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The instant of a second of the tests' time.
@@ -108,13 +109,16 @@ pub(super) struct Bench {
     pub(super) engine: Engine,
     pub(super) outputs: Vec<StepOutput>,
     sequence: u64,
+    /// A decision commits in the middle of a step; a crash after it loses what the open step would have handed on.
+    committed_inside: bool,
+    pub(super) lost: bool,
 }
 
 impl Bench {
     pub(super) fn new() -> Self {
         let store = Arc::new(MemoryStore::default());
         let engine = Engine::open(Arc::clone(&store) as Arc<dyn Store>, EngineConfig::default()).unwrap();
-        Self { store, engine, outputs: Vec::new(), sequence: 0 }
+        Self { store, engine, outputs: Vec::new(), sequence: 0, committed_inside: false, lost: false }
     }
 
     /// Takes the next record: these events, received at a second.
@@ -132,9 +136,11 @@ impl Bench {
     pub(super) fn apply(&mut self, record: &Record) {
         self.engine.apply(record).unwrap();
         self.sequence = self.engine.next();
+        self.committed_inside |= matches!(record.body, RecordBody::Decision(_));
     }
 
     pub(super) fn commit(&mut self) {
+        self.committed_inside = false;
         let output = self.engine.commit().unwrap();
         self.outputs.push(output);
     }
@@ -144,9 +150,18 @@ impl Bench {
         while !self.engine.advance(now).unwrap() {}
     }
 
+    /// The first timer.
+    pub(super) fn engine_due(&self) -> Timestamp {
+        let due = oracle::tree(&*self.store, Keyspace::Due);
+        crate::keys::due_parts(due.keys().next().unwrap()).unwrap().0
+    }
+
     /// One turn of the sweeps; whether more are needed.
     pub(super) fn sweep(&mut self) -> bool {
-        self.engine.sweep(&mut self.outputs).unwrap()
+        let before = self.outputs.len();
+        let more = self.engine.sweep(&mut self.outputs).unwrap();
+        self.committed_inside &= self.outputs.len() == before;
+        more
     }
 
     /// Ends everything under way and commits.
@@ -159,6 +174,7 @@ impl Bench {
     /// Ends without a commit and opens again.
     pub(super) fn crash(&mut self) {
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
+        self.lost |= std::mem::take(&mut self.committed_inside);
         self.engine = Engine::open(store, EngineConfig::default()).unwrap();
         self.sequence = self.engine.next();
     }
@@ -200,6 +216,7 @@ pub(super) fn main_space() -> SpaceId {
     SpaceId::main()
 }
 
-pub(super) fn seconds(seconds: i64) -> Duration {
-    Duration::from_secs(seconds)
+/// Everything that a store holds of the main space, but where its records stand.
+pub(super) fn all_of_main(store: &MemoryStore) -> Vec<(Keyspace, BTreeMap<Vec<u8>, Vec<u8>>)> {
+    Keyspace::ALL.map(|keyspace| (keyspace, oracle::tree(store, keyspace))).into()
 }

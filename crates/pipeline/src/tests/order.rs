@@ -1,1 +1,68 @@
-//! x
+//! The order in which events are processed never changes the result.
+
+use super::worlds::{documents, world};
+use super::{Bench, at, same};
+use crate::definitions::{DefinitionDocument, DefinitionSet};
+use crate::space::Space;
+use kith_segment::Cause;
+use kith_state::{Batch, MemoryStore, Store};
+use kith_types::{Event, SpaceId, Timestamp};
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+/// The state after events in this order, committed wherever the dice say, all taken at one instant.
+fn placed(events: &[Event], now: Timestamp, random: &mut ChaCha8Rng) -> MemoryStore {
+    let store = MemoryStore::default();
+    let id = SpaceId::main();
+    let open = || {
+        let mut space = Space::load(&store, &id).unwrap();
+        let changes: Vec<DefinitionDocument> = documents()
+            .into_iter()
+            .map(|(kind, name, spec)| DefinitionDocument { kind: kind.into(), name: name.into(), spec: Some(spec) })
+            .collect();
+        space.set = DefinitionSet::default().with(&changes, at(0));
+        space.definitions = Arc::new(space.set.compile().unwrap());
+        space.store_definitions().unwrap();
+        space
+    };
+    let mut space = open();
+    let commit = |space: &mut Space| {
+        let mut batch = Batch::default();
+        space.commit(&mut batch, now).unwrap();
+        store.commit(batch).unwrap();
+    };
+    for event in events {
+        space.place_event(&store, event, now, Cause::Regrouping).unwrap();
+        if random.random_bool(0.2) {
+            commit(&mut space);
+            if random.random_bool(0.3) {
+                space = open();
+            }
+        }
+    }
+    commit(&mut space);
+    drop(space);
+    store
+}
+
+#[test]
+fn idn_3_pro_1_any_order_and_any_cut_into_steps_give_the_same_people_and_bytes() {
+    for seed in 0..120 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let world = world(seed + 5_000, 50, false);
+        let mut bench = Bench::new();
+        world.records.iter().for_each(|record| bench.apply(record));
+        bench.commit();
+        let mut events = bench.events();
+        let now = at(world.end);
+        let in_order = placed(&events, now, &mut random);
+        events.sort_by_key(Event::canonical_order);
+        same(&placed(&events, now, &mut random), &in_order, now, &format!("seed {seed}, canonical"));
+        events.reverse();
+        same(&placed(&events, now, &mut random), &in_order, now, &format!("seed {seed}, reversed"));
+        events.shuffle(&mut random);
+        same(&placed(&events, now, &mut random), &in_order, now, &format!("seed {seed}, shuffled"));
+    }
+}

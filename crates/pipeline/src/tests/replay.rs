@@ -3,7 +3,7 @@
 use super::worlds::{World, world};
 use super::{Bench, at, same};
 use kith_segment::Change;
-use kith_types::Timestamp;
+use kith_types::{RecordBody, Timestamp};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -39,6 +39,9 @@ pub(super) fn live(world: &World, seed: u64, now: Timestamp) -> Bench {
             }
         }
         bench.apply(record);
+        if matches!(record.body, RecordBody::Decision(_)) && random.random_bool(0.8) {
+            bench.commit();
+        }
         match random.random_range(0..10) {
             0..3 => bench.commit(),
             3 => drop(bench.sweep()),
@@ -56,6 +59,7 @@ pub(super) fn live(world: &World, seed: u64, now: Timestamp) -> Bench {
 
 #[test]
 fn raw_2_replay_gives_the_same_bytes() {
+    let mut told_of_all = 0;
     for seed in 0..150 {
         let world = world(seed, 80, seed % 3 == 0);
         let now = at(world.end + 25);
@@ -63,12 +67,17 @@ fn raw_2_replay_gives_the_same_bytes() {
         for disturbed in 0..2 {
             let live = live(&world, seed * 10 + disturbed, now);
             same(&live.store, &undisturbed.store, now, &format!("seed {seed}, run {disturbed}"));
+            if live.lost {
+                continue;
+            }
+            told_of_all += 1;
             assert_eq!(changes(&live), changes(&undisturbed), "seed {seed}, run {disturbed}");
             let numbers: Vec<u64> = live.numbered().iter().map(|numbered| numbered.number).collect();
             assert_eq!(numbers, (0..numbers.len() as u64).collect::<Vec<_>>(), "seed {seed}: no gaps, no repeats");
             assert_eq!(live.events(), undisturbed.events(), "seed {seed}: clean rows");
         }
     }
+    assert!(told_of_all > 100, "{told_of_all}");
 }
 
 #[test]
@@ -76,6 +85,9 @@ fn a_step_tells_of_its_records_in_their_order() {
     for seed in 0..30 {
         let world = world(seed, 60, true);
         let bench = live(&world, seed, at(world.end));
+        if bench.lost {
+            continue;
+        }
         let mut expected = 0;
         for output in &bench.outputs {
             assert_eq!(output.from, expected, "seed {seed}: steps follow each other");

@@ -52,7 +52,11 @@ impl Batch {
 /// A file that cannot be read, or lacks a column that the mapping names.
 pub(crate) fn read(files: &[ImportFile], mapping: &Mapping, batches: &Sender<Batch>) -> Result<(), CommandError> {
     let mut events = Events::new(mapping);
-    let mut making = Making { batch: Batch::default(), limits: Limits::default(), batches };
+    let mut making = Making {
+        batch: Batch::default(),
+        limits: Limits::default(),
+        batches,
+    };
     for file in files {
         let mut rows = file.open(mapping.csv)?;
         if let Some(columns) = rows.columns() {
@@ -84,7 +88,13 @@ fn check_columns(mapping: &Mapping, columns: &[String]) -> Result<(), CommandErr
         return Ok(());
     }
     let hint = Hint::new(format!("its columns are {}", columns.join(", ")));
-    Err(CommandError::caused(format!("the mapping names columns that the file does not have: {}", missing.join(", ")), hint))
+    Err(CommandError::caused(
+        format!(
+            "the mapping names columns that the file does not have: {}",
+            missing.join(", ")
+        ),
+        hint,
+    ))
 }
 
 struct Making<'a> {
@@ -98,9 +108,16 @@ impl Making<'_> {
     fn judge(&self, events: &mut Events<'_>, row: &Row) -> Result<String, RowFault> {
         let event = events.event(row)?;
         if event.len() > self.limits.event_bytes {
-            let message =
-                format!("becomes an event of {} bytes; a door takes {} at most", event.len(), self.limits.event_bytes);
-            return Err(RowFault { place: row.place.clone(), column: String::new(), message });
+            let message = format!(
+                "becomes an event of {} bytes; a door takes {} at most",
+                event.len(),
+                self.limits.event_bytes
+            );
+            return Err(RowFault {
+                place: row.place.clone(),
+                column: String::new(),
+                message,
+            });
         }
         Ok(event)
     }

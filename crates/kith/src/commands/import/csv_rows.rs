@@ -34,7 +34,9 @@ struct Bounded {
 impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left.get() == 0 {
-            return Err(io::Error::other(format!("a row is longer than {ROW_BYTES_MAX} bytes: is a quote never closed?")));
+            return Err(io::Error::other(format!(
+                "a row is longer than {ROW_BYTES_MAX} bytes: is a quote never closed?"
+            )));
         }
         let read = self.input.read(buffer)?;
         self.left.set(self.left.get().saturating_sub(read as u64));
@@ -59,25 +61,49 @@ impl CsvRows {
             .delimiter(separator)
             .has_headers(false)
             .flexible(true)
-            .from_reader(Bounded { input, left: Rc::clone(&left) });
+            .from_reader(Bounded {
+                input,
+                left: Rc::clone(&left),
+            });
         let mut first = csv::ByteRecord::new();
         let unreadable = |error| CommandError::caused(format!("{file} cannot be read"), Box::new(error));
         if !reader.read_byte_record(&mut first).map_err(unreadable)? {
-            return Ok(Self { file, reader, left, names: Arc::new([]), first: None, record: first });
+            return Ok(Self {
+                file,
+                reader,
+                left,
+                names: Arc::new([]),
+                first: None,
+                record: first,
+            });
         }
         let names = if header {
-            let texts: Vec<String> = first.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+            let texts: Vec<String> = first
+                .iter()
+                .map(|cell| String::from_utf8_lossy(cell).into_owned())
+                .collect();
             names_of(&file, texts.iter().map(String::as_str))?
         } else {
             numbered(first.len())
         };
         let record = csv::ByteRecord::new();
-        Ok(Self { file, reader, left, names, first: (!header).then_some(first), record })
+        Ok(Self {
+            file,
+            reader,
+            left,
+            names,
+            first: (!header).then_some(first),
+            record,
+        })
     }
 
     fn row(&self) -> Result<Row, RowFault> {
         let number = self.record.position().map_or(0, csv::Position::line);
-        let place = Place { file: Arc::clone(&self.file), unit: "line", number };
+        let place = Place {
+            file: Arc::clone(&self.file),
+            unit: "line",
+            number,
+        };
         if self.record.len() != self.names.len() {
             return Err(uneven(place, self.record.len(), self.names.len()));
         }
@@ -87,7 +113,11 @@ impl CsvRows {
                 Ok(text) => cells.push(Cell::of_text(text)),
                 Err(_) => {
                     let message = "is not UTF-8: convert the file first".to_owned();
-                    return Err(RowFault { place, column: name.clone(), message });
+                    return Err(RowFault {
+                        place,
+                        column: name.clone(),
+                        message,
+                    });
                 }
             }
         }
@@ -111,7 +141,10 @@ impl Rows for CsvRows {
             Ok(true) => Ok(Some(self.row())),
             Err(error) => {
                 let line = self.reader.position().line();
-                Err(CommandError::caused(format!("{} cannot be read beyond line {line}", self.file), Box::new(error)))
+                Err(CommandError::caused(
+                    format!("{} cannot be read beyond line {line}", self.file),
+                    Box::new(error),
+                ))
             }
         }
     }
@@ -128,7 +161,13 @@ struct BlankRows {
 
 impl BlankRows {
     fn open(file: Arc<str>, input: Box<dyn Read>, header: bool) -> Result<Self, CommandError> {
-        let mut rows = Self { file, input: BufReader::new(input), names: Arc::new([]), first: None, line: 0 };
+        let mut rows = Self {
+            file,
+            input: BufReader::new(input),
+            names: Arc::new([]),
+            first: None,
+            line: 0,
+        };
         let Some(first) = rows.line()? else { return Ok(rows) };
         if header {
             let text = String::from_utf8_lossy(&first);
@@ -176,10 +215,18 @@ impl Rows for BlankRows {
                 None => return Ok(None),
             },
         };
-        let place = Place { file: Arc::clone(&self.file), unit: "line", number: self.line };
+        let place = Place {
+            file: Arc::clone(&self.file),
+            unit: "line",
+            number: self.line,
+        };
         let Ok(text) = std::str::from_utf8(&line) else {
             let message = "is not UTF-8: convert the file first".to_owned();
-            return Ok(Some(Err(RowFault { place, column: String::new(), message })));
+            return Ok(Some(Err(RowFault {
+                place,
+                column: String::new(),
+                message,
+            })));
         };
         let cells: Vec<Cell> = text.split_ascii_whitespace().map(Cell::of_text).collect();
         if cells.len() != self.names.len() {
@@ -191,14 +238,22 @@ impl Rows for BlankRows {
 
 fn uneven(place: Place, found: usize, expected: usize) -> RowFault {
     let message = format!("has {found} columns where the file has {expected}: is a separator or a quote missing?");
-    RowFault { place, column: String::new(), message }
+    RowFault {
+        place,
+        column: String::new(),
+        message,
+    }
 }
 
 fn names_of<'a>(file: &str, header: impl Iterator<Item = &'a str>) -> Result<Arc<[String]>, CommandError> {
-    let names: Vec<String> = header.map(|name| name.trim_start_matches('\u{feff}').trim().to_owned()).collect();
+    let names: Vec<String> = header
+        .map(|name| name.trim_start_matches('\u{feff}').trim().to_owned())
+        .collect();
     for (at, name) in names.iter().enumerate() {
         if names.iter().take(at).any(|earlier| earlier == name) {
-            return Err(CommandError::new(format!("the header of {file} names column {name:?} twice: rename one")));
+            return Err(CommandError::new(format!(
+                "the header of {file} names column {name:?} twice: rename one"
+            )));
         }
     }
     Ok(names.into())

@@ -21,7 +21,11 @@ pub(crate) struct Events<'a> {
 impl<'a> Events<'a> {
     /// Events by that mapping.
     pub(crate) fn new(mapping: &'a Mapping) -> Self {
-        Self { mapping, seen: FxHashSet::default(), repeated: FxHashMap::default() }
+        Self {
+            mapping,
+            seen: FxHashSet::default(),
+            repeated: FxHashMap::default(),
+        }
     }
 
     /// The event of a row, as JSON.
@@ -38,7 +42,9 @@ impl<'a> Events<'a> {
         member(&mut json, "messageId", &json_text(&message_id));
         let (column, form) = &self.mapping.timestamp;
         let cell = row.get(column);
-        let text = cell.text().ok_or_else(|| fault(row, column, "says nothing: a row must say when it happened"))?;
+        let text = cell
+            .text()
+            .ok_or_else(|| fault(row, column, "says nothing: a row must say when it happened"))?;
         let moment = form.read(text).map_err(|message| fault(row, column, &message))?;
         member(&mut json, "timestamp", &json_text(&moment.to_string()));
         let external_ids = self.identifiers(row, &mut json)?;
@@ -74,7 +80,10 @@ impl<'a> Events<'a> {
     fn message_id(&mut self, row: &Row) -> Result<String, RowFault> {
         if let Some(column) = &self.mapping.message_id {
             let cell = row.get(column);
-            return cell.text().map(str::to_owned).ok_or_else(|| fault(row, column, "says nothing: a message id is wanted"));
+            return cell
+                .text()
+                .map(str::to_owned)
+                .ok_or_else(|| fault(row, column, "says nothing: a message id is wanted"));
         }
         // What is made of a row is part of its name, so that one file can be orders and customers of one source.
         let hash = match &self.mapping.kind {
@@ -102,7 +111,9 @@ impl<'a> Events<'a> {
         let mut items = String::new();
         let mut any = false;
         for (kind, value) in &self.mapping.identifiers {
-            let Some(value) = said(row, value).filter(|value| !value.trim().is_empty()) else { continue };
+            let Some(value) = said(row, value).filter(|value| !value.trim().is_empty()) else {
+                continue;
+            };
             any = true;
             match kind {
                 IdentifierType::UserId => member(json, "userId", &json_text(&value)),
@@ -113,11 +124,19 @@ impl<'a> Events<'a> {
                     }
                     let (id, name) = (json_text(&value), json_text(other.as_str()));
                     // Writing to a string cannot fail.
-                    write!(items, r#"{{"id":{id},"type":{name},"collection":"users","encoding":"none"}}"#).unwrap_or_default();
+                    write!(
+                        items,
+                        r#"{{"id":{id},"type":{name},"collection":"users","encoding":"none"}}"#
+                    )
+                    .unwrap_or_default();
                 }
             }
         }
-        if any { Ok(items) } else { Err(fault(row, "", "names nobody: every column of identifiers says nothing")) }
+        if any {
+            Ok(items)
+        } else {
+            Err(fault(row, "", "names nobody: every column of identifiers says nothing"))
+        }
     }
 
     fn constants(&self, object: &mut String) {
@@ -135,7 +154,11 @@ fn said(row: &Row, said: &Said) -> Option<String> {
 }
 
 fn fault(row: &Row, column: &str, message: &str) -> RowFault {
-    RowFault { place: row.place.clone(), column: column.to_owned(), message: message.to_owned() }
+    RowFault {
+        place: row.place.clone(),
+        column: column.to_owned(),
+        message: message.to_owned(),
+    }
 }
 
 /// The members of an object; columns that say nothing are left out.
@@ -185,8 +208,16 @@ fn number(text: &str) -> Option<String> {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    let digits = if digits.starts_with('0') { digits.trim_start_matches('0') } else { digits };
-    let whole = if digits.starts_with(|first: char| first.is_ascii_digit()) { "" } else { "0" };
+    let digits = if digits.starts_with('0') {
+        digits.trim_start_matches('0')
+    } else {
+        digits
+    };
+    let whole = if digits.starts_with(|first: char| first.is_ascii_digit()) {
+        ""
+    } else {
+        "0"
+    };
     let mended = format!("{sign}{whole}{digits}");
     mended.parse::<Decimal>().is_ok().then_some(mended)
 }

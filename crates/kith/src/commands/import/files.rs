@@ -53,8 +53,13 @@ pub(crate) fn find(path: &Path, format: Option<Format>) -> Result<Vec<ImportFile
         found.extend(recognise(path, format));
     }
     if found.is_empty() {
-        let hint = Hint::new("files end in .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet, text ones also in .gz; or say --format");
-        return Err(CommandError::caused(format!("{} tells no format", path.display()), hint));
+        let hint = Hint::new(
+            "files end in .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet, text ones also in .gz; or say --format",
+        );
+        return Err(CommandError::caused(
+            format!("{} tells no format", path.display()),
+            hint,
+        ));
     }
     Ok(found)
 }
@@ -68,20 +73,28 @@ fn collect(
     let unreadable = |error| CommandError::caused(format!("{} cannot be read", folder.display()), error);
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let hidden = path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
+        let hidden = path
+            .file_name()
+            .is_none_or(|name| name.to_string_lossy().starts_with(['.', '_']));
         if hidden {
             continue;
         }
         if path.is_dir() {
             if depth == 0 {
-                return Err(CommandError::new(format!("{} nests deeper than {FOLDER_DEPTH_MAX} folders", path.display())));
+                return Err(CommandError::new(format!(
+                    "{} nests deeper than {FOLDER_DEPTH_MAX} folders",
+                    path.display()
+                )));
             }
             collect(&path, format, depth - 1, found)?;
         } else {
             found.extend(recognise(&path, format));
         }
         if found.len() > FILES_MAX {
-            return Err(CommandError::new(format!("{} holds more than {FILES_MAX} files", folder.display())));
+            return Err(CommandError::new(format!(
+                "{} holds more than {FILES_MAX} files",
+                folder.display()
+            )));
         }
     }
     Ok(())
@@ -89,7 +102,9 @@ fn collect(
 
 fn recognise(path: &Path, format: Option<Format>) -> Option<ImportFile> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
-    let (name, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |inner| (inner, true));
+    let (name, gzip) = name
+        .strip_suffix(".gz")
+        .map_or((name.as_str(), false), |inner| (inner, true));
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
     let known = match ending {
         "csv" | "tsv" | "txt" => Some(Format::Csv),
@@ -98,7 +113,12 @@ fn recognise(path: &Path, format: Option<Format>) -> Option<ImportFile> {
         _ => None,
     };
     let format = format.or(known)?;
-    Some(ImportFile { path: path.to_owned(), format, gzip, tabs: ending == "tsv" })
+    Some(ImportFile {
+        path: path.to_owned(),
+        format,
+        gzip,
+        tabs: ending == "tsv",
+    })
 }
 
 impl ImportFile {
@@ -113,12 +133,20 @@ impl ImportFile {
         if self.format == Format::Parquet {
             return Ok(Box::new(ParquetRows::open(name, file)?));
         }
-        let input: Box<dyn Read> = if self.gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let input: Box<dyn Read> = if self.gzip {
+            Box::new(MultiGzDecoder::new(file))
+        } else {
+            Box::new(file)
+        };
         if self.format == Format::Jsonl {
             return Ok(Box::new(JsonRows::new(name, input)));
         }
         let comma = form.separator == Separator::Character(b',');
-        let separator = if self.tabs && comma { Separator::Character(b'\t') } else { form.separator };
+        let separator = if self.tabs && comma {
+            Separator::Character(b'\t')
+        } else {
+            form.separator
+        };
         csv_rows::open(name, input, CsvForm { separator, ..form })
     }
 }

@@ -18,12 +18,24 @@ pub(crate) struct JsonRows {
 impl JsonRows {
     /// The rows of that input.
     pub(crate) fn new(file: Arc<str>, input: Box<dyn Read>) -> Self {
-        Self { file, input: BufReader::new(input), line: 0 }
+        Self {
+            file,
+            input: BufReader::new(input),
+            line: 0,
+        }
     }
 
     fn fault(&self, message: String) -> RowFault {
-        let place = Place { file: Arc::clone(&self.file), unit: "line", number: self.line };
-        RowFault { place, column: String::new(), message }
+        let place = Place {
+            file: Arc::clone(&self.file),
+            unit: "line",
+            number: self.line,
+        };
+        RowFault {
+            place,
+            column: String::new(),
+            message,
+        }
     }
 }
 
@@ -37,9 +49,12 @@ impl Rows for JsonRows {
         loop {
             line.clear();
             self.line += 1;
-            let read = (&mut self.input).take(ROW_BYTES_MAX).read_until(b'\n', &mut line).map_err(|error| {
-                CommandError::caused(format!("{} cannot be read beyond line {}", self.file, self.line), error)
-            })?;
+            let read = (&mut self.input)
+                .take(ROW_BYTES_MAX)
+                .read_until(b'\n', &mut line)
+                .map_err(|error| {
+                    CommandError::caused(format!("{} cannot be read beyond line {}", self.file, self.line), error)
+                })?;
             if read == 0 {
                 return Ok(None);
             }
@@ -58,7 +73,11 @@ impl Rows for JsonRows {
         };
         let (names, cells): (Vec<String>, Vec<Cell>) =
             fields.0.into_iter().map(|(name, value)| (name, cell(&value))).unzip();
-        let place = Place { file: Arc::clone(&self.file), unit: "line", number: self.line };
+        let place = Place {
+            file: Arc::clone(&self.file),
+            unit: "line",
+            number: self.line,
+        };
         Ok(Some(Ok(Row::new(place, names.into(), cells))))
     }
 }
@@ -80,5 +99,6 @@ pub(crate) fn within(object: &str, path: &str) -> Option<Cell> {
     if let Some(value) = fields.get(path) {
         return Some(cell(value));
     }
-    path.match_indices('.').find_map(|(dot, _)| within(fields.get(&path[..dot])?.get(), &path[dot + 1..]))
+    path.match_indices('.')
+        .find_map(|(dot, _)| within(fields.get(&path[..dot])?.get(), &path[dot + 1..]))
 }

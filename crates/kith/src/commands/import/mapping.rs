@@ -55,7 +55,11 @@ pub(crate) enum Said {
 impl Said {
     /// The column, if it is one.
     fn column(&self) -> Option<&str> {
-        if let Self::Column(column) = self { Some(column) } else { None }
+        if let Self::Column(column) = self {
+            Some(column)
+        } else {
+            None
+        }
     }
 }
 
@@ -111,7 +115,9 @@ impl Mapping {
         let unreadable = |error| CommandError::caused(format!("the mapping {shown} cannot be read"), error);
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
         if size > FILE_BYTES_MAX {
-            return Err(CommandError::new(format!("the mapping {shown} is larger than {FILE_BYTES_MAX} bytes")));
+            return Err(CommandError::new(format!(
+                "the mapping {shown} is larger than {FILE_BYTES_MAX} bytes"
+            )));
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         Self::parse(&text).map_err(|problems| {
@@ -127,7 +133,9 @@ impl Mapping {
     pub(crate) fn parse(text: &str) -> Result<Self, Vec<String>> {
         let value: Value = serde_yaml_ng::from_str(text).map_err(|error| vec![format!("not YAML: {error}")])?;
         let Value::Object(mut parts) = value else {
-            return Err(vec!["a mapping has named parts, such as timestamp: {column: date}".to_owned()]);
+            return Err(vec![
+                "a mapping has named parts, such as timestamp: {column: date}".to_owned(),
+            ]);
         };
         let mut reader = Problems::default();
         let kind = reader.kind(&mut parts);
@@ -145,9 +153,16 @@ impl Mapping {
             reader.tell("properties", "an identify call has traits: name them under traits");
         }
         match (kind, timestamp, reader.0.is_empty()) {
-            (Some(kind), Some(timestamp), true) => {
-                Ok(Self { kind, timestamp, identifiers, message_id, properties, traits, constants, csv })
-            }
+            (Some(kind), Some(timestamp), true) => Ok(Self {
+                kind,
+                timestamp,
+                identifiers,
+                message_id,
+                properties,
+                traits,
+                constants,
+                csv,
+            }),
             _ => Err(reader.0),
         }
     }
@@ -159,8 +174,17 @@ impl Mapping {
             Kind::Identify => None,
         };
         let identifiers = self.identifiers.iter().filter_map(|(_, said)| said.column());
-        let fields = self.properties.iter().chain(&self.traits).map(|(_, field)| field.column.as_str());
-        event.into_iter().chain([self.timestamp.0.as_str()]).chain(identifiers).chain(self.message_id.as_deref()).chain(fields)
+        let fields = self
+            .properties
+            .iter()
+            .chain(&self.traits)
+            .map(|(_, field)| field.column.as_str());
+        event
+            .into_iter()
+            .chain([self.timestamp.0.as_str()])
+            .chain(identifiers)
+            .chain(self.message_id.as_deref())
+            .chain(fields)
     }
 }
 
@@ -180,7 +204,10 @@ impl Problems {
             Some("track") => match event {
                 Some(event) => event.map(Kind::Track),
                 None => {
-                    self.tell("event", "name the event, such as Order Completed, or its column, {column: event_name}");
+                    self.tell(
+                        "event",
+                        "name the event, such as Order Completed, or its column, {column: event_name}",
+                    );
                     None
                 }
             },
@@ -199,7 +226,10 @@ impl Problems {
 
     fn timestamp(&mut self, value: Option<Value>) -> Option<(String, MomentForm)> {
         let Some(value) = value else {
-            self.tell("timestamp", "say when rows happened: {column: date}, with format and zone where they need them");
+            self.tell(
+                "timestamp",
+                "say when rows happened: {column: date}, with format and zone where they need them",
+            );
             return None;
         };
         let fields = self.object("timestamp", value, &["column", "format", "zone"])?;
@@ -217,7 +247,10 @@ impl Problems {
     fn identifiers(&mut self, value: Option<Value>) -> Vec<(IdentifierType, Said)> {
         let named = self.named("identifiers", value);
         if named.is_empty() {
-            self.tell("identifiers", "name at least one, such as user_id: {column: customer_id}");
+            self.tell(
+                "identifiers",
+                "name at least one, such as user_id: {column: customer_id}",
+            );
         }
         let mut identifiers = Vec::with_capacity(named.len());
         for (name, value) in named {
@@ -237,7 +270,9 @@ impl Problems {
         let mut fields = Vec::new();
         for (name, value) in self.named(part, value) {
             let path = format!("{part}.{name}");
-            let Some(said) = self.object(&path, value, &["column", "as"]) else { continue };
+            let Some(said) = self.object(&path, value, &["column", "as"]) else {
+                continue;
+            };
             let form = match said.get("as").map_or(Some(""), Value::as_str) {
                 Some("") => Form::AsWritten,
                 Some("text") => Form::Text,
@@ -257,7 +292,10 @@ impl Problems {
     }
 
     fn constants(&mut self, value: Option<Value>) -> Vec<(String, String)> {
-        self.named("constants", value).into_iter().map(|(name, value)| (name, value.to_string())).collect()
+        self.named("constants", value)
+            .into_iter()
+            .map(|(name, value)| (name, value.to_string()))
+            .collect()
     }
 
     fn csv_form(&mut self, separator: Option<Value>, header: Option<Value>) -> CsvForm {
@@ -274,7 +312,10 @@ impl Problems {
             }
         };
         let header = header.as_ref().map_or(Some(true), Value::as_bool).unwrap_or_else(|| {
-            self.tell("header", "is true, or false where the first line is a row; columns are c1, c2 and so on then");
+            self.tell(
+                "header",
+                "is true, or false where the first line is a row; columns are c1, c2 and so on then",
+            );
             true
         });
         CsvForm { separator, header }
@@ -296,7 +337,10 @@ impl Problems {
     }
 
     fn column(&mut self, path: &str, fields: &Map<String, Value>) -> Option<String> {
-        let column = fields.get("column").and_then(Value::as_str).filter(|column| !column.is_empty());
+        let column = fields
+            .get("column")
+            .and_then(Value::as_str)
+            .filter(|column| !column.is_empty());
         if column.is_none() {
             self.tell(path, "names a column: {column: name}");
         }
@@ -310,7 +354,10 @@ impl Problems {
         };
         for (field, value) in &fields {
             if !known.contains(&field.as_str()) {
-                self.tell(path, &format!("{field:?} is not known here; known are {}", known.join(", ")));
+                self.tell(
+                    path,
+                    &format!("{field:?} is not known here; known are {}", known.join(", ")),
+                );
             } else if !value.is_string() {
                 self.tell(&format!("{path}.{field}"), "is a text: put it in quotes");
             }

@@ -76,7 +76,9 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
     let sent = take_all(client, &args, &mut received, &mut report, &bar).await;
     drop(received);
     bar.finish_and_clear();
-    let read = reading.await.map_err(|error| CommandError::caused("reading ended by a fault of its own", error))?;
+    let read = reading
+        .await
+        .map_err(|error| CommandError::caused("reading ended by a fault of its own", error))?;
     report.print(args.json)?;
     sent?;
     read?;
@@ -84,7 +86,11 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
 }
 
 fn progress(args: &ImportArgs) -> ProgressBar {
-    let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let bar = if args.json {
+        ProgressBar::hidden()
+    } else {
+        ProgressBar::new_spinner()
+    };
     if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} rows  {per_sec}  {msg}") {
         bar.set_style(style);
     }
@@ -99,7 +105,14 @@ async fn take_all(
     report: &mut Report,
     bar: &ProgressBar,
 ) -> Result<(), CommandError> {
-    let path = ["api", "spaces", args.space.space.as_str(), "sources", args.source.as_str(), "import"];
+    let path = [
+        "api",
+        "spaces",
+        args.space.space.as_str(),
+        "sources",
+        args.source.as_str(),
+        "import",
+    ];
     while let Some(batch) = received.recv().await {
         for fault in &batch.faults {
             bar.suspend(|| report.failed(fault));
@@ -108,7 +121,9 @@ async fn take_all(
             let outcome = if args.dry_run {
                 judge(&batch, report, args.json)?
             } else {
-                send::send(client, &path, &batch, bar).await.map_err(|error| report.broken_off(error))?
+                send::send(client, &path, &batch, bar)
+                    .await
+                    .map_err(|error| report.broken_off(error))?
             };
             bar.suspend(|| report.taken(&batch, &outcome));
         }
@@ -134,5 +149,8 @@ fn judge(batch: &Batch, report: &Report, json: bool) -> Result<send::Outcome, Co
         message: found.violation.message,
     });
     let rejected: Vec<send::Rejected> = rejected.collect();
-    Ok(send::Outcome { accepted: inspected.events - rejected.len(), rejected })
+    Ok(send::Outcome {
+        accepted: inspected.events - rejected.len(),
+        rejected,
+    })
 }

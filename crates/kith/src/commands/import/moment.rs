@@ -6,7 +6,12 @@ use chrono::{LocalResult, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use kith_types::{Decimal, Timestamp};
 
 /// Forms of ISO 8601 that name no zone.
-const LOCAL_FORMS: [&str; 4] = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"];
+const LOCAL_FORMS: [&str; 4] = [
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+];
 
 /// How moments are written.
 #[derive(Clone, Debug)]
@@ -39,11 +44,15 @@ impl MomentForm {
                 Pattern::Own(own.to_owned(), items)
             }
             Some(own) => {
-                return Err(format!("format {own:?} is none of iso, unix_seconds, unix_millis or a pattern such as %Y%m%d"));
+                return Err(format!(
+                    "format {own:?} is none of iso, unix_seconds, unix_millis or a pattern such as %Y%m%d"
+                ));
             }
         };
         let zone = zone.unwrap_or("UTC");
-        let zone = zone.parse().map_err(|_| format!("zone {zone:?} is none: write UTC, +02:00 or Europe/Berlin"))?;
+        let zone = zone
+            .parse()
+            .map_err(|_| format!("zone {zone:?} is none: write UTC, +02:00 or Europe/Berlin"))?;
         Ok(Self { pattern, zone })
     }
 
@@ -57,13 +66,21 @@ impl MomentForm {
             Pattern::Iso => self.read_iso(text),
             Pattern::UnixSeconds => since_1970(text, 1_000_000_000_000),
             Pattern::UnixMillis => since_1970(text, 1_000_000_000_000_000),
-            Pattern::Own(own, items) => self.read_own(text, items).map_err(|why| format!("{text:?} is not {own}: {why}")),
+            Pattern::Own(own, items) => self
+                .read_own(text, items)
+                .map_err(|why| format!("{text:?} is not {own}: {why}")),
         }
     }
 
     fn read_iso(&self, text: &str) -> Result<Timestamp, String> {
-        let moment = LOCAL_FORMS.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
-        let day = || NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN));
+        let moment = LOCAL_FORMS
+            .iter()
+            .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
+        let day = || {
+            NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                .ok()
+                .map(|day| day.and_time(NaiveTime::MIN))
+        };
         match moment.or_else(day) {
             Some(local) => self.place(local),
             None => Timestamp::parse(text).map_err(|error| error.to_string()),
@@ -78,7 +95,9 @@ impl MomentForm {
             return within_years(moment.timestamp_micros());
         }
         if parsed.timestamp().is_some() {
-            let moment = parsed.to_naive_datetime_with_offset(0).map_err(|error| error.to_string())?;
+            let moment = parsed
+                .to_naive_datetime_with_offset(0)
+                .map_err(|error| error.to_string())?;
             return within_years(moment.and_utc().timestamp_micros());
         }
         let day = parsed.to_naive_date().map_err(|error| error.to_string())?;
@@ -128,13 +147,33 @@ mod tests {
         let cases = [
             (None, None, "1997-01-01", "1997-01-01T00:00:00.000Z"),
             (None, None, "2026-03-01 10:00:00.25", "2026-03-01T10:00:00.250Z"),
-            (None, Some("Europe/Berlin"), "2026-07-01T10:00:00", "2026-07-01T08:00:00.000Z"),
-            (None, Some("Europe/Berlin"), "2026-07-01T10:00:00Z", "2026-07-01T10:00:00.000Z"),
+            (
+                None,
+                Some("Europe/Berlin"),
+                "2026-07-01T10:00:00",
+                "2026-07-01T08:00:00.000Z",
+            ),
+            (
+                None,
+                Some("Europe/Berlin"),
+                "2026-07-01T10:00:00Z",
+                "2026-07-01T10:00:00.000Z",
+            ),
             (None, Some("+02:00"), "2026-07-01 10:00", "2026-07-01T08:00:00.000Z"),
             (Some("%Y%m%d"), Some("UTC"), "19970118", "1997-01-18T00:00:00.000Z"),
-            (Some("%d.%m.%Y %H:%M"), Some("Europe/Berlin"), "25.12.2026 18:30", "2026-12-25T17:30:00.000Z"),
+            (
+                Some("%d.%m.%Y %H:%M"),
+                Some("Europe/Berlin"),
+                "25.12.2026 18:30",
+                "2026-12-25T17:30:00.000Z",
+            ),
             (Some("%Y-%m-%d %H"), None, "2026-12-25 18", "2026-12-25T18:00:00.000Z"),
-            (Some("%d/%b/%Y:%H:%M:%S %z"), None, "10/Oct/2026:13:55:36 -0700", "2026-10-10T20:55:36.000Z"),
+            (
+                Some("%d/%b/%Y:%H:%M:%S %z"),
+                None,
+                "10/Oct/2026:13:55:36 -0700",
+                "2026-10-10T20:55:36.000Z",
+            ),
             (Some("unix_seconds"), None, "1700000000.5", "2023-11-14T22:13:20.500Z"),
             (Some("unix_millis"), None, "1700000000001", "2023-11-14T22:13:20.001Z"),
         ];
@@ -146,14 +185,28 @@ mod tests {
 
     #[test]
     fn con_2_what_is_no_moment_is_refused() {
-        for (format, zone) in [(Some("%Q"), None), (Some("tomorrow"), None), (None, Some("Mars/Olympus"))] {
+        for (format, zone) in [
+            (Some("%Q"), None),
+            (Some("tomorrow"), None),
+            (None, Some("Mars/Olympus")),
+        ] {
             assert!(MomentForm::new(format, zone).is_err(), "{format:?} {zone:?}");
         }
         let berlin = MomentForm::new(None, Some("Europe/Berlin")).unwrap();
         assert!(berlin.read("2026-03-29 02:30").unwrap_err().contains("never came"));
         assert!(berlin.read("soon").is_err());
         assert!(MomentForm::new(Some("%Y%m%d"), None).unwrap().read("19971340").is_err());
-        assert!(MomentForm::new(Some("%Y%m%d"), None).unwrap().read("19970118x").is_err());
-        assert!(MomentForm::new(Some("unix_seconds"), None).unwrap().read("99999999999999").is_err());
+        assert!(
+            MomentForm::new(Some("%Y%m%d"), None)
+                .unwrap()
+                .read("19970118x")
+                .is_err()
+        );
+        assert!(
+            MomentForm::new(Some("unix_seconds"), None)
+                .unwrap()
+                .read("99999999999999")
+                .is_err()
+        );
     }
 }

@@ -7,9 +7,9 @@ use super::row::{Cell, Place, Row, RowFault, Rows};
 use crate::error::CommandError;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    ArrowPrimitiveType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
+    Int64Type, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
@@ -43,9 +43,21 @@ impl ParquetRows {
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let unreadable = |error| CommandError::caused(format!("{file} cannot be read as Parquet"), Box::new(error));
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(input, options).map_err(unreadable)?;
-        let names = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let names = builder
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .collect();
         let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)?;
-        Ok(Self { file, reader, names, batch: None, at: 0, row: 0 })
+        Ok(Self {
+            file,
+            reader,
+            names,
+            batch: None,
+            at: 0,
+            row: 0,
+        })
     }
 }
 
@@ -73,12 +85,22 @@ impl Rows for ParquetRows {
         let at = self.at;
         self.at += 1;
         self.row += 1;
-        let place = Place { file: Arc::clone(&self.file), unit: "row", number: self.row };
+        let place = Place {
+            file: Arc::clone(&self.file),
+            unit: "row",
+            number: self.row,
+        };
         let mut cells = Vec::with_capacity(self.names.len());
         for (column, name) in batch.columns().iter().zip(self.names.iter()) {
             match cell(column.as_ref(), at) {
                 Ok(cell) => cells.push(cell),
-                Err(message) => return Ok(Some(Err(RowFault { place, column: name.clone(), message }))),
+                Err(message) => {
+                    return Ok(Some(Err(RowFault {
+                        place,
+                        column: name.clone(),
+                        message,
+                    })));
+                }
             }
         }
         Ok(Some(Ok(Row::new(place, Arc::clone(&self.names), cells))))
@@ -119,7 +141,11 @@ fn cell(column: &dyn Array, at: usize) -> Result<Cell, String> {
             write_json(column, at, DEPTH_MAX, &mut json)?;
             Cell::Json(json)
         }
-        other => return Err(format!("is of type {other}, which cannot be imported: convert it to text first")),
+        other => {
+            return Err(format!(
+                "is of type {other}, which cannot be imported: convert it to text first"
+            ));
+        }
     })
 }
 
@@ -132,7 +158,11 @@ where
 
 /// A number of floating point; what JSON cannot write stays text, and fails where a number is wanted.
 fn float(text: String) -> Cell {
-    if text.parse::<Decimal>().is_ok() { Cell::Number(text) } else { Cell::Text(text) }
+    if text.parse::<Decimal>().is_ok() {
+        Cell::Number(text)
+    } else {
+        Cell::Text(text)
+    }
 }
 
 fn decimal(mantissa: i128, scale: i8) -> Result<Cell, String> {
@@ -141,20 +171,34 @@ fn decimal(mantissa: i128, scale: i8) -> Result<Cell, String> {
 }
 
 fn text_of_bytes(bytes: &[u8]) -> Result<Cell, String> {
-    std::str::from_utf8(bytes).map(Cell::of_text).map_err(|_| "holds bytes that are no text".to_owned())
+    std::str::from_utf8(bytes)
+        .map(Cell::of_text)
+        .map_err(|_| "holds bytes that are no text".to_owned())
 }
 
 fn moment(column: &dyn Array, at: usize, unit: TimeUnit, is_utc: bool) -> Result<Cell, String> {
     let micros = match unit {
-        TimeUnit::Millisecond => column.as_primitive::<TimestampMillisecondType>().value(at).checked_mul(1_000),
+        TimeUnit::Millisecond => column
+            .as_primitive::<TimestampMillisecondType>()
+            .value(at)
+            .checked_mul(1_000),
         TimeUnit::Microsecond => Some(column.as_primitive::<TimestampMicrosecondType>().value(at)),
-        TimeUnit::Nanosecond => Some(column.as_primitive::<TimestampNanosecondType>().value(at).div_euclid(1_000)),
+        TimeUnit::Nanosecond => Some(
+            column
+                .as_primitive::<TimestampNanosecondType>()
+                .value(at)
+                .div_euclid(1_000),
+        ),
         TimeUnit::Second => None,
     };
     let micros = micros.filter(|micros| (Timestamp::MIN.as_micros()..=Timestamp::MAX.as_micros()).contains(micros));
     let text = micros.map(|micros| Timestamp::from_micros(micros).to_string());
     let text = text.ok_or_else(|| "is a moment outside the years 1 to 9999".to_owned())?;
-    Ok(Cell::of_text(if is_utc { text.as_str() } else { text.trim_end_matches('Z') }))
+    Ok(Cell::of_text(if is_utc {
+        text.as_str()
+    } else {
+        text.trim_end_matches('Z')
+    }))
 }
 
 /// Appends a value as JSON.

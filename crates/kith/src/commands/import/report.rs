@@ -23,7 +23,13 @@ pub(crate) struct Report {
 impl Report {
     /// Nothing is done yet.
     pub(crate) fn new(dry_run: bool) -> Self {
-        Self { dry_run, accepted: 0, rejected: 0, failed: 0, told: Vec::new() }
+        Self {
+            dry_run,
+            accepted: 0,
+            rejected: 0,
+            failed: 0,
+            told: Vec::new(),
+        }
     }
 
     /// Rows that were read.
@@ -46,7 +52,9 @@ impl Report {
         self.accepted += outcome.accepted as u64;
         self.rejected += outcome.rejected.len() as u64;
         for rejected in &outcome.rejected {
-            let Some(place) = batch.places.get(rejected.index) else { continue };
+            let Some(place) = batch.places.get(rejected.index) else {
+                continue;
+            };
             let (code, message) = (&rejected.code, &rejected.message);
             self.tell(
                 &format!("{place}: rejected as {code}: {message}"),
@@ -70,7 +78,10 @@ impl Report {
     pub(crate) fn broken_off(&self, error: CommandError) -> CommandError {
         let hint = "run the same command again once that is mended: what was taken is not taken twice";
         let taken = self.accepted;
-        CommandError::caused(format!("the import broke off after {taken} events were taken"), Hint::caused(hint, error))
+        CommandError::caused(
+            format!("the import broke off after {taken} events were taken"),
+            Hint::caused(hint, error),
+        )
     }
 
     /// Says what was done.
@@ -78,7 +89,13 @@ impl Report {
     /// # Errors
     /// Standard output takes no more.
     pub(crate) fn print(&self, json: bool) -> Result<(), CommandError> {
-        let Self { dry_run, accepted, rejected, failed, told } = self;
+        let Self {
+            dry_run,
+            accepted,
+            rejected,
+            failed,
+            told,
+        } = self;
         let rows = self.rows();
         if json {
             let report = json!({
@@ -88,7 +105,9 @@ impl Report {
             return output::line(&report.to_string());
         }
         let taken = if *dry_run { "would be accepted" } else { "accepted" };
-        output::line(&format!("{rows} rows read: {accepted} {taken}, {rejected} rejected, {failed} could not be mapped"))
+        output::line(&format!(
+            "{rows} rows read: {accepted} {taken}, {rejected} rejected, {failed} could not be mapped"
+        ))
     }
 
     /// Whether all went well.
@@ -101,6 +120,9 @@ impl Report {
             return Ok(());
         }
         let hint = Hint::new("mend the rows or the mapping and run it again: what was accepted is not taken twice");
-        Err(CommandError::caused(format!("{bad} of {} rows became no event", self.rows()), hint))
+        Err(CommandError::caused(
+            format!("{bad} of {} rows became no event", self.rows()),
+            hint,
+        ))
     }
 }

@@ -113,8 +113,12 @@ impl Row {
     /// SHA-256 over `about`, which tells apart what is made of equal rows, and every cell that says something, in the
     /// order of names.
     pub(crate) fn hash(&self, about: &[&str]) -> [u8; 32] {
-        let mut said: Vec<(&str, &str)> =
-            self.names.iter().zip(&self.cells).filter_map(|(name, cell)| Some((name.as_str(), cell.text()?))).collect();
+        let mut said: Vec<(&str, &str)> = self
+            .names
+            .iter()
+            .zip(&self.cells)
+            .filter_map(|(name, cell)| Some((name.as_str(), cell.text()?)))
+            .collect();
         said.sort_unstable();
         let mut hash = Sha256::new_with_prefix(b"kith row 1");
         let mut field = |text: &str| {

@@ -88,3 +88,6 @@ fn passes(refused: &Refused) -> bool {
             | StatusCode::GATEWAY_TIMEOUT
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! The measured server: `kith serve` as a process of its own, so that its CPU time and memory are told apart from the
+//! load generator's.
+//!
+//! It is ended when this is dropped. Nothing it keeps is looked at but the size of its folder.
+
+use super::load::WriteKeys;
+use super::machine;
+use crate::error::CommandError;
+use kith_testkit::world::SOURCES;
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+/// The definitions of the demonstration world: sources, five computed traits, ten segments.
+const DEFINITIONS: &str = include_str!("../../../../demo/definitions.yaml");
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+/// A flush waits for everything before it.
+const FLUSHES_WITHIN: Duration = Duration::from_secs(3_600);
+/// How long the pipeline may take with what was acknowledged, and how often it is asked.
+const TAKES_WITHIN: Duration = Duration::from_secs(3_600);
+const ASKS_EVERY: Duration = Duration::from_millis(250);
+
+/// A running server.
+pub(super) struct MeasuredServer {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// Its API key.
+    pub(super) admin_key: String,
+    /// What its sources send with, once the world's definitions are applied.
+    pub(super) write_keys: WriteKeys,
+    folder: PathBuf,
+    process: u32,
+    http: reqwest::Client,
+    /// Ends with this.
+    _child: Child,
+}
+
+#[derive(Deserialize)]
+struct Started {
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct StatusReply {
+    stages: Vec<StageReply>,
+}
+
+#[derive(Deserialize)]
+struct StageReply {
+    name: String,
+    lag_records: u64,
+    #[serde(default)]
+    fault: Option<String>,
+}
+
+impl MeasuredServer {
+    /// Starts a program's `serve` on a new folder, with these roles or all.
+    ///
+    /// # Errors
+    /// It cannot be started, or ends at once; its log is in the folder.
+    pub(super) async fn start(program: &Path, folder: &Path, roles: Option<&str>) -> Result<Self, CommandError> {
+        let failed = |error| CommandError::caused(format!("{} cannot be used", folder.display()), error);
+        fs::create_dir_all(folder).map_err(failed)?;
+        let log = folder.join("server.log");
+        let admin_key = uuid::Uuid::new_v4().to_string();
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--data").arg(folder.join("kept")).args(["--http", "127.0.0.1:0", "--json"]);
+        if let Some(roles) = roles {
+            command.args(["--roles", roles]);
+        }
+        command.env("KITH_ADMIN_KEY", &admin_key).env("KITH_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stderr(File::create(&log).map_err(failed)?).kill_on_drop(true);
+        let no_start = |error| CommandError::caused(format!("{} cannot be started", program.display()), error);
+        let mut child = command.spawn().map_err(no_start)?;
+        let ended = || {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            CommandError::new(format!("the measured server did not start: {}", said.lines().last().unwrap_or("it said nothing")))
+        };
+        let stdout = child.stdout.take().ok_or_else(ended)?;
+        let mut first = String::new();
+        let mut lines = BufReader::new(stdout);
+        let read = tokio::time::timeout(STARTS_WITHIN, lines.read_line(&mut first)).await;
+        read.map_err(|_| ended())?.map_err(no_start)?;
+        let started: Started = serde_json::from_str(&first).map_err(|_| ended())?;
+        let address = started.url.trim_start_matches("http://").parse().map_err(|_| ended())?;
+        let http = reqwest::Client::builder().no_proxy().timeout(ANSWERS_WITHIN).build();
+        let http = http.map_err(|error| CommandError::caused("the client cannot be set up", error))?;
+        let process = child.id().ok_or_else(ended)?;
+        let folder = folder.to_owned();
+        Ok(Self { address, admin_key, write_keys: WriteKeys::new(), folder, process, http, _child: child })
+    }
+
+    /// Applies the world's sources, computed traits and segments, without its message, and makes write keys.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn open_world(&mut self) -> Result<(), CommandError> {
+        let documents = kith_catalog::parse_yaml("demo/definitions.yaml", DEFINITIONS)
+            .map_err(|_| CommandError::new("the definitions of the demonstration world cannot be read"))?;
+        let documents: Vec<Value> = documents.iter().map(kith_catalog::Document::to_json).collect();
+        let documents: Vec<Value> = documents.into_iter().filter(|document| document["kind"] != "message").collect();
+        self.ask("spaces/main/definitions/apply", &json!({ "documents": documents, "reason": "a benchmark" })).await?;
+        for source in SOURCES {
+            let made = self.ask(&format!("spaces/main/sources/{source}/rotate"), &json!({})).await?;
+            let key = made["write_key"].as_str().unwrap_or_default().to_owned();
+            self.write_keys.insert(source, key);
+        }
+        Ok(())
+    }
+
+    /// CPU time that it has used.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) fn cpu(&self) -> Result<Duration, CommandError> {
+        machine::cpu_time(self.process).ok_or_else(|| self.gone())
+    }
+
+    /// Its resident memory in MiB, now and at its highest.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) fn resident(&self) -> Result<(f64, f64), CommandError> {
+        machine::resident(self.process).ok_or_else(|| self.gone())
+    }
+
+    /// MiB that it keeps on disk.
+    pub(super) fn disk(&self) -> f64 {
+        machine::disk(&self.folder.join("kept"))
+    }
+
+    /// Waits until the pipeline has taken everything that is in the log.
+    ///
+    /// # Errors
+    /// A stage that has failed, or takes longer than an hour.
+    pub(super) async fn pipeline_takes_all(&self) -> Result<(), CommandError> {
+        let ends = Instant::now() + TAKES_WITHIN;
+        while Instant::now() < ends {
+            let reply = self.text(self.http.get(self.url("status"))).await?;
+            let status: StatusReply = serde_json::from_str(&reply).map_err(unread)?;
+            if let Some(fault) = status.stages.iter().find_map(|stage| stage.fault.as_deref()) {
+                return Err(CommandError::new(format!("a stage of the measured server has failed: {fault}")));
+            }
+            if status.stages.iter().all(|stage| stage.name != "pipeline" || stage.lag_records == 0) {
+                return Ok(());
+            }
+            tokio::time::sleep(ASKS_EVERY).await;
+        }
+        Err(CommandError::new("the pipeline did not take everything within an hour"))
+    }
+
+    /// Commits everything to the tables.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn flush(&self) -> Result<(), CommandError> {
+        let request = self.http.post(self.url("flush")).timeout(FLUSHES_WITHIN).json(&json!({}));
+        self.text(request).await.map(drop)
+    }
+
+    /// The rows of a statement.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn sql<Row: for<'de> Deserialize<'de>>(&self, statement: &str) -> Result<Vec<Row>, CommandError> {
+        let request = self.http.post(self.url("sql")).json(&json!({ "sql": statement }));
+        let reply = self.text(request).await?;
+        reply.lines().map(|line| serde_json::from_str(line).map_err(unread)).collect()
+    }
+
+    async fn ask(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
+        let reply = self.text(self.http.post(self.url(path)).json(body)).await?;
+        serde_json::from_str(&reply).map_err(unread)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/api/{path}", self.address)
+    }
+
+    async fn text(&self, request: RequestBuilder) -> Result<String, CommandError> {
+        let silent = |error: reqwest::Error| CommandError::caused("the measured server does not answer", error);
+        let reply = request.bearer_auth(&self.admin_key).send().await.map_err(silent)?;
+        let (status, text) = (reply.status(), reply.text().await.map_err(silent)?);
+        if !status.is_success() {
+            return Err(CommandError::new(format!("the measured server answered {status}: {text}")));
+        }
+        Ok(text)
+    }
+
+    fn gone(&self) -> CommandError {
+        CommandError::new(format!("the measured server has ended: see {}", self.folder.join("server.log").display()))
+    }
+}
+
+fn unread(error: serde_json::Error) -> CommandError {
+    CommandError::caused("an answer of the measured server cannot be read", error)
+}
