@@ -22,7 +22,7 @@ spec:
   topic: marketing
   from: "Lamp Shop <shop@example.com>"
   subject: "Thank you, {{ profile.traits.first_name | default: 'friend' }}"
-  text: "Hello {{ profile.traits.first_name | default: 'friend' }}, you are in {{ segment }}."
+  text: "Hello {{ profile.traits.first_name | default: 'friend' }}, you are in {{ segment.name }}."
   html: "<p>Hello <b>{{ profile.traits.first_name | default: 'friend' }}</b></p>"
 `
 let mail

@@ -7,7 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { startMailServer } from './support/mail.mjs'
-import { chromium, folder, freePort, kithBinary, load, pause, root, startProcess, until } from './support/parts.mjs'
+import { chromium, folder, freePort, kithBinary, load, root, startProcess, until, within } from './support/parts.mjs'
 
 test('act_6_the_demo_shows_a_visitor_their_own_event_from_door_to_mail_and_out_again', { timeout: 300_000 }, async t => {
   let demo
@@ -65,6 +65,6 @@ test('act_6_the_demo_shows_a_visitor_their_own_event_from_door_to_mail_and_out_a
   assert.deepEqual(faults, [])
 
   demo.kill('SIGTERM')
-  const [code] = await Promise.race([once(demo, 'exit'), pause(60_000).then(() => ['still running'])])
+  const [code] = await within(60_000, once(demo, 'exit'), ['still running'])
   assert.equal(code, 0, said.slice(-2_000))
 })

@@ -96,7 +96,7 @@ test('api_1_reading_needs_a_key_and_a_write_key_cannot', { timeout: 60_000 }, as
   const sql = { method: 'POST', body: { sql: 'SELECT 1 AS one' } }
   assert.equal((await server.get('/api/sql', { ...sql, key: writeKey })).status, 403)
   assert.equal((await server.get('/api/sql', sql)).status, 200)
-  const refused = await server.attempt(['profile', 'get', 'user_id:grace'], { env: { KITH_ADMIN_KEY: writeKey } })
+  const refused = await server.attempt(['profile', 'get', 'user_id:grace'], { env: { KITH_KEY: writeKey } })
   assert.notEqual(refused.code, 0)
   assert.match(refused.stderr, /write key/)
 })

@@ -57,8 +57,13 @@ impl ActivationConfig {
     fn settings(&self) -> Result<Settings, ActivateError> {
         let wrong = |message: String| Err(ActivateError::new(ActivateErrorKind::Configuration, message));
         let url = self.public_url.trim_end_matches('/');
-        if !(url.starts_with("http://") || url.starts_with("https://")) || url.contains(['<', '>', ' ']) || !url.is_ascii() {
-            return wrong(format!("the public URL {url:?} must begin with http:// or https:// and name this server"));
+        if !(url.starts_with("http://") || url.starts_with("https://"))
+            || url.contains(['<', '>', ' '])
+            || !url.is_ascii()
+        {
+            return wrong(format!(
+                "the public URL {url:?} must begin with http:// or https:// and name this server"
+            ));
         }
         if !(1..=WORKERS_MAX).contains(&self.workers) {
             return wrong(format!("{} workers: 1 to {WORKERS_MAX} may send at once", self.workers));
@@ -243,7 +248,9 @@ impl Activation {
         step: impl Fn(&Shared) -> Result<bool, ActivateError> + Send + 'static,
     ) -> Result<(), ActivateError> {
         let shared = Arc::clone(&self.shared);
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || shared.repeat(step));
+        let thread = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || shared.repeat(step));
         let thread = thread.map_err(|error| {
             ActivateError::caused(ActivateErrorKind::Storage, "the machine starts no more threads", error)
         })?;
@@ -281,7 +288,7 @@ impl Shared {
                         tracing::warn!(error, "activation tries again");
                     }
                     *locked(&self.last_error) = Some(kith_telemetry::scrub(&error).into_owned());
-                    self.wait(*locked(&self.wakes));
+                    self.rest();
                 }
             }
         }
@@ -330,6 +337,15 @@ impl Shared {
         let mut wakes = locked(&self.wakes);
         *wakes = wakes.wrapping_add(1);
         self.woken.notify_all();
+    }
+
+    /// Sleeps for a nap, whoever wakes: what failed is not tried again at once.
+    fn rest(&self) {
+        let wakes = locked(&self.wakes);
+        drop(
+            self.woken
+                .wait_timeout_while(wakes, NAP, |_| !self.stopping.load(Ordering::SeqCst)),
+        );
     }
 
     /// Sleeps until somebody woke after `seen`, or a nap has passed.

@@ -14,8 +14,18 @@ mod tests;
 
 /// The fields of a definition.
 const FIELDS: [&str; 12] = [
-    "description", "on", "segment", "channel", "topic", "transactional", "only_while_in_segment", "from", "reply_to",
-    "subject", "html", "text",
+    "description",
+    "on",
+    "segment",
+    "channel",
+    "topic",
+    "transactional",
+    "only_while_in_segment",
+    "from",
+    "reply_to",
+    "subject",
+    "html",
+    "text",
 ];
 /// The longest name of a category of consent, in bytes.
 const TOPIC_BYTES_MAX: usize = 64;
@@ -89,10 +99,14 @@ impl MessageDefinition {
         let Value::Object(fields) = spec else {
             return Err(vec![DefinitionProblem {
                 path: String::new(),
-                message: "a message is an object with on, segment, channel, topic, from, subject and html or text".into(),
+                message: "a message is an object with on, segment, channel, topic, from, subject and html or text"
+                    .into(),
             }]);
         };
-        let mut reader = Reader { fields, problems: Vec::new() };
+        let mut reader = Reader {
+            fields,
+            problems: Vec::new(),
+        };
         reader.unknown_fields();
         reader.one_of("on", "entered");
         reader.one_of("channel", "email");
@@ -106,7 +120,10 @@ impl MessageDefinition {
         let html = reader.template("html", Escaping::Html);
         let text = reader.template("text", Escaping::Plain);
         if !fields.contains_key("subject") {
-            reader.problem("subject", "a subject is needed, such as \"Hello {{ profile.traits.first_name | default: 'friend' }}\"");
+            reader.problem(
+                "subject",
+                "a subject is needed, such as \"Hello {{ profile.traits.first_name | default: 'friend' }}\"",
+            );
         }
         if !fields.contains_key("html") && !fields.contains_key("text") {
             reader.problem("", "html or text is needed, better both");
@@ -237,7 +254,9 @@ impl Reader<'_> {
 
     fn segment(&mut self) -> Option<SegmentName> {
         let name = self.text("segment", "just_bought")?;
-        name.parse().map_err(|error: kith_types::InvalidName| self.problem("segment", error.to_string())).ok()
+        name.parse()
+            .map_err(|error: kith_types::InvalidName| self.problem("segment", error.to_string()))
+            .ok()
     }
 
     fn purpose(&mut self) -> Option<Purpose> {
@@ -246,19 +265,26 @@ impl Reader<'_> {
         match (transactional, topic) {
             (true, None) => Some(Purpose::Transactional),
             (true, Some(_)) => {
-                self.problem("topic", "a transactional message needs no consent: leave topic or transactional out");
+                self.problem(
+                    "topic",
+                    "a transactional message needs no consent: leave topic or transactional out",
+                );
                 None
             }
             (false, Some(topic)) if !topic.trim().is_empty() && topic.len() <= TOPIC_BYTES_MAX => {
                 Some(Purpose::Marketing(topic))
             }
             (false, Some(_)) => {
-                self.problem("topic", format!("a category of consent has 1 to {TOPIC_BYTES_MAX} bytes"));
+                self.problem(
+                    "topic",
+                    format!("a category of consent has 1 to {TOPIC_BYTES_MAX} bytes"),
+                );
                 None
             }
             (false, None) => {
                 if !self.fields.contains_key("topic") {
-                    let text = "name the category of consent that it needs, such as marketing, or say transactional: true";
+                    let text =
+                        "name the category of consent that it needs, such as marketing, or say transactional: true";
                     self.problem("topic", text);
                 }
                 None
@@ -268,13 +294,18 @@ impl Reader<'_> {
 
     fn mailbox(&mut self, path: &str, needed: bool) -> Option<Mailbox> {
         let example = "\"Kith Shop <shop@example.com>\"";
-        let text = if needed { self.text(path, example)? } else { self.optional_text(path)? };
+        let text = if needed {
+            self.text(path, example)?
+        } else {
+            self.optional_text(path)?
+        };
         if text.chars().any(char::is_control) {
             self.problem(path, "this must be one line");
             return None;
         }
         let read = text.parse::<Mailbox>();
-        read.map_err(|_| self.problem(path, format!("this must be an address, such as {example}"))).ok()
+        read.map_err(|_| self.problem(path, format!("this must be an address, such as {example}")))
+            .ok()
     }
 
     fn template(&mut self, path: &str, escaping: Escaping) -> Option<Template> {

@@ -125,9 +125,20 @@ impl Engine {
     pub(crate) fn recover(&self) -> Result<(), ActivateError> {
         let now = self.clock.now();
         for send in self.ledger.recover(now)? {
-            let state = if send.topic.is_some() { SendState::Unknown } else { SendState::Reserved };
+            let state = if send.topic.is_some() {
+                SendState::Unknown
+            } else {
+                SendState::Reserved
+            };
             tracing::warn!(message = send.message, profile = %send.profile, state = state.as_str(), "an attempt was interrupted");
-            self.tell(&SendRow { state, reason: Some("interrupted".to_owned()), ..send }, now);
+            self.tell(
+                &SendRow {
+                    state,
+                    reason: Some("interrupted".to_owned()),
+                    ..send
+                },
+                now,
+            );
         }
         Ok(())
     }

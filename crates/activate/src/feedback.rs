@@ -47,7 +47,10 @@ pub(crate) fn body(send: &SendRow, kind: FeedbackKind, reason: Option<&str>, now
     let mut context = Map::new();
     event.insert("type".into(), "track".into());
     event.insert("event".into(), kind.event_name().into());
-    event.insert("messageId".into(), format!("kith-send-{}-{}", send.key(), kind.id_suffix()).into());
+    event.insert(
+        "messageId".into(),
+        format!("kith-send-{}-{}", send.key(), kind.id_suffix()).into(),
+    );
     event.insert("timestamp".into(), now.to_string().into());
     // One identifier only: two would be evidence that they belong together.
     match send.person.kind.as_str() {
@@ -66,7 +69,10 @@ pub(crate) fn body(send: &SendRow, kind: FeedbackKind, reason: Option<&str>, now
     let optional = [
         ("subject", send.subject.as_deref()),
         ("topic", send.topic.as_deref()),
-        ("address_domain", Some(send.address_domain()).filter(|domain| !domain.is_empty())),
+        (
+            "address_domain",
+            Some(send.address_domain()).filter(|domain| !domain.is_empty()),
+        ),
         ("reason", reason),
     ];
     for (name, value) in optional {

@@ -274,7 +274,9 @@ fn queue_feedback(
     reason: Option<&str>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let Some(body) = feedback::body(send, kind, reason, now) else { return Ok(()) };
+    let Some(body) = feedback::body(send, kind, reason, now) else {
+        return Ok(());
+    };
     let mut statement = ledger.prepare_cached("INSERT INTO feedback (space, body) VALUES (?1, ?2)")?;
     statement.execute(params![send.space.as_str(), body])?;
     Ok(())
@@ -299,7 +301,9 @@ fn refuse_foreign(connection: &Connection, path: &Path, version: u32) -> Result<
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(|error| unreadable(path, error))?;
     if tables > 0 && application != APPLICATION_ID {
-        return refused(format!("{shown} is a database of another program: name another data folder"));
+        return refused(format!(
+            "{shown} is a database of another program: name another data folder"
+        ));
     }
     if version > LEDGER_VERSION {
         return refused(format!(
@@ -310,7 +314,9 @@ fn refuse_foreign(connection: &Connection, path: &Path, version: u32) -> Result<
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| unreadable(path, error))?;
     if sound != "ok" {
-        return refused(format!("{shown} is damaged ({sound}): restore it from a backup; nothing was changed"));
+        return refused(format!(
+            "{shown} is damaged ({sound}): restore it from a backup; nothing was changed"
+        ));
     }
     Ok(())
 }

@@ -21,8 +21,12 @@ pub(crate) enum Permission {
 
 /// Asks whether a message may go to a person.
 pub(crate) fn permission(definition: &MessageDefinition, recipient: &Recipient) -> Permission {
-    let Some(email) = &recipient.email else { return Permission::Refused("no_address") };
-    let Some(address) = normalise_address(email) else { return Permission::Refused("invalid_address") };
+    let Some(email) = &recipient.email else {
+        return Permission::Refused("no_address");
+    };
+    let Some(address) = normalise_address(email) else {
+        return Permission::Refused("invalid_address");
+    };
     let granted_at = match definition.purpose() {
         Purpose::Transactional => None,
         Purpose::Marketing(topic) => match recipient.consents.iter().find(|word| word.category == *topic) {
@@ -40,9 +44,17 @@ pub(crate) fn person_key(recipient: &Recipient) -> PersonKey {
         ("anonymous_id", &recipient.anonymous_id),
         ("email", &recipient.email),
     ];
-    let named = known.into_iter().find_map(|(kind, value)| Some((kind, value.as_ref()?)));
-    named.map_or(PersonKey { kind: String::new(), value: String::new() }, |(kind, value)| PersonKey {
-        kind: kind.to_owned(),
-        value: value.clone(),
-    })
+    let named = known
+        .into_iter()
+        .find_map(|(kind, value)| Some((kind, value.as_ref()?)));
+    named.map_or(
+        PersonKey {
+            kind: String::new(),
+            value: String::new(),
+        },
+        |(kind, value)| PersonKey {
+            kind: kind.to_owned(),
+            value: value.clone(),
+        },
+    )
 }

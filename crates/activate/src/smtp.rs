@@ -82,20 +82,35 @@ impl SmtpConfig {
     /// [`ActivateErrorKind::Configuration`], without repeating the password.
     pub fn from_url(text: &str) -> Result<Self, ActivateError> {
         let wrong = |message: &str| ActivateError::new(ActivateErrorKind::Configuration, message);
-        let url = url::Url::parse(text)
-            .map_err(|_| wrong("the mail server must be a URL such as smtp://127.0.0.1:1025 or smtps://user:password@mail.example.com"))?;
+        let url = url::Url::parse(text).map_err(|_| {
+            wrong(
+                "the mail server must be a URL such as smtp://127.0.0.1:1025 or smtps://user:password@mail.example.com",
+            )
+        })?;
         let (tls, port) = match url.scheme() {
             "smtp" => (SmtpTls::None, 25),
             "smtp+starttls" => (SmtpTls::StartTls, 587),
             "smtps" => (SmtpTls::Implicit, 465),
-            _ => return Err(wrong("the mail server's URL must begin with smtp://, smtp+starttls:// or smtps://")),
+            _ => {
+                return Err(wrong(
+                    "the mail server's URL must begin with smtp://, smtp+starttls:// or smtps://",
+                ));
+            }
         };
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("the mail server's URL names no host"))?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| wrong("the mail server's URL names no host"))?;
         let mut config = Self::new(host.trim_matches(['[', ']']), url.port().unwrap_or(port), tls);
         if !url.username().is_empty() {
-            let decoded = |text: &str| percent_decoded(text).ok_or_else(|| wrong("user and password of the mail server's URL must be percent-encoded UTF-8"));
+            let decoded = |text: &str| {
+                percent_decoded(text)
+                    .ok_or_else(|| wrong("user and password of the mail server's URL must be percent-encoded UTF-8"))
+            };
             if tls == SmtpTls::None {
-                return Err(wrong("a password must not travel in clear: use smtps:// or smtp+starttls://"));
+                return Err(wrong(
+                    "a password must not travel in clear: use smtps:// or smtp+starttls://",
+                ));
             }
             config.credentials = Some((decoded(url.username())?, decoded(url.password().unwrap_or(""))?));
         }
@@ -112,7 +127,9 @@ pub struct SmtpMailer {
 
 impl std::fmt::Debug for SmtpMailer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SmtpMailer").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("SmtpMailer")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,9 +141,15 @@ impl SmtpMailer {
     pub fn new(config: SmtpConfig) -> Result<Self, ActivateError> {
         let tls = match config.tls {
             SmtpTls::None => None,
-            SmtpTls::StartTls | SmtpTls::Implicit => Some(TlsParameters::new(config.host.clone()).map_err(|error| {
-                ActivateError::caused(ActivateErrorKind::Configuration, "the mail server's name fits no certificate", error)
-            })?),
+            SmtpTls::StartTls | SmtpTls::Implicit => {
+                Some(TlsParameters::new(config.host.clone()).map_err(|error| {
+                    ActivateError::caused(
+                        ActivateErrorKind::Configuration,
+                        "the mail server's name fits no certificate",
+                        error,
+                    )
+                })?)
+            }
         };
         Ok(Self {
             config,
@@ -151,15 +174,25 @@ impl SmtpMailer {
         let server = (self.config.host.as_str(), self.config.port);
         let limit = Some(self.config.step_time_max);
         let connecting = AsyncSmtpConnection::connect_tokio1(server, limit, &hello, implicit, None);
-        let mut connection = self.step(connecting).await.ok_or_else(too_slow)?.map_err(|error| not_sent(&error))?;
+        let mut connection = self
+            .step(connecting)
+            .await
+            .ok_or_else(too_slow)?
+            .map_err(|error| not_sent(&error))?;
         if let Some(tls) = self.tls.clone().filter(|_| self.config.tls == SmtpTls::StartTls) {
             let upgrading = connection.starttls(tls, &hello);
-            self.step(upgrading).await.ok_or_else(too_slow)?.map_err(|error| not_sent(&error))?;
+            self.step(upgrading)
+                .await
+                .ok_or_else(too_slow)?
+                .map_err(|error| not_sent(&error))?;
         }
         if let Some((user, password)) = &self.config.credentials {
             let credentials = Credentials::new(user.clone(), password.clone());
             let logging_in = connection.auth(DEFAULT_MECHANISMS, &credentials);
-            self.step(logging_in).await.ok_or_else(too_slow)?.map_err(|error| not_sent(&error))?;
+            self.step(logging_in)
+                .await
+                .ok_or_else(too_slow)?
+                .map_err(|error| not_sent(&error))?;
         }
         Ok(connection)
     }
@@ -172,7 +205,12 @@ impl SmtpMailer {
         content: &[u8],
     ) -> SendOutcome {
         let mut parameters = Vec::new();
-        if envelope.from().into_iter().chain(envelope.to()).any(|address| !AsRef::<str>::as_ref(address).is_ascii()) {
+        if envelope
+            .from()
+            .into_iter()
+            .chain(envelope.to())
+            .any(|address| !AsRef::<str>::as_ref(address).is_ascii())
+        {
             if !connection.server_info().supports_feature(Extension::SmtpUtfEight) {
                 return refused_here("the address needs SMTPUTF8, which the mail server does not offer");
             }
@@ -201,8 +239,13 @@ impl SmtpMailer {
         }
         // From the first byte of the content on only a reply tells what became of it.
         match self.step(connection.message(content)).await {
-            Some(Ok(reply)) => SendOutcome::Accepted(format!("{} {}", reply.code(), reply.message().collect::<Vec<_>>().join(" "))),
-            Some(Err(error)) => refusal(&error).unwrap_or_else(|| SendOutcome::Unknown(format!("the connection was lost after the content: {error}"))),
+            Some(Ok(reply)) => SendOutcome::Accepted(format!(
+                "{} {}",
+                reply.code(),
+                reply.message().collect::<Vec<_>>().join(" ")
+            )),
+            Some(Err(error)) => refusal(&error)
+                .unwrap_or_else(|| SendOutcome::Unknown(format!("the connection was lost after the content: {error}"))),
             None => SendOutcome::Unknown("no reply to the content in time".to_owned()),
         }
     }
@@ -248,7 +291,11 @@ impl Mailer for SmtpMailer {
 fn before_content(error: &SmtpError) -> SendOutcome {
     // The server closes the connection, or wants a log-in: that is no word on this mail.
     match refusal(error) {
-        Some(SendOutcome::Rejected { code: 421 | 530 | 534 | 535 | 538, .. }) | None => not_sent(error),
+        Some(SendOutcome::Rejected {
+            code: 421 | 530 | 534 | 535 | 538,
+            ..
+        })
+        | None => not_sent(error),
         Some(refused) => refused,
     }
 }

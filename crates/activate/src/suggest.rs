@@ -32,7 +32,10 @@ mod tests {
 
     #[test]
     fn a_near_word_is_named_and_a_far_one_is_not() {
-        assert_eq!(suggestion("sbject", &["subject", "text"]), "; did you mean \"subject\"?");
+        assert_eq!(
+            suggestion("sbject", &["subject", "text"]),
+            "; did you mean \"subject\"?"
+        );
         assert_eq!(suggestion("colour", &["subject", "text"]), "");
     }
 }

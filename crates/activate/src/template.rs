@@ -78,7 +78,10 @@ impl Template {
     /// Every problem that was found, and how to mend it.
     pub(crate) fn compile(source: &str, escaping: Escaping) -> Result<Self, Vec<String>> {
         if source.len() > TEMPLATE_BYTES_MAX {
-            let text = format!("it has {} bytes; at most {TEMPLATE_BYTES_MAX} are allowed", source.len());
+            let text = format!(
+                "it has {} bytes; at most {TEMPLATE_BYTES_MAX} are allowed",
+                source.len()
+            );
             return Err(vec![text]);
         }
         let rewritten = rewrite::rewrite(source, escaping)?;

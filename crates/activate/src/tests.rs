@@ -52,18 +52,22 @@ impl World {
     /// A world with a marketing message and a receipt on entering `vip`.
     pub(super) fn with_messages() -> Arc<Self> {
         let world = Self::new();
-        world.define("welcome", marketing());
-        world.define("receipt", transactional());
+        world.define("welcome", &marketing());
+        world.define("receipt", &transactional());
         world
     }
 
-    pub(super) fn define(&self, name: &str, spec: Value) {
-        let definition = MessageDefinition::parse(name, &spec).unwrap();
+    pub(super) fn define(&self, name: &str, spec: &Value) {
+        let definition = MessageDefinition::parse(name, spec).unwrap();
         self.definitions.lock().unwrap().push(Arc::new(definition));
     }
 
     pub(super) fn person(&self, number: u128, email: Option<&str>, consent: Option<bool>) {
-        let consents = consent.map(|granted| ConsentWord { category: "marketing".into(), granted, at: START });
+        let consents = consent.map(|granted| ConsentWord {
+            category: "marketing".into(),
+            granted,
+            at: START,
+        });
         let recipient = Recipient {
             profile: ProfileId(number),
             email: email.map(str::to_owned),
@@ -81,7 +85,13 @@ impl World {
         let mut changes = self.changes.lock().unwrap();
         let number = changes.len() as u64;
         let segment = "vip".parse().unwrap();
-        let change = Change { segment, profile: ProfileId(profile), entered, at: self.clock.now(), cause };
+        let change = Change {
+            segment,
+            profile: ProfileId(profile),
+            entered,
+            at: self.clock.now(),
+            cause,
+        };
         changes.push((number, change));
     }
 
@@ -113,14 +123,24 @@ impl World {
     }
 
     pub(super) fn mails_to(&self, address: &str) -> usize {
-        self.accepted.lock().unwrap().iter().filter(|mail| mail.to == address).count()
+        self.accepted
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|mail| mail.to == address)
+            .count()
     }
 }
 
 impl Outbox for World {
     fn changes_from(&self, _space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
         let changes = self.changes.lock().unwrap();
-        Ok(changes.iter().filter(|(at, _)| *at >= number).take(3).cloned().collect())
+        Ok(changes
+            .iter()
+            .filter(|(at, _)| *at >= number)
+            .take(3)
+            .cloned()
+            .collect())
     }
 
     fn spaces(&self) -> Vec<SpaceId> {
@@ -137,7 +157,11 @@ impl People for World {
 impl Messages for World {
     fn for_segment(&self, _space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
         let definitions = self.definitions.lock().unwrap();
-        definitions.iter().filter(|definition| definition.segment() == segment).cloned().collect()
+        definitions
+            .iter()
+            .filter(|definition| definition.segment() == segment)
+            .cloned()
+            .collect()
     }
 }
 
@@ -147,7 +171,10 @@ impl Feedback for World {
             return Err("the log is full".into());
         }
         let body: Value = serde_json::from_str(&events_json)?;
-        self.events.lock().unwrap().extend(body["batch"].as_array().unwrap().iter().cloned());
+        self.events
+            .lock()
+            .unwrap()
+            .extend(body["batch"].as_array().unwrap().iter().cloned());
         Ok(())
     }
 }
@@ -182,7 +209,11 @@ pub(super) fn transactional() -> Value {
 
 /// A runtime for channel and rendering.
 pub(super) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 /// An engine over the ledger in `folder`, as a process would open it.
@@ -201,7 +232,14 @@ pub(super) fn engine(
         renders_max: 2,
     };
     let ledger = Ledger::open(&folder.join("ledger.db")).unwrap();
-    Engine::new(ledger, world.ports(), world.clone().clock(), settings, runtime.handle().clone(), die_at)
+    Engine::new(
+        ledger,
+        world.ports(),
+        world.clone().clock(),
+        settings,
+        runtime.handle().clone(),
+        die_at,
+    )
 }
 
 impl World {

@@ -29,6 +29,10 @@ impl Cell {
     }
 
     /// A number, or its text.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a count or a text is given as it is at hand"
+    )]
     pub(crate) fn number(number: impl ToString) -> Self {
         Self {
             text: shorten(&output::shown(&number.to_string())),

@@ -132,8 +132,11 @@ impl<'a> Reader<'a> {
             1 => Value::Bool(false),
             2 => Value::Bool(true),
             tag @ (3 | 4) => {
-                let mantissa =
-                    if tag == 3 { i128::from(self.signed()?) } else { i128::from_le_bytes(self.bytes(16)?.try_into().ok()?) };
+                let mantissa = if tag == 3 {
+                    i128::from(self.signed()?)
+                } else {
+                    i128::from_le_bytes(self.bytes(16)?.try_into().ok()?)
+                };
                 Value::Number(Decimal::new(mantissa, i32::try_from(self.signed()?).ok()?).ok()?)
             }
             5 => Value::String(self.text()?.into()),

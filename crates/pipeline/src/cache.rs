@@ -17,7 +17,11 @@ pub(crate) struct Cache<K, V> {
 impl<K: Hash + Eq + Copy, V> Cache<K, V> {
     /// A cache whose young half holds so many entries between steps.
     pub(crate) fn new(young_limit: usize) -> Self {
-        Self { young: FxHashMap::default(), old: FxHashMap::default(), young_limit }
+        Self {
+            young: FxHashMap::default(),
+            old: FxHashMap::default(),
+            young_limit,
+        }
     }
 
     /// The entry, which is young from now on.

@@ -17,6 +17,8 @@ const GENERATION_KEYS: usize = 1 << 19;
 const CHUNK_KEYS: usize = 1_024;
 /// Bits of filter a key: with eight probes inside one 64-byte line, about one in 150 new keys reads a chunk in vain.
 const FILTER_BITS_PER_KEY: usize = 12;
+/// The expiry of a key that never expires.
+const NEVER: i64 = Timestamp::MAX.as_micros();
 const LINE_WORDS: usize = 8;
 const PROBES: u32 = 8;
 
@@ -50,14 +52,16 @@ struct Filter {
 impl Filter {
     fn for_keys(count: usize) -> Self {
         let lines = (count * FILTER_BITS_PER_KEY).div_ceil(LINE_WORDS * 64).max(1);
-        Self { words: vec![0; lines * LINE_WORDS] }
+        Self {
+            words: vec![0; lines * LINE_WORDS],
+        }
     }
 
     fn positions(&self, key: u128) -> impl Iterator<Item = (usize, u64)> + use<> {
         let lines = (self.words.len() / LINE_WORDS) as u64;
         let (high, low) = ((key >> 64) as u64, key as u64);
         // The key is a hash already: its upper half chooses the line, pieces of its lower half the bits.
-        let line = (u128::from(high) * u128::from(lines) >> 64) as usize * LINE_WORDS;
+        let line = ((u128::from(high) * u128::from(lines)) >> 64) as usize * LINE_WORDS;
         let spread = low.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         (0..PROBES).map(move |probe| {
             let bits = low.wrapping_add(spread.wrapping_mul(u64::from(probe))) >> 55;
@@ -90,7 +94,9 @@ impl Dedupe {
         let (from, to) = dedupe.range(FILTER, None);
         store.scan(Keyspace::Dedupe, &from, &to, &mut |key, value| {
             if let (Some(generation), Some((expiry, words))) = (generation_of(&from, key), value.split_at_checked(8)) {
-                let words = words.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
+                let words = words
+                    .chunks_exact(8)
+                    .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
                 dedupe.sealed.push(Sealed {
                     generation,
                     last_expiry: i64::from_le_bytes(expiry.try_into().unwrap_or_default()),
@@ -164,12 +170,23 @@ impl Dedupe {
 
     /// Bytes of memory that the filters and the open generation take.
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.sealed.iter().map(|sealed| sealed.filter.words.len() * 8).sum::<usize>() + self.open.capacity() * 40
+        self.sealed
+            .iter()
+            .map(|sealed| sealed.filter.words.len() * 8)
+            .sum::<usize>()
+            + self.open.capacity() * 40
     }
 
     fn seal(&mut self, batch: &mut Batch) {
         let mut keys: Vec<(u128, i64)> = self.open.drain().collect();
         keys.sort_unstable();
+        // Imported keys never expire. A few of them stay open, so that they do not keep the others for ever.
+        let mut staying: Vec<(u128, i64)> = keys.iter().copied().filter(|(_, expiry)| *expiry == NEVER).collect();
+        if staying.len() <= GENERATION_KEYS / 2 {
+            keys.retain(|(_, expiry)| *expiry != NEVER);
+        } else {
+            staying.clear();
+        }
         let mut filter = Filter::for_keys(keys.len());
         keys.iter().for_each(|(key, _)| filter.insert(*key));
         let last_expiry = keys.iter().map(|(_, expiry)| *expiry).max().unwrap_or(i64::MIN);
@@ -177,24 +194,46 @@ impl Dedupe {
         let mut index = Vec::new();
         for (number, chunk) in keys.chunks(CHUNK_KEYS).enumerate() {
             index.extend_from_slice(&chunk[0].0.to_be_bytes());
-            batch.put(Keyspace::Dedupe, self.chunk_key(self.open_generation, number as u32 + 1), packed(chunk));
+            batch.put(
+                Keyspace::Dedupe,
+                self.chunk_key(self.open_generation, number as u32 + 1),
+                packed(chunk),
+            );
         }
         batch.put(Keyspace::Dedupe, self.chunk_key(self.open_generation, 0), index);
         let mut stored = last_expiry.to_le_bytes().to_vec();
-        filter.words.iter().for_each(|word| stored.extend_from_slice(&word.to_le_bytes()));
+        filter
+            .words
+            .iter()
+            .for_each(|word| stored.extend_from_slice(&word.to_le_bytes()));
         batch.put(Keyspace::Dedupe, self.filter_key(self.open_generation), stored);
         for block in 0..self.blocks {
             batch.remove(Keyspace::Dedupe, self.block_key(block));
         }
-        self.sealed.push(Sealed { generation: self.open_generation, last_expiry, filter });
+        self.sealed.push(Sealed {
+            generation: self.open_generation,
+            last_expiry,
+            filter,
+        });
         self.open_generation += 1;
         self.blocks = 0;
+        if !staying.is_empty() {
+            batch.put(Keyspace::Dedupe, self.block_key(0), packed(&staying));
+            self.blocks = 1;
+            self.open.extend(staying);
+        }
     }
 
     fn confirm(&self, store: &dyn Read, generation: u32, key: u128) -> Result<Option<i64>, PipelineError> {
-        let Some(index) = store.get(Keyspace::Dedupe, &self.chunk_key(generation, 0))? else { return Ok(None) };
-        let starts = index.chunks_exact(16).map(|start| u128::from_be_bytes(start.try_into().unwrap_or_default()));
-        let Some(chunk) = starts.take_while(|start| *start <= key).count().checked_sub(1) else { return Ok(None) };
+        let Some(index) = store.get(Keyspace::Dedupe, &self.chunk_key(generation, 0))? else {
+            return Ok(None);
+        };
+        let starts = index
+            .chunks_exact(16)
+            .map(|start| u128::from_be_bytes(start.try_into().unwrap_or_default()));
+        let Some(chunk) = starts.take_while(|start| *start <= key).count().checked_sub(1) else {
+            return Ok(None);
+        };
         let Some(chunk) = store.get(Keyspace::Dedupe, &self.chunk_key(generation, chunk as u32 + 1))? else {
             return Ok(None);
         };
@@ -244,7 +283,10 @@ fn packed(keys: &[(u128, i64)]) -> Vec<u8> {
 fn entries(bytes: &[u8]) -> impl Iterator<Item = (u128, i64)> + '_ {
     bytes.chunks_exact(24).filter_map(|entry| {
         let (key, expiry) = entry.split_at(16);
-        Some((u128::from_be_bytes(key.try_into().ok()?), i64::from_le_bytes(expiry.try_into().ok()?)))
+        Some((
+            u128::from_be_bytes(key.try_into().ok()?),
+            i64::from_le_bytes(expiry.try_into().ok()?),
+        ))
     })
 }
 
@@ -276,9 +318,52 @@ mod tests {
         assert!(!dedupe.first(&store, key(1), at(1), at(101)).unwrap());
         commit(&mut dedupe, &store, at(1));
         let mut dedupe = Dedupe::load(&store, &space).unwrap();
-        assert!(!dedupe.first(&store, key(1), at(100), at(200)).unwrap(), "the last instant of the window");
-        assert!(dedupe.first(&store, key(1), at(101), at(201)).unwrap(), "after the window the key counts anew");
+        assert!(
+            !dedupe.first(&store, key(1), at(100), at(200)).unwrap(),
+            "the last instant of the window"
+        );
+        assert!(
+            dedupe.first(&store, key(1), at(101), at(201)).unwrap(),
+            "after the window the key counts anew"
+        );
     }
+
+    #[test]
+    fn cln_2_a_restart_after_every_sealed_generation_is_gone_forgets_nothing() {
+        let store = MemoryStore::default();
+        let space = SpaceId::main();
+        let mut dedupe = Dedupe::load(&store, &space).unwrap();
+        let forever = GENERATION_KEYS as u64 + 1;
+        assert!(dedupe.first(&store, key(forever), at(0), Timestamp::MAX).unwrap());
+        for number in 0..GENERATION_KEYS as u64 {
+            assert!(dedupe.first(&store, key(number), at(0), at(100)).unwrap());
+        }
+        commit(&mut dedupe, &store, at(0));
+        assert!(dedupe.first(&store, key(forever + 1), at(50), at(150)).unwrap());
+        commit(&mut dedupe, &store, at(101));
+        assert!(dedupe.sealed.is_empty(), "the key that stays keeps no generation");
+        for _ in 0..2 {
+            dedupe = Dedupe::load(&store, &space).unwrap();
+            assert_eq!((dedupe.open_generation, dedupe.open.len()), (1, 2));
+            assert!(!dedupe.first(&store, key(forever + 1), at(102), at(202)).unwrap());
+            assert!(!dedupe.first(&store, key(forever), at(100_000), Timestamp::MAX).unwrap());
+            commit(&mut dedupe, &store, at(102));
+        }
+    }
+
+    #[test]
+    fn cln_2_the_bytes_of_a_block_and_the_bits_of_a_filter_are_those_of_the_first_release() {
+        let mut bytes = vec![0; 16];
+        bytes[15] = 5;
+        bytes.extend_from_slice(&[7, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(packed(&[(5, 7)]), bytes);
+        let mut filter = Filter::for_keys(100);
+        (1..100_u128).for_each(|number| filter.insert(number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834)));
+        let words: Vec<u8> = filter.words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        assert_eq!(blake3::hash(&words).to_hex().as_str(), FILTER_GOLDEN);
+    }
+
+    const FILTER_GOLDEN: &str = "120acb1d9ea08a2ea0e844fbbddefb200339fe3c0e308237027b14aaa4a16590";
 
     #[test]
     fn cln_2_sealed_generations_remember_and_expire() {
@@ -303,7 +388,12 @@ mod tests {
         assert!(dedupe.sealed.is_empty());
         assert!(dedupe.first(&store, key(5), at(101), at(201)).unwrap());
         let mut left = 0;
-        store.scan(Keyspace::Dedupe, &[], &[255], &mut |_, _| { left += 1; true }).unwrap();
+        store
+            .scan(Keyspace::Dedupe, &[], &[255], &mut |_, _| {
+                left += 1;
+                true
+            })
+            .unwrap();
         assert_eq!(left, 0, "an expired generation leaves nothing behind");
     }
 }

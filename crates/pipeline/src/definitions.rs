@@ -58,7 +58,11 @@ pub(crate) fn read_decision(document: &str) -> Option<Vec<DefinitionDocument>> {
         name: document.name,
         spec: Some(document.spec),
     });
-    let removed = decision.removed.into_iter().map(|id| DefinitionDocument { kind: id.kind, name: id.name, spec: None });
+    let removed = decision.removed.into_iter().map(|id| DefinitionDocument {
+        kind: id.kind,
+        name: id.name,
+        spec: None,
+    });
     Some(applied.chain(removed).collect())
 }
 
@@ -160,12 +164,18 @@ impl DefinitionSet {
             let compiled = CompiledSegment::compile(definition, &references)
                 .map_err(|error| wrong("segment", name.as_str(), &error))?;
             aggregates.extend(compiled.aggregates().iter().cloned());
-            segments.push(LiveSegment { name: name.clone(), compiled });
+            segments.push(LiveSegment {
+                name: name.clone(),
+                compiled,
+            });
         }
         let computed = references
             .computed_traits
             .iter()
-            .map(|(name, spec)| ComputedTrait { name: name.to_string(), aggregate: spec.id() })
+            .map(|(name, spec)| ComputedTrait {
+                name: name.to_string(),
+                aggregate: spec.id(),
+            })
             .collect();
         Ok(Definitions {
             rules: Arc::new(rules),
@@ -190,8 +200,15 @@ fn parse_trait_rules(spec: &serde_json::Value) -> Result<TraitRules, String> {
     if let Some(rule) = fields.get("default") {
         rules.default = parse_survivorship("default", rule)?;
     }
-    for (name, rule) in fields.get("traits").and_then(|traits| traits.as_object()).into_iter().flatten() {
-        rules.by_name.insert(name.as_str().into(), parse_survivorship(name, rule)?);
+    for (name, rule) in fields
+        .get("traits")
+        .and_then(|traits| traits.as_object())
+        .into_iter()
+        .flatten()
+    {
+        rules
+            .by_name
+            .insert(name.as_str().into(), parse_survivorship(name, rule)?);
     }
     Ok(rules)
 }
@@ -200,7 +217,9 @@ fn parse_survivorship(place: &str, rule: &serde_json::Value) -> Result<Survivors
     if let Some(sources) = rule.get("source_priority").and_then(|sources| sources.as_array()) {
         let names = sources.iter().map(|source| source.as_str().unwrap_or_default().parse());
         let names: Result<Vec<_>, _> = names.collect();
-        return names.map(Survivorship::SourcePriority).map_err(|error| format!("{place}: {error}"));
+        return names
+            .map(Survivorship::SourcePriority)
+            .map_err(|error| format!("{place}: {error}"));
     }
     match rule.as_str() {
         Some("most_recent") => Ok(Survivorship::MostRecent),
@@ -223,5 +242,8 @@ pub fn check_definitions(
     in_force: &[DefinitionDocument],
     changes: &[DefinitionDocument],
 ) -> Result<Definitions, PipelineError> {
-    DefinitionSet::default().with(in_force, Timestamp::default()).with(changes, Timestamp::default()).compile()
+    DefinitionSet::default()
+        .with(in_force, Timestamp::default())
+        .with(changes, Timestamp::default())
+        .compile()
 }

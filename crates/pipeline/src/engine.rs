@@ -35,7 +35,10 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), dedupe_window: Duration::from_days(30) }
+        Self {
+            limits: Limits::default(),
+            dedupe_window: Duration::from_days(30),
+        }
     }
 }
 
@@ -76,15 +79,31 @@ impl Engine {
             if key.ends_with(crate::space::DEFINITIONS.as_bytes())
                 && let Some(name) = key.split(|byte| *byte == 0).next()
             {
-                names.extend(std::str::from_utf8(name).ok().and_then(|name| name.parse::<SpaceId>().ok()));
+                names.extend(
+                    std::str::from_utf8(name)
+                        .ok()
+                        .and_then(|name| name.parse::<SpaceId>().ok()),
+                );
             }
             true
         })?;
         if midway {
             return Err(PipelineError::left_midway());
         }
-        let output = StepOutput { from: next, to: next, clock, ..StepOutput::default() };
-        let mut engine = Self { store, config, spaces: BTreeMap::new(), next, clock, output };
+        let output = StepOutput {
+            from: next,
+            to: next,
+            clock,
+            ..StepOutput::default()
+        };
+        let mut engine = Self {
+            store,
+            config,
+            spaces: BTreeMap::new(),
+            next,
+            clock,
+            output,
+        };
         for name in names {
             engine.space(&name)?;
         }
@@ -106,7 +125,9 @@ impl Engine {
     /// How many records and changes the open step holds.
     #[must_use]
     pub fn pending(&self) -> usize {
-        (self.next - self.output.from) as usize + self.output.events.len() + self.output.changes.len()
+        (self.next - self.output.from) as usize
+            + self.output.events.len()
+            + self.output.changes.len()
             + self.spaces.values().map(Space::pending).sum::<usize>()
     }
 
@@ -119,7 +140,10 @@ impl Engine {
     /// The spaces that have been seen, with the progress of a sweep where one is under way.
     pub fn spaces(&self) -> impl Iterator<Item = (&SpaceId, u64, Option<SweepProgress>)> {
         self.spaces.values().map(|space| {
-            let progress = SweepProgress { swept: space.swept, profiles: space.profile_count };
+            let progress = SweepProgress {
+                swept: space.swept,
+                profiles: space.profile_count,
+            };
             (&space.id, space.profile_count, space.sweep.map(|_| progress))
         })
     }
@@ -179,7 +203,12 @@ impl Engine {
             return Ok(false);
         }
         self.sweep_turn()?;
-        let finished = StepOutput { from: self.next, to: self.next, clock: self.clock, ..StepOutput::default() };
+        let finished = StepOutput {
+            from: self.next,
+            to: self.next,
+            clock: self.clock,
+            ..StepOutput::default()
+        };
         outputs.push(std::mem::replace(&mut self.output, finished));
         Ok(self.spaces.values().any(|space| space.sweep.is_some()))
     }
@@ -195,11 +224,20 @@ impl Engine {
             self.output.changes.append(&mut space.changes);
         }
         batch.put(Keyspace::Meta, NEXT.to_vec(), self.next.to_be_bytes().to_vec());
-        batch.put(Keyspace::Meta, CLOCK.to_vec(), self.clock.as_micros().to_be_bytes().to_vec());
+        batch.put(
+            Keyspace::Meta,
+            CLOCK.to_vec(),
+            self.clock.as_micros().to_be_bytes().to_vec(),
+        );
         self.store.commit(batch)?;
         self.output.to = self.next;
         self.output.clock = self.clock;
-        let fresh = StepOutput { from: self.next, to: self.next, clock: self.clock, ..StepOutput::default() };
+        let fresh = StepOutput {
+            from: self.next,
+            to: self.next,
+            clock: self.clock,
+            ..StepOutput::default()
+        };
         Ok(std::mem::replace(&mut self.output, fresh))
     }
 

@@ -31,22 +31,39 @@ impl PipelineError {
     }
 
     pub(crate) fn corrupt(what: &str) -> Self {
-        let message = format!("the state's {what} cannot be read: move the state folder away and it is rebuilt from the log");
-        Self { kind: PipelineErrorKind::Corrupt, message, source: None }
+        let message =
+            format!("the state's {what} cannot be read: move the state folder away and it is rebuilt from the log");
+        Self {
+            kind: PipelineErrorKind::Corrupt,
+            message,
+            source: None,
+        }
     }
 
     pub(crate) fn left_midway() -> Self {
         let message = "people were being derived anew under changed rules of identity when the server ended: move the \
                        state folder away and it is rebuilt from the log";
-        Self { kind: PipelineErrorKind::Corrupt, message: message.to_owned(), source: None }
+        Self {
+            kind: PipelineErrorKind::Corrupt,
+            message: message.to_owned(),
+            source: None,
+        }
     }
 
     pub(crate) fn definition(message: impl Into<String>) -> Self {
-        Self { kind: PipelineErrorKind::Definition, message: message.into(), source: None }
+        Self {
+            kind: PipelineErrorKind::Definition,
+            message: message.into(),
+            source: None,
+        }
     }
 
     pub(crate) fn storage(message: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { kind: PipelineErrorKind::Storage, message: message.to_owned(), source: Some(source.into()) }
+        Self {
+            kind: PipelineErrorKind::Storage,
+            message: message.to_owned(),
+            source: Some(source.into()),
+        }
     }
 }
 

@@ -16,7 +16,9 @@ impl Space {
             return;
         }
         let definitions = Arc::clone(&self.definitions);
-        let Some(entry) = self.profiles.get_mut(id.0) else { return };
+        let Some(entry) = self.profiles.get_mut(id.0) else {
+            return;
+        };
         let mut next: Option<Timestamp> = None;
         let mut changes = Vec::new();
         if let Some(whole) = entry.whole() {
@@ -44,7 +46,9 @@ impl Space {
     /// Brings a loaded profile that does not know the newest decision to the instant of that decision.
     pub(crate) fn take_definitions(&mut self, id: ProfileId) {
         let definitions = Arc::clone(&self.definitions);
-        let Some(entry) = self.profiles.get_mut(id.0) else { return };
+        let Some(entry) = self.profiles.get_mut(id.0) else {
+            return;
+        };
         if entry.record.version >= definitions.version {
             return;
         }
@@ -62,7 +66,13 @@ impl Space {
         self.profile_changed(id);
         let at = definitions.decided_at;
         for segment in gone {
-            self.record_change(Change { segment, profile: id, entered: false, at, cause: Cause::Definition });
+            self.record_change(Change {
+                segment,
+                profile: id,
+                entered: false,
+                at,
+                cause: Cause::Definition,
+            });
         }
         self.evaluate(id, at, Cause::Definition);
         self.catch_up(id);
@@ -92,9 +102,16 @@ impl Space {
 
     /// Fires every timer due strictly before `limit`, in the order of their instants. At most `budget` of them; answers
     /// whether none is left.
-    pub(crate) fn fire_until(&mut self, store: &dyn Read, limit: Timestamp, budget: usize) -> Result<bool, PipelineError> {
+    pub(crate) fn fire_until(
+        &mut self,
+        store: &dyn Read,
+        limit: Timestamp,
+        budget: usize,
+    ) -> Result<bool, PipelineError> {
         for _ in 0..budget {
-            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due < limit) else { break };
+            let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due < limit) else {
+                break;
+            };
             self.load_profile(store, id)?;
             // Somebody who has just taken a new definition may be due earlier, later or no more.
             if self.due.first() == Some(&(due, id)) {

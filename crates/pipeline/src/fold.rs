@@ -23,10 +23,16 @@ impl Space {
         let record = stored
             .and_then(|bytes| ProfileRecord::decode(&bytes))
             .ok_or_else(|| PipelineError::corrupt("profiles"))?;
-        let home = self.component_of(store, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
+        let home = self
+            .component_of(store, record.founder)?
+            .ok_or_else(|| PipelineError::corrupt("identifiers"))?;
         let members: SmallVec<[(PartKey, End); 4]> = {
             let component = &self.component(store, home)?.component;
-            component.members_of(id).iter().map(|member| (member.part, member.end)).collect()
+            component
+                .members_of(id)
+                .iter()
+                .map(|member| (member.part, member.end))
+                .collect()
         };
         let mut parts = Vec::with_capacity(members.len());
         for (key, end) in members {
@@ -44,7 +50,11 @@ impl Space {
 
     fn load_part(&self, store: &dyn Read, key: PartKey, end: End) -> Result<PartSlot, PipelineError> {
         let Some(bytes) = store.get(Keyspace::Parts, &keys::part(&self.id, &key))? else {
-            return Ok(PartSlot { key, part: Part::default(), dirty: false });
+            return Ok(PartSlot {
+                key,
+                part: Part::default(),
+                dirty: false,
+            });
         };
         let plan = &self.definitions.plan;
         let mut part = Part::decode_for(&bytes, plan).map_err(|_| PipelineError::corrupt("parts"))?;
@@ -54,7 +64,11 @@ impl Space {
             self.visit_history(store, key, end, &mut |event| part.apply_only(plan, &missing, event))?;
         }
         part.retain(plan);
-        Ok(PartSlot { key, part, dirty: !missing.is_empty() })
+        Ok(PartSlot {
+            key,
+            part,
+            dirty: !missing.is_empty(),
+        })
     }
 
     /// A part folded anew from its carrier's history, this step's events among it; one that is being placed is not.
@@ -75,20 +89,27 @@ impl Space {
         let range = keys::row_range(&self.id, key.carrier, key.start, end);
         let mut damaged = false;
         self.rows(store, Keyspace::Events, range, &mut |row_key, row| {
-            let event = keys::row_place(row_key).and_then(|(time, address)| history::decode(&self.id, time, address, row));
+            let event =
+                keys::row_place(row_key).and_then(|(time, address)| history::decode(&self.id, time, address, row));
             match event {
                 Some(event) => visit(&event),
                 None => damaged = true,
             }
             !damaged
         })?;
-        if damaged { Err(PipelineError::corrupt("history")) } else { Ok(()) }
+        if damaged {
+            Err(PipelineError::corrupt("history"))
+        } else {
+            Ok(())
+        }
     }
 
     /// Folds an event into a loaded profile.
     pub(crate) fn fold(&mut self, id: ProfileId, key: PartKey, event: &Event) {
         let plan = &self.definitions.plan;
-        let Some(entry) = self.profiles.get_mut(id.0) else { return };
+        let Some(entry) = self.profiles.get_mut(id.0) else {
+            return;
+        };
         if let Some(slot) = entry.parts.iter_mut().find(|slot| slot.key == key) {
             slot.part.apply(plan, event);
             slot.dirty = true;

@@ -40,12 +40,20 @@ impl Handover {
         let (mut changes, mut damaged) = (Vec::new(), false);
         self.store.scan(Keyspace::Outbox, &from, &to, &mut |key, row| {
             match (keys::number(key), decode_change(row)) {
-                (Some(number), Some(change)) => changes.push(Numbered { space: space.clone(), number, change }),
+                (Some(number), Some(change)) => changes.push(Numbered {
+                    space: space.clone(),
+                    number,
+                    change,
+                }),
                 _ => damaged = true,
             }
             !damaged
         })?;
-        if damaged { Err(PipelineError::corrupt("outbox")) } else { Ok(changes) }
+        if damaged {
+            Err(PipelineError::corrupt("outbox"))
+        } else {
+            Ok(changes)
+        }
     }
 
     /// Forgets marks of later copies before a sequence number, which every clean table has passed.
@@ -53,7 +61,12 @@ impl Handover {
     /// # Errors
     /// As [`Handover::is_later_copy`].
     pub fn forget_copies(&self, space: &SpaceId, generation: u16, before: u64) -> Result<(), PipelineError> {
-        let end = Address { generation, partition: 0, sequence: before, index: 0 };
+        let end = Address {
+            generation,
+            partition: 0,
+            sequence: before,
+            index: 0,
+        };
         self.remove_range(Keyspace::Duplicates, &keys::space(space), &mark(space, end))
     }
 
@@ -62,7 +75,11 @@ impl Handover {
     /// # Errors
     /// As [`Handover::is_later_copy`].
     pub fn forget_changes(&self, space: &SpaceId, before: u64) -> Result<(), PipelineError> {
-        self.remove_range(Keyspace::Outbox, &keys::numbered(space, 0), &keys::numbered(space, before))
+        self.remove_range(
+            Keyspace::Outbox,
+            &keys::numbered(space, 0),
+            &keys::numbered(space, before),
+        )
     }
 
     fn remove_range(&self, keyspace: Keyspace, from: &[u8], to: &[u8]) -> Result<(), PipelineError> {
@@ -71,7 +88,11 @@ impl Handover {
             batch.remove(keyspace, key.to_vec());
             true
         })?;
-        if batch.is_empty() { Ok(()) } else { Ok(self.store.commit(batch)?) }
+        if batch.is_empty() {
+            Ok(())
+        } else {
+            Ok(self.store.commit(batch)?)
+        }
     }
 }
 

@@ -13,9 +13,20 @@ use std::sync::Arc;
 /// Raised when the meaning of the bytes changes.
 const VERSION: u8 = 1;
 
-const TYPES: [EventType; 6] =
-    [EventType::Identify, EventType::Track, EventType::Page, EventType::Screen, EventType::Group, EventType::Alias];
-const NOTES: [Option<TimeNote>; 4] = [None, Some(TimeNote::Absent), Some(TimeNote::Unparsable), Some(TimeNote::Future)];
+const TYPES: [EventType; 6] = [
+    EventType::Identify,
+    EventType::Track,
+    EventType::Page,
+    EventType::Screen,
+    EventType::Group,
+    EventType::Alias,
+];
+const NOTES: [Option<TimeNote>; 4] = [
+    None,
+    Some(TimeNote::Absent),
+    Some(TimeNote::Unparsable),
+    Some(TimeNote::Future),
+];
 
 /// Appends an event's row. Time and address are in its key, and so not in it.
 pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
@@ -76,7 +87,11 @@ pub(crate) fn decode(space: &SpaceId, time: Timestamp, address: Address, row: &[
         traits: reader.object()?,
         properties: reader.object()?,
         context: reader.object()?,
-        origin: if flags >> 5 & 1 == 1 { Origin::Import } else { Origin::Live },
+        origin: if flags >> 5 & 1 == 1 {
+            Origin::Import
+        } else {
+            Origin::Live
+        },
     })
 }
 
@@ -99,7 +114,11 @@ pub(crate) fn decode_presence(row: &[u8]) -> Option<(Timestamp, Option<u128>)> {
         return None;
     }
     let received_at = Timestamp::from_micros(reader.signed()?);
-    let beside = if reader.0.is_empty() { None } else { Some(reader.wide()?) };
+    let beside = if reader.0.is_empty() {
+        None
+    } else {
+        Some(reader.wide()?)
+    };
     Some((received_at, beside))
 }
 
@@ -110,7 +129,12 @@ mod tests {
 
     fn event() -> Event {
         let space = SpaceId::main();
-        let address = Address { generation: 1, partition: 0, sequence: 42, index: 3 };
+        let address = Address {
+            generation: 1,
+            partition: 0,
+            sequence: 42,
+            index: 3,
+        };
         Event {
             key: EventKey::of_address(&space, address),
             space,
@@ -122,13 +146,22 @@ mod tests {
             event_time: Timestamp::from_micros(1_700_000_000_000_000),
             received_at: Timestamp::from_micros(1_700_000_000_250_000),
             time_note: Some(TimeNote::Absent),
-            identifiers: vec![Identifier::new(IdentifierType::UserId, "u1"), Identifier::new(IdentifierType::Custom("loyalty_id".into()), "7")],
+            identifiers: vec![
+                Identifier::new(IdentifierType::UserId, "u1"),
+                Identifier::new(IdentifierType::Custom("loyalty_id".into()), "7"),
+            ],
             group_id: None,
             traits: vec![],
             properties: vec![
                 ("total".into(), Value::Number("19.90".parse().unwrap())),
-                ("big".into(), Value::Number("123456789012345678901234567890".parse().unwrap())),
-                ("items".into(), Value::Array(vec![Value::Null, Value::from(true), Value::from("x"), Value::from(-4)])),
+                (
+                    "big".into(),
+                    Value::Number("123456789012345678901234567890".parse().unwrap()),
+                ),
+                (
+                    "items".into(),
+                    Value::Array(vec![Value::Null, Value::from(true), Value::from("x"), Value::from(-4)]),
+                ),
             ],
             context: vec![("page".into(), Value::Object(vec![("path".into(), Value::from("/"))]))],
             origin: Origin::Import,
@@ -151,12 +184,30 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_presence_is_read_as_it_was_written() {
+        let at = Timestamp::from_micros(77);
+        assert_eq!(encode_presence(at, None), [1, 154, 1], "the bytes of version 1");
+        let beside = encode_presence(at, Some(5));
+        assert_eq!(
+            beside,
+            [1, 154, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5],
+            "the bytes of version 1"
+        );
+        assert_eq!(decode_presence(&[1, 154, 1]), Some((at, None)));
+        assert_eq!(decode_presence(&beside), Some((at, Some(5))));
+        assert_eq!(decode_presence(&[2, 154, 1]), None);
+    }
+
+    #[test]
     fn a_damaged_row_is_no_event() {
         let event = event();
         let mut row = Vec::new();
         encode(&event, &mut row);
         for length in 0..row.len() {
-            assert_eq!(decode(&event.space, event.event_time, event.address, &row[..length]), None);
+            assert_eq!(
+                decode(&event.space, event.event_time, event.address, &row[..length]),
+                None
+            );
         }
     }
 

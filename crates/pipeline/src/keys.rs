@@ -106,7 +106,10 @@ pub(crate) fn due(at: &SpaceId, time: Timestamp, profile: ProfileId) -> Vec<u8> 
 #[must_use]
 pub(crate) fn due_parts(key: &[u8]) -> Option<(Timestamp, ProfileId)> {
     let tail = key.get(key.len().checked_sub(24)?..)?;
-    Some((time_from(&tail[..8])?, ProfileId(u128::from_be_bytes(tail[8..].try_into().ok()?))))
+    Some((
+        time_from(&tail[..8])?,
+        ProfileId(u128::from_be_bytes(tail[8..].try_into().ok()?)),
+    ))
 }
 
 /// The key of a member of a segment.
@@ -136,7 +139,9 @@ pub(crate) fn numbered(at: &SpaceId, number: u64) -> Vec<u8> {
 /// The number of a key that [`numbered`] made.
 #[must_use]
 pub(crate) fn number(key: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(key.get(key.len().checked_sub(8)?..)?.try_into().ok()?))
+    Some(u64::from_be_bytes(
+        key.get(key.len().checked_sub(8)?..)?.try_into().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -149,7 +154,10 @@ mod tests {
         let early = row(&main, 7, Timestamp::from_micros(-5), Address::default());
         let late = row(&main, 7, Timestamp::from_micros(5), Address::default());
         assert!(early < late && early.starts_with(b"main\0"));
-        assert_eq!(row_place(&early), Some((Timestamp::from_micros(-5), Address::default())));
+        assert_eq!(
+            row_place(&early),
+            Some((Timestamp::from_micros(-5), Address::default()))
+        );
         let key = due(&main, Timestamp::from_micros(9), ProfileId(3));
         assert_eq!(due_parts(&key), Some((Timestamp::from_micros(9), ProfileId(3))));
     }

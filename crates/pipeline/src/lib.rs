@@ -31,8 +31,8 @@ pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };
 pub use engine::{Engine, EngineConfig, SweepProgress};
-pub use handover::Handover;
 pub use error::{PipelineError, PipelineErrorKind};
+pub use handover::Handover;
 pub use output::{Numbered, StepOutput};
 pub use reads::{IdentifierView, PersonDocument, Reads, TraitView};
 pub use runner::{Pipeline, PipelineStatus, StepSender};

@@ -73,8 +73,18 @@ pub(crate) fn decode_change(bytes: &[u8]) -> Option<Change> {
     let at = Timestamp::from_micros(reader.signed()?);
     let segment = reader.text()?.parse().ok()?;
     let name = reader.text()?;
-    let key = if name == "event" { Some(EventKey(reader.wide()?)) } else { None };
-    Some(Change { segment, profile, entered, at, cause: Cause::from_name(name, key)? })
+    let key = if name == "event" {
+        Some(EventKey(reader.wide()?))
+    } else {
+        None
+    };
+    Some(Change {
+        segment,
+        profile,
+        entered,
+        at,
+        cause: Cause::from_name(name, key)?,
+    })
 }
 
 #[cfg(test)]
@@ -83,7 +93,13 @@ mod tests {
 
     #[test]
     fn a_change_is_read_as_it_was_written() {
-        for cause in [Cause::Event(EventKey(9)), Cause::Clock, Cause::Definition, Cause::Import, Cause::Regrouping] {
+        for cause in [
+            Cause::Event(EventKey(9)),
+            Cause::Clock,
+            Cause::Definition,
+            Cause::Import,
+            Cause::Regrouping,
+        ] {
             let change = Change {
                 segment: "vip".parse().unwrap(),
                 profile: ProfileId(5),
@@ -91,7 +107,19 @@ mod tests {
                 at: Timestamp::from_micros(77),
                 cause,
             };
-            assert_eq!(decode_change(&encode_change(&change)), Some(change));
+            let bytes = encode_change(&change);
+            assert_eq!(decode_change(&bytes).as_ref(), Some(&change));
+            for length in 0..bytes.len() {
+                assert_eq!(decode_change(&bytes[..length]), None);
+            }
+            if cause == Cause::Event(EventKey(9)) {
+                assert_eq!(bytes, GOLDEN, "the bytes of version 1");
+            }
         }
     }
+
+    const GOLDEN: &[u8] = &[
+        1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 154, 1, 3, b'v', b'i', b'p', 5, b'e', b'v', b'e', b'n',
+        b't', 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9,
+    ];
 }

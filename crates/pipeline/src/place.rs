@@ -139,9 +139,13 @@ impl Space {
 
     /// Takes a loaded person out of memory.
     fn take_apart(&mut self, id: ProfileId, pieces: &mut Pieces) {
-        let Some(entry) = self.profiles.remove(id.0) else { return };
+        let Some(entry) = self.profiles.remove(id.0) else {
+            return;
+        };
         pieces.records.insert(id, (entry.record, entry.stored_due));
-        pieces.parts.extend(entry.parts.into_iter().map(|slot| (slot.key, slot)));
+        pieces
+            .parts
+            .extend(entry.parts.into_iter().map(|slot| (slot.key, slot)));
     }
 
     /// Builds the people `after` from the pieces.
@@ -153,8 +157,12 @@ impl Space {
         mut pieces: Pieces,
         moment: Moment,
     ) -> Result<(), PipelineError> {
-        let cut: BTreeSet<PartKey> =
-            applied.cuts.iter().flat_map(|cut| &cut.refold).map(|interval| interval.part).collect();
+        let cut: BTreeSet<PartKey> = applied
+            .cuts
+            .iter()
+            .flat_map(|cut| &cut.refold)
+            .map(|interval| interval.part)
+            .collect();
         // Only an id that stood before can have a redirect.
         let all_new = pieces.records.is_empty();
         for id in after {
@@ -166,7 +174,11 @@ impl Space {
                     _ if cut.contains(&member.part) => self.refold(store, member.part, member.end)?,
                     // Bounds that moved without an event between them leave the fold as it is.
                     Some(slot) => slot,
-                    None => PartSlot { key: member.part, part: Part::default(), dirty: false },
+                    None => PartSlot {
+                        key: member.part,
+                        part: Part::default(),
+                        dirty: false,
+                    },
                 });
             }
             let (record, stored_due) = match pieces.records.remove(id) {
@@ -194,7 +206,11 @@ impl Space {
 
     fn new_record(&mut self, founder: u128) -> ProfileRecord {
         self.profile_count += 1;
-        ProfileRecord { founder, version: self.definitions.version, ..ProfileRecord::default() }
+        ProfileRecord {
+            founder,
+            version: self.definitions.version,
+            ..ProfileRecord::default()
+        }
     }
 
     fn vanish(
@@ -206,7 +222,13 @@ impl Space {
         Moment { now, cause }: Moment,
     ) {
         for (segment, _) in &record.memberships {
-            self.record_change(Change { segment: segment.clone(), profile: id, entered: false, at: now, cause });
+            self.record_change(Change {
+                segment: segment.clone(),
+                profile: id,
+                entered: false,
+                at: now,
+                cause,
+            });
         }
         self.set_due(id, record.due, None);
         if let Some(time) = stored_due {
@@ -214,9 +236,17 @@ impl Space {
         }
         self.writes.remove(Keyspace::Profiles, keys::wide(&self.id, id.0));
         self.profile_count = self.profile_count.saturating_sub(1);
-        let redirect = applied.vanished.iter().find(|vanished| vanished.profile == id).map(|vanished| vanished.redirect);
+        let redirect = applied
+            .vanished
+            .iter()
+            .find(|vanished| vanished.profile == id)
+            .map(|vanished| vanished.redirect);
         if let Some(redirect) = redirect.filter(|_| !self.quiet) {
-            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect.0.to_be_bytes().to_vec());
+            self.writes.put(
+                Keyspace::Redirects,
+                keys::wide(&self.id, id.0),
+                redirect.0.to_be_bytes().to_vec(),
+            );
         }
     }
 }
@@ -224,12 +254,22 @@ impl Space {
 /// The people whose parts the evidence concerns, as they stood before it and as they stand after it.
 fn concerned(applied: &Applied) -> (BTreeSet<ProfileId>, BTreeSet<ProfileId>) {
     let mut all = BTreeSet::from([applied.placement.profile]);
-    all.extend(applied.moved.iter().flat_map(|moved| moved.from.into_iter().chain([moved.to])));
+    all.extend(
+        applied
+            .moved
+            .iter()
+            .flat_map(|moved| moved.from.into_iter().chain([moved.to])),
+    );
     for cut in &applied.cuts {
         all.extend(cut.gone.iter().map(|(_, profile)| *profile));
         all.extend(cut.refold.iter().map(|interval| interval.profile));
     }
-    all.extend(applied.vanished.iter().flat_map(|vanished| [vanished.profile, vanished.redirect]));
+    all.extend(
+        applied
+            .vanished
+            .iter()
+            .flat_map(|vanished| [vanished.profile, vanished.redirect]),
+    );
     all.extend(&applied.created);
     let before = all.iter().filter(|id| !applied.created.contains(id)).copied().collect();
     all.retain(|id| applied.vanished.iter().all(|vanished| vanished.profile != *id));

@@ -102,9 +102,13 @@ impl Reads {
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
     pub fn person(&self, space: &SpaceId, name: &str, now: Timestamp) -> Result<Option<PersonDocument>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
         let snapshot = self.store.snapshot();
-        let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else { return Ok(None) };
+        let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
+            return Ok(None);
+        };
         Ok(Some(document(&loaded, asked, &definitions, now)))
     }
 
@@ -112,8 +116,15 @@ impl Reads {
     ///
     /// # Errors
     /// As [`Reads::person`].
-    pub fn person_of(&self, space: &SpaceId, id: ProfileId, now: Timestamp) -> Result<Option<PersonDocument>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+    pub fn person_of(
+        &self,
+        space: &SpaceId,
+        id: ProfileId,
+        now: Timestamp,
+    ) -> Result<Option<PersonDocument>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
         let snapshot = self.store.snapshot();
         let loaded = load(&*snapshot, space, &definitions, id)?;
         Ok(loaded.map(|loaded| document(&loaded, None, &definitions, now)))
@@ -124,7 +135,9 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person`].
     pub fn resolve(&self, space: &SpaceId, name: &str) -> Result<Option<ProfileId>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
         Ok(resolve(&*self.store.snapshot(), space, &definitions, name)?.map(|(id, _)| id))
     }
 
@@ -139,9 +152,13 @@ impl Reads {
         before: Option<(Timestamp, Address)>,
         limit: usize,
     ) -> Result<Option<Vec<Event>>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
         let snapshot = self.store.snapshot();
-        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else { return Ok(None) };
+        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
+            return Ok(None);
+        };
         let mut events = Vec::new();
         for member in &loaded.members {
             let end = [member.end, before].into_iter().flatten().min();
@@ -178,12 +195,14 @@ impl Reads {
             None => prefix,
         };
         let mut found = Vec::new();
-        self.store.snapshot().scan(Keyspace::Members, &from, &to, &mut |key, since| {
-            if let (Some(id), Ok(since)) = (keys::wide_id(key), since.try_into()) {
-                found.push((ProfileId(id), Timestamp::from_micros(i64::from_be_bytes(since))));
-            }
-            found.len() < limit
-        })?;
+        self.store
+            .snapshot()
+            .scan(Keyspace::Members, &from, &to, &mut |key, since| {
+                if let (Some(id), Ok(since)) = (keys::wide_id(key), since.try_into()) {
+                    found.push((ProfileId(id), Timestamp::from_micros(i64::from_be_bytes(since))));
+                }
+                found.len() < limit
+            })?;
         Ok(found)
     }
 
@@ -213,10 +232,16 @@ impl Reads {
         name: &str,
         now: Timestamp,
     ) -> Result<Option<Explanation>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else { return Ok(None) };
-        let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else { return Ok(None) };
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
+            return Ok(None);
+        };
         let snapshot = self.store.snapshot();
-        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else { return Ok(None) };
+        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
+            return Ok(None);
+        };
         let person = PersonOf(loaded.whole.view(&definitions.plan, &definitions.trait_rules));
         Ok(Some(live.compiled.explain(&person, now.max(loaded.whole.horizon()))))
     }
@@ -233,10 +258,12 @@ impl Reads {
         let from = keys::space(space);
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         let mut found = Vec::new();
-        self.store.snapshot().scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
-            found.extend(keys::wide_id(key).map(ProfileId).filter(|id| wanted(*id)));
-            true
-        })?;
+        self.store
+            .snapshot()
+            .scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
+                found.extend(keys::wide_id(key).map(ProfileId).filter(|id| wanted(*id)));
+                true
+            })?;
         Ok(found)
     }
 }
@@ -248,15 +275,27 @@ fn resolve(
     definitions: &Definitions,
     name: &str,
 ) -> Result<Option<(ProfileId, Option<ProfileId>)>, PipelineError> {
-    if let Some(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>().ok() {
+    if let Ok(asked) = name
+        .strip_prefix("profile_id:")
+        .unwrap_or(name)
+        .parse::<ProfileId>()
+    {
         return Ok(follow(reader, space, asked)?.map(|id| (id, (id != asked).then_some(asked))));
     }
-    let Some(sent) = Identifier::parse(name) else { return Ok(None) };
+    let Some(sent) = Identifier::parse(name) else {
+        return Ok(None);
+    };
     let normaliser = &definitions.rules.of(&sent.kind).normalise;
-    let Some(value) = normaliser.normalise(&sent.value) else { return Ok(None) };
+    let Some(value) = normaliser.normalise(&sent.value) else {
+        return Ok(None);
+    };
     let hash = Identifier::new(sent.kind, &value).hash128();
-    let Some(component) = home_of(reader, space, hash)? else { return Ok(None) };
-    Ok(component_of(reader, space, component)?.holder(hash).map(|id| (id, None)))
+    let Some(component) = home_of(reader, space, hash)? else {
+        return Ok(None);
+    };
+    Ok(component_of(reader, space, component)?
+        .holder(hash)
+        .map(|id| (id, None)))
 }
 
 fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option<ProfileId>, PipelineError> {
@@ -265,7 +304,9 @@ fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option
         if reader.get(Keyspace::Profiles, &keys::wide(space, id.0))?.is_some() {
             return Ok(Some(id));
         }
-        let Some(target) = reader.get(Keyspace::Redirects, &keys::wide(space, id.0))? else { return Ok(None) };
+        let Some(target) = reader.get(Keyspace::Redirects, &keys::wide(space, id.0))? else {
+            return Ok(None);
+        };
         let target = target.try_into().map(u128::from_be_bytes);
         id = ProfileId(target.map_err(|_| PipelineError::corrupt("redirects"))?);
     }
@@ -274,13 +315,20 @@ fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option
 
 /// The component that holds an identifier.
 fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Option<u128>, PipelineError> {
-    let Some(pointer) = reader.get(Keyspace::Identifiers, &keys::wide(space, identifier))? else { return Ok(None) };
-    pointer.try_into().map(|bytes| Some(u128::from_be_bytes(bytes))).map_err(|_| PipelineError::corrupt("identifiers"))
+    let Some(pointer) = reader.get(Keyspace::Identifiers, &keys::wide(space, identifier))? else {
+        return Ok(None);
+    };
+    pointer
+        .try_into()
+        .map(|bytes| Some(u128::from_be_bytes(bytes)))
+        .map_err(|_| PipelineError::corrupt("identifiers"))
 }
 
 fn component_of(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
     let bytes = reader.get(Keyspace::Components, &keys::wide(space, id))?;
-    bytes.and_then(|bytes| Component::decode(&bytes).ok()).ok_or_else(|| PipelineError::corrupt("components"))
+    bytes
+        .and_then(|bytes| Component::decode(&bytes).ok())
+        .ok_or_else(|| PipelineError::corrupt("components"))
 }
 
 fn find(
@@ -289,7 +337,9 @@ fn find(
     definitions: &Definitions,
     name: &str,
 ) -> Result<Option<(Loaded, Option<ProfileId>)>, PipelineError> {
-    let Some((id, asked)) = resolve(reader, space, definitions, name)? else { return Ok(None) };
+    let Some((id, asked)) = resolve(reader, space, definitions, name)? else {
+        return Ok(None);
+    };
     Ok(load(reader, space, definitions, id)?.map(|loaded| (loaded, asked)))
 }
 
@@ -299,7 +349,9 @@ fn load(
     definitions: &Definitions,
     id: ProfileId,
 ) -> Result<Option<Loaded>, PipelineError> {
-    let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else { return Ok(None) };
+    let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else {
+        return Ok(None);
+    };
     let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
     let home = home_of(reader, space, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
     let component = component_of(reader, space, home)?;
@@ -328,7 +380,14 @@ fn load(
         parts.push(part);
     }
     let whole = Part::merged(parts.iter());
-    Ok(Some(Loaded { id, record, component, members, parts, whole }))
+    Ok(Some(Loaded {
+        id,
+        record,
+        component,
+        members,
+        parts,
+        whole,
+    }))
 }
 
 fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions, now: Timestamp) -> PersonDocument {
@@ -337,13 +396,26 @@ fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions
     let now = now.max(whole.horizon());
     let person = PersonOf(whole.view(&definitions.plan, &definitions.trait_rules));
     let carriers: Vec<u128> = loaded.members.iter().map(|member| member.part.carrier).collect();
-    let parked = loaded.component.parked().filter(|parked| carriers.contains(&parked.identifier.hash128()));
+    let parked = loaded
+        .component
+        .parked()
+        .filter(|parked| carriers.contains(&parked.identifier.hash128()));
     PersonDocument {
         id: loaded.id,
         redirected_from: asked,
-        identifiers: loaded.members.iter().zip(&loaded.parts).map(|(member, part)| identifier(member, part)).collect(),
+        identifiers: loaded
+            .members
+            .iter()
+            .zip(&loaded.parts)
+            .map(|(member, part)| identifier(member, part))
+            .collect(),
         parked: parked
-            .map(|parked| (parked.identifier, format!("more than {} of {}", parked.limit, parked.exceeded)))
+            .map(|parked| {
+                (
+                    parked.identifier,
+                    format!("more than {} of {}", parked.limit, parked.exceeded),
+                )
+            })
             .collect(),
         traits: whole
             .resolved_traits(&definitions.trait_rules)
@@ -362,7 +434,10 @@ fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions
                 (computed.name.clone(), value, whole.approximate(computed.aggregate, now))
             })
             .collect(),
-        consents: whole.consents().map(|consent| (consent.category.to_owned(), consent.granted, consent.time)).collect(),
+        consents: whole
+            .consents()
+            .map(|consent| (consent.category.to_owned(), consent.granted, consent.time))
+            .collect(),
         segments: definitions
             .segments
             .iter()
@@ -384,3 +459,6 @@ fn identifier(member: &Member, part: &Part) -> IdentifierView {
         to: member.end.map(|(time, _)| time),
     }
 }
+
+#[cfg(test)]
+mod tests;

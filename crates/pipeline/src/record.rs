@@ -59,12 +59,19 @@ impl ProfileRecord {
         }
         let founder = reader.wide()?;
         let version = reader.number()?;
-        let due = reader.signed().map(|micros| (micros != i64::MAX).then(|| Timestamp::from_micros(micros)))?;
+        let due = reader
+            .signed()
+            .map(|micros| (micros != i64::MAX).then(|| Timestamp::from_micros(micros)))?;
         let mut memberships = Vec::new();
         for _ in 0..reader.number()? {
             memberships.push((reader.text()?.parse().ok()?, Timestamp::from_micros(reader.signed()?)));
         }
-        Some(Self { founder, version, memberships, due })
+        Some(Self {
+            founder,
+            version,
+            memberships,
+            due,
+        })
     }
 }
 
@@ -74,15 +81,25 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let mut record = ProfileRecord { founder: 7, version: 3, due: Some(Timestamp::from_micros(-9)), ..Default::default() };
+        let mut record = ProfileRecord {
+            founder: 7,
+            version: 3,
+            due: Some(Timestamp::from_micros(-9)),
+            ..Default::default()
+        };
         record.set_member(&"b".parse().unwrap(), Some(Timestamp::from_micros(2)));
         record.set_member(&"a".parse().unwrap(), Some(Timestamp::from_micros(1)));
         assert_eq!(ProfileRecord::decode(&record.encode()), Some(record.clone()));
         assert_eq!(record.encode(), GOLDEN, "the bytes of version 1");
         record.set_member(&"a".parse().unwrap(), None);
         assert_eq!(record.member_since(&"a".parse().unwrap()), None);
-        assert_eq!(record.member_since(&"b".parse().unwrap()), Some(Timestamp::from_micros(2)));
+        assert_eq!(
+            record.member_since(&"b".parse().unwrap()),
+            Some(Timestamp::from_micros(2))
+        );
     }
 
-    const GOLDEN: &[u8] = &[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 3, 17, 2, 1, 97, 2, 1, 98, 4];
+    const GOLDEN: &[u8] = &[
+        1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7, 3, 17, 2, 1, 97, 2, 1, 98, 4,
+    ];
 }

@@ -56,7 +56,13 @@ impl Space {
                 None => Err(PipelineError::corrupt("history")),
             };
             taken += 1;
-            let step = step.and_then(|()| if taken.is_multiple_of(STEP) { self.write_step(store, now) } else { Ok(()) });
+            let step = step.and_then(|()| {
+                if taken.is_multiple_of(STEP) {
+                    self.write_step(store, now)
+                } else {
+                    Ok(())
+                }
+            });
             failed = step.err();
             failed.is_none()
         })?;
@@ -80,7 +86,10 @@ impl Space {
     }
 
     fn stood(&self, store: &dyn Store) -> Result<Stood, PipelineError> {
-        let mut stood = Stood { memberships: BTreeMap::new(), founders: Vec::new() };
+        let mut stood = Stood {
+            memberships: BTreeMap::new(),
+            founders: Vec::new(),
+        };
         let (from, to) = self.everything();
         let mut damaged = false;
         store.scan(Keyspace::Profiles, &from, &to, &mut |key, bytes| {
@@ -95,15 +104,21 @@ impl Space {
         })?;
         store.scan(Keyspace::Components, &from, &to, &mut |_, bytes| {
             match Component::decode(bytes) {
-                Ok(component) => stood.founders.extend(component.profiles().into_iter().filter_map(|profile| {
-                    let oldest = profile.members.first()?;
-                    Some((profile.id, oldest.part.carrier, oldest.first.position()))
-                })),
+                Ok(component) => stood
+                    .founders
+                    .extend(component.profiles().into_iter().filter_map(|profile| {
+                        let oldest = profile.members.first()?;
+                        Some((profile.id, oldest.part.carrier, oldest.first.position()))
+                    })),
                 Err(_) => damaged = true,
             }
             !damaged
         })?;
-        if damaged { Err(PipelineError::corrupt("profiles")) } else { Ok(stood) }
+        if damaged {
+            Err(PipelineError::corrupt("profiles"))
+        } else {
+            Ok(stood)
+        }
     }
 
     /// Empties the derived trees of the space, in memory and in the store, and sets the mark.
@@ -169,11 +184,18 @@ impl Space {
 
     fn restore_membership(&mut self, id: ProfileId, segment: SegmentName, since: Timestamp, now: Timestamp) {
         if self.definitions.segments.iter().all(|live| live.name != segment) {
-            self.record_change(Change { segment, profile: id, entered: false, at: now, cause: Cause::Definition });
+            self.record_change(Change {
+                segment,
+                profile: id,
+                entered: false,
+                at: now,
+                cause: Cause::Definition,
+            });
             return;
         }
         let key = keys::member(&self.id, segment.as_str(), id);
-        self.writes.put(Keyspace::Members, key, since.as_micros().to_be_bytes().to_vec());
+        self.writes
+            .put(Keyspace::Members, key, since.as_micros().to_be_bytes().to_vec());
         if let Some(entry) = self.profiles.get_mut(id.0) {
             entry.record.set_member(&segment, Some(since));
         }
@@ -186,7 +208,13 @@ impl Space {
             for (segment, _) in memberships {
                 let known = self.definitions.segments.iter().any(|live| live.name == *segment);
                 let cause = if known { Cause::Regrouping } else { Cause::Definition };
-                let change = Change { segment: segment.clone(), profile: *id, entered: false, at: now, cause };
+                let change = Change {
+                    segment: segment.clone(),
+                    profile: *id,
+                    entered: false,
+                    at: now,
+                    cause,
+                };
                 self.record_change(change);
             }
         }
@@ -195,10 +223,15 @@ impl Space {
                 continue;
             }
             // An identifier that is blocked now has nobody; its old id leads nowhere.
-            let Some(home) = self.component_of(store, *founder)? else { continue };
-            let Some(placement) = self.component(store, home)?.component.place(*founder, *position) else { continue };
+            let Some(home) = self.component_of(store, *founder)? else {
+                continue;
+            };
+            let Some(placement) = self.component(store, home)?.component.place(*founder, *position) else {
+                continue;
+            };
             let redirect = placement.profile.0.to_be_bytes().to_vec();
-            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect);
+            self.writes
+                .put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect);
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ pub struct PipelineStatus {
     pub rejects: u64,
     /// Changes of membership since the start.
     pub changes: u64,
+    /// Steps that were handed on to listeners, or are being so, since the start.
+    pub steps: u64,
     /// People, by space.
     pub profiles: BTreeMap<SpaceId, u64>,
     /// Sweeps under way, by space.
@@ -95,12 +97,22 @@ impl Pipeline {
             stopping: std::sync::atomic::AtomicBool::new(false),
         });
         shared.publish(&engine, &StepOutput::default());
-        let worker = Worker { shared: Arc::clone(&shared), log, engine, listeners, committed_at: Instant::now(), commits: 0 };
+        let worker = Worker {
+            shared: Arc::clone(&shared),
+            log,
+            engine,
+            listeners,
+            committed_at: Instant::now(),
+            commits: 0,
+        };
         let thread = std::thread::Builder::new()
             .name("kith-pipeline".to_owned())
             .spawn(move || worker.run())
             .map_err(|error| PipelineError::storage("the pipeline's thread could not start", error))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// How the pipeline stands.
@@ -136,7 +148,12 @@ impl Pipeline {
             if left.is_zero() || status.failure.is_some() {
                 return false;
             }
-            status = self.shared.moved.wait_timeout(status, left).unwrap_or_else(PoisonError::into_inner).0;
+            status = self
+                .shared
+                .moved
+                .wait_timeout(status, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
         true
     }
@@ -163,10 +180,16 @@ impl Shared {
         status.duplicates += output.duplicates;
         status.rejects += output.rejects.len() as u64;
         status.changes += output.changes.len() as u64;
+        status.steps += u64::from(!output.is_empty());
         status.dedupe_memory_bytes = engine.dedupe_memory_bytes();
-        status.profiles = engine.spaces().map(|(space, profiles, _)| (space.clone(), profiles)).collect();
-        status.sweeps =
-            engine.spaces().filter_map(|(space, _, sweep)| sweep.map(|progress| (space.clone(), progress))).collect();
+        status.profiles = engine
+            .spaces()
+            .map(|(space, profiles, _)| (space.clone(), profiles))
+            .collect();
+        status.sweeps = engine
+            .spaces()
+            .filter_map(|(space, _, sweep)| sweep.map(|progress| (space.clone(), progress)))
+            .collect();
         let spaces: Vec<SpaceId> = status.profiles.keys().cloned().collect();
         drop(status);
         let mut definitions = locked(&self.definitions);
@@ -205,7 +228,11 @@ impl Worker {
                 Ok(records) => records,
                 Err(error) if error.kind() == ErrorKind::Gap => {
                     if let Some(gap) = error.gap() {
-                        tracing::warn!(from = gap.from, to = gap.to, "passing over records that cannot be served");
+                        tracing::warn!(
+                            from = gap.from,
+                            to = gap.to,
+                            "passing over records that cannot be served"
+                        );
                         reader.skip_to(gap.to);
                     }
                     continue;
@@ -237,7 +264,9 @@ impl Worker {
 
     /// Fires what is due now that every record is taken.
     fn keep_time(&mut self) -> Result<(), PipelineError> {
-        let Ok((end, floor)) = self.log.time_floor() else { return Ok(()) };
+        let Ok((end, floor)) = self.log.time_floor() else {
+            return Ok(());
+        };
         if end == self.engine.next() {
             self.engine.advance(floor)?;
         }
@@ -273,6 +302,7 @@ impl Worker {
         }
         let output = Arc::new(output);
         // A listener that has gone needs nothing any more.
-        self.listeners.retain(|listener| listener.send(Arc::clone(&output)).is_ok());
+        self.listeners
+            .retain(|listener| listener.send(Arc::clone(&output)).is_ok());
     }
 }

@@ -53,12 +53,20 @@ impl ProfileEntry {
     /// A profile of these parts.
     pub(crate) fn new(record: ProfileRecord, parts: Vec<PartSlot>, stored_due: Option<Timestamp>) -> Self {
         let merged = (parts.len() > 1).then(|| Part::merged(parts.iter().map(|slot| &slot.part)));
-        Self { record, parts, merged, stored_due, dirty: false }
+        Self {
+            record,
+            parts,
+            merged,
+            stored_due,
+            dirty: false,
+        }
     }
 
     /// The whole fold of the person.
     pub(crate) fn whole(&self) -> Option<&Part> {
-        self.merged.as_ref().or_else(|| self.parts.first().map(|slot| &slot.part))
+        self.merged
+            .as_ref()
+            .or_else(|| self.parts.first().map(|slot| &slot.part))
     }
 }
 
@@ -104,7 +112,9 @@ impl Space {
         };
         let number = |name: &str| -> Result<u64, PipelineError> {
             let bytes = store.get(Keyspace::Meta, &keys::named(id, name))?;
-            Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes))
+            Ok(bytes
+                .and_then(|bytes| bytes.try_into().ok())
+                .map_or(0, u64::from_be_bytes))
         };
         let mut space = Self {
             definitions: Arc::new(set.compile()?),
@@ -143,8 +153,13 @@ impl Space {
         if let Some(component) = self.identifiers.get_mut(identifier) {
             return Ok(Some(*component));
         }
-        let Some(bytes) = store.get(Keyspace::Identifiers, &keys::wide(&self.id, identifier))? else { return Ok(None) };
-        let component = bytes.try_into().map(u128::from_be_bytes).map_err(|_| PipelineError::corrupt("identifiers"))?;
+        let Some(bytes) = store.get(Keyspace::Identifiers, &keys::wide(&self.id, identifier))? else {
+            return Ok(None);
+        };
+        let component = bytes
+            .try_into()
+            .map(u128::from_be_bytes)
+            .map_err(|_| PipelineError::corrupt("identifiers"))?;
         self.identifiers.insert(identifier, component);
         Ok(Some(component))
     }
@@ -153,7 +168,8 @@ impl Space {
     pub(crate) fn set_component_of(&mut self, identifier: u128, component: u128) {
         self.identifiers.insert(identifier, component);
         let key = keys::wide(&self.id, identifier);
-        self.writes.put(Keyspace::Identifiers, key, component.to_be_bytes().to_vec());
+        self.writes
+            .put(Keyspace::Identifiers, key, component.to_be_bytes().to_vec());
     }
 
     /// A component, loaded when it is not in memory.
@@ -163,9 +179,17 @@ impl Space {
             let component = stored
                 .and_then(|bytes| Component::decode(&bytes).ok())
                 .ok_or_else(|| PipelineError::corrupt("components"))?;
-            self.components.insert(id, ComponentEntry { component, dirty: false });
+            self.components.insert(
+                id,
+                ComponentEntry {
+                    component,
+                    dirty: false,
+                },
+            );
         }
-        self.components.get_mut(id).ok_or_else(|| PipelineError::corrupt("components"))
+        self.components
+            .get_mut(id)
+            .ok_or_else(|| PipelineError::corrupt("components"))
     }
 
     /// Sets a component.
@@ -207,14 +231,23 @@ impl Space {
     pub(crate) fn record_change(&mut self, change: Change) {
         let key = keys::member(&self.id, change.segment.as_str(), change.profile);
         if change.entered {
-            self.writes.put(Keyspace::Members, key, change.at.as_micros().to_be_bytes().to_vec());
+            self.writes
+                .put(Keyspace::Members, key, change.at.as_micros().to_be_bytes().to_vec());
         } else {
             self.writes.remove(Keyspace::Members, key);
         }
         let number = self.outbox_next;
         self.outbox_next += 1;
-        self.writes.put(Keyspace::Outbox, keys::numbered(&self.id, number), output::encode_change(&change));
-        self.changes.push(Numbered { space: self.id.clone(), number, change });
+        self.writes.put(
+            Keyspace::Outbox,
+            keys::numbered(&self.id, number),
+            output::encode_change(&change),
+        );
+        self.changes.push(Numbered {
+            space: self.id.clone(),
+            number,
+            change,
+        });
     }
 
     /// Adds an event to its carrier's history. An event that is being placed is added when it is folded, not before:
@@ -222,13 +255,22 @@ impl Space {
     pub(crate) fn add_history(&mut self, event: &Event, carrier: u128) {
         let mut row = Vec::with_capacity(512);
         history::encode(event, &mut row);
-        self.rows.insert((Keyspace::Events, keys::row(&self.id, carrier, event.event_time, event.address)), row);
+        self.rows.insert(
+            (
+                Keyspace::Events,
+                keys::row(&self.id, carrier, event.event_time, event.address),
+            ),
+            row,
+        );
     }
 
     /// Adds who stood beside a held identifier in an event.
     pub(crate) fn add_presence(&mut self, event: &Event, held: u128, beside: Option<u128>) {
         let key = keys::row(&self.id, held, event.event_time, event.address);
-        self.rows.insert((Keyspace::Presence, key), history::encode_presence(event.received_at, beside));
+        self.rows.insert(
+            (Keyspace::Presence, key),
+            history::encode_presence(event.received_at, beside),
+        );
     }
 
     /// How much the open step holds that is not committed yet.
@@ -289,7 +331,11 @@ impl Space {
         }
         self.dedupe.commit(batch, now);
         let mut number = |name: &str, number: u64| {
-            batch.put(Keyspace::Meta, keys::named(&self.id, name), number.to_be_bytes().to_vec());
+            batch.put(
+                Keyspace::Meta,
+                keys::named(&self.id, name),
+                number.to_be_bytes().to_vec(),
+            );
         };
         number(OUTBOX_NEXT, self.outbox_next);
         number(PROFILE_COUNT, self.profile_count);
@@ -305,7 +351,8 @@ impl Space {
     /// Writes the definitions in force into the step.
     pub(crate) fn store_definitions(&mut self) -> Result<(), PipelineError> {
         let bytes = serde_json::to_vec(&self.set).map_err(|error| PipelineError::storage("definitions", error))?;
-        self.writes.put(Keyspace::Meta, keys::named(&self.id, DEFINITIONS), bytes);
+        self.writes
+            .put(Keyspace::Meta, keys::named(&self.id, DEFINITIONS), bytes);
         Ok(())
     }
 }
@@ -361,7 +408,12 @@ impl Presence for SpacePresence<'_> {
                 damaged = true;
                 return false;
             };
-            visit(&PresenceRow { time, address, received_at, authenticated })
+            visit(&PresenceRow {
+                time,
+                address,
+                received_at,
+                authenticated,
+            })
         });
         match scanned {
             Ok(()) if damaged => Err(PresenceError("a row is damaged".to_owned())),

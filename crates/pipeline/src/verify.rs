@@ -94,16 +94,19 @@ fn compare_tree(
     let (mut compared, mut failed) = (0, None);
     live.scan(keyspace, &from, &to, &mut |key, value| {
         compared += 1;
-        let step = rebuilt.get(keyspace, key).map_err(PipelineError::from).and_then(|other| {
-            let Some(other) = other else {
-                tell(report, keyspace, key, "only live");
-                return Ok(());
-            };
-            if value != other && canonical(keyspace, value, plan, now)? != canonical(keyspace, &other, plan, now)? {
-                tell(report, keyspace, key, "differs");
-            }
-            Ok(())
-        });
+        let step = rebuilt
+            .get(keyspace, key)
+            .map_err(PipelineError::from)
+            .and_then(|other| {
+                let Some(other) = other else {
+                    tell(report, keyspace, key, "only live");
+                    return Ok(());
+                };
+                if value != other && canonical(keyspace, value, plan, now)? != canonical(keyspace, &other, plan, now)? {
+                    tell(report, keyspace, key, "differs");
+                }
+                Ok(())
+            });
         failed = step.err();
         failed.is_none()
     })?;
@@ -138,6 +141,10 @@ fn tell(report: &mut VerifyReport, keyspace: Keyspace, key: &[u8], what: &'stati
     report.different += 1;
     if report.differences.len() < TOLD_MAX {
         let key = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        report.differences.push(Difference { keyspace: keyspace.as_str(), key, what });
+        report.differences.push(Difference {
+            keyspace: keyspace.as_str(),
+            key,
+            what,
+        });
     }
 }

@@ -7,6 +7,7 @@ use kith_lake::{Lake, RawZone};
 use kith_log::Log;
 use kith_pipeline::{Pipeline, Reads, StepOutput};
 use kith_types::{Clock, SpaceId, Timestamp};
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,6 +18,8 @@ use tokio::sync::oneshot;
 const STEPS_WAITING: usize = 64;
 /// How often the thread looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(200);
+/// How long a flush waits for steps that are committed and still on their way through the queues.
+const STEPS_WITHIN: Duration = Duration::from_secs(60);
 
 /// When tables are committed and rewritten.
 #[derive(Clone, Debug)]
@@ -104,7 +107,7 @@ impl Publisher {
         let shared = Arc::clone(&status);
         let thread = spawn("kith-publish", move || {
             let now = Instant::now();
-            let worker = Worker { raw: parts.lake.raw(), config, parts, status: shared, committed: now, rewritten: now, ready: false };
+            let worker = Worker { raw: parts.lake.raw(), config, parts, status: shared, committed: now, rewritten: now, ready: false, steps: 0 };
             worker.run(&inbox);
         })?;
         Ok(Self { requests, status, thread: Mutex::new(Some(thread)) })
@@ -158,19 +161,29 @@ struct Worker {
     rewritten: Instant,
     /// Whether the writer has caught up with what the tables lacked at the start.
     ready: bool,
+    /// Steps that have come, of those that the pipeline counts.
+    steps: u64,
 }
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<Request>) {
+        // What came while a flush waited for steps.
+        let mut later = VecDeque::new();
         loop {
-            match inbox.recv_timeout(TURN) {
-                Ok(Request::Step(step)) => self.attempt(|worker| worker.take(&step)),
+            let request = later.pop_front().map_or_else(|| inbox.recv_timeout(TURN), Ok);
+            match request {
+                Ok(Request::Step(step)) => {
+                    self.steps += 1;
+                    self.attempt(|worker| worker.take(&step));
+                }
                 Ok(Request::Flush(reply)) => {
-                    let done = self.flush().map_err(|error| kith_telemetry::error_chain(&error));
+                    let taken = self.take_committed(inbox, &mut later);
+                    let done = taken.and_then(|()| self.flush()).map_err(|error| kith_telemetry::error_chain(&error));
                     // Whoever asked may have gone.
                     let _gone = reply.send(done);
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.attempt(|worker| worker.take_committed(inbox, &mut later));
                     self.attempt(Self::commit);
                     return;
                 }
@@ -178,6 +191,24 @@ impl Worker {
             }
             self.attempt(Self::turn);
         }
+    }
+
+    /// Takes every step that is committed now: steps and requests come by different ways, so the last ones may still be
+    /// on theirs.
+    fn take_committed(&mut self, inbox: &Receiver<Request>, later: &mut VecDeque<Request>) -> Result<(), PublishError> {
+        let committed = self.parts.pipeline.status().steps;
+        let deadline = Instant::now() + STEPS_WITHIN;
+        while self.steps < committed {
+            match inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Request::Step(step)) => {
+                    self.steps += 1;
+                    self.take(&step)?;
+                }
+                Ok(other) => later.push_back(other),
+                Err(error) => return Err(PublishError::new("steps that are committed did not come", error)),
+            }
+        }
+        Ok(())
     }
 
     fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), PublishError>) {

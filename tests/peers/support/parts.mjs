@@ -34,9 +34,16 @@ for (const [what, path] of [['the kith binary (cargo build -p kith)', kithBinary
 /** Waits for a while; only ever between two looks at something. */
 export const pause = milliseconds => new Promise(done => setTimeout(done, milliseconds))
 
+/** Gives `otherwise` where a promise has not come true in time. Unlike a bare timer it does not keep the process waiting. */
+export function within(milliseconds, promise, otherwise) {
+  let timer
+  const late = new Promise(done => (timer = setTimeout(done, milliseconds, otherwise)))
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer))
+}
+
 /** Looks again and again until `look` gives something that is not undefined, and gives that. Fails after `within`. */
-export async function until(what, look, { within = 20_000, every = 50 } = {}) {
-  const deadline = Date.now() + within
+export async function until(what, look, { within: limit = 20_000, every = 50 } = {}) {
+  const deadline = Date.now() + limit
   let last
   for (;;) {
     try {
@@ -46,7 +53,7 @@ export async function until(what, look, { within = 20_000, every = 50 } = {}) {
     } catch (error) {
       last = error
     }
-    if (Date.now() > deadline) throw new Error(`waited ${within} ms in vain for ${what}`, { cause: last })
+    if (Date.now() > deadline) throw new Error(`waited ${limit} ms in vain for ${what}`, { cause: last })
     await pause(every)
   }
 }

@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { folder, freePort, kithBinary, pause, run, startProcess, until } from './parts.mjs'
+import { folder, freePort, kithBinary, run, startProcess, until, within } from './parts.mjs'
 
 const READY_WITHIN = 60_000
 const STOP_WITHIN = 60_000
@@ -64,7 +64,7 @@ export class Server {
     if (!child) return
     this.child = undefined
     child.kill('SIGTERM')
-    const end = await Promise.race([this.ended, pause(STOP_WITHIN)])
+    const end = await within(STOP_WITHIN, this.ended)
     if (!end) child.kill('SIGKILL')
     assert.ok(end, `the server did not end within ${STOP_WITHIN} ms of SIGTERM:\n${await this.log()}`)
     assert.deepEqual(end, { code: 0, signal: null }, await this.log())
@@ -81,7 +81,7 @@ export class Server {
 
   /** Runs a command against this server and gives its exit code and output. */
   attempt(args, { env = {}, ...options } = {}) {
-    return run(kithBinary, args, { env: { KITH_URL: this.url, KITH_ADMIN_KEY: this.key, KITH_KEY: '', ...env }, ...options })
+    return run(kithBinary, args, { env: { KITH_URL: this.url, KITH_KEY: this.key, ...env }, ...options })
   }
 
   /** Runs a command that must succeed and gives what it printed. */
@@ -161,7 +161,7 @@ export async function startServer(t, { args = [], env = {}, start = true } = {})
   let server
   // What is to happen after a test happens in the order it was asked for: the process ends before its folder goes.
   t.after(() => server?.kill())
-  server = new Server({ home: await folder(t), port: Number(process.env.E2E_PORT ?? 0) || await freePort(), args, env })
+  server = new Server({ home: await folder(t), port: await freePort(), args, env })
   if (start) await server.start()
   return server
 }

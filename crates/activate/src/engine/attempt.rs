@@ -39,7 +39,9 @@ impl Engine {
     /// # Errors
     /// A port or the ledger failed: the send is put off, or stands as the ledger says.
     pub(crate) fn attempt(&self, id: i64) -> Result<(), ActivateError> {
-        let Some(mailer) = self.ports.mailer.clone() else { return Ok(()) };
+        let Some(mailer) = self.ports.mailer.clone() else {
+            return Ok(());
+        };
         let Some(send) = self.ledger.send(id)?.filter(|send| send.state == SendState::Reserved) else {
             return Ok(());
         };
@@ -93,7 +95,10 @@ impl Engine {
             return skip("too_late");
         }
         let definitions = self.ports.messages.for_segment(&send.space, &send.segment);
-        let Some(definition) = definitions.into_iter().find(|definition| definition.name() == send.message) else {
+        let Some(definition) = definitions
+            .into_iter()
+            .find(|definition| definition.name() == send.message)
+        else {
             return skip("definition_removed");
         };
         if definition.purpose().topic() != send.topic.as_deref() {
@@ -104,7 +109,9 @@ impl Engine {
             .people
             .recipient(&send.space, send.profile)
             .map_err(|error| port_error("a person cannot be read", error))?;
-        let Some(recipient) = recipient else { return skip("no_person") };
+        let Some(recipient) = recipient else {
+            return skip("no_person");
+        };
         let granted_at = match permission(&definition, &recipient) {
             Permission::Refused(reason) => return skip(reason),
             Permission::Granted { address, .. } if address != send.address => return skip("address_changed"),
@@ -114,7 +121,9 @@ impl Engine {
             return skip("no_longer_member");
         }
         let token = send.topic.is_some().then(new_token).transpose()?;
-        let url = token.as_ref().map(|token| format!("{}/u/{token}", self.settings.public_url));
+        let url = token
+            .as_ref()
+            .map(|token| format!("{}/u/{token}", self.settings.public_url));
         let rendered = match self.render(definition.clone(), variables(send, &recipient, url.as_deref()))? {
             Ok(rendered) => rendered,
             Err(reason) => return Ok(Prepared::Skip(reason)),
@@ -149,12 +158,14 @@ impl Engine {
             rendered
         });
         let limit = crate::template::RENDER_TIME_MAX * 4;
-        Ok(match self.runtime.block_on(async { tokio::time::timeout(limit, work).await }) {
-            Ok(Ok(Ok(rendered))) => Ok(rendered),
-            Ok(Ok(Err(error))) => Err(error.reason()),
-            Ok(Err(_)) => Err("rendering_failed".to_owned()),
-            Err(_) => Err("rendering_too_long".to_owned()),
-        })
+        Ok(
+            match self.runtime.block_on(async { tokio::time::timeout(limit, work).await }) {
+                Ok(Ok(Ok(rendered))) => Ok(rendered),
+                Ok(Ok(Err(error))) => Err(error.reason()),
+                Ok(Err(_)) => Err("rendering_failed".to_owned()),
+                Err(_) => Err("rendering_too_long".to_owned()),
+            },
+        )
     }
 
     /// One try of the channel, within a time limit. Where the channel breaks down nobody knows what it did.
@@ -184,7 +195,9 @@ impl Engine {
                     true | false => Finished::Settled(SendState::Rejected, Some(reason)),
                 }
             }
-            SendOutcome::Unknown(reason) if send.topic.is_none() && attempts < UNKNOWN_ATTEMPTS_MAX => again(kept(&reason)),
+            SendOutcome::Unknown(reason) if send.topic.is_none() && attempts < UNKNOWN_ATTEMPTS_MAX => {
+                again(kept(&reason))
+            }
             SendOutcome::Unknown(reason) => Finished::Settled(SendState::Unknown, Some(kept(&reason))),
         }
     }
@@ -198,7 +211,13 @@ impl Engine {
     }
 }
 
-fn mail(send: &SendRow, definition: &MessageDefinition, rendered: Rendered, url: Option<String>, date: Timestamp) -> Mail {
+fn mail(
+    send: &SendRow,
+    definition: &MessageDefinition,
+    rendered: Rendered,
+    url: Option<String>,
+    date: Timestamp,
+) -> Mail {
     Mail {
         from: definition.from().clone(),
         reply_to: definition.reply_to().cloned(),
@@ -236,7 +255,11 @@ fn variables(send: &SendRow, recipient: &Recipient, url: Option<&str>) -> serde_
 fn new_token() -> Result<String, ActivateError> {
     let mut random = [0_u8; 32];
     rand::rngs::OsRng.try_fill_bytes(&mut random).map_err(|error| {
-        ActivateError::caused(ActivateErrorKind::Storage, "the machine has no randomness for a link", error)
+        ActivateError::caused(
+            ActivateErrorKind::Storage,
+            "the machine has no randomness for a link",
+            error,
+        )
     })?;
     Ok(URL_SAFE_NO_PAD.encode(random))
 }
@@ -248,5 +271,8 @@ pub(crate) fn token_hash(token: &str) -> [u8; 32] {
 
 /// A server's reply as the ledger keeps it: without addresses.
 fn kept(reply: &str) -> String {
-    kith_telemetry::scrub(&crate::mail::one_line(reply)).chars().take(REPLY_CHARS_MAX).collect()
+    kith_telemetry::scrub(&crate::mail::one_line(reply))
+        .chars()
+        .take(REPLY_CHARS_MAX)
+        .collect()
 }

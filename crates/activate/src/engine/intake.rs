@@ -39,10 +39,17 @@ impl Engine {
 
     /// Writes down how far outboxes were read where the ledger is behind, so that they can forget.
     pub(crate) fn keep_cursors(&self) -> Result<(), ActivateError> {
-        let read: Vec<(SpaceId, u64)> = self.cursors().iter().map(|(space, number)| (space.clone(), *number)).collect();
+        let read: Vec<(SpaceId, u64)> = self
+            .cursors()
+            .iter()
+            .map(|(space, number)| (space.clone(), *number))
+            .collect();
         for (space, next_number) in read {
             if self.ledger.next_number(&space)? < next_number {
-                let nothing = Reservations { next_number, ..Reservations::default() };
+                let nothing = Reservations {
+                    next_number,
+                    ..Reservations::default()
+                };
                 self.ledger.reserve(&space, &nothing, self.clock.now())?;
             }
         }
@@ -80,7 +87,10 @@ impl Engine {
         }
         if !change.cause.is_live() {
             let cause = change.cause.as_str();
-            let entries = definitions.iter().map(|definition| NotLive { message: definition.name().to_owned(), cause });
+            let entries = definitions.iter().map(|definition| NotLive {
+                message: definition.name().to_owned(),
+                cause,
+            });
             into.not_live.extend(entries);
             return Ok(());
         }
@@ -98,7 +108,10 @@ impl Engine {
                 Permission::Granted { address, granted_at } => (address, Plan::Reserve { granted_at }),
                 Permission::Refused(reason) => (known_address(recipient.as_ref()), Plan::Skip(reason.to_owned())),
             };
-            let nobody = PersonKey { kind: String::new(), value: String::new() };
+            let nobody = PersonKey {
+                kind: String::new(),
+                value: String::new(),
+            };
             into.sends.push(NewSend {
                 message: definition.name().to_owned(),
                 run,

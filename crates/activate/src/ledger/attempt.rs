@@ -27,7 +27,7 @@ pub(crate) enum Begun {
     /// Sending is paused: the send waits.
     Paused,
     /// It may not any more: the send is `skipped`.
-    Skipped(SendRow),
+    Skipped(Box<SendRow>),
     /// The send is not reserved any more.
     Gone,
 }
@@ -64,7 +64,7 @@ impl Ledger {
             }
             let topic = send.topic.as_deref();
             if let Some(reason) = suppression(ledger, &send.space, &send.address, topic, attempt.granted_at)? {
-                return Ok(Begun::Skipped(skip(ledger, send, reason, now)?));
+                return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
             }
             const BEGIN: &str = "UPDATE sends SET state = 'attempting', attempts = attempts + 1, reason = NULL, subject = ?2, sender = ?3, token_hash = ?4, changed_at = ?5 WHERE id = ?1";
             ledger.prepare_cached(BEGIN)?.execute(params![
@@ -94,7 +94,12 @@ impl Ledger {
     }
 
     /// Records what an attempt came to; `None` where the send is not in `attempting`.
-    pub(crate) fn finish(&self, id: i64, finished: &Finished, now: Timestamp) -> Result<Option<SendRow>, ActivateError> {
+    pub(crate) fn finish(
+        &self,
+        id: i64,
+        finished: &Finished,
+        now: Timestamp,
+    ) -> Result<Option<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let Some(send) = read_send(ledger, id)?.filter(|send| send.state == SendState::Attempting) else {
                 return Ok(None);
@@ -127,6 +132,9 @@ fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Timestamp) ->
 
 pub(super) fn is_paused(ledger: &Connection, space: &str) -> rusqlite::Result<bool> {
     const PAUSED: &str = "SELECT 1 FROM pauses WHERE scope = '*' OR scope = ?1 LIMIT 1";
-    let row = ledger.prepare_cached(PAUSED)?.query_row([space], |_| Ok(())).optional()?;
+    let row = ledger
+        .prepare_cached(PAUSED)?
+        .query_row([space], |_| Ok(()))
+        .optional()?;
     Ok(row.is_some())
 }

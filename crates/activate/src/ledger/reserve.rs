@@ -55,7 +55,9 @@ impl Ledger {
     pub(crate) fn next_number(&self, space: &SpaceId) -> Result<u64, ActivateError> {
         const READ: &str = "SELECT next_number FROM cursors WHERE space = ?1";
         let connection = self.connection();
-        let number: Option<i64> = connection.query_row(READ, [space.as_str()], |row| row.get(0)).optional()?;
+        let number: Option<i64> = connection
+            .query_row(READ, [space.as_str()], |row| row.get(0))
+            .optional()?;
         Ok(number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0))
     }
 
@@ -99,7 +101,11 @@ fn insert(ledger: &Connection, space: &SpaceId, send: &NewSend, now: Timestamp) 
             suppression(ledger, space, &send.address, send.topic.as_deref(), *granted_at)?.map(str::to_owned)
         }
     };
-    let state = if reason.is_some() { SendState::Skipped } else { SendState::Reserved };
+    let state = if reason.is_some() {
+        SendState::Skipped
+    } else {
+        SendState::Reserved
+    };
     let mut statement = ledger.prepare_cached(INSERT)?;
     let made = statement.execute(params![
         space.as_str(),
@@ -136,7 +142,9 @@ pub(super) fn suppression(
     if at("")?.is_some() {
         return Ok(Some("suppressed"));
     }
-    let Some(topic) = topic.filter(|topic| !topic.is_empty()) else { return Ok(None) };
+    let Some(topic) = topic.filter(|topic| !topic.is_empty()) else {
+        return Ok(None);
+    };
     let ended = at(topic)?.map(Timestamp::from_micros);
     let granted_since = matches!((ended, granted_at), (Some(ended), Some(granted)) if granted > ended);
     Ok((ended.is_some() && !granted_since).then_some("unsubscribed"))

@@ -80,11 +80,14 @@ impl Ledger {
         let mut of = |space: String, change: &mut dyn FnMut(&mut SpaceStatus)| {
             change(status.spaces.entry(space).or_default());
         };
-        let mut counts = connection.prepare_cached("SELECT space, state, reason, count(*) FROM sends GROUP BY space, state, reason")?;
+        let mut counts = connection
+            .prepare_cached("SELECT space, state, reason, count(*) FROM sends GROUP BY space, state, reason")?;
         let mut rows = counts.query([])?;
         while let Some(row) = rows.next()? {
             let (state, reason, count): (String, Option<String>, u64) = (row.get(1)?, row.get(2)?, row.get(3)?);
-            let Some(state) = SendState::from_name(&state) else { continue };
+            let Some(state) = SendState::from_name(&state) else {
+                continue;
+            };
             of(row.get(0)?, &mut |space| {
                 *space.sends.entry(state.as_str()).or_default() += count;
                 if state == SendState::Skipped {
@@ -104,13 +107,18 @@ impl Ledger {
         let mut rows = cursors.query([])?;
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(1)?;
-            of(row.get(0)?, &mut |space| space.next_number = u64::try_from(number).unwrap_or(0));
+            of(row.get(0)?, &mut |space| {
+                space.next_number = u64::try_from(number).unwrap_or(0);
+            });
         }
-        let mut oldest = connection.prepare_cached("SELECT space, min(due_at) FROM sends WHERE state = 'reserved' GROUP BY space")?;
+        let mut oldest = connection
+            .prepare_cached("SELECT space, min(due_at) FROM sends WHERE state = 'reserved' GROUP BY space")?;
         let mut rows = oldest.query([])?;
         while let Some(row) = rows.next()? {
             let due_at: i64 = row.get(1)?;
-            of(row.get(0)?, &mut |space| space.oldest_due_at = Some(Timestamp::from_micros(due_at)));
+            of(row.get(0)?, &mut |space| {
+                space.oldest_due_at = Some(Timestamp::from_micros(due_at));
+            });
         }
         for (name, space) in &mut status.spaces {
             space.paused = is_paused(&connection, name)?;

@@ -25,7 +25,10 @@ fn act_6_marketing_carries_one_click_unsubscribe_by_rfc_8058() {
     assert!(text.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
     assert!(text.contains("Message-ID: <kith.0123@example.com>\r\n"));
     assert!(text.contains("multipart/alternative") && text.contains("text/plain") && text.contains("text/html"));
-    let receipt = Mail { unsubscribe_url: None, ..mail() };
+    let receipt = Mail {
+        unsubscribe_url: None,
+        ..mail()
+    };
     let text = String::from_utf8(receipt.to_message().unwrap().formatted()).unwrap();
     assert!(!text.contains("List-Unsubscribe"));
 }
@@ -40,7 +43,14 @@ fn act_5_a_subject_cannot_add_headers() {
 #[test]
 fn addresses_are_normalised_and_masked() {
     assert_eq!(normalise_address(" Jo@Example.COM "), Some("jo@example.com".into()));
-    for wrong in ["", "jo", "jo@", "@example.com", "a b@example.com", "jo@example.com\r\nBcc: x@y.z"] {
+    for wrong in [
+        "",
+        "jo",
+        "jo@",
+        "@example.com",
+        "a b@example.com",
+        "jo@example.com\r\nBcc: x@y.z",
+    ] {
         assert_eq!(normalise_address(wrong), None, "{wrong:?}");
     }
     assert_eq!(mask_address("jo@example.com"), "j…@example.com");

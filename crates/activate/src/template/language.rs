@@ -132,7 +132,11 @@ impl Renderable for Output {
         };
         let text = chain.evaluate(runtime)?.as_view().to_kstr().into_owned();
         charge(runtime, 0, text.len())?;
-        let text = if self.escaped { escape(&text) } else { text.into_string() };
+        let text = if self.escaped {
+            escape(&text)
+        } else {
+            text.into_string()
+        };
         writer
             .write_all(text.as_bytes())
             .map_err(|_| Error::with_msg("the output ended"))

@@ -10,18 +10,70 @@ use crate::suggest::suggestion;
 
 /// Tags that templates may use.
 const TAGS: [&str; 14] = [
-    "assign", "break", "case", "comment", "continue", "else", "elsif", "endcase", "endcomment", "endfor", "endif",
-    "endunless", "for", "if",
+    "assign",
+    "break",
+    "case",
+    "comment",
+    "continue",
+    "else",
+    "elsif",
+    "endcase",
+    "endcomment",
+    "endfor",
+    "endif",
+    "endunless",
+    "for",
+    "if",
 ];
 /// Tags that templates may use, continued: those of `unless` and `case`.
 const MORE_TAGS: [&str; 2] = ["unless", "when"];
 /// Filters that templates may use: each makes at most a little more than it was given.
 const FILTERS: [&str; 45] = [
-    "abs", "append", "at_least", "at_most", "capitalize", "ceil", "compact", "date", "default", "divided_by",
-    "downcase", "escape", "escape_once", "first", "floor", "last", "lstrip", "map", "minus", "modulo",
-    "newline_to_br", "plus", "prepend", "raw", "remove", "remove_first", "reverse", "round", "rstrip", "size", "slice",
-    "sort", "sort_natural", "split", "strip", "strip_html", "strip_newlines", "times", "truncate", "truncatewords",
-    "uniq", "upcase", "url_decode", "url_encode", "where",
+    "abs",
+    "append",
+    "at_least",
+    "at_most",
+    "capitalize",
+    "ceil",
+    "compact",
+    "date",
+    "default",
+    "divided_by",
+    "downcase",
+    "escape",
+    "escape_once",
+    "first",
+    "floor",
+    "last",
+    "lstrip",
+    "map",
+    "minus",
+    "modulo",
+    "newline_to_br",
+    "plus",
+    "prepend",
+    "raw",
+    "remove",
+    "remove_first",
+    "reverse",
+    "round",
+    "rstrip",
+    "size",
+    "slice",
+    "sort",
+    "sort_natural",
+    "split",
+    "strip",
+    "strip_html",
+    "strip_newlines",
+    "times",
+    "truncate",
+    "truncatewords",
+    "uniq",
+    "upcase",
+    "url_decode",
+    "url_encode",
+    "where",
 ];
 /// Variables that every template gets.
 const VARIABLES: [&str; 5] = ["profile", "segment", "message", "unsubscribe_url", "forloop"];
@@ -53,7 +105,11 @@ pub(super) fn rewrite(source: &str, escaping: Escaping) -> Result<String, Vec<St
     if writer.problems.is_empty() && writer.out.contains("{{") {
         writer.problem("{{ cannot be written as text");
     }
-    if writer.problems.is_empty() { Ok(writer.out) } else { Err(writer.problems) }
+    if writer.problems.is_empty() {
+        Ok(writer.out)
+    } else {
+        Err(writer.problems)
+    }
 }
 
 struct Rewriter {
@@ -79,10 +135,17 @@ impl Rewriter {
             let inner = &rest[start + 2..start + 2 + length];
             if let Some(at) = earliest(inner, &["{{", "{%", "}}", "%}"]) {
                 let found = &inner[at..at + 2];
-                self.problem(&format!("{found} cannot stand between {} and {close}", &rest[start..start + 2]));
+                self.problem(&format!(
+                    "{found} cannot stand between {} and {close}",
+                    &rest[start..start + 2]
+                ));
             } else {
                 let element = Element::of(inner);
-                if close == "}}" { self.output(element) } else { self.tag(element) }
+                if close == "}}" {
+                    self.output(element);
+                } else {
+                    self.tag(element);
+                }
             }
             self.line += lines(inner);
             rest = &rest[start + 2 + length + 2..];
@@ -109,10 +172,20 @@ impl Rewriter {
         }
         let filters: String = parts[1..kept].iter().map(|part| format!("|{part}")).collect();
         let safe = matches!(last, "raw" | "escape" | "escape_once");
-        let tag = if self.escaping == Escaping::Html && !safe { OUTPUT_ESCAPED } else { OUTPUT_PLAIN };
-        let fallback = if names.contains(&"default") { format!("= nil {filters}") } else { String::new() };
+        let tag = if self.escaping == Escaping::Html && !safe {
+            OUTPUT_ESCAPED
+        } else {
+            OUTPUT_PLAIN
+        };
+        let fallback = if names.contains(&"default") {
+            format!("= nil {filters}")
+        } else {
+            String::new()
+        };
         let (open, close) = element.trims();
-        self.out.push_str(&format!("{{%{open} {tag} {entry} = {entry} {filters} {fallback} {close}%}}"));
+        self.out.push_str(&format!(
+            "{{%{open} {tag} {entry} = {entry} {filters} {fallback} {close}%}}"
+        ));
     }
 
     fn tag(&mut self, element: Element<'_>) {
@@ -155,7 +228,10 @@ impl Rewriter {
         for filter in filters.iter().skip(1) {
             let name = filter_name(filter);
             if !FILTERS.contains(&name) {
-                self.problem(&format!("the filter {name:?} is not available{}", suggestion(name, &FILTERS)));
+                self.problem(&format!(
+                    "the filter {name:?} is not available{}",
+                    suggestion(name, &FILTERS)
+                ));
             }
         }
     }
@@ -181,7 +257,9 @@ impl Rewriter {
             let field = &field[..end(field)];
             if !PROFILE_FIELDS.contains(&field) && !entry[root.len()..].starts_with('[') {
                 let hint = suggestion(field, &PROFILE_FIELDS);
-                self.problem(&format!("profile has id, traits, computed and segments, not {field:?}{hint}"));
+                self.problem(&format!(
+                    "profile has id, traits, computed and segments, not {field:?}{hint}"
+                ));
             }
         }
     }
@@ -220,7 +298,9 @@ impl<'a> Element<'a> {
 fn assigned_names(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     for tag in source.split("{%").skip(1) {
-        let mut words = tag.trim_start_matches('-').split(|symbol: char| symbol.is_whitespace() || symbol == '=');
+        let mut words = tag
+            .trim_start_matches('-')
+            .split(|symbol: char| symbol.is_whitespace() || symbol == '=');
         let mut words = words.by_ref().filter(|word| !word.is_empty());
         if matches!(words.next(), Some("assign" | "for"))
             && let Some(name) = words.next()
@@ -234,17 +314,27 @@ fn assigned_names(source: &str) -> Vec<String> {
 /// Whether the only parentheses of a `for` hold a range of two whole numbers that are close enough.
 fn has_small_range(body: &str) -> bool {
     let plain = unquoted(body);
-    let Some((before, rest)) = plain.split_once('(') else { return false };
-    let Some((range, after)) = rest.split_once(')') else { return false };
-    let Some((low, high)) = range.split_once("..") else { return false };
-    let (Ok(low), Ok(high)) = (low.trim().parse::<i64>(), high.trim().parse::<i64>()) else { return false };
+    let Some((before, rest)) = plain.split_once('(') else {
+        return false;
+    };
+    let Some((range, after)) = rest.split_once(')') else {
+        return false;
+    };
+    let Some((low, high)) = range.split_once("..") else {
+        return false;
+    };
+    let (Ok(low), Ok(high)) = (low.trim().parse::<i64>(), high.trim().parse::<i64>()) else {
+        return false;
+    };
     let apart = high.saturating_sub(low);
     !before.contains(')') && !after.contains(['(', ')']) && apart <= RANGE_MAX
 }
 
 fn filter_name(part: &str) -> &str {
     let part = part.trim_start();
-    let end = part.find(|symbol: char| !(symbol.is_ascii_alphanumeric() || symbol == '_')).unwrap_or(part.len());
+    let end = part
+        .find(|symbol: char| !(symbol.is_ascii_alphanumeric() || symbol == '_'))
+        .unwrap_or(part.len());
     &part[..end]
 }
 

@@ -35,24 +35,39 @@ fn act_5_html_is_escaped_by_default() {
         ("{{profile.traits.evil}}", escaped),
         ("a  {{- profile.traits.evil -}}  b", &format!("a{escaped}b")),
         ("{{ profile['traits'].evil }}", escaped),
-        ("{{ profile.traits[\"evil\"] | append: '<' }}", &format!("{escaped}&lt;")),
+        (
+            "{{ profile.traits[\"evil\"] | append: '<' }}",
+            &format!("{escaped}&lt;"),
+        ),
         ("{{ profile.traits.none | default: profile.traits.evil }}", escaped),
         ("{% assign x = profile.traits.evil %}{{ x }}", escaped),
         ("{% for i in profile.traits.items %}{{ i }}{% endfor %}", "&lt;1&gt;2"),
         ("{{ profile.traits.items }}", "&lt;1&gt;2"),
-        ("{% if profile.traits.evil %}{{ profile.traits.evil }}{% endif %}", escaped),
+        (
+            "{% if profile.traits.evil %}{{ profile.traits.evil }}{% endif %}",
+            escaped,
+        ),
         ("{{ '<' }}{{ \"|\" }}", "&lt;|"),
         ("{{ profile.traits.evil | escape }}", escaped),
         ("{{ profile.traits.evil | url_encode | url_decode }}", escaped),
         ("{{ profile.traits.evil | raw }}", "<b a=\"x\" c='y'>&"),
         ("{{ profile.traits.evil | upcase | raw }}", "<B A=\"X\" C='Y'>&"),
-        ("<p>{{ profile.traits.age }} {{ profile.traits.share }}</p>", "<p>41 0.5</p>"),
-        ("<a href=\"{{ unsubscribe_url }}\">", "<a href=\"https://k/u/a?b=1&amp;c=2\">"),
+        (
+            "<p>{{ profile.traits.age }} {{ profile.traits.share }}</p>",
+            "<p>41 0.5</p>",
+        ),
+        (
+            "<a href=\"{{ unsubscribe_url }}\">",
+            "<a href=\"https://k/u/a?b=1&amp;c=2\">",
+        ),
         ("{% comment %}{{ profile.traits.evil }}{% endcomment %}", ""),
     ] {
         assert_eq!(html(source), expected, "{source}");
     }
-    assert_eq!(render("{{ profile.traits.evil }}", Escaping::Plain).unwrap(), "<b a=\"x\" c='y'>&");
+    assert_eq!(
+        render("{{ profile.traits.evil }}", Escaping::Plain).unwrap(),
+        "<b a=\"x\" c='y'>&"
+    );
 }
 
 #[test]
@@ -61,9 +76,18 @@ fn act_5_a_missing_variable_without_default_is_told() {
         ("{{ profile.traits.plan }}", "profile.traits.plan"),
         ("{{ profile.traits.none }}", "profile.traits.none"),
         ("{{ profile.traits.plan | upcase }}", "profile.traits.plan"),
-        ("{{ profile.traits.first_name | append: profile.traits.plan }}", "profile.traits.plan"),
-        ("{% if profile.traits.plan == 'pro' %}x{% endif %}", "profile.traits.plan"),
-        ("{% for i in profile.traits.orders %}x{% endfor %}", "profile.traits.orders"),
+        (
+            "{{ profile.traits.first_name | append: profile.traits.plan }}",
+            "profile.traits.plan",
+        ),
+        (
+            "{% if profile.traits.plan == 'pro' %}x{% endif %}",
+            "profile.traits.plan",
+        ),
+        (
+            "{% for i in profile.traits.orders %}x{% endfor %}",
+            "profile.traits.orders",
+        ),
         ("{{ profile.computed.total }}", "profile.computed.total"),
     ] {
         let missing = RenderError::MissingVariable(name.to_owned());
@@ -77,7 +101,10 @@ fn act_5_a_missing_variable_without_default_is_told() {
         ("{{ profile.traits.empty }}", ""),
         ("{{ profile.traits.plan | capitalize | default: 'friend' }}", "friend"),
         ("{% if profile.traits.plan %}x{% else %}y{% endif %}", "y"),
-        ("{% if profile.traits.plan and profile.traits.plan == 'pro' %}x{% else %}y{% endif %}", "y"),
+        (
+            "{% if profile.traits.plan and profile.traits.plan == 'pro' %}x{% else %}y{% endif %}",
+            "y",
+        ),
     ] {
         assert_eq!(html(source), expected, "{source}");
     }
@@ -91,7 +118,11 @@ fn act_5_output_size_steps_and_memory_are_bounded() {
     let text = "y".repeat(1_000);
     for (what, source, expected) in [
         ("much text", many(&text, 1), RenderError::TooLarge),
-        ("many outputs", many("{{ profile.traits.long }}", 1), RenderError::TooLarge),
+        (
+            "many outputs",
+            many("{{ profile.traits.long }}", 1),
+            RenderError::TooLarge,
+        ),
         ("an empty loop", many("", 6), RenderError::TooLong),
         (
             "a text that doubles",
@@ -102,7 +133,10 @@ fn act_5_output_size_steps_and_memory_are_bounded() {
         assert_eq!(render(&source, Escaping::Html), Err(expected), "{what}");
     }
     let fits = "z".repeat(60_000);
-    assert_eq!(html(&format!("{fits}{fits_again}", fits_again = "{{ profile.traits.long }}")).len(), 120_000);
+    assert_eq!(
+        html(&format!("{fits}{fits_again}", fits_again = "{{ profile.traits.long }}")).len(),
+        120_000
+    );
     const { assert!(TEMPLATE_BYTES_MAX < OUTPUT_BYTES_MAX) };
 }
 
@@ -139,7 +173,10 @@ fn act_5_what_cannot_be_bounded_or_is_misspelt_is_refused() {
         (filters.as_str(), "filters in a row"),
     ] {
         let problems = Template::compile(source, Escaping::Html).expect_err(source);
-        assert!(problems.iter().any(|problem| problem.contains(expected)), "{source}: {problems:?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{source}: {problems:?}"
+        );
     }
     let large = "x".repeat(TEMPLATE_BYTES_MAX + 1);
     assert!(Template::compile(&large, Escaping::Html).is_err());
@@ -149,8 +186,31 @@ fn act_5_what_cannot_be_bounded_or_is_misspelt_is_refused() {
 fn act_5_no_template_writes_past_the_escaping() {
     // Pieces put together at random: whatever compiles must not let a tag of the person's through.
     let pieces = [
-        "{{", "}}", "{%", "%}", "-", " ", "'", "\"", "|", "profile.traits.evil", "if", "endif", "assign x =", "x", "{", "}",
-        "raw ", "comment", "endcomment", "for i in profile.traits.items", "endfor", "i", "default:", "=", "\n",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "-",
+        " ",
+        "'",
+        "\"",
+        "|",
+        "profile.traits.evil",
+        "if",
+        "endif",
+        "assign x =",
+        "x",
+        "{",
+        "}",
+        "raw ",
+        "comment",
+        "endcomment",
+        "for i in profile.traits.items",
+        "endfor",
+        "i",
+        "default:",
+        "=",
+        "\n",
     ];
     let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut next = |below: usize| {
@@ -163,7 +223,11 @@ fn act_5_no_template_writes_past_the_escaping() {
     for round in 0..30_000 {
         let source: String = match round % 2 {
             0 => (0..1 + next(9)).map(|_| pieces[next(pieces.len())]).collect(),
-            _ => format!("{{{{ profile.traits.evil {}{} }}}}", pieces[next(pieces.len())], pieces[next(pieces.len())]),
+            _ => format!(
+                "{{{{ profile.traits.evil {}{} }}}}",
+                pieces[next(pieces.len())],
+                pieces[next(pieces.len())]
+            ),
         };
         if source.contains("raw") {
             continue;

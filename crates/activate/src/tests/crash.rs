@@ -18,7 +18,10 @@ struct Death {
 }
 
 fn death(number: usize) -> (Arc<Death>, DieAt) {
-    let death = Arc::new(Death { left: AtomicUsize::new(number), at: Mutex::default() });
+    let death = Arc::new(Death {
+        left: AtomicUsize::new(number),
+        at: Mutex::default(),
+    });
     let asked = death.clone();
     let die_at: DieAt = Arc::new(move |boundary| {
         let dies = asked.left.fetch_sub(1, Ordering::SeqCst) == 1;
@@ -71,30 +74,64 @@ fn check(world: &World, engine: &crate::engine::Engine, died_at: &[Boundary]) {
     let status = engine.ledger.status(&[]).unwrap();
     let sends = status.spaces[SpaceId::main().as_str()].sends.clone();
     let count = |state: &str| sends.get(state).copied().unwrap_or(0);
-    assert_eq!((count("reserved"), count("attempting")), (0, 0), "nothing is left over: {died_at:?}");
-    assert_eq!(sends.values().sum::<u64>(), 4, "one row for each entry and message: {died_at:?}");
+    assert_eq!(
+        (count("reserved"), count("attempting")),
+        (0, 0),
+        "nothing is left over: {died_at:?}"
+    );
+    assert_eq!(
+        sends.values().sum::<u64>(),
+        4,
+        "one row for each entry and message: {died_at:?}"
+    );
 
     let mut taken: HashMap<(String, String), usize> = HashMap::new();
     for mail in world.accepted.lock().unwrap().iter() {
-        *taken.entry((mail.subject.clone(), mail.message_id.clone())).or_default() += 1;
+        *taken
+            .entry((mail.subject.clone(), mail.message_id.clone()))
+            .or_default() += 1;
     }
-    let marketing: Vec<usize> = taken.iter().filter(|(key, _)| key.0 == SUBJECT_OF_MARKETING).map(|(_, count)| *count).collect();
-    let receipts: Vec<usize> = taken.iter().filter(|(key, _)| key.0 != SUBJECT_OF_MARKETING).map(|(_, count)| *count).collect();
-    assert!(marketing.iter().all(|count| *count == 1), "marketing went out twice: {died_at:?}");
+    let marketing: Vec<usize> = taken
+        .iter()
+        .filter(|(key, _)| key.0 == SUBJECT_OF_MARKETING)
+        .map(|(_, count)| *count)
+        .collect();
+    let receipts: Vec<usize> = taken
+        .iter()
+        .filter(|(key, _)| key.0 != SUBJECT_OF_MARKETING)
+        .map(|(_, count)| *count)
+        .collect();
+    assert!(
+        marketing.iter().all(|count| *count == 1),
+        "marketing went out twice: {died_at:?}"
+    );
     assert_eq!(receipts.len(), 2, "every receipt went out: {died_at:?}");
 
     // The ledger is honest: accepted only with a reply, unknown only where a death hid it.
-    let hidden = died_at.iter().filter(|at| matches!(at, Boundary::Attempting | Boundary::Answered)).count() as u64;
+    let hidden = died_at
+        .iter()
+        .filter(|at| matches!(at, Boundary::Attempting | Boundary::Answered))
+        .count() as u64;
     assert!(count("unknown") <= hidden, "unknown without cause: {died_at:?}");
     assert_eq!(count("accepted") + count("unknown"), 4, "{died_at:?}");
     let accepted_marketing = count("accepted") - 2;
-    assert!(accepted_marketing <= marketing.len() as u64, "accepted what nobody took: {died_at:?}");
-    assert!(marketing.len() as u64 <= accepted_marketing + count("unknown"), "{died_at:?}");
+    assert!(
+        accepted_marketing <= marketing.len() as u64,
+        "accepted what nobody took: {died_at:?}"
+    );
+    assert!(
+        marketing.len() as u64 <= accepted_marketing + count("unknown"),
+        "{died_at:?}"
+    );
 
     // Every send came to one event.
     let names = world.event_names();
     let named = |name: &str| names.iter().filter(|known| *known == name).count() as u64;
-    assert_eq!((named("Email Sent"), named("Email Unknown")), (count("accepted"), count("unknown")), "{died_at:?}");
+    assert_eq!(
+        (named("Email Sent"), named("Email Unknown")),
+        (count("accepted"), count("unknown")),
+        "{died_at:?}"
+    );
 }
 
 fn world() -> Arc<World> {
@@ -109,7 +146,11 @@ fn world() -> Arc<World> {
 /// A folder in memory where there is one: thousands of synchronised commits are made.
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
 }
 
 #[test]
@@ -149,7 +190,11 @@ fn act_2_a_lost_reply_is_unknown_for_marketing_and_repeated_for_a_receipt() {
     let mails = world.accepted.lock().unwrap();
     let of = |subject: &str| mails.iter().filter(|mail| mail.subject == subject).count();
     assert_eq!((of(SUBJECT_OF_MARKETING), of("Your order")), (1, 2));
-    let receipts: Vec<&str> = mails.iter().filter(|mail| mail.subject == "Your order").map(|mail| &*mail.message_id).collect();
+    let receipts: Vec<&str> = mails
+        .iter()
+        .filter(|mail| mail.subject == "Your order")
+        .map(|mail| &*mail.message_id)
+        .collect();
     assert_eq!(receipts[0], receipts[1], "a repeated mail keeps its id");
     let sends = engine.ledger.status(&[]).unwrap().spaces["main"].sends.clone();
     assert_eq!((sends["unknown"], sends["accepted"]), (1, 1));

@@ -16,8 +16,12 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let world = World::new();
-        world.define("welcome", marketing());
-        Self { world, runtime: runtime(), folder: tempfile::tempdir().unwrap() }
+        world.define("welcome", &marketing());
+        Self {
+            world,
+            runtime: runtime(),
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn engine(&self) -> crate::engine::Engine {
@@ -32,7 +36,15 @@ impl Fixture {
 
 /// The token in the link of the mail that was taken last.
 fn last_token(world: &World) -> String {
-    let url = world.accepted.lock().unwrap().last().unwrap().unsubscribe_url.clone().unwrap();
+    let url = world
+        .accepted
+        .lock()
+        .unwrap()
+        .last()
+        .unwrap()
+        .unsubscribe_url
+        .clone()
+        .unwrap();
     url.strip_prefix("https://kith.example.com/u/").unwrap().to_owned()
 }
 
@@ -47,15 +59,24 @@ fn act_1_one_send_per_entry_profile_address() {
     world.change(1, false, Cause::Clock);
     world.enter(1);
     run(&fixture.engine()).unwrap();
-    assert_eq!(world.mails_to("jo@example.com"), 3, "two entries of one person and one of another");
+    assert_eq!(
+        world.mails_to("jo@example.com"),
+        3,
+        "two entries of one person and one of another"
+    );
     // The outbox is read again from the start, as after a lost cursor: the rows are there already.
     let again = fixture.engine();
     let cursor = rusqlite::Connection::open(fixture.folder.path().join("ledger.db")).unwrap();
     cursor.execute("DELETE FROM cursors", []).unwrap();
     run(&again).unwrap();
     assert_eq!(world.accepted.lock().unwrap().len(), 3);
-    let ids: std::collections::HashSet<String> =
-        world.accepted.lock().unwrap().iter().map(|mail| mail.message_id.clone()).collect();
+    let ids: std::collections::HashSet<String> = world
+        .accepted
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|mail| mail.message_id.clone())
+        .collect();
     assert_eq!(ids.len(), 3, "every send has an id of its own");
     assert_eq!(again.ledger.next_number(&SpaceId::main()).unwrap(), 4);
 }
@@ -75,7 +96,10 @@ fn act_6_import_and_definition_entries_send_nothing() {
     let status = engine.ledger.status(&[]).unwrap().spaces["main"].clone();
     assert!(status.sends.is_empty(), "counted, not kept one by one");
     let entries = |cause: &str| status.not_live[&("welcome".to_owned(), cause.to_owned())];
-    assert_eq!((entries("import"), entries("definition"), entries("regrouping")), (2, 1, 1));
+    assert_eq!(
+        (entries("import"), entries("definition"), entries("regrouping")),
+        (2, 1, 1)
+    );
     for cause in [Cause::Clock, Cause::Event(EventKey(1))] {
         world.change(1, true, cause);
     }
@@ -87,7 +111,7 @@ fn act_6_import_and_definition_entries_send_nothing() {
 fn act_6_no_consent_no_marketing() {
     let fixture = Fixture::new();
     let world = &fixture.world;
-    world.define("receipt", super::transactional());
+    world.define("receipt", &super::transactional());
     for (person, consent) in [(1, None), (2, Some(false)), (3, Some(true))] {
         world.person(person, Some(&format!("p{person}@example.com")), consent);
         world.enter(person);
@@ -96,12 +120,26 @@ fn act_6_no_consent_no_marketing() {
     world.enter(4);
     world.enter(5);
     run(&fixture.engine()).unwrap();
-    let mut marketing: Vec<String> = world.accepted.lock().unwrap().iter().filter(|mail| mail.unsubscribe_url.is_some()).map(|mail| mail.to.clone()).collect();
+    let mut marketing: Vec<String> = world
+        .accepted
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|mail| mail.unsubscribe_url.is_some())
+        .map(|mail| mail.to.clone())
+        .collect();
     marketing.sort();
     assert_eq!(marketing, ["p3@example.com"]);
-    assert_eq!(world.accepted.lock().unwrap().len(), 4, "three receipts need no consent");
+    assert_eq!(
+        world.accepted.lock().unwrap().len(),
+        4,
+        "three receipts need no consent"
+    );
     let expected = [("no_address", 2), ("no_consent", 2), ("no_person", 2)];
-    assert_eq!(fixture.skipped(), expected.map(|(reason, count)| (reason.to_owned(), count)));
+    assert_eq!(
+        fixture.skipped(),
+        expected.map(|(reason, count)| (reason.to_owned(), count))
+    );
 }
 
 #[test]
@@ -119,7 +157,10 @@ fn act_1_consent_is_asked_again_at_the_moment_of_sending() {
     run(&engine).unwrap();
     assert_eq!(world.mails_to("p3@example.com"), 1);
     assert_eq!(world.accepted.lock().unwrap().len(), 1);
-    assert_eq!(fixture.skipped(), [("address_changed".to_owned(), 1), ("no_consent".to_owned(), 1)]);
+    assert_eq!(
+        fixture.skipped(),
+        [("address_changed".to_owned(), 1), ("no_consent".to_owned(), 1)]
+    );
     assert_eq!(world.event_names(), ["Email Sent", "Email Skipped", "Email Skipped"]);
 }
 
@@ -129,12 +170,23 @@ fn act_1_who_left_the_segment_gets_nothing_where_the_message_says_so() {
     let world = &fixture.world;
     let mut spec = marketing();
     spec["only_while_in_segment"] = json!(true);
-    world.define("while_there", spec);
+    world.define("while_there", &spec);
     world.person(1, Some("p1@example.com"), Some(true));
     world.enter(1);
-    world.people.lock().unwrap().get_mut(&ProfileId(1)).unwrap().segments.clear();
+    world
+        .people
+        .lock()
+        .unwrap()
+        .get_mut(&ProfileId(1))
+        .unwrap()
+        .segments
+        .clear();
     run(&fixture.engine()).unwrap();
-    assert_eq!(world.accepted.lock().unwrap().len(), 1, "the other message asks for no membership");
+    assert_eq!(
+        world.accepted.lock().unwrap().len(),
+        1,
+        "the other message asks for no membership"
+    );
     assert_eq!(fixture.skipped(), [("no_longer_member".to_owned(), 1)]);
 }
 
@@ -184,9 +236,18 @@ fn act_6_unsubscribing_is_at_once_once_and_only_by_the_link() {
     world.enter(1);
     run(&engine).unwrap();
     let hash = crate::engine::token_hash(&last_token(world));
-    assert!(engine.ledger.look_up(&crate::engine::token_hash("guess")).unwrap().is_none());
+    assert!(
+        engine
+            .ledger
+            .look_up(&crate::engine::token_hash("guess"))
+            .unwrap()
+            .is_none()
+    );
     let found = engine.ledger.look_up(&hash).unwrap().unwrap();
-    assert_eq!((found.masked_address.as_str(), found.sender.as_str()), ("p…@example.com", "Kith Shop"));
+    assert_eq!(
+        (found.masked_address.as_str(), found.sender.as_str()),
+        ("p…@example.com", "Kith Shop")
+    );
     // A reservation made before, and looking the link up, change nothing.
     world.enter(1);
     while engine.take_entries(&SpaceId::main()).unwrap() {}
@@ -202,14 +263,24 @@ fn act_6_unsubscribing_is_at_once_once_and_only_by_the_link() {
     assert_eq!(world.accepted.lock().unwrap().len(), 1);
     assert_eq!(fixture.skipped(), [("unsubscribed".to_owned(), 2)]);
     let events = world.events.lock().unwrap().clone();
-    let ended: Vec<_> = events.iter().filter(|event| event["event"] == "Email Unsubscribed").collect();
+    let ended: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "Email Unsubscribed")
+        .collect();
     assert_eq!(ended.len(), 1);
-    assert_eq!(ended[0]["context"]["consent"]["categoryPreferences"], json!({ "marketing": false }));
+    assert_eq!(
+        ended[0]["context"]["consent"]["categoryPreferences"],
+        json!({ "marketing": false })
+    );
     assert_eq!(ended[0]["userId"], "user-1");
     // Consent given anew ends it.
     world.clock.advance(Duration::from_secs(10));
     person(None);
-    let word = ConsentWord { category: "marketing".into(), granted: true, at: world.clock.now() };
+    let word = ConsentWord {
+        category: "marketing".into(),
+        granted: true,
+        at: world.clock.now(),
+    };
     world.people.lock().unwrap().get_mut(&ProfileId(1)).unwrap().consents = vec![word];
     world.enter(1);
     run(&engine).unwrap();
@@ -221,10 +292,17 @@ fn act_2_refusals_are_repeated_ended_or_suppressed() {
     let fixture = Fixture::new();
     let world = &fixture.world;
     let engine = fixture.engine();
-    let refused = |permanent, code, text: &str| SendOutcome::Rejected { permanent, code, text: text.into() };
+    let refused = |permanent, code, text: &str| SendOutcome::Rejected {
+        permanent,
+        code,
+        text: text.into(),
+    };
     world.person(1, Some("p1@example.com"), Some(true));
     world.enter(1);
-    world.answers.lock().unwrap().extend([refused(false, 451, "4.7.1 later"), SendOutcome::NotSent("refused".into())]);
+    world.answers.lock().unwrap().extend([
+        refused(false, 451, "4.7.1 later"),
+        SendOutcome::NotSent("refused".into()),
+    ]);
     for wait in [0, 1, 2] {
         world.clock.advance(Duration::from_secs(wait));
         run(&engine).unwrap();
@@ -237,9 +315,23 @@ fn act_2_refusals_are_repeated_ended_or_suppressed() {
     world.enter(2);
     run(&engine).unwrap();
     assert_eq!(world.mails_to("p2@example.com"), 0);
-    assert_eq!(fixture.skipped(), [("suppressed".to_owned(), 1)], "a hard bounce suppresses the address");
-    let failed = world.events.lock().unwrap().iter().find(|event| event["event"] == "Email Failed").cloned().unwrap();
-    assert!(!failed.to_string().contains("p2@example.com"), "no address in an event: {failed}");
+    assert_eq!(
+        fixture.skipped(),
+        [("suppressed".to_owned(), 1)],
+        "a hard bounce suppresses the address"
+    );
+    let failed = world
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .find(|event| event["event"] == "Email Failed")
+        .cloned()
+        .unwrap();
+    assert!(
+        !failed.to_string().contains("p2@example.com"),
+        "no address in an event: {failed}"
+    );
     assert_eq!(failed["properties"]["address_domain"], "example.com");
 }
 
@@ -263,7 +355,14 @@ fn act_5_a_missing_variable_skips_that_send_with_the_reason() {
     let mut listener = fixture.engine().listen();
     world.person(1, Some("p1@example.com"), Some(true));
     world.person(2, Some("p2@example.com"), Some(true));
-    world.people.lock().unwrap().get_mut(&ProfileId(1)).unwrap().traits.clear();
+    world
+        .people
+        .lock()
+        .unwrap()
+        .get_mut(&ProfileId(1))
+        .unwrap()
+        .traits
+        .clear();
     world.enter(1);
     world.enter(2);
     let engine = fixture.engine();
@@ -271,12 +370,20 @@ fn act_5_a_missing_variable_skips_that_send_with_the_reason() {
     let mut listener = engine.listen();
     run(&engine).unwrap();
     assert_eq!(world.mails_to("p2@example.com"), 1);
-    assert_eq!(fixture.skipped(), [("missing_variable:profile.traits.first_name".to_owned(), 1)]);
+    assert_eq!(
+        fixture.skipped(),
+        [("missing_variable:profile.traits.first_name".to_owned(), 1)]
+    );
     let mut states = Vec::new();
     while let Ok(item) = listener.try_recv() {
         assert!(!format!("{item:?}").contains('@'), "no address for listeners");
         states.push(item.state);
     }
-    let expected = [SendState::Reserved, SendState::Reserved, SendState::Skipped, SendState::Accepted];
+    let expected = [
+        SendState::Reserved,
+        SendState::Reserved,
+        SendState::Skipped,
+        SendState::Accepted,
+    ];
     assert_eq!(states, expected);
 }

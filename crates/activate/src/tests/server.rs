@@ -15,7 +15,12 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn start(world: &Arc<World>, folder: &tempfile::TempDir, runtime: &tokio::runtime::Runtime, mail: bool) -> Arc<Activation> {
+fn start(
+    world: &Arc<World>,
+    folder: &tempfile::TempDir,
+    runtime: &tokio::runtime::Runtime,
+    mail: bool,
+) -> Arc<Activation> {
     let config = ActivationConfig::new(folder.path().join("ledger.db"), "https://kith.example.com/");
     let mut ports = world.ports();
     if !mail {
@@ -30,7 +35,12 @@ fn act_1_without_a_mail_server_sends_wait_and_nothing_is_lost() {
     world.person(1, Some("p1@example.com"), Some(true));
     world.enter(1);
     let waiting = start(&world, &folder, &runtime, false);
-    let reserved = |activation: &Activation| activation.status().unwrap().spaces["main"].sends.get("reserved").copied();
+    let reserved = |activation: &Activation| {
+        activation.status().unwrap().spaces["main"]
+            .sends
+            .get("reserved")
+            .copied()
+    };
     until("reserved", || reserved(&waiting) == Some(2));
     assert!(!waiting.status().unwrap().has_mailer);
     waiting.stop();
@@ -53,21 +63,34 @@ fn act_6_a_running_server_can_be_paused_and_a_failing_log_loses_no_event() {
     *world.log_fails.lock().unwrap() = true;
     (1..=20).for_each(|person| world.enter(person));
     activation.notify();
-    until("reserved", || activation.status().unwrap().spaces["main"].sends.get("reserved") == Some(&40));
+    until("reserved", || {
+        activation.status().unwrap().spaces["main"].sends.get("reserved") == Some(&40)
+    });
     assert!(world.accepted.lock().unwrap().is_empty());
     activation.pause(PauseScope::All, false).unwrap();
-    until("sent", || activation.status().unwrap().spaces["main"].sends.get("accepted") == Some(&40));
+    until("sent", || {
+        activation.status().unwrap().spaces["main"].sends.get("accepted") == Some(&40)
+    });
     assert_eq!(activation.status().unwrap().feedback_due, 40);
     *world.log_fails.lock().unwrap() = false;
     until("told", || world.event_names().len() == 40);
     until("forgotten", || activation.status().unwrap().feedback_due == 0);
-    let mail = world.accepted.lock().unwrap().iter().find(|mail| mail.unsubscribe_url.is_some()).cloned().unwrap();
+    let mail = world
+        .accepted
+        .lock()
+        .unwrap()
+        .iter()
+        .find(|mail| mail.unsubscribe_url.is_some())
+        .cloned()
+        .unwrap();
     let token = mail.unsubscribe_url.unwrap().rsplit('/').next().unwrap().to_owned();
     assert_eq!(token.len(), 43);
     assert!(activation.look_up_token(&token).unwrap().is_some());
     assert!(activation.unsubscribe(&token).unwrap().is_some());
     assert!(activation.unsubscribe("guess").unwrap().is_none());
-    until("withdrawn", || world.event_names().contains(&"Email Unsubscribed".to_owned()));
+    until("withdrawn", || {
+        world.event_names().contains(&"Email Unsubscribed".to_owned())
+    });
     activation.stop();
 }
 

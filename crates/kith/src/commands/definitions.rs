@@ -9,6 +9,7 @@ use crate::output;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::read_documents;
+use kith_types::Address;
 use serde::Deserialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,14 @@ struct Change {
 
 #[derive(Deserialize)]
 struct Refolding {
+    stages: Vec<Stage>,
     refolds: Vec<Refold>,
+}
+
+#[derive(Deserialize)]
+struct Stage {
+    name: String,
+    through: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +105,7 @@ struct Refold {
 /// # Errors
 /// Files that cannot be read, and what the server refuses.
 pub(crate) async fn plan(client: &Client, args: &PlanArgs) -> Result<(), CommandError> {
-    propose(client, &args.proposal, "plan", "").await
+    propose(client, &args.proposal, "plan", "").await.map(drop)
 }
 
 /// Applies.
@@ -105,27 +113,25 @@ pub(crate) async fn plan(client: &Client, args: &PlanArgs) -> Result<(), Command
 /// # Errors
 /// As [`plan`].
 pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), CommandError> {
-    propose(client, &args.proposal, "apply", &args.reason).await?;
-    if args.wait {
-        wait_for_refolds(client, args.proposal.space.space.as_str()).await?;
+    let text = propose(client, &args.proposal, "apply", &args.reason).await?;
+    match read::<Plan>(&text)?.decided_by {
+        Some(decision) if args.wait => wait_for_refolds(client, args.proposal.space.space.as_str(), &decision).await,
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-async fn propose(client: &Client, args: &ProposalArgs, action: &str, reason: &str) -> Result<(), CommandError> {
+/// Sends a proposal, shows what came of it, and gives that as JSON.
+async fn propose(client: &Client, args: &ProposalArgs, action: &str, reason: &str) -> Result<String, CommandError> {
     let documents = read_files(&args.file)?;
     let body = json!({ "documents": documents, "prune": args.prune, "reason": reason });
-    let text = client
-        .post(
-            &["api", "spaces", args.space.space.as_str(), "definitions", action],
-            &body,
-        )
-        .await?;
+    let path = ["api", "spaces", args.space.space.as_str(), "definitions", action];
+    let text = client.post(&path, &body).await?;
     if args.json {
-        output::line(&text)
+        output::line(&text)?;
     } else {
-        show(&read(&text)?, action == "apply")
+        show(&read(&text)?, action == "apply")?;
     }
+    Ok(text)
 }
 
 fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
@@ -172,20 +178,23 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
     }
 }
 
-/// Returns when no definition of the space is being folded over its history.
-async fn wait_for_refolds(client: &Client, space: &str) -> Result<(), CommandError> {
+/// Returns when the pipeline has taken the decision and folds no definition of the space over its history any more.
+async fn wait_for_refolds(client: &Client, space: &str, decision: &str) -> Result<(), CommandError> {
+    let decision: Option<Address> = decision.parse().ok();
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("folding history  {bar:40}  {percent}%  {eta}") {
         bar.set_style(style);
     }
     loop {
         let status: Refolding = read(&client.get(&["api", "status"], &[]).await?)?;
+        let pipeline = status.stages.iter().find(|stage| stage.name == "pipeline");
+        let through = pipeline.and_then(|stage| stage.through.as_deref()?.parse::<Address>().ok());
         let (mut done, mut total) = (0, 0);
         for refold in status.refolds.iter().filter(|refold| refold.space == space) {
             done += refold.records_done;
             total += refold.records_total.max(refold.records_done + 1);
         }
-        if total == 0 {
+        if total == 0 && through >= decision {
             bar.finish_and_clear();
             return Ok(());
         }

@@ -10,6 +10,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::json;
+use std::collections::BTreeMap;
 
 /// Flags of `kith flush`.
 #[derive(Args, Debug)]
@@ -117,8 +118,9 @@ struct RebuildLine {
     records: u64,
     #[serde(default)]
     of: u64,
+    /// Entries of state, by tree.
     #[serde(default)]
-    compared: u64,
+    compared: BTreeMap<String, u64>,
     #[serde(default)]
     different: u64,
     #[serde(default)]
@@ -238,9 +240,12 @@ pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), C
 }
 
 fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
+    let compared: u64 = step.compared.values().sum();
     if step.equal {
-        let RebuildLine { records, compared, .. } = step;
-        let text = format!("equal: {records} records replayed, {compared} entries of state compared");
+        let text = format!(
+            "equal: {} records replayed, {compared} entries of state compared",
+            step.records
+        );
         return if json { Ok(()) } else { output::line(&text) };
     }
     if !json {
@@ -249,10 +254,8 @@ fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
         }
     }
     let hint = Hint::new("the server's log says more; the raw zone is the truth, and `kith raw verify` proves it");
-    Err(CommandError::caused(
-        format!("the states differ in {} of {} entries", step.different, step.compared),
-        hint,
-    ))
+    let what = format!("the states differ in {} of {compared} entries", step.different);
+    Err(CommandError::caused(what, hint))
 }
 
 /// Shows lag and freshness.

@@ -94,7 +94,6 @@ struct Explanation {
 struct Reason {
     condition: String,
     holds: bool,
-    expected: Option<String>,
     actual: Option<Box<RawValue>>,
     #[serde(default)]
     approximate: bool,
@@ -203,8 +202,8 @@ async fn members(client: &Client, args: &MembersArgs) -> Result<(), CommandError
 }
 
 fn explain(explanation: &Explanation) -> Result<(), CommandError> {
-    let is = if explanation.member { "is in" } else { "is not in" };
-    output::line(&format!("They {is} segment {}:", explanation.segment))?;
+    let are = if explanation.member { "are in" } else { "are not in" };
+    output::line(&format!("They {are} segment {}:", explanation.segment))?;
     explain_reason(&explanation.reason, 1)?;
     match &explanation.next_transition {
         Some(at) => output::line(&format!("If nothing happens before, this changes at {at}.")),
@@ -215,11 +214,8 @@ fn explain(explanation: &Explanation) -> Result<(), CommandError> {
 fn explain_reason(reason: &Reason, depth: usize) -> Result<(), CommandError> {
     let mark = if reason.holds { "✓" } else { "✗" };
     let mut line = format!("{}{mark} {}", "  ".repeat(depth), output::shown(&reason.condition));
-    if let Some(expected) = &reason.expected {
-        line.push_str(&format!(": wanted {}", output::shown(expected)));
-    }
     if let Some(actual) = &reason.actual {
-        line.push_str(&format!(", found {}", output::shown(actual.get())));
+        line.push_str(&format!(" (found {})", output::shown(actual.get())));
     }
     if reason.approximate {
         line.push_str(" (approximate)");

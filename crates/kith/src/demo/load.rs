@@ -8,19 +8,19 @@ use super::truth::TruthBook;
 use crate::error::CommandError;
 use indicatif::{ProgressBar, ProgressStyle};
 use kith_testkit::world::{SOURCES, SentAt, World, WorldConfig, WorldEvent};
-use kith_types::{Clock, Duration, SystemClock};
+use kith_types::{Clock, Duration, SystemClock, Timestamp};
 use std::path::PathBuf;
 use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::MissedTickBehavior;
 
 /// Events in a batch, as the SDKs send them, and bytes at most: the door takes 500 KB.
 const BATCH_EVENTS: usize = 100;
 const BATCH_BYTES: usize = 400_000;
 /// Batches that wait to be sent.
 const BATCHES_WAITING: usize = 32;
-/// The present: events of one day, about three a second.
-const EVENTS_A_DAY: u64 = 260_000;
-/// The longest that the present waits at once, so that a clock that was set is noticed.
-const NAP: std::time::Duration = std::time::Duration::from_secs(5);
+/// The present: events made ahead at a time, and the pause between two of them, by night as by day.
+const EVENTS_AHEAD: u64 = 200_000;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(350);
 
 /// Streams the history in, with a progress bar.
 ///
@@ -93,19 +93,16 @@ impl OpenBatch {
 
 /// Lets the same people go on living: a few events a second, one at a time, for as long as the demo runs.
 pub(super) async fn present(door: Door, history: WorldConfig) {
-    let mut days = 0_u64;
+    let mut pace = tokio::time::interval(PAUSE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut times = 0_u64;
     loop {
-        days += 1;
-        let world = present_of(&history, SystemClock.now());
-        for event in World::new(world) {
-            loop {
-                let wait = (event.sent_at - SystemClock.now()).as_micros();
-                let Ok(wait @ 1..) = u64::try_from(wait) else { break };
-                tokio::time::sleep(std::time::Duration::from_micros(wait).min(NAP)).await;
-            }
-            // A history of the same seed uses the same ids: these events are others.
+        times += 1;
+        for event in World::new(present_of(&history, SystemClock.now())) {
+            pace.tick().await;
             let id = event.message_id();
-            let body = event.body.replacen(id, &format!("{id}-live-{days}"), 1);
+            // A history of the same seed uses the same ids: these events are others.
+            let body = event.body.replacen(id, &format!("{id}-{times}"), 1);
             let batch = Batch { source: event.source, body: format!(r#"{{"batch":[{body}]}}"#), events: 1 };
             if let Err(error) = door.send(batch).await {
                 tracing::warn!(error = %error, "the world stands still: its events are not taken");
@@ -115,10 +112,11 @@ pub(super) async fn present(door: Door, history: WorldConfig) {
     }
 }
 
-/// The day from `start` on, of the people of a history.
-fn present_of(history: &WorldConfig, start: kith_types::Timestamp) -> WorldConfig {
+/// A day from `start` on, of the people of a history. Its events say when they are sent within that day, so that the
+/// door takes each as having happened just now, whenever it is sent.
+fn present_of(history: &WorldConfig, start: Timestamp) -> WorldConfig {
     let people = history.people();
-    let a_person = u32::try_from((EVENTS_A_DAY / people).max(1)).unwrap_or(u32::MAX);
+    let a_person = u32::try_from((EVENTS_AHEAD / people).max(1)).unwrap_or(u32::MAX);
     WorldConfig {
         events: people * u64::from(a_person),
         events_per_person: a_person,
@@ -133,7 +131,6 @@ fn present_of(history: &WorldConfig, start: kith_types::Timestamp) -> WorldConfi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kith_types::Timestamp;
 
     #[test]
     fn batches_hold_every_event_once_and_are_json() {

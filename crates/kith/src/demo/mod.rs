@@ -66,6 +66,9 @@ pub(crate) async fn run(config: DemoConfig) -> Result<(), CommandError> {
     let filter = std::env::var("KITH_LOG").unwrap_or_else(|_| "warn".to_owned());
     init_tracing(LogFormat::Human, &filter)
         .map_err(|error| CommandError::caused("the logs cannot be set up by KITH_LOG", error))?;
+    if !config.http.ip().is_loopback() {
+        output::note("the demo's page needs no key: whoever reaches this machine sees what its visitors do");
+    }
     let stopping = listen_for_signals()?;
     let folder = DemoFolder::prepare(&config.data)?;
     let mut inbox = Inbox::start(config.smtp, config.inbox, &folder.path).await?;

@@ -261,11 +261,11 @@ fn failing(reason: &Reason) -> &Reason {
     deepest
 }
 
-/// Which of the visitor's latest events a change is told with: one that the segment looks at, the first of them for a
-/// change and the last for a renewal; else the latest.
+/// Which of the visitor's latest events a change is told with: one that the segment looks at, the first of them for an
+/// entry and the last for what comes after it; else the latest.
 pub(super) fn caused_by<'a>(pending: &'a [Seen], moved: Moved, touches: impl Fn(&Seen) -> bool) -> Option<&'a Seen> {
     let mut touching = pending.iter().filter(|seen| touches(seen));
-    let found = if moved == Moved::Renewed { touching.next_back() } else { touching.next() };
+    let found = if moved == Moved::Entered { touching.next() } else { touching.next_back() };
     found.or(pending.last())
 }
 

@@ -119,7 +119,7 @@ fn figures_text(figures: &Figures) -> String {
         "\nThe world  {world}\n\n\
          Events     {} sent · {} kept · {} second copies dropped · {} rejected\n\
          Speed      {:.1} s to profiles and segments, {} events a second; tables {:.1} s later\n\
-         People     {} profiles; of {} that evidence can tell apart, {} found · precision {:.4} · recall {:.4}\n\
+         People     {} found, of {} that the evidence can tell apart · precision {:.4} · recall {:.4} · {} profiles in all\n\
          Mails      {mails}\n\n",
         grouped(taken.sent),
         grouped(held.kept),
@@ -128,11 +128,11 @@ fn figures_text(figures: &Figures) -> String {
         seconds.as_secs_f64(),
         grouped(a_second as u64),
         tables.as_secs_f64(),
-        grouped(held.people),
-        grouped(score.groups as u64),
         grouped(score.profiles as u64),
+        grouped(score.groups as u64),
         score.precision,
         score.recall,
+        grouped(held.people),
     )
 }
 
@@ -149,6 +149,7 @@ fn whereabouts_text(whereabouts: &Whereabouts, example: Option<&str>) -> String 
          In another terminal:\n\n\
          \x20 export KITH_URL={url} KITH_KEY={}{path}\n\n\
          {}\
+         \x20 kith segment list\n\
          \x20 kith segment members abandoned_cart --limit 10\n\
          \x20 kith sql \"select event, count(*) as times from clean.events group by event order by times desc limit 10\"\n\
          \x20 kith sql \"select currency, count(*) as orders, sum(total) as total from curated.orders group by currency\"\n\

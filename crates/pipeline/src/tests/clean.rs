@@ -5,7 +5,10 @@ use kith_types::{Origin, Record, RecordBody};
 use serde_json::{Value as Json, json};
 
 fn order(message: &str, total: i64, second: i64) -> Json {
-    with_id(event("user_id:u1", "Order Completed", second, json!({"total": total})), message)
+    with_id(
+        event("user_id:u1", "Order Completed", second, json!({"total": total})),
+        message,
+    )
 }
 
 const DAY: i64 = 86_400;
@@ -24,7 +27,12 @@ fn cln_2_later_copies_are_dropped_whatever_they_say() {
     assert_eq!(bench.events().len(), 1, "only the first copy counts");
     assert_eq!(bench.outputs.iter().map(|output| output.duplicates).sum::<u64>(), 3);
     let handover = crate::Handover::new(std::sync::Arc::clone(&bench.store) as _);
-    let address = |sequence, index| kith_types::Address { generation: 1, partition: 0, sequence, index };
+    let address = |sequence, index| kith_types::Address {
+        generation: 1,
+        partition: 0,
+        sequence,
+        index,
+    };
     let marks = [address(1, 0), address(1, 1), address(2, 0), address(3, 0)];
     let copies = marks.map(|mark| handover.is_later_copy(&super::main_space(), mark).unwrap());
     assert_eq!(copies, [false, true, true, true], "what the lake leaves out");
@@ -40,7 +48,10 @@ fn cln_2_a_reject_claims_no_key() {
     bench.take(1, &[rejected, order("m1", 10, 1)]);
     bench.commit();
     let output = bench.outputs.last().unwrap();
-    assert_eq!((output.rejects.len(), output.events.len(), output.duplicates), (1, 1, 0));
+    assert_eq!(
+        (output.rejects.len(), output.events.len(), output.duplicates),
+        (1, 1, 0)
+    );
 }
 
 #[test]

@@ -4,7 +4,12 @@ use super::{Bench, at, event, performed};
 use serde_json::{Value as Json, json};
 
 fn order(user: &str, second: i64) -> Json {
-    event(&format!("user_id:{user}"), "Order Completed", second, json!({"total": 10}))
+    event(
+        &format!("user_id:{user}"),
+        "Order Completed",
+        second,
+        json!({"total": 10}),
+    )
 }
 
 #[test]
@@ -19,7 +24,11 @@ fn seg_4_a_definition_applied_after_covers_all_history() {
     let told = bench.told();
     assert_eq!(told, vec!["+twice 10 definition"; 7]);
     bench.take(12, &[order("once", 12)]);
-    assert_eq!(bench.told()[7..], ["+twice 12 event"], "what comes after has its own cause and instant");
+    assert_eq!(
+        bench.told()[7..],
+        ["+twice 12 event"],
+        "what comes after has its own cause and instant"
+    );
 }
 
 #[test]
@@ -28,20 +37,37 @@ fn seg_4_events_flow_while_a_sweep_is_under_way() {
     for n in 0..9 {
         bench.take(n, &[order(&format!("u{n}"), n)]);
     }
-    bench.decide(10, &[("segment", "twice", performed("Order Completed", 2, 20)), ("segment", "once", performed("Order Completed", 1, 20))]);
+    bench.decide(
+        10,
+        &[
+            ("segment", "twice", performed("Order Completed", 2, 20)),
+            ("segment", "once", performed("Order Completed", 1, 20)),
+        ],
+    );
     // Nobody is swept yet: whoever is seen takes the definition at its instant first, and what time did since.
     bench.take(11, &[order("u5", 11)]);
     bench.take(60, &[order("u6", 60)]);
     let told = bench.told();
     assert_eq!(told[..2], ["+once 10 definition", "+twice 11 event"], "{told:?}");
-    let of_u6: Vec<&str> = told.iter().map(String::as_str).filter(|one| one.starts_with("+once 60") || one.starts_with("-once 26")).collect();
+    let of_u6: Vec<&str> = told
+        .iter()
+        .map(String::as_str)
+        .filter(|one| one.starts_with("+once 60") || one.starts_with("-once 26"))
+        .collect();
     assert_eq!(of_u6.len(), 2, "{told:?}");
     assert!(bench.sweep(), "two at a time");
     bench.settle(at(61));
     let told = bench.told();
     let entered = told.iter().filter(|one| *one == "+once 10 definition").count();
-    let left = told.iter().filter(|one| one.starts_with("-once") && one.ends_with("clock")).count();
-    assert_eq!((entered, left), (9, 9), "everybody entered at the decision and left by the clock: {told:?}");
+    let left = told
+        .iter()
+        .filter(|one| one.starts_with("-once") && one.ends_with("clock"))
+        .count();
+    assert_eq!(
+        (entered, left),
+        (9, 9),
+        "everybody entered at the decision and left by the clock: {told:?}"
+    );
 }
 
 #[test]
@@ -55,11 +81,21 @@ fn seg_4_a_definition_that_is_replaced_or_removed_tells_who_leaves() {
     bench.decide(4, &[("segment", "some", Json::Null)]);
     bench.settle(at(5));
     let told = bench.told();
-    let expected =
-        ["+some 1 event", "+some 1 event", "-some 2 definition", "-some 2 definition", "+some 3 event", "-some 4 definition"];
+    let expected = [
+        "+some 1 event",
+        "+some 1 event",
+        "-some 2 definition",
+        "-some 2 definition",
+        "+some 3 event",
+        "-some 4 definition",
+    ];
     assert_eq!(told, expected);
     let of_some = crate::keys::members(&super::main_space(), "some");
-    assert!(super::oracle::tree(&*bench.store, kith_state::Keyspace::Members).keys().all(|key| !key.starts_with(&of_some)));
+    assert!(
+        super::oracle::tree(&*bench.store, kith_state::Keyspace::Members)
+            .keys()
+            .all(|key| !key.starts_with(&of_some))
+    );
 }
 
 #[test]
@@ -72,7 +108,13 @@ fn seg_5_changes_are_emitted_only_on_change() {
         bench.decide(second, &[("segment", "buyers", spec.clone())]);
         bench.settle(at(second));
     }
-    bench.decide(20, &[("segment", "buyers", performed("Order Completed", 2, 1_000)), ("message", "m", json!({}))]);
+    bench.decide(
+        20,
+        &[
+            ("segment", "buyers", performed("Order Completed", 2, 1_000)),
+            ("message", "m", json!({})),
+        ],
+    );
     bench.settle(at(20));
     assert_eq!(bench.told(), ["+buyers 1 event"]);
 }
@@ -110,7 +152,10 @@ fn a_definition_of_another_kind_or_one_that_cannot_be_read_changes_nothing() {
     bench.take(1, &[order("u1", 1)]);
     bench.settle(at(1));
     let version = bench.engine.definitions(&super::main_space()).unwrap().version;
-    bench.decide(2, &[("message", "hello", json!({"x": 1})), ("source", "web", json!({}))]);
+    bench.decide(
+        2,
+        &[("message", "hello", json!({"x": 1})), ("source", "web", json!({}))],
+    );
     bench.decide(3, &[("segment", "wrong", json!({"where": {"nothing": 1}}))]);
     assert_eq!(bench.engine.definitions(&super::main_space()).unwrap().version, version);
     assert!(!bench.sweep());

@@ -25,6 +25,7 @@ pub(super) fn at(second: i64) -> Timestamp {
 }
 
 /// An event of these identifiers (`user_id:u anonymous_id:a email:e`, separated by spaces) at a second.
+#[expect(clippy::needless_pass_by_value, reason = "a test says its properties in place")]
 pub(super) fn event(identifiers: &str, name: &str, second: i64, properties: Json) -> Json {
     let mut event = json!({"type": "track", "event": name, "timestamp": text(at(second)), "properties": properties});
     let mut external = Vec::new();
@@ -61,12 +62,22 @@ fn text(time: Timestamp) -> String {
 
 /// A record of these events, received at a second.
 pub(super) fn record(sequence: u64, second: i64, events: &[Json]) -> Record {
-    record_of("main", sequence, at(second), &json!({"sentAt": text(at(second)), "batch": events}).to_string())
+    record_of(
+        "main",
+        sequence,
+        at(second),
+        &json!({"sentAt": text(at(second)), "batch": events}).to_string(),
+    )
 }
 
 pub(super) fn record_of(space: &str, sequence: u64, received_at: Timestamp, body: &str) -> Record {
     Record {
-        address: Address { generation: 1, partition: 0, sequence, index: 0 },
+        address: Address {
+            generation: 1,
+            partition: 0,
+            sequence,
+            index: 0,
+        },
         space: space.parse().unwrap(),
         received_at,
         body: RecordBody::Envelope(Envelope {
@@ -94,8 +105,14 @@ pub(super) fn decision(sequence: u64, second: i64, documents: &[(&str, &str, Jso
         .map(|(kind, name, _)| json!({"kind": kind, "name": name}))
         .collect();
     let document = json!({"format": 1, "author": "me", "reason": "", "applied": applied, "removed": removed});
-    let body = Decision { kind: DEFINITIONS_APPLIED.into(), document: document.to_string().into() };
-    Record { body: RecordBody::Decision(body), ..record(sequence, second, &[]) }
+    let body = Decision {
+        kind: DEFINITIONS_APPLIED.into(),
+        document: document.to_string().into(),
+    };
+    Record {
+        body: RecordBody::Decision(body),
+        ..record(sequence, second, &[])
+    }
 }
 
 /// `performed` within the last so many seconds, at least so often.
@@ -118,7 +135,14 @@ impl Bench {
     pub(super) fn new() -> Self {
         let store = Arc::new(MemoryStore::default());
         let engine = Engine::open(Arc::clone(&store) as Arc<dyn Store>, EngineConfig::default()).unwrap();
-        Self { store, engine, outputs: Vec::new(), sequence: 0, committed_inside: false, lost: false }
+        Self {
+            store,
+            engine,
+            outputs: Vec::new(),
+            sequence: 0,
+            committed_inside: false,
+            lost: false,
+        }
     }
 
     /// Takes the next record: these events, received at a second.
@@ -196,7 +220,12 @@ impl Bench {
     /// The person of the last event.
     pub(super) fn last_person(&mut self) -> ProfileId {
         self.commit();
-        self.outputs.iter().rev().find_map(|output| output.people.last().copied()).flatten().unwrap()
+        self.outputs
+            .iter()
+            .rev()
+            .find_map(|output| output.people.last().copied())
+            .flatten()
+            .unwrap()
     }
 }
 
@@ -217,6 +246,12 @@ pub(super) fn main_space() -> SpaceId {
 }
 
 /// Everything that a store holds of the main space, but where its records stand.
-pub(super) fn all_of_main(store: &MemoryStore) -> Vec<(Keyspace, BTreeMap<Vec<u8>, Vec<u8>>)> {
-    Keyspace::ALL.map(|keyspace| (keyspace, oracle::tree(store, keyspace))).into()
+pub(super) fn all_of_main(store: &MemoryStore) -> Vec<Tree> {
+    Keyspace::ALL
+        .iter()
+        .map(|keyspace| oracle::tree(store, *keyspace))
+        .collect()
 }
+
+/// Keys and values.
+pub(super) type Tree = BTreeMap<Vec<u8>, Vec<u8>>;

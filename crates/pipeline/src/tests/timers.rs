@@ -23,10 +23,17 @@ fn seg_2_time_alone_moves_people_out() {
     let mut bench = bench();
     bench.take(10, &[order(10)]);
     bench.until(at(70));
-    assert_eq!(bench.told(), ["+buyers 10 event"], "the window still holds the order at its last instant");
+    assert_eq!(
+        bench.told(),
+        ["+buyers 10 event"],
+        "the window still holds the order at its last instant"
+    );
     bench.until(at(71));
     let told = bench.told();
-    assert!(told.len() == 2 && told[1].starts_with("-buyers 70") && told[1].ends_with("clock"), "{told:?}");
+    assert!(
+        told.len() == 2 && told[1].starts_with("-buyers 70") && told[1].ends_with("clock"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -86,13 +93,19 @@ fn seg_2_an_event_that_renews_at_the_instant_causes_no_exit() {
 fn seg_2_a_record_that_comes_late_finds_every_timer_before_it_fired_in_order() {
     let mut bench = bench();
     for (second, user) in [(10, "u1"), (20, "u2"), (30, "u3"), (40, "u4"), (50, "u5")] {
-        bench.take(second, &[event(&format!("user_id:{user}"), "Order Completed", second, json!({}))]);
+        bench.take(
+            second,
+            &[event(&format!("user_id:{user}"), "Order Completed", second, json!({}))],
+        );
     }
     bench.take(10_000, &[event("user_id:u9", "Other", 10_000, json!({}))]);
     let told = bench.told();
     let exits: Vec<&String> = told.iter().filter(|one| one.starts_with('-')).collect();
     assert_eq!(exits.len(), 5, "{told:?}");
-    assert!(bench.numbered().is_sorted_by_key(|numbered| numbered.change.at), "{told:?}");
+    assert!(
+        bench.numbered().is_sorted_by_key(|numbered| numbered.change.at),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -106,7 +119,11 @@ fn seg_2_a_clock_that_is_set_back_takes_nothing_back() {
     // A record stamped by the clock that was set back is taken at the instant reached.
     bench.take(30, &[order(30)]);
     bench.until(at(90));
-    assert_eq!(bench.told().len(), told.len(), "an order 70 seconds ago is out of the window already");
+    assert_eq!(
+        bench.told().len(),
+        told.len(),
+        "an order 70 seconds ago is out of the window already"
+    );
     bench.take(101, &[order(101)]);
     assert_eq!(bench.told().len(), told.len() + 1);
 }
@@ -114,7 +131,10 @@ fn seg_2_a_clock_that_is_set_back_takes_nothing_back() {
 #[test]
 fn spc_1_two_spaces_in_one_engine_share_nothing() {
     let body = |user: &str| {
-        let order = super::with_id(event(&format!("user_id:{user}"), "Order Completed", 10, json!({})), "m1");
+        let order = super::with_id(
+            event(&format!("user_id:{user}"), "Order Completed", 10, json!({})),
+            "m1",
+        );
         json!({"batch": [order]}).to_string()
     };
     let decision = super::decision(0, 0, &[("segment", "buyers", performed("Order Completed", 1, 60))]);
@@ -125,10 +145,20 @@ fn spc_1_two_spaces_in_one_engine_share_nothing() {
     bench.until(at(20));
     bench.commit();
     let output = bench.outputs.last().unwrap();
-    assert_eq!((output.events.len(), output.duplicates), (2, 0), "the same message id counts in each space");
-    assert_ne!(output.people[0], output.people[1], "the same identifier is another person");
+    assert_eq!(
+        (output.events.len(), output.duplicates),
+        (2, 0),
+        "the same message id counts in each space"
+    );
+    assert_ne!(
+        output.people[0], output.people[1],
+        "the same identifier is another person"
+    );
     assert_eq!(output.changes.len(), 1, "a definition holds in its space only");
-    assert_eq!(bench.engine.spaces().map(|(_, people, _)| people).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(
+        bench.engine.spaces().map(|(_, people, _)| people).collect::<Vec<_>>(),
+        [1, 1]
+    );
     // What lies in one space is what it is without the other.
     let mut alone = Bench::new();
     alone.apply(&decision);
@@ -143,8 +173,16 @@ fn spc_1_two_spaces_in_one_engine_share_nothing() {
     };
     bench.apply(&other);
     bench.settle(at(500));
-    let told: Vec<String> = bench.numbered().iter().map(|one| format!("{} {}", one.space, one.number)).collect();
-    assert_eq!(told, ["main 0", "other 0", "main 1"], "each space counts its own changes");
+    let told: Vec<String> = bench
+        .numbered()
+        .iter()
+        .map(|one| format!("{} {}", one.space, one.number))
+        .collect();
+    assert_eq!(
+        told,
+        ["main 0", "other 0", "main 1"],
+        "each space counts its own changes"
+    );
 }
 
 #[test]
@@ -161,7 +199,19 @@ fn a_state_that_was_left_midway_is_refused_with_the_remedy() {
 
 #[test]
 fn seg_2_timers_fire_alike_whether_time_is_told_or_records_bring_it() {
-    let orders: Vec<_> = (0..6).map(|n| (10 + n * 25, event(&format!("user_id:u{}", n % 3), "Order Completed", 10 + n * 25, json!({})))).collect();
+    let orders: Vec<_> = (0..6)
+        .map(|n| {
+            (
+                10 + n * 25,
+                event(
+                    &format!("user_id:u{}", n % 3),
+                    "Order Completed",
+                    10 + n * 25,
+                    json!({}),
+                ),
+            )
+        })
+        .collect();
     let mut told = bench();
     let mut untold = bench();
     for (n, (second, order)) in orders.iter().enumerate() {

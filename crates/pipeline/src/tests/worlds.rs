@@ -21,7 +21,11 @@ const NAMES: [&str; 3] = ["Order Completed", "Product Viewed", "Call Ended"];
 /// The definitions that a world may apply.
 pub(super) fn documents() -> Vec<(&'static str, &'static str, Json)> {
     vec![
-        ("computed_trait", "orders", json!({"function": "count", "event": "Order Completed"})),
+        (
+            "computed_trait",
+            "orders",
+            json!({"function": "count", "event": "Order Completed"}),
+        ),
         (
             "computed_trait",
             "spent",
@@ -29,8 +33,16 @@ pub(super) fn documents() -> Vec<(&'static str, &'static str, Json)> {
         ),
         ("segment", "buyers", performed("Order Completed", 1, 30)),
         ("segment", "viewers", performed("Product Viewed", 2, 20)),
-        ("segment", "loyal", json!({"where": {"computed_trait": "orders", "greater_or_equal": 3}})),
-        ("segment", "spenders", json!({"where": {"computed_trait": "spent", "greater_than": 50}})),
+        (
+            "segment",
+            "loyal",
+            json!({"where": {"computed_trait": "orders", "greater_or_equal": 3}}),
+        ),
+        (
+            "segment",
+            "spenders",
+            json!({"where": {"computed_trait": "spent", "greater_than": 50}}),
+        ),
         ("segment", "pro", json!({"where": {"trait": "plan", "equals": "pro"}})),
         (
             "segment",
@@ -59,14 +71,23 @@ fn identifiers(random: &mut ChaCha8Rng) -> String {
 }
 
 fn one_event(random: &mut ChaCha8Rng, received: i64, messages: u64) -> Json {
-    let late = if random.random_bool(0.3) { random.random_range(0..60) } else { 0 };
+    let late = if random.random_bool(0.3) {
+        random.random_range(0..60)
+    } else {
+        0
+    };
     let identifiers = identifiers(random);
     let event = if random.random_bool(0.2) {
         let plan = ["pro", "free"].choose(random).copied().unwrap();
         identify(&identifiers, received - late, json!({"plan": plan}))
     } else {
         let name = NAMES.choose(random).copied().unwrap();
-        event(&identifiers, name, received - late, json!({"total": random.random_range(1..60)}))
+        event(
+            &identifiers,
+            name,
+            received - late,
+            json!({"total": random.random_range(1..60)}),
+        )
     };
     // Some copies are sent twice.
     with_id(event, &format!("m{}", random.random_range(0..messages * 4)))
@@ -89,17 +110,25 @@ pub(super) fn world(seed: u64, count: u64, rules_change: bool) -> World {
             let (kind, name, _) = all[random.random_range(2..all.len())];
             records.push(decision(sequence, received, &[(kind, name, Json::Null)]));
         } else if roll < 10 {
-            let spec = performed(NAMES[random.random_range(0..3)], random.random_range(1..4), random.random_range(5..60));
+            let spec = performed(
+                NAMES[random.random_range(0..3)],
+                random.random_range(1..4),
+                random.random_range(5..60),
+            );
             records.push(decision(sequence, received, &[("segment", "buyers", spec)]));
         } else if roll < 12 && rules_change {
             let limit = random.random_range(1..4);
             let spec = json!({"types": {"email": {"limit": limit}}});
             records.push(decision(sequence, received, &[("identity_rules", "main", spec)]));
         } else {
-            let events: Vec<Json> =
-                (0..random.random_range(1..4)).map(|_| one_event(&mut random, received, count)).collect();
+            let events: Vec<Json> = (0..random.random_range(1..4))
+                .map(|_| one_event(&mut random, received, count))
+                .collect();
             records.push(record(sequence, received, &events));
         }
     }
-    World { records, end: received + 1 }
+    World {
+        records,
+        end: received + 1,
+    }
 }

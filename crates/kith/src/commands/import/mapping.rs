@@ -145,7 +145,7 @@ impl Mapping {
         let properties = reader.fields("properties", parts.remove("properties"));
         let traits = reader.fields("traits", parts.remove("traits"));
         let constants = reader.constants(parts.remove("constants"));
-        let csv = reader.csv_form(parts.remove("separator"), parts.remove("header"));
+        let csv = reader.csv_form(parts.remove("separator").as_ref(), parts.remove("header").as_ref());
         for unknown in parts.keys() {
             reader.tell(unknown, &format!("is no part of a mapping; the parts are {PARTS}"));
         }
@@ -298,8 +298,8 @@ impl Problems {
             .collect()
     }
 
-    fn csv_form(&mut self, separator: Option<Value>, header: Option<Value>) -> CsvForm {
-        let separator = match separator.as_ref().map(Value::as_str) {
+    fn csv_form(&mut self, separator: Option<&Value>, header: Option<&Value>) -> CsvForm {
+        let separator = match separator.map(Value::as_str) {
             None => Separator::Character(b','),
             Some(Some("tab")) => Separator::Character(b'\t'),
             Some(Some("whitespace")) => Separator::Whitespace,
@@ -311,7 +311,7 @@ impl Problems {
                 Separator::Whitespace
             }
         };
-        let header = header.as_ref().map_or(Some(true), Value::as_bool).unwrap_or_else(|| {
+        let header = header.map_or(Some(true), Value::as_bool).unwrap_or_else(|| {
             self.tell(
                 "header",
                 "is true, or false where the first line is a row; columns are c1, c2 and so on then",

@@ -66,6 +66,7 @@ fn a_change_is_told_with_the_event_that_the_segment_looks_at() {
     let name = |moved| caused_by(&pending, moved, orders).map(|seen| seen.name.as_str());
     assert_eq!(name(Moved::Entered), Some("Order Completed"));
     assert_eq!(name(Moved::Renewed), Some("Order Completed 2"));
+    assert_eq!(name(Moved::Exited), Some("Order Completed 2"));
     assert_eq!(caused_by(&pending, Moved::Exited, |_| false), pending.last());
     assert_eq!(caused_by(&[], Moved::Exited, |_| true), None);
 }

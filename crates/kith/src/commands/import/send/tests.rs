@@ -22,7 +22,12 @@ async fn take(State(door): State<Door>, headers: HeaderMap, body: Bytes) -> Resp
     let mut got = door.got.lock().unwrap();
     let (status, text) = door.answers[got.len().min(door.answers.len() - 1)];
     got.push(body);
-    (StatusCode::from_u16(status).unwrap(), [(header::RETRY_AFTER, "0")], text).into_response()
+    (
+        StatusCode::from_u16(status).unwrap(),
+        [(header::RETRY_AFTER, "0")],
+        text,
+    )
+        .into_response()
 }
 
 #[derive(Parser)]
@@ -38,7 +43,10 @@ enum Command {
 
 /// Imports two rows at a door that answers so. What came of it, and what the door got.
 async fn import(answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Bytes>) {
-    let door = Door { got: Arc::default(), answers: Arc::new(answers.to_vec()) };
+    let door = Door {
+        got: Arc::default(),
+        answers: Arc::new(answers.to_vec()),
+    };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let router = Router::new()
@@ -48,8 +56,15 @@ async fn import(answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Byt
     let folder = tempfile::tempdir().unwrap();
     let (rows, map) = (folder.path().join("a.csv"), folder.path().join("map.yaml"));
     std::fs::write(&rows, "t,u\n2026-01-01,a\n2026-01-02,b\n").unwrap();
-    std::fs::write(&map, "event: A\ntimestamp: {column: t}\nidentifiers: {user_id: {column: u}}\n").unwrap();
-    let words = ["kith", "import", "--source", "till", "--space", "shop_1", "--json", "--map"].map(Into::into);
+    std::fs::write(
+        &map,
+        "event: A\ntimestamp: {column: t}\nidentifiers: {user_id: {column: u}}\n",
+    )
+    .unwrap();
+    let words = [
+        "kith", "import", "--source", "till", "--space", "shop_1", "--json", "--map",
+    ]
+    .map(Into::into);
     let words = words.into_iter().chain([map.into_os_string(), rows.into_os_string()]);
     let Command::Import(args) = Line::try_parse_from(words).unwrap().command;
     let outcome = run(&Client::new(&Reach { url }).unwrap(), args).await;
@@ -74,7 +89,10 @@ async fn con_2_a_refusal_ends_the_import_and_says_why() {
     let refusal = r#"{"error":{"code":"not_found","message":"space shop_1 has no source till"}}"#;
     let (outcome, got) = import(&[(404, refusal)]).await;
     let told = outcome.unwrap_err();
-    assert!(told.contains("broke off after 0 events") && told.contains("has no source till"), "{told}");
+    assert!(
+        told.contains("broke off after 0 events") && told.contains("has no source till"),
+        "{told}"
+    );
     assert_eq!(got.len(), 1);
 }
 
