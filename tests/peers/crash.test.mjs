@@ -145,3 +145,30 @@ test('seg_2_a_window_that_ends_while_the_server_is_down_ends_when_it_is_back', {
   })
   await server.stop()
 })
+
+test('seg_4_a_definition_that_is_being_applied_is_not_lost_by_a_kill', { timeout: 120_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('web')
+  const load = new Load(server, writeKey, { people: 300, prefix: 'history' })
+  await until('a history', () => load.acknowledged.size > 3_000)
+  await load.stop()
+  const file = join(server.home, 'definitions.yaml')
+  await writeFile(file, DEFINITIONS.replace('at_least: 5, within: { last: 1s }', 'at_least: 5'))
+  await server.kith('apply', '-f', file)
+  await server.kill()
+  await server.start()
+  await until('the definitions to cover all history', async () => {
+    const { refolds } = (await server.get('/api/status')).body
+    return refolds.length === 0
+  })
+  await everythingIsThereOnce(server, load, 'web')
+  const sums = await server.sql(`
+    SELECT user_id, count(*) AS n FROM clean.events WHERE event = 'Loaded' GROUP BY user_id`)
+  const busy = sums.filter(row => row.n >= 5).length
+  const sizes = (await server.get('/api/spaces/main/segments')).body.segments
+  assert.equal(sizes.find(segment => segment.name === 'busy').size, busy)
+  const some = sums[0]
+  assert.equal(Number((await server.person(`user_id:${some.user_id}`)).computed_traits.loaded), some.n)
+  await server.kith('rebuild', '--verify')
+  await server.stop()
+})

@@ -5,7 +5,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { startMailServer } from './support/mail.mjs'
-import { until } from './support/parts.mjs'
+import { random } from './support/load.mjs'
+import { pause, until } from './support/parts.mjs'
 import { startServer } from './support/server.mjs'
 
 const DEFINITIONS = `
@@ -178,4 +179,49 @@ test('act_2_a_mail_server_that_is_away_holds_up_nothing_else', { timeout: 60_000
   await lonely.personWhen('user_id:late', person => !isMember(person))
   assert.equal((await lonely.get('/readyz')).status, 200)
   await lonely.stop()
+})
+
+test('act_2_no_kill_sends_a_mail_twice', { timeout: 180_000 }, async t => {
+  const seed = Number(process.env.KITH_SEED ?? Date.now() % 1_000_000)
+  t.diagnostic(`KITH_SEED=${seed}`)
+  const number = random(seed)
+  const struck = await startServer(t, { args: ['--smtp', mail.smtp] })
+  const key = await struck.source('shop')
+  await struck.apply(DEFINITIONS.replace(', within: { last: 2s }', ''))
+  const addressOf = at => `struck-${at}@example.com`
+  const event = (at, type) => ({
+    type, userId: `struck-${at}`, messageId: `struck-${at}-${type}`, ...consent(true),
+    ...(type === 'identify' ? { traits: { email: addressOf(at) } } : { event: 'Order Completed' }),
+  })
+  const PEOPLE = 60
+  let bought = 0
+  const buying = (async () => {
+    for (let at = 0; at < PEOPLE; at++, bought++) {
+      await until('the events to be taken', async () => {
+        for (const type of ['identify', 'track']) await struck.send(key, type, event(at, type))
+        return true
+      }, { within: 60_000, every: 20 })
+    }
+  })()
+  for (let kill = 0; kill < 5; kill++) {
+    const before = bought
+    await until('more purchases', () => bought >= Math.min(PEOPLE, before + 8))
+    await pause(Math.floor(number() * 60))
+    await struck.kill()
+    await struck.start()
+  }
+  await buying
+  await struck.personWhen(`user_id:struck-${PEOPLE - 1}`, isMember)
+  const last = await mail.next(addressOf(PEOPLE - 1)).catch(() => undefined)
+  for (const at of ['x', 'y']) {
+    for (const type of ['identify', 'track']) await struck.send(key, type, event(at, type))
+    await mail.next(addressOf(at))
+  }
+  const counts = await Promise.all(Array.from({ length: PEOPLE }, async (_, at) => (await mail.of(addressOf(at))).length))
+  assert.deepEqual(counts.filter(count => count > 1), [], 'marketing is sent at most once')
+  const sent = counts.filter(count => count === 1).length
+  t.diagnostic(`${sent} of ${PEOPLE} mails arrived; the last one ${last ? 'did' : 'did not'}`)
+  // A mail is given up only where a kill fell between its sending and its answer.
+  assert.ok(sent >= PEOPLE - 5 * 8, `${sent} of ${PEOPLE} mails arrived`)
+  await struck.stop()
 })

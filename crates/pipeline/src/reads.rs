@@ -275,11 +275,7 @@ fn resolve(
     definitions: &Definitions,
     name: &str,
 ) -> Result<Option<(ProfileId, Option<ProfileId>)>, PipelineError> {
-    if let Ok(asked) = name
-        .strip_prefix("profile_id:")
-        .unwrap_or(name)
-        .parse::<ProfileId>()
-    {
+    if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
         return Ok(follow(reader, space, asked)?.map(|id| (id, (id != asked).then_some(asked))));
     }
     let Some(sent) = Identifier::parse(name) else {

@@ -97,6 +97,8 @@ pub(crate) struct Space {
     pub(crate) swept: u64,
     /// While people are derived anew: nobody is evaluated and nothing leaves.
     pub(crate) quiet: bool,
+    /// While a lost state is built again: changes are made and not told.
+    pub(crate) silent: bool,
     rows: BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>,
     pub(crate) writes: Batch,
     dirty_components: Vec<u128>,
@@ -131,6 +133,7 @@ impl Space {
             sweep: None,
             swept: 0,
             quiet: false,
+            silent: false,
             rows: BTreeMap::new(),
             writes: Batch::default(),
             dirty_components: Vec::new(),
@@ -235,6 +238,9 @@ impl Space {
                 .put(Keyspace::Members, key, change.at.as_micros().to_be_bytes().to_vec());
         } else {
             self.writes.remove(Keyspace::Members, key);
+        }
+        if self.silent {
+            return;
         }
         let number = self.outbox_next;
         self.outbox_next += 1;

@@ -37,19 +37,22 @@ pub struct LakeWriter {
     waiting: BTreeMap<SpaceId, Waiting>,
     /// Every record before it has its rows in the tables or waiting.
     taken: u64,
-    known: Vec<SpaceId>,
+    /// The spaces whose tables exist, with the ends of `clean.events` and `clean.rejects` when that was seen: a state that
+    /// is built again hands on steps whose rows the tables have.
+    known: BTreeMap<SpaceId, (u64, u64)>,
 }
 
 impl LakeWriter {
     /// A writer that starts where the tables end.
     #[must_use]
     pub fn new(lake: Arc<Lake>, log: Arc<Log>, handover: Handover, limits: Limits, generation: u16) -> Self {
-        Self { lake, log, handover, limits, generation, waiting: BTreeMap::new(), taken: 0, known: Vec::new() }
+        Self { lake, log, handover, limits, generation, waiting: BTreeMap::new(), taken: 0, known: BTreeMap::new() }
     }
 
     /// Forgets what waits, before it catches up anew.
     pub fn reset(&mut self) {
         self.waiting.clear();
+        self.known.clear();
         self.taken = 0;
     }
 
@@ -60,10 +63,7 @@ impl LakeWriter {
     pub async fn catch_up(&mut self, spaces: &[SpaceId], to: u64) -> Result<(), PublishError> {
         let mut ends = BTreeMap::new();
         for space in spaces {
-            self.ensure(space).await?;
-            let events = self.end_of(space, tables::clean_events()).await?;
-            let rejects = self.end_of(space, tables::clean_rejects()).await?;
-            ends.insert(space.clone(), (events, rejects));
+            ends.insert(space.clone(), self.ensure(space).await?);
             self.read_outbox(space).await?;
         }
         let from = ends.values().map(|(events, rejects)| (*events).min(*rejects)).min().unwrap_or(to);
@@ -127,14 +127,22 @@ impl LakeWriter {
         if output.from < self.taken && output.to > self.taken {
             return Err(PublishError::new("a step overlaps what the lake has taken", "steps are out of order"));
         }
-        let fresh = output.to > self.taken;
+        for space in output.events.iter().map(|event| &event.space).chain(output.rejects.iter().map(|one| &one.space)) {
+            if !self.known.contains_key(space) {
+                self.ensure(&space.clone()).await?;
+            }
+        }
         // Rows are copied once here: the step is shared with the live tail.
-        if fresh {
+        if output.to > self.taken {
             for event in &output.events {
-                self.waiting.entry(event.space.clone()).or_default().events.push(event.clone());
+                if self.known.get(&event.space).is_none_or(|(end, _)| event.address.sequence >= *end) {
+                    self.waiting.entry(event.space.clone()).or_default().events.push(event.clone());
+                }
             }
             for reject in &output.rejects {
-                self.waiting.entry(reject.space.clone()).or_default().rejects.push(reject.clone());
+                if self.known.get(&reject.space).is_none_or(|(_, end)| reject.address.sequence >= *end) {
+                    self.waiting.entry(reject.space.clone()).or_default().rejects.push(reject.clone());
+                }
             }
             self.taken = output.to;
         }
@@ -230,7 +238,7 @@ impl LakeWriter {
         file: kith_lake::NewFile,
         start: u64,
     ) -> Result<(), PublishError> {
-        let range = OffsetRange { generation: self.generation, partition: 0, start, end: self.taken };
+        let range = OffsetRange { generation: self.generation, partition: 0, start, end: self.taken.max(start) };
         let commit = Commit { range: Some(range), ..Commit::default() };
         let done = self.lake.append(space, table, vec![file], &commit).await;
         done.map(|_| ()).map_err(|error| PublishError::new("the lake could not be written", error))
@@ -242,13 +250,16 @@ impl LakeWriter {
     }
 
     /// Makes the tables of a space, where that was not done before.
-    pub(crate) async fn ensure(&mut self, space: &SpaceId) -> Result<(), PublishError> {
-        if !self.known.contains(space) {
-            let made = self.lake.ensure_space(space).await;
-            made.map_err(|error| PublishError::new("the lake's tables could not be made", error))?;
-            self.known.push(space.clone());
+    pub(crate) async fn ensure(&mut self, space: &SpaceId) -> Result<(u64, u64), PublishError> {
+        if let Some(ends) = self.known.get(space) {
+            return Ok(*ends);
         }
-        Ok(())
+        let made = self.lake.ensure_space(space).await;
+        made.map_err(|error| PublishError::new("the lake's tables could not be made", error))?;
+        let events = self.end_of(space, tables::clean_events()).await?;
+        let rejects = self.end_of(space, tables::clean_rejects()).await?;
+        self.known.insert(space.clone(), (events, rejects));
+        Ok((events, rejects))
     }
 
     async fn end_of(&self, space: &SpaceId, table: &TableSpec) -> Result<u64, PublishError> {

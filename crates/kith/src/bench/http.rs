@@ -51,7 +51,11 @@ impl Connection {
     pub(super) async fn open(address: SocketAddr) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, received: Vec::with_capacity(4_096), body_at: 0 })
+        Ok(Self {
+            stream,
+            received: Vec::with_capacity(4_096),
+            body_at: 0,
+        })
     }
 
     /// Sends a request and waits for the whole answer; gives its status.
@@ -60,7 +64,9 @@ impl Connection {
     /// The connection ends, or the answer is not one that this reads.
     pub(super) async fn ask(&mut self, request: &[u8]) -> Result<u16> {
         let late = |_| Error::new(ErrorKind::TimedOut, "the server did not answer within a minute");
-        tokio::time::timeout(ANSWERS_WITHIN, self.exchange(request)).await.map_err(late)?
+        tokio::time::timeout(ANSWERS_WITHIN, self.exchange(request))
+            .await
+            .map_err(late)?
     }
 
     /// The body of the last answer.
@@ -105,10 +111,14 @@ fn read_head(head: &[u8]) -> Result<(u16, usize)> {
     let unreadable = || Error::new(ErrorKind::InvalidData, "the head of an answer cannot be read");
     let text = std::str::from_utf8(head).map_err(|_| unreadable())?;
     let mut lines = text.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let status = lines
+        .next()
+        .and_then(|line| line.split(' ').nth(1))
+        .and_then(|status| status.parse().ok());
     let length = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
     });
     match (status, length) {
         (Some(status), Some(length)) if length <= BODY_BYTES_MAX => Ok((status, length)),
@@ -125,7 +135,10 @@ mod tests {
     fn heads_are_read_whatever_the_case_of_names() {
         let head = b"HTTP/1.1 200 OK\r\nContent-Type: a\r\nContent-Length: 16\r\n\r\n";
         assert_eq!(read_head(head).unwrap(), (200, 16));
-        assert_eq!(read_head(b"HTTP/1.1 503 x\r\ncontent-length:0\r\n\r\n").unwrap(), (503, 0));
+        assert_eq!(
+            read_head(b"HTTP/1.1 503 x\r\ncontent-length:0\r\n\r\n").unwrap(),
+            (503, 0)
+        );
         assert!(read_head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
         assert!(read_head(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n").is_err());
     }
@@ -137,7 +150,10 @@ mod tests {
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut taken = vec![0; get("/a", "k").len()];
-            for piece in [["HTTP/1.1 200 OK\r\ncontent-len", "gth: 5\r\n\r\nhe", "llo"], ["HTTP/1.1 404 N\r\n", "content-length: 0\r", "\n\r\n"]] {
+            for piece in [
+                ["HTTP/1.1 200 OK\r\ncontent-len", "gth: 5\r\n\r\nhe", "llo"],
+                ["HTTP/1.1 404 N\r\n", "content-length: 0\r", "\n\r\n"],
+            ] {
                 stream.read_exact(&mut taken).await.unwrap();
                 for part in piece {
                     stream.write_all(part.as_bytes()).await.unwrap();

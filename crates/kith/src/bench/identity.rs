@@ -72,7 +72,10 @@ pub(super) async fn idn_2_precision_and_recall(bench: &Bench) -> Result<Figures,
     let people: Vec<PersonRow> = server.sql("select profile_id from curated.profiles").await?;
     output::note(&format!("identity: reading the events of {} profiles", people.len()));
 
-    let TruthBook { evidence, mut by_message } = std::mem::take(&mut *book.lock().unwrap_or_else(PoisonError::into_inner));
+    let TruthBook {
+        evidence,
+        mut by_message,
+    } = std::mem::take(&mut *book.lock().unwrap_or_else(PoisonError::into_inner));
     let mut scoring = Scoring::new(&evidence);
     let mut connection = Connection::open(server.address).await.map_err(broken)?;
     for person in &people {
@@ -104,10 +107,19 @@ async fn messages_of(connection: &mut Connection, api_key: &str, profile: &str) 
     let mut messages = Vec::new();
     let mut next = String::new();
     for _ in 0..PAGES_MAX {
-        let after = if next.is_empty() { String::new() } else { format!("&next={next}") };
-        let status = connection.ask(&get(&format!("{path}{after}"), api_key)).await.map_err(broken)?;
+        let after = if next.is_empty() {
+            String::new()
+        } else {
+            format!("&next={next}")
+        };
+        let status = connection
+            .ask(&get(&format!("{path}{after}"), api_key))
+            .await
+            .map_err(broken)?;
         if status != 200 {
-            return Err(CommandError::new(format!("reading the events of {profile} was answered {status}")));
+            return Err(CommandError::new(format!(
+                "reading the events of {profile} was answered {status}"
+            )));
         }
         let page: Page = serde_json::from_slice(connection.body())
             .map_err(|error| CommandError::caused("a page of events cannot be read", error))?;

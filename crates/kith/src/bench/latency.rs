@@ -19,7 +19,10 @@ pub(super) struct Latencies {
 
 impl Default for Latencies {
     fn default() -> Self {
-        Self { counts: vec![0; POWERS * WITHIN as usize], taken: 0 }
+        Self {
+            counts: vec![0; POWERS * WITHIN as usize],
+            taken: 0,
+        }
     }
 }
 
@@ -48,7 +51,10 @@ impl Latencies {
     }
 
     /// The latency that so many per thousand do not exceed, in milliseconds; zero where none was taken.
-    #[expect(clippy::cast_precision_loss, reason = "microseconds are shown as milliseconds with a few places")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds are shown as milliseconds with a few places"
+    )]
     pub(super) fn per_mille(&self, share: u64) -> f64 {
         let rank = (self.taken * share).div_ceil(1_000).max(1);
         let mut seen = 0;
@@ -65,14 +71,22 @@ impl Latencies {
 /// The bucket of a latency in microseconds.
 fn bucket(micros: u64) -> usize {
     let power = (u64::BITS - micros.leading_zeros()).saturating_sub(WITHIN_BITS);
-    let at = if power == 0 { micros } else { u64::from(power) * WITHIN + ((micros >> (power - 1)) & (WITHIN - 1)) };
+    let at = if power == 0 {
+        micros
+    } else {
+        u64::from(power) * WITHIN + ((micros >> (power - 1)) & (WITHIN - 1))
+    };
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
 /// The highest latency of a bucket.
 fn highest_of(at: u64) -> u64 {
     let (power, within) = (at / WITHIN, at % WITHIN);
-    if power == 0 { within } else { ((WITHIN + within + 1) << (power - 1)) - 1 }
+    if power == 0 {
+        within
+    } else {
+        ((WITHIN + within + 1) << (power - 1)) - 1
+    }
 }
 
 #[cfg(test)]

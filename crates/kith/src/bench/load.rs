@@ -76,7 +76,13 @@ impl Requests {
         events: usize,
         noted: impl FnMut(&WorldEvent) + Send + 'static,
     ) -> Self {
-        Self { world, keys: keys.clone(), events, open: BTreeMap::new(), noted: Box::new(noted) }
+        Self {
+            world,
+            keys: keys.clone(),
+            events,
+            open: BTreeMap::new(),
+            noted: Box::new(noted),
+        }
     }
 
     fn key(&self, source: &str) -> &str {
@@ -85,7 +91,10 @@ impl Requests {
 
     fn close(&self, source: &str, mut body: String, events: usize) -> Request {
         body.push_str("]}");
-        Request { bytes: post("/v1/batch", self.key(source), &body), events: events as u64 }
+        Request {
+            bytes: post("/v1/batch", self.key(source), &body),
+            events: events as u64,
+        }
     }
 }
 
@@ -97,7 +106,10 @@ impl Iterator for Requests {
             (self.noted)(&event);
             if self.events == 1 {
                 let path = route(&event.body);
-                return Some(Request { bytes: post(path, self.key(event.source), &event.body), events: 1 });
+                return Some(Request {
+                    bytes: post(path, self.key(event.source), &event.body),
+                    events: 1,
+                });
             }
             let (body, events) = self.open.entry(event.source).or_default();
             body.push_str(if *events == 0 { r#"{"batch":["# } else { "," });
@@ -155,7 +167,9 @@ pub(super) async fn closed_loop(
             let mut sent = Sent::default();
             while Instant::now() < ends {
                 let at = next.fetch_add(1, Ordering::Relaxed) % (requests.len() as u64).max(1);
-                let Some(request) = requests.get(usize::try_from(at).unwrap_or_default()) else { break };
+                let Some(request) = requests.get(usize::try_from(at).unwrap_or_default()) else {
+                    break;
+                };
                 deliver(&mut connection, request, &mut sent).await?;
             }
             Ok(sent)
@@ -247,7 +261,10 @@ fn rejected(answer: &[u8]) -> u64 {
         return 0;
     }
     let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
-    answer.get("rejected").and_then(serde_json::Value::as_array).map_or(0, |rejected| rejected.len() as u64)
+    answer
+        .get("rejected")
+        .and_then(serde_json::Value::as_array)
+        .map_or(0, |rejected| rejected.len() as u64)
 }
 
 /// `GET` requests on a schedule: `requests_a_second` in all, spread over the connections, each to the path that `path`
@@ -298,7 +315,10 @@ pub(super) fn broken(error: std::io::Error) -> CommandError {
 async fn gather(loops: Vec<tokio::task::JoinHandle<Result<Sent, CommandError>>>) -> Result<Sent, CommandError> {
     let mut all = Sent::default();
     for one in loops {
-        all.merge(&one.await.map_err(|error| CommandError::caused("a connection's task ended", error))??);
+        all.merge(
+            &one.await
+                .map_err(|error| CommandError::caused("a connection's task ended", error))??,
+        );
     }
     Ok(all)
 }
@@ -310,7 +330,10 @@ mod tests {
     use kith_types::Timestamp;
 
     fn requests(events: usize) -> Vec<Request> {
-        let keys: WriteKeys = SOURCES.iter().map(|source| (*source, format!("key-of-{source}"))).collect();
+        let keys: WriteKeys = SOURCES
+            .iter()
+            .map(|source| (*source, format!("key-of-{source}")))
+            .collect();
         let world = World::new(WorldConfig::new(7, 1_050, Timestamp::from_millis(1_800_000_000_000)));
         Requests::new(world, &keys, events, |_| {}).collect()
     }
@@ -323,13 +346,22 @@ mod tests {
     #[test]
     fn every_event_of_the_world_is_sent_once() {
         let batches = requests(100);
-        assert!(batches.iter().all(|batch| body(batch)["batch"].as_array().unwrap().len() as u64 == batch.events));
+        assert!(
+            batches
+                .iter()
+                .all(|batch| body(batch)["batch"].as_array().unwrap().len() as u64 == batch.events)
+        );
         assert_eq!(batches.iter().map(|batch| batch.events).sum::<u64>(), 1_050);
         let singles = requests(1);
         assert_eq!(singles.len(), 1_050);
         for single in &singles {
             let kind = body(single)["type"].as_str().unwrap().to_owned();
-            assert!(single.bytes.starts_with(format!("POST /v1/{kind} HTTP/1.1\r\n").as_bytes()), "{kind}");
+            assert!(
+                single
+                    .bytes
+                    .starts_with(format!("POST /v1/{kind} HTTP/1.1\r\n").as_bytes()),
+                "{kind}"
+            );
         }
     }
 

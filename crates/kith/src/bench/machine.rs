@@ -3,6 +3,7 @@
 //! Figures mean little without the machine; where a file cannot be read, it says so rather than guessing.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -49,12 +50,37 @@ impl Machine {
 
 /// How this program was compiled.
 pub(super) fn build() -> &'static str {
-    if cfg!(debug_assertions) { "development profile, with checks" } else { "optimised profile" }
+    if cfg!(debug_assertions) {
+        "development profile, with checks"
+    } else {
+        "optimised profile"
+    }
 }
 
 /// CPU time that a process has used, user and system, to 10 ms; `None` where there is no such process.
 pub(super) fn cpu_time(process: u32) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    cpu_of(&format!("/proc/{process}/stat"))
+}
+
+/// CPU time of the running threads of a process, by what they are called, to 10 ms a thread.
+pub(super) fn cpu_by_thread(process: u32) -> BTreeMap<String, Duration> {
+    let mut threads: BTreeMap<String, Duration> = BTreeMap::new();
+    for thread in fs::read_dir(format!("/proc/{process}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let folder = thread.path();
+        let name = fs::read_to_string(folder.join("comm")).unwrap_or_default();
+        // A thread may end while it is looked at.
+        let used = cpu_of(&folder.join("stat").to_string_lossy()).unwrap_or_default();
+        *threads.entry(name.trim().to_owned()).or_default() += used;
+    }
+    threads
+}
+
+fn cpu_of(stat: &str) -> Option<Duration> {
+    let stat = fs::read_to_string(stat).ok()?;
     // The name of the process stands in parentheses and may hold blanks.
     let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
@@ -64,7 +90,10 @@ pub(super) fn cpu_time(process: u32) -> Option<Duration> {
 /// Resident memory of a process in MiB, now and at its highest.
 pub(super) fn resident(process: u32) -> Option<(f64, f64)> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    Some((round(kibibytes(&status, "VmRSS") / 1_024.0), round(kibibytes(&status, "VmHWM") / 1_024.0)))
+    Some((
+        round(kibibytes(&status, "VmRSS") / 1_024.0),
+        round(kibibytes(&status, "VmHWM") / 1_024.0),
+    ))
 }
 
 /// MiB of the files below a folder.
@@ -92,11 +121,16 @@ pub(super) fn round(figure: f64) -> f64 {
 
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let lines = text.lines().filter_map(|line| line.split_once(':'));
-    lines.into_iter().find(|(found, _)| found.trim() == name).map(|(_, value)| value.trim())
+    lines
+        .into_iter()
+        .find(|(found, _)| found.trim() == name)
+        .map(|(_, value)| value.trim())
 }
 
 fn kibibytes(text: &str, name: &str) -> f64 {
-    field(text, name).and_then(|value| value.split(' ').next()?.parse().ok()).unwrap_or(0.0)
+    field(text, name)
+        .and_then(|value| value.split(' ').next()?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// The kind of the file system that holds a folder: the longest mount that leads to it.
@@ -108,7 +142,10 @@ fn file_system(folder: &Path) -> String {
         Some((fields.next()?, fields.next()?))
     });
     let holding = mounts.filter(|(mount, _)| folder.starts_with(mount));
-    holding.max_by_key(|(mount, _)| mount.len()).map_or(UNKNOWN, |(_, kind)| kind).to_owned()
+    holding
+        .max_by_key(|(mount, _)| mount.len())
+        .map_or(UNKNOWN, |(_, kind)| kind)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -126,6 +163,8 @@ mod tests {
         let (now, highest) = resident(own).unwrap();
         assert!(now > 0.0 && highest >= now);
         assert_eq!(cpu_time(u32::MAX), None);
+        let threads = cpu_by_thread(own);
+        assert!(threads.values().sum::<Duration>() > Duration::ZERO, "{threads:?}");
     }
 
     #[test]

@@ -37,7 +37,10 @@ const SEGMENT: &str = "big_orders";
 pub(super) async fn seg_3_acknowledged_to_membership(bench: &Bench) -> Result<Figures, CommandError> {
     let mut server = bench.server("membership-latency", None).await?;
     server.open_world().await?;
-    let rate = load_world(&server, bench.world(bench.events.min(RATE_EVENTS_MAX))).await?.rate() / 2.0;
+    let rate = load_world(&server, bench.world(bench.events.min(RATE_EVENTS_MAX)))
+        .await?
+        .rate()
+        / 2.0;
     output::note(&format!("membership-latency: streaming {rate:.0} events a second"));
 
     // Other people: the message ids of the first world would count as sent twice.
@@ -57,11 +60,25 @@ pub(super) async fn seg_3_acknowledged_to_membership(bench: &Bench) -> Result<Fi
     let (sent, seen) = (sent?, seen?);
 
     let mut figures = Figures::of("membership-latency");
-    figures.add("events per second meanwhile", figure(sent.events) / lasts.as_secs_f64(), "1/s");
+    figures.add(
+        "events per second meanwhile",
+        figure(sent.events) / lasts.as_secs_f64(),
+        "1/s",
+    );
     figures.add("probes", figure(seen.taken()), "");
     figures.add("acknowledged to membership p50", seen.per_mille(500), "ms");
-    figures.against("acknowledged to membership p95", seen.per_mille(950), "ms", Target::Below(1_000.0));
-    figures.against("acknowledged to membership p99", seen.per_mille(990), "ms", Target::Below(5_000.0));
+    figures.against(
+        "acknowledged to membership p95",
+        seen.per_mille(950),
+        "ms",
+        Target::Below(1_000.0),
+    );
+    figures.against(
+        "acknowledged to membership p99",
+        seen.per_mille(990),
+        "ms",
+        Target::Below(5_000.0),
+    );
     Ok(figures)
 }
 
@@ -106,11 +123,17 @@ async fn probe(server: &MeasuredServer, lasts: Duration) -> Result<Latencies, Co
 
 /// Whether a profile names a segment.
 fn names(profile: &[u8], segment: &str) -> bool {
-    profile.windows(segment.len()).any(|window| window == segment.as_bytes())
+    profile
+        .windows(segment.len())
+        .any(|window| window == segment.as_bytes())
 }
 
 /// A count of events.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate of events is small and not negative")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate of events is small and not negative"
+)]
 fn whole(events: f64) -> u64 {
     events.ceil() as u64
 }

@@ -120,7 +120,8 @@ impl Bench {
 pub(crate) async fn run(args: BenchArgs) -> Result<(), CommandError> {
     let own = || std::env::current_exe().map_err(|error| CommandError::caused("this program cannot be found", error));
     let folder = tempfile::Builder::new().prefix("kith-bench-").tempdir_in(&args.data);
-    let folder = folder.map_err(|error| CommandError::caused(format!("{} cannot be used", args.data.display()), error))?;
+    let folder =
+        folder.map_err(|error| CommandError::caused(format!("{} cannot be used", args.data.display()), error))?;
     let machine = Machine::here(folder.path());
     let bench = Bench {
         program: args.server.map_or_else(own, Ok)?,

@@ -27,19 +27,28 @@ pub(super) async fn api_1_profile_reads(bench: &Bench) -> Result<Figures, Comman
         let people = batch * BATCH..((batch + 1) * BATCH).min(profiles);
         let events = people.end - people.start;
         let body = people.map(person).collect::<Vec<_>>().join(",");
-        Request { bytes: super::http::post("/v1/batch", &key, &format!(r#"{{"batch":[{body}]}}"#)), events }
+        Request {
+            bytes: super::http::post("/v1/batch", &key, &format!(r#"{{"batch":[{body}]}}"#)),
+            events,
+        }
     });
     let progress = Arc::new(AtomicU64::new(0));
     let loaded = send_all(server.address, draw(requests, None, None), SENDERS, &progress).await?;
     server.pipeline_takes_all().await?;
     server.flush().await?;
-    output::note(&format!("profile-read: {} people are there; reading", loaded.events - loaded.rejected));
+    output::note(&format!(
+        "profile-read: {} people are there; reading",
+        loaded.events - loaded.rejected
+    ));
 
     let admin_key = server.admin_key.clone();
     let read = move |number: u64| {
         // A fixed scramble of the numbers (Knuth's multiplicative hashing), so that neighbours are not read together.
         let person = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % profiles;
-        get(&format!("/api/spaces/main/profiles/user_id:reader-{person}"), &admin_key)
+        get(
+            &format!("/api/spaces/main/profiles/user_id:reader-{person}"),
+            &admin_key,
+        )
     };
     open_loop(server.address, READERS, READS_A_SECOND, bench.warms_up(), read.clone()).await?;
     let cpu = server.cpu()?;
@@ -48,10 +57,18 @@ pub(super) async fn api_1_profile_reads(bench: &Bench) -> Result<Figures, Comman
 
     let mut figures = Figures::of("profile-read");
     figures.add("profiles", figure(profiles), "");
-    figures.add("reads per second", figure(sent.requests) / bench.lasts.as_secs_f64(), "1/s");
+    figures.add(
+        "reads per second",
+        figure(sent.requests) / bench.lasts.as_secs_f64(),
+        "1/s",
+    );
     figures.add("latency p50", sent.latencies.per_mille(500), "ms");
     figures.against("latency p99", sent.latencies.per_mille(990), "ms", Target::Below(5.0));
-    figures.add("server CPU of a read", cpu.as_secs_f64() * 1e6 / figure(sent.requests), "µs");
+    figures.add(
+        "server CPU of a read",
+        cpu.as_secs_f64() * 1e6 / figure(sent.requests),
+        "µs",
+    );
     let (resident, _) = server.resident()?;
     figures.against("memory", resident, "MiB", Target::Below(1_536.0));
     Ok(figures)

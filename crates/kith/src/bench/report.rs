@@ -55,7 +55,10 @@ pub(super) struct Figures {
 impl Figures {
     /// None yet.
     pub(super) fn of(bench: &'static str) -> Self {
-        Self { bench, taken: Vec::new() }
+        Self {
+            bench,
+            taken: Vec::new(),
+        }
     }
 
     /// Adds a figure.
@@ -70,7 +73,14 @@ impl Figures {
 
     fn push(&mut self, figure: &'static str, value: f64, unit: &'static str, target: Option<Target>) {
         let reached = target.map(|target| target.reached(value));
-        self.taken.push(Figure { bench: self.bench, figure, value, unit, target, reached });
+        self.taken.push(Figure {
+            bench: self.bench,
+            figure,
+            value,
+            unit,
+            target,
+            reached,
+        });
     }
 }
 
@@ -87,7 +97,11 @@ struct Report<'a> {
 /// Standard output takes no more.
 pub(super) fn print(machine: &Machine, world: &str, figures: &[Figure], json: bool) -> Result<(), CommandError> {
     if json {
-        let report = serde_json::to_string(&Report { machine, world, figures });
+        let report = serde_json::to_string(&Report {
+            machine,
+            world,
+            figures,
+        });
         return output::line(&report.map_err(|error| CommandError::caused("the figures cannot be written", error))?);
     }
     output::line(&machine.summary())?;
@@ -112,7 +126,11 @@ pub(super) fn print(machine: &Machine, world: &str, figures: &[Figure], json: bo
 /// A figure with commas, as exact as it is of use.
 fn thousands(value: f64) -> String {
     if value.abs() < 1_000.0 {
-        let places = if value.abs() <= 1.0 && value.fract() != 0.0 { value } else { round(value) };
+        let places = if value.abs() <= 1.0 && value.fract() != 0.0 {
+            value
+        } else {
+            round(value)
+        };
         let text = format!("{places:.4}");
         return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
@@ -133,7 +151,10 @@ mod tests {
 
     #[test]
     fn figures_are_shown_as_exactly_as_is_of_use() {
-        let shown: Vec<String> = [0.0, 0.99876, 1.0, 12.345, 250_000.4, 1_234_567.0].into_iter().map(thousands).collect();
+        let shown: Vec<String> = [0.0, 0.99876, 1.0, 12.345, 250_000.4, 1_234_567.0]
+            .into_iter()
+            .map(thousands)
+            .collect();
         assert_eq!(shown, ["0", "0.9988", "1", "12.3", "250,000", "1,234,567"]);
     }
 

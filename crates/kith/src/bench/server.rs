@@ -44,6 +44,33 @@ pub(super) struct MeasuredServer {
     _child: Child,
 }
 
+/// Server CPU by part. Threads that have ended are in none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct CpuByPart {
+    /// The doors, the API, and the reads that it makes.
+    pub(super) doors: Duration,
+    pub(super) log: Duration,
+    /// From the log to profiles and segments.
+    pub(super) pipeline: Duration,
+    /// From the log to the raw zone, the clean zone and the other tables.
+    pub(super) publish: Duration,
+    /// Everything else, such as the state's own threads.
+    pub(super) others: Duration,
+}
+
+impl CpuByPart {
+    /// What was used since.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            doors: self.doors.saturating_sub(before.doors),
+            log: self.log.saturating_sub(before.log),
+            pipeline: self.pipeline.saturating_sub(before.pipeline),
+            publish: self.publish.saturating_sub(before.publish),
+            others: self.others.saturating_sub(before.others),
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Started {
     url: String,
@@ -73,17 +100,28 @@ impl MeasuredServer {
         let log = folder.join("server.log");
         let admin_key = uuid::Uuid::new_v4().to_string();
         let mut command = Command::new(program);
-        command.arg("serve").arg("--data").arg(folder.join("kept")).args(["--http", "127.0.0.1:0", "--json"]);
+        command
+            .arg("serve")
+            .arg("--data")
+            .arg(folder.join("kept"))
+            .args(["--http", "127.0.0.1:0", "--json"]);
         if let Some(roles) = roles {
             command.args(["--roles", roles]);
         }
-        command.env("KITH_ADMIN_KEY", &admin_key).env("KITH_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .env("KITH_ADMIN_KEY", &admin_key)
+            .env("KITH_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
         command.stderr(File::create(&log).map_err(failed)?).kill_on_drop(true);
         let no_start = |error| CommandError::caused(format!("{} cannot be started", program.display()), error);
         let mut child = command.spawn().map_err(no_start)?;
         let ended = || {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            CommandError::new(format!("the measured server did not start: {}", said.lines().last().unwrap_or("it said nothing")))
+            CommandError::new(format!(
+                "the measured server did not start: {}",
+                said.lines().last().unwrap_or("it said nothing")
+            ))
         };
         let stdout = child.stdout.take().ok_or_else(ended)?;
         let mut first = String::new();
@@ -96,7 +134,28 @@ impl MeasuredServer {
         let http = http.map_err(|error| CommandError::caused("the client cannot be set up", error))?;
         let process = child.id().ok_or_else(ended)?;
         let folder = folder.to_owned();
-        Ok(Self { address, admin_key, write_keys: WriteKeys::new(), folder, process, http, _child: child })
+        Ok(Self {
+            address,
+            admin_key,
+            write_keys: WriteKeys::new(),
+            folder,
+            process,
+            http,
+            _child: child,
+        })
+    }
+
+    /// Makes the world's sources alone.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn open_sources(&mut self) -> Result<(), CommandError> {
+        for source in SOURCES {
+            let made = self.ask("spaces/main/sources", &json!({ "name": source })).await?;
+            self.write_keys
+                .insert(source, made["write_key"].as_str().unwrap_or_default().to_owned());
+        }
+        Ok(())
     }
 
     /// Applies the world's sources, computed traits and segments, without its message, and makes write keys.
@@ -107,10 +166,19 @@ impl MeasuredServer {
         let documents = kith_catalog::parse_yaml("demo/definitions.yaml", DEFINITIONS)
             .map_err(|_| CommandError::new("the definitions of the demonstration world cannot be read"))?;
         let documents: Vec<Value> = documents.iter().map(kith_catalog::Document::to_json).collect();
-        let documents: Vec<Value> = documents.into_iter().filter(|document| document["kind"] != "message").collect();
-        self.ask("spaces/main/definitions/apply", &json!({ "documents": documents, "reason": "a benchmark" })).await?;
+        let documents: Vec<Value> = documents
+            .into_iter()
+            .filter(|document| document["kind"] != "message")
+            .collect();
+        self.ask(
+            "spaces/main/definitions/apply",
+            &json!({ "documents": documents, "reason": "a benchmark" }),
+        )
+        .await?;
         for source in SOURCES {
-            let made = self.ask(&format!("spaces/main/sources/{source}/rotate"), &json!({})).await?;
+            let made = self
+                .ask(&format!("spaces/main/sources/{source}/rotate"), &json!({}))
+                .await?;
             let key = made["write_key"].as_str().unwrap_or_default().to_owned();
             self.write_keys.insert(source, key);
         }
@@ -123,6 +191,23 @@ impl MeasuredServer {
     /// It has ended.
     pub(super) fn cpu(&self) -> Result<Duration, CommandError> {
         machine::cpu_time(self.process).ok_or_else(|| self.gone())
+    }
+
+    /// CPU time that its threads have used, by the part of the server that they are.
+    pub(super) fn cpu_by_part(&self) -> CpuByPart {
+        let mut parts = CpuByPart::default();
+        for (thread, used) in machine::cpu_by_thread(self.process) {
+            let part = match thread.as_str() {
+                // The threads of requests, and the first thread of the process.
+                "tokio-rt-worker" => &mut parts.doors,
+                "kith-log" => &mut parts.log,
+                "kith-pipeline" => &mut parts.pipeline,
+                "kith-publish" => &mut parts.publish,
+                _ => &mut parts.others,
+            };
+            *part += used;
+        }
+        parts
     }
 
     /// Its resident memory in MiB, now and at its highest.
@@ -148,9 +233,15 @@ impl MeasuredServer {
             let reply = self.text(self.http.get(self.url("status"))).await?;
             let status: StatusReply = serde_json::from_str(&reply).map_err(unread)?;
             if let Some(fault) = status.stages.iter().find_map(|stage| stage.fault.as_deref()) {
-                return Err(CommandError::new(format!("a stage of the measured server has failed: {fault}")));
+                return Err(CommandError::new(format!(
+                    "a stage of the measured server has failed: {fault}"
+                )));
             }
-            if status.stages.iter().all(|stage| stage.name != "pipeline" || stage.lag_records == 0) {
+            if status
+                .stages
+                .iter()
+                .all(|stage| stage.name != "pipeline" || stage.lag_records == 0)
+            {
                 return Ok(());
             }
             tokio::time::sleep(ASKS_EVERY).await;
@@ -163,7 +254,11 @@ impl MeasuredServer {
     /// # Errors
     /// What the server refuses.
     pub(super) async fn flush(&self) -> Result<(), CommandError> {
-        let request = self.http.post(self.url("flush")).timeout(FLUSHES_WITHIN).json(&json!({}));
+        let request = self
+            .http
+            .post(self.url("flush"))
+            .timeout(FLUSHES_WITHIN)
+            .json(&json!({}));
         self.text(request).await.map(drop)
     }
 
@@ -174,7 +269,10 @@ impl MeasuredServer {
     pub(super) async fn sql<Row: for<'de> Deserialize<'de>>(&self, statement: &str) -> Result<Vec<Row>, CommandError> {
         let request = self.http.post(self.url("sql")).json(&json!({ "sql": statement }));
         let reply = self.text(request).await?;
-        reply.lines().map(|line| serde_json::from_str(line).map_err(unread)).collect()
+        reply
+            .lines()
+            .map(|line| serde_json::from_str(line).map_err(unread))
+            .collect()
     }
 
     async fn ask(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
@@ -191,13 +289,18 @@ impl MeasuredServer {
         let reply = request.bearer_auth(&self.admin_key).send().await.map_err(silent)?;
         let (status, text) = (reply.status(), reply.text().await.map_err(silent)?);
         if !status.is_success() {
-            return Err(CommandError::new(format!("the measured server answered {status}: {text}")));
+            return Err(CommandError::new(format!(
+                "the measured server answered {status}: {text}"
+            )));
         }
         Ok(text)
     }
 
     fn gone(&self) -> CommandError {
-        CommandError::new(format!("the measured server has ended: see {}", self.folder.join("server.log").display()))
+        CommandError::new(format!(
+            "the measured server has ended: see {}",
+            self.folder.join("server.log").display()
+        ))
     }
 }
 

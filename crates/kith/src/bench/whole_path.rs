@@ -7,7 +7,7 @@
 use super::load::{Requests, Sent, draw, send_all};
 use super::machine::round;
 use super::report::{Figures, Target};
-use super::server::MeasuredServer;
+use super::server::{CpuByPart, MeasuredServer};
 use super::{Bench, figure};
 use crate::error::CommandError;
 use crate::output;
@@ -92,7 +92,16 @@ pub(super) async fn load_world(server: &MeasuredServer, world: WorldConfig) -> R
     let (taken_in, cpu) = (start.elapsed(), server.cpu()?.saturating_sub(cpu));
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let (bytes, distinct, late) = (read(&drawn.bytes), read(&drawn.distinct), read(&drawn.late));
-    Ok(Loaded { sent, sent_in, taken_in, cpu, bytes, distinct, late, resident_half })
+    Ok(Loaded {
+        sent,
+        sent_in,
+        taken_in,
+        cpu,
+        bytes,
+        distinct,
+        late,
+        resident_half,
+    })
 }
 
 /// End to end with ten segments.
@@ -103,7 +112,7 @@ pub(super) async fn seg_3_whole_path(bench: &Bench) -> Result<Figures, CommandEr
     let mut server = bench.server("end-to-end", None).await?;
     server.open_world().await?;
     let resident_start = server.resident()?.0;
-    let (start, cpu) = (Instant::now(), server.cpu()?);
+    let (start, cpu, parts) = (Instant::now(), server.cpu()?, server.cpu_by_part());
     let loaded = load_world(&server, bench.world(bench.events)).await?;
     output::note("end-to-end: everything is in the pipeline; flushing");
     server.flush().await?;
@@ -115,23 +124,52 @@ pub(super) async fn seg_3_whole_path(bench: &Bench) -> Result<Figures, CommandEr
 
     let mut figures = Figures::of("end-to-end");
     let rate = events / cpu.as_secs_f64();
-    figures.against("events per second of server CPU", rate, "1/s", Target::AtLeast(25_000.0));
+    figures.against(
+        "events per second of server CPU",
+        rate,
+        "1/s",
+        Target::AtLeast(25_000.0),
+    );
     figures.add("server CPU of an event", cpu.as_secs_f64() * 1e6 / events, "µs");
-    figures.add("the same without the flush", loaded.cpu.as_secs_f64() * 1e6 / events, "µs");
+    figures.add(
+        "the same without the flush",
+        loaded.cpu.as_secs_f64() * 1e6 / events,
+        "µs",
+    );
+    add_parts(&mut figures, server.cpu_by_part().since(parts), events);
     figures.add("events", events, "");
     figures.add("mean size of an event", figure(loaded.bytes) / events, "bytes");
     figures.add("share that is late", figure(loaded.late) / events, "");
     figures.add("acknowledged after", round(loaded.sent_in.as_secs_f64()), "s");
-    figures.add("in profiles and segments after", round(loaded.taken_in.as_secs_f64()), "s");
+    figures.add(
+        "in profiles and segments after",
+        round(loaded.taken_in.as_secs_f64()),
+        "s",
+    );
     figures.add("in the clean zone after", round(wall.as_secs_f64()), "s");
     figures.add("acknowledgement p99", loaded.sent.latencies.per_mille(990), "ms");
     figures.add("requests put off", figure(loaded.sent.repeats), "");
     figures.add("events rejected", figure(loaded.sent.rejected), "");
-    figures.against("distinct events not in the clean zone", figure(loaded.distinct.abs_diff(kept)), "", Target::Below(1.0));
+    figures.against(
+        "distinct events not in the clean zone",
+        figure(loaded.distinct.abs_diff(kept)),
+        "",
+        Target::Below(1.0),
+    );
     figures.add("memory at the start", resident_start, "MiB");
     figures.add("memory at half", loaded.resident_half, "MiB");
     figures.add("memory at the end", resident_end, "MiB");
     figures.against("memory at its highest", resident_highest, "MiB", Target::Below(1_536.0));
     figures.add("disk at the end", server.disk(), "MiB");
     Ok(figures)
+}
+
+/// Which threads of the server used the CPU of an event.
+fn add_parts(figures: &mut Figures, parts: CpuByPart, events: f64) {
+    let of_event = |used: Duration| used.as_secs_f64() * 1e6 / events;
+    figures.add("of it doors and API", of_event(parts.doors), "µs");
+    figures.add("of it log", of_event(parts.log), "µs");
+    figures.add("of it pipeline", of_event(parts.pipeline), "µs");
+    figures.add("of it raw zone and tables", of_event(parts.publish), "µs");
+    figures.add("of it other threads", of_event(parts.others), "µs");
 }

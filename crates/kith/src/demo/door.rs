@@ -56,9 +56,19 @@ impl Door {
     /// # Errors
     /// The client cannot be set up.
     pub(super) fn new(address: SocketAddr, admin_key: String, space: SpaceId) -> Result<Self, CommandError> {
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWERS_WITHIN).pool_max_idle_per_host(CONNECTIONS).build();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(ANSWERS_WITHIN)
+            .pool_max_idle_per_host(CONNECTIONS)
+            .build();
         let http = http.map_err(|error| CommandError::caused("the demo's client cannot be set up", error))?;
-        Ok(Self { http, address, admin_key, space, write_keys: BTreeMap::new() })
+        Ok(Self {
+            http,
+            address,
+            admin_key,
+            space,
+            write_keys: BTreeMap::new(),
+        })
     }
 
     /// Applies the definitions of the world, and makes a write key for each of its sources.
@@ -94,7 +104,8 @@ impl Door {
     pub(super) async fn flush(&self) -> Result<(), CommandError> {
         let request = self.http.post(format!("http://{}/api/flush", self.address));
         // The server waits as long as it takes to commit.
-        self.answer(request.timeout(Duration::from_secs(900)).json(&json!({}))).await?;
+        self.answer(request.timeout(Duration::from_secs(900)).json(&json!({})))
+            .await?;
         Ok(())
     }
 
@@ -129,15 +140,25 @@ impl Door {
         let body = bytes::Bytes::from(batch.body);
         let mut pause = FIRST_PAUSE;
         for _ in 0..REPEATS_MAX {
-            let request = self.http.post(&url).basic_auth(key, Some("")).header("content-type", "application/json");
+            let request = self
+                .http
+                .post(&url)
+                .basic_auth(key, Some(""))
+                .header("content-type", "application/json");
             match request.body(body.clone()).send().await {
                 Ok(reply) if reply.status().is_success() => {
                     let text = reply.text().await.unwrap_or_default();
-                    return Ok(Taken { sent: batch.events, rejected: rejected(&text) });
+                    return Ok(Taken {
+                        sent: batch.events,
+                        rejected: rejected(&text),
+                    });
                 }
                 Ok(reply) if !may_repeat(reply.status()) => {
                     let (status, text) = (reply.status(), reply.text().await.unwrap_or_default());
-                    return Err(CommandError::new(format!("the door answered {status} to a batch of {}: {text}", batch.source)));
+                    return Err(CommandError::new(format!(
+                        "the door answered {status} to a batch of {}: {text}",
+                        batch.source
+                    )));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(error = %error.without_url(), "a batch is sent again"),
@@ -145,7 +166,9 @@ impl Door {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        Err(CommandError::new("the door does not take the world's events: see the lines above"))
+        Err(CommandError::new(
+            "the door does not take the world's events: see the lines above",
+        ))
     }
 
     async fn ask(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
@@ -158,7 +181,9 @@ impl Door {
         let reply = request.bearer_auth(&self.admin_key).send().await.map_err(unreachable)?;
         let (status, text) = (reply.status(), reply.text().await.map_err(unreachable)?);
         if !status.is_success() {
-            return Err(CommandError::new(format!("the demo's server answered {status}: {text}")));
+            return Err(CommandError::new(format!(
+                "the demo's server answered {status}: {text}"
+            )));
         }
         Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
     }
@@ -171,7 +196,10 @@ fn may_repeat(status: StatusCode) -> bool {
 /// How many events of a batch were rejected, by the door's answer.
 fn rejected(answer: &str) -> u64 {
     let answer: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
-    answer.get("rejected").and_then(Value::as_array).map_or(0, |rejected| rejected.len() as u64)
+    answer
+        .get("rejected")
+        .and_then(Value::as_array)
+        .map_or(0, |rejected| rejected.len() as u64)
 }
 
 #[cfg(test)]
@@ -181,7 +209,10 @@ mod tests {
     #[test]
     fn rejects_are_counted_by_the_answer() {
         assert_eq!(rejected(r#"{"success":true}"#), 0);
-        assert_eq!(rejected(r#"{"success":true,"rejected":[{"index":3,"code":"a","message":"b"}]}"#), 1);
+        assert_eq!(
+            rejected(r#"{"success":true,"rejected":[{"index":3,"code":"a","message":"b"}]}"#),
+            1
+        );
         assert_eq!(rejected("oops"), 0);
         assert!(may_repeat(StatusCode::SERVICE_UNAVAILABLE) && !may_repeat(StatusCode::BAD_REQUEST));
     }

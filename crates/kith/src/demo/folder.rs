@@ -31,20 +31,33 @@ impl DemoFolder {
         let marker = path.join(MARKER);
         if !marker.exists() && std::fs::read_dir(path).map_err(failed)?.next().is_some() {
             let hint = Hint::new("name another folder with --data, or empty this one yourself");
-            let what = format!("{} holds something that no demo made, so nothing in it is touched", path.display());
+            let what = format!(
+                "{} holds something that no demo made, so nothing in it is touched",
+                path.display()
+            );
             return Err(CommandError::caused(what, hint));
         }
-        let lock = OpenOptions::new().create(true).append(true).open(&marker).map_err(failed)?;
+        let lock = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&marker)
+            .map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let hint = Hint::new("end it, or name another folder with --data");
-                return Err(CommandError::caused(format!("a demo is running on {}", path.display()), hint));
+                return Err(CommandError::caused(
+                    format!("a demo is running on {}", path.display()),
+                    hint,
+                ));
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         empty(path).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
     }
 }
 

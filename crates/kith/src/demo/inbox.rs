@@ -89,18 +89,29 @@ impl Inbox {
         if answers(smtp).await {
             if reader.all().await.is_some() {
                 output::note(&format!("an inbox is running at {smtp} already: mails go there"));
-                return Ok(Some(Self { child: None, log, reader }));
+                return Ok(Some(Self {
+                    child: None,
+                    log,
+                    reader,
+                }));
             }
             let hint = Hint::new("name free addresses with --inbox and --inbox-web");
-            return Err(CommandError::caused(format!("{smtp} is used by something that is no demo inbox"), hint));
+            return Err(CommandError::caused(
+                format!("{smtp} is used by something that is no demo inbox"),
+                hint,
+            ));
         }
         let Some(program) = installed() else {
-            output::note("the mail server is not installed, so no mail is sent: run `make peers-demo`, then start again");
+            output::note(
+                "the mail server is not installed, so no mail is sent: run `make peers-demo`, then start again",
+            );
             return Ok(None);
         };
         let lines = std::fs::File::create(&log)
             .map_err(|error| CommandError::caused(format!("{} cannot be written", log.display()), error))?;
-        let also = lines.try_clone().map_err(|error| CommandError::caused("the inbox's log cannot be shared", error))?;
+        let also = lines
+            .try_clone()
+            .map_err(|error| CommandError::caused("the inbox's log cannot be shared", error))?;
         let child = Command::new("node")
             .arg(&program)
             .args(["--smtp", &smtp.port().to_string(), "--ip", &smtp.ip().to_string()])
@@ -115,7 +126,11 @@ impl Inbox {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| CommandError::caused("the mail server cannot be started: is Node installed?", error))?;
-        Ok(Some(Self { child: Some(child), log, reader }))
+        Ok(Some(Self {
+            child: Some(child),
+            log,
+            reader,
+        }))
     }
 
     /// Waits until it takes mail.
@@ -128,14 +143,20 @@ impl Inbox {
                 if let Some(child) = &mut self.child
                     && let Ok(Some(status)) = child.try_wait()
                 {
-                    return Err(CommandError::new(format!("the mail server ended: {status}; see {}", self.log.display())));
+                    return Err(CommandError::new(format!(
+                        "the mail server ended: {status}; see {}",
+                        self.log.display()
+                    )));
                 }
                 tokio::time::sleep(ASKS_EVERY).await;
             }
             Ok(())
         });
         waited.await.unwrap_or_else(|_| {
-            Err(CommandError::new(format!("the mail server does not answer; see {}", self.log.display())))
+            Err(CommandError::new(format!(
+                "the mail server does not answer; see {}",
+                self.log.display()
+            )))
         })
     }
 
@@ -168,7 +189,12 @@ impl InboxReader {
     }
 
     async fn all(&self) -> Option<Vec<StoredMail>> {
-        let reply = self.http.get(format!("http://{}/api/email", self.web)).send().await.ok()?;
+        let reply = self
+            .http
+            .get(format!("http://{}/api/email", self.web))
+            .send()
+            .await
+            .ok()?;
         reply.error_for_status().ok()?.json().await.ok()
     }
 }
@@ -176,7 +202,9 @@ impl InboxReader {
 /// The mails that were sent to an address, however it is written, the latest first.
 fn mails_to(mails: Vec<StoredMail>, address: &str) -> Vec<ShownMail> {
     let wanted = address.trim().to_lowercase();
-    let mine = mails.into_iter().filter(|mail| mail.to.iter().any(|to| to.address.to_lowercase() == wanted));
+    let mine = mails
+        .into_iter()
+        .filter(|mail| mail.to.iter().any(|to| to.address.to_lowercase() == wanted));
     let mut mine: Vec<ShownMail> = mine
         .map(|mail| ShownMail {
             id: mail.id,
@@ -194,13 +222,20 @@ fn mails_to(mails: Vec<StoredMail>, address: &str) -> Vec<ShownMail> {
 
 impl Mailbox {
     fn shown(&self) -> String {
-        if self.name.is_empty() { self.address.clone() } else { format!("{} <{}>", self.name, self.address) }
+        if self.name.is_empty() {
+            self.address.clone()
+        } else {
+            format!("{} <{}>", self.name, self.address)
+        }
     }
 }
 
 /// Whether somebody listens.
 async fn answers(address: SocketAddr) -> bool {
-    matches!(tokio::time::timeout(ANSWERS_WITHIN, tokio::net::TcpStream::connect(address)).await, Ok(Ok(_)))
+    matches!(
+        tokio::time::timeout(ANSWERS_WITHIN, tokio::net::TcpStream::connect(address)).await,
+        Ok(Ok(_))
+    )
 }
 
 /// The program of the mail server, where `tests/peers/install demo` has put it.
@@ -210,7 +245,10 @@ fn installed() -> Option<PathBuf> {
         Some(PathBuf::from(".cache")),
         Some(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache")),
     ];
-    let programs = caches.into_iter().flatten().map(|cache| cache.join("node/node_modules/maildev/dist/bin/maildev.js"));
+    let programs = caches
+        .into_iter()
+        .flatten()
+        .map(|cache| cache.join("node/node_modules/maildev/dist/bin/maildev.js"));
     programs.into_iter().find(|program| program.is_file())
 }
 
@@ -229,8 +267,17 @@ mod tests {
              "to":[{"address":"x@example.com","name":""},{"address":"robin@example.com","name":""}]}
         ]"#;
         let shown = mails_to(serde_json::from_str(stored).unwrap(), " ROBIN@example.com ");
-        let seen: Vec<_> = shown.iter().map(|mail| (&*mail.id, &*mail.subject, &*mail.from)).collect();
-        assert_eq!(seen, [("c", "", "shop@example.com"), ("a", "First", "Kith Shop <shop@example.com>")]);
+        let seen: Vec<_> = shown
+            .iter()
+            .map(|mail| (&*mail.id, &*mail.subject, &*mail.from))
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                ("c", "", "shop@example.com"),
+                ("a", "First", "Kith Shop <shop@example.com>")
+            ]
+        );
         assert!(mails_to(serde_json::from_str(stored).unwrap(), "").is_empty());
     }
 }

@@ -5,7 +5,8 @@
 //! read from the log and the live state.
 
 use super::stages::{
-    Arrival, Moved, Seen, Stage, TailChange, TailEvent, TailMessage, caused_by, membership, profile, raw, why_in, why_out,
+    Arrival, Moved, Seen, Stage, TailChange, TailEvent, TailMessage, caused_by, membership, profile, raw, why_in,
+    why_out,
 };
 use crate::server::Parts;
 use kith_api::RawJson;
@@ -56,7 +57,15 @@ impl Follower {
     /// A follower of an anonymous id that tells into a channel.
     pub(super) fn new(parts: Arc<Parts>, anonymous_id: String, told: Sender<Arrival>) -> Self {
         let (space, stays) = (SpaceId::main(), BTreeMap::new());
-        Self { parts, space, anonymous_id, told, profile: None, stays, pending: Vec::new() }
+        Self {
+            parts,
+            space,
+            anonymous_id,
+            told,
+            profile: None,
+            stays,
+            pending: Vec::new(),
+        }
     }
 
     /// Follows until the page goes away or the server ends.
@@ -91,16 +100,22 @@ impl Follower {
     /// Tells the latest events again, and the segments that the visitor is in now.
     async fn tell_present(&mut self) -> Result<(), Gone> {
         let name = format!("anonymous_id:{}", self.anonymous_id);
-        let person = self.read(move |parts, space, now| parts.reads.person(space, &name, now).ok().flatten()).await;
+        let person = self
+            .read(move |parts, space, now| parts.reads.person(space, &name, now).ok().flatten())
+            .await;
         let Some(person) = person else { return Ok(()) };
         self.profile = Some(person.id);
         let name = person.id.to_string();
-        let events = self.read(move |parts, space, _| parts.reads.events(space, &name, None, EVENTS_AGAIN).ok().flatten());
+        let events =
+            self.read(move |parts, space, _| parts.reads.events(space, &name, None, EVENTS_AGAIN).ok().flatten());
         let mut events = events.await.unwrap_or_default();
         events.retain(|event| self.did(event));
         for event in events.iter().rev() {
             let seen = Seen {
-                message_id: event.message_id.as_deref().map_or_else(|| event.address.to_string(), str::to_owned),
+                message_id: event
+                    .message_id
+                    .as_deref()
+                    .map_or_else(|| event.address.to_string(), str::to_owned),
                 name: event.name.to_string(),
                 event_type: event.event_type.as_str().to_owned(),
             };
@@ -111,15 +126,20 @@ impl Follower {
                 "receivedAt": event.received_at.to_string(), "address": event.address.to_string(),
                 "properties": RawJson::from(&event.properties), "traits": RawJson::from(&event.traits),
             });
-            self.tell(Stage::Clean, event.received_at, seen.clone(), RawJson::of(&clean)).await?;
-            self.tell(Stage::Profile, event.received_at, seen, profile(&person)).await?;
+            self.tell(Stage::Clean, event.received_at, seen.clone(), RawJson::of(&clean))
+                .await?;
+            self.tell(Stage::Profile, event.received_at, seen, profile(&person))
+                .await?;
         }
         self.compare(person).await
     }
 
     /// Whether the visitor sent it, from this browser.
     fn did(&self, event: &Event) -> bool {
-        let mut ids = event.identifiers.iter().filter(|held| held.kind == IdentifierType::AnonymousId);
+        let mut ids = event
+            .identifiers
+            .iter()
+            .filter(|held| held.kind == IdentifierType::AnonymousId);
         ids.any(|held| *held.value == *self.anonymous_id) && SOURCES.contains(&event.source.as_str())
     }
 
@@ -135,7 +155,9 @@ impl Follower {
     }
 
     async fn take_event(&mut self, body: RawJson) -> Result<(), Gone> {
-        let Ok(event) = serde_json::from_str::<TailEvent>(body.as_text()) else { return Ok(()) };
+        let Ok(event) = serde_json::from_str::<TailEvent>(body.as_text()) else {
+            return Ok(());
+        };
         // What the server says of its messages is no doing of the visitor's.
         if event.anonymous_id.as_deref() != Some(&self.anonymous_id) || !SOURCES.contains(&event.source.as_str()) {
             return Ok(());
@@ -145,10 +167,12 @@ impl Follower {
             return Ok(());
         };
         self.tell_raw(&seen, address, received_at).await?;
-        self.tell(Stage::Clean, self.parts.clock.now(), seen.clone(), body).await?;
+        self.tell(Stage::Clean, self.parts.clock.now(), seen.clone(), body)
+            .await?;
         self.profile = event.profile.as_deref().and_then(|id| id.parse().ok()).or(self.profile);
         if let Some(person) = self.person().await {
-            self.tell(Stage::Profile, self.parts.clock.now(), seen.clone(), profile(&person)).await?;
+            self.tell(Stage::Profile, self.parts.clock.now(), seen.clone(), profile(&person))
+                .await?;
         }
         if self.pending.len() == PENDING_MAX {
             self.settle().await?;
@@ -158,16 +182,26 @@ impl Follower {
     }
 
     async fn take_change(&mut self, body: &RawJson) -> Result<(), Gone> {
-        let Ok(change) = serde_json::from_str::<TailChange>(body.as_text()) else { return Ok(()) };
+        let Ok(change) = serde_json::from_str::<TailChange>(body.as_text()) else {
+            return Ok(());
+        };
         let (Ok(segment), Ok(at)) = (change.segment.parse::<SegmentName>(), Timestamp::parse(&change.at)) else {
             return Ok(());
         };
-        let moved = if change.change == "entered" { Moved::Entered } else { Moved::Exited };
+        let moved = if change.change == "entered" {
+            Moved::Entered
+        } else {
+            Moved::Exited
+        };
         if self.stays.contains_key(&segment) == (moved == Moved::Entered) {
             return Ok(());
         }
         // A timer's instant is when it was due; a change that an event caused is seen when its step is.
-        let at = if change.cause == "clock" { at } else { self.parts.clock.now() };
+        let at = if change.cause == "clock" {
+            at
+        } else {
+            self.parts.clock.now()
+        };
         self.tell_membership(segment, moved, &change.cause, at).await
     }
 
@@ -175,7 +209,9 @@ impl Follower {
     async fn take_message(&mut self, body: RawJson) -> Result<(), Gone> {
         let message = serde_json::from_str::<TailMessage>(body.as_text());
         if message.is_ok_and(|message| message.state == "reserved") {
-            return self.tell(Stage::Message, self.parts.clock.now(), Seen::default(), body).await;
+            return self
+                .tell(Stage::Message, self.parts.clock.now(), Seen::default(), body)
+                .await;
         }
         Ok(())
     }
@@ -206,7 +242,10 @@ impl Follower {
             match self.stays.get(&segment).copied() {
                 None => self.tell_membership(segment, Moved::Entered, "event", at).await?,
                 Some(until) => {
-                    let next = self.explain(&segment).await.and_then(|explanation| explanation.next_transition);
+                    let next = self
+                        .explain(&segment)
+                        .await
+                        .and_then(|explanation| explanation.next_transition);
                     if next != until {
                         self.tell_membership(segment, Moved::Renewed, "event", at).await?;
                     }
@@ -225,19 +264,27 @@ impl Follower {
     ) -> Result<(), Gone> {
         let explanation = self.explain(&segment).await;
         let definitions = self.parts.pipeline.definitions(&self.space);
-        let live = definitions.as_ref().and_then(|all| all.segments.iter().find(|live| live.name == segment));
+        let live = definitions
+            .as_ref()
+            .and_then(|all| all.segments.iter().find(|live| live.name == segment));
         let by = caused_by(&self.pending, moved, |seen| {
             live.is_some_and(|live| live.compiled.touches_event(seen.kind(), &seen.name))
         });
         // Time is nobody's event.
-        let by = if cause == "clock" { Seen::default() } else { by.cloned().unwrap_or_default() };
+        let by = if cause == "clock" {
+            Seen::default()
+        } else {
+            by.cloned().unwrap_or_default()
+        };
         let (until, why) = if moved == Moved::Exited {
             self.stays.remove(&segment);
             (None, why_out(cause, &by, explanation.as_ref()))
         } else {
             let until = explanation.as_ref().and_then(|explanation| explanation.next_transition);
             self.stays.insert(segment.clone(), until);
-            let description = live.map(|live| &*live.compiled.definition().description).unwrap_or_default();
+            let description = live
+                .map(|live| &*live.compiled.definition().description)
+                .unwrap_or_default();
             (until, why_in(description, explanation.as_ref()))
         };
         let payload = membership(segment.as_str(), moved, cause, until, &why);
@@ -251,17 +298,27 @@ impl Follower {
     }
 
     async fn tell(&self, stage: Stage, at: Timestamp, seen: Seen, payload: RawJson) -> Result<(), Gone> {
-        self.told.send(Arrival { stage, at, seen, payload }).await.map_err(|_| Gone)
+        self.told
+            .send(Arrival {
+                stage,
+                at,
+                seen,
+                payload,
+            })
+            .await
+            .map_err(|_| Gone)
     }
 
     async fn person(&self) -> Option<PersonDocument> {
         let name = self.profile?.to_string();
-        self.read(move |parts, space, now| parts.reads.person(space, &name, now).ok().flatten()).await
+        self.read(move |parts, space, now| parts.reads.person(space, &name, now).ok().flatten())
+            .await
     }
 
     async fn explain(&self, segment: &SegmentName) -> Option<Explanation> {
         let (name, segment) = (self.profile?.to_string(), segment.clone());
-        self.read(move |parts, space, now| parts.reads.explain(space, &segment, &name, now).ok().flatten()).await
+        self.read(move |parts, space, now| parts.reads.explain(space, &segment, &name, now).ok().flatten())
+            .await
     }
 
     /// Reads off the async threads; `None` also where it cannot be read, since the page shows what there is.
@@ -270,12 +327,17 @@ impl Follower {
         what: impl FnOnce(&Parts, &SpaceId, Timestamp) -> Option<T> + Send + 'static,
     ) -> Option<T> {
         let (parts, space) = (Arc::clone(&self.parts), self.space.clone());
-        tokio::task::spawn_blocking(move || what(&parts, &space, parts.clock.now())).await.ok().flatten()
+        tokio::task::spawn_blocking(move || what(&parts, &space, parts.clock.now()))
+            .await
+            .ok()
+            .flatten()
     }
 }
 
 /// The record that an event came in, where the log still has it.
 fn record_at(parts: &Parts, address: Address) -> Option<Record> {
     let records = parts.log.reader(address.sequence).read(1, RECORD_BYTES).ok()?;
-    records.into_iter().find(|record| record.address.sequence == address.sequence)
+    records
+        .into_iter()
+        .find(|record| record.address.sequence == address.sequence)
 }

@@ -6,9 +6,10 @@
 use super::door::{Batch, Door, Taken};
 use super::truth::TruthBook;
 use crate::error::CommandError;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use kith_testkit::world::{SOURCES, SentAt, World, WorldConfig, WorldEvent};
 use kith_types::{Clock, Duration, SystemClock, Timestamp};
+use std::fmt::Write;
 use std::path::PathBuf;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::time::MissedTickBehavior;
@@ -26,17 +27,27 @@ const PAUSE: std::time::Duration = std::time::Duration::from_millis(350);
 ///
 /// # Errors
 /// What the door refuses, or a truth file that cannot be written.
-pub(super) async fn history(door: &Door, world: WorldConfig, truth: PathBuf) -> Result<(Taken, TruthBook), CommandError> {
+pub(super) async fn history(
+    door: &Door,
+    world: WorldConfig,
+    truth: PathBuf,
+) -> Result<(Taken, TruthBook), CommandError> {
     let bar = ProgressBar::new(world.events);
-    let line = "  streaming  {bar:40.green}  {human_pos} of {human_len} events  {per_sec}  {eta}";
+    let line = "  streaming  {bar:40.green}  {human_pos} of {human_len} events  {rate} a second  {eta}";
     if let Ok(style) = ProgressStyle::with_template(line) {
-        bar.set_style(style.progress_chars("━╸─"));
+        let rate = |state: &ProgressState, out: &mut dyn Write| {
+            // Writing to a terminal's line cannot be mended here.
+            let _unshown = write!(out, "{:.0}", state.per_sec());
+        };
+        bar.set_style(style.with_key("rate", rate).progress_chars("━╸─"));
     }
     let (batches, waiting) = channel(BATCHES_WAITING);
     let made = tokio::task::spawn_blocking(move || make(World::new(world), &truth, &batches));
     let sent = door.send_all(waiting, |taken| bar.set_position(taken.sent)).await;
     bar.finish_and_clear();
-    let book = made.await.map_err(|error| CommandError::caused("the world could not be made", error))?;
+    let book = made
+        .await
+        .map_err(|error| CommandError::caused("the world could not be made", error))?;
     // The door's refusal is the cause where both failed.
     Ok((sent?, book?))
 }
@@ -46,7 +57,9 @@ fn make(world: World, truth: &std::path::Path, batches: &Sender<Batch>) -> Resul
     let mut open: Vec<OpenBatch> = SOURCES.iter().map(|source| OpenBatch::new(source)).collect();
     for event in world {
         book.note(&event)?;
-        let Some(batch) = open.iter_mut().find(|batch| batch.source == event.source) else { continue };
+        let Some(batch) = open.iter_mut().find(|batch| batch.source == event.source) else {
+            continue;
+        };
         batch.push(&event);
         if batch.is_full() && batches.blocking_send(batch.take()).is_err() {
             break;
@@ -69,7 +82,11 @@ struct OpenBatch {
 
 impl OpenBatch {
     fn new(source: &'static str) -> Self {
-        Self { source, body: String::new(), events: 0 }
+        Self {
+            source,
+            body: String::new(),
+            events: 0,
+        }
     }
 
     fn push(&mut self, event: &WorldEvent) {
@@ -87,7 +104,11 @@ impl OpenBatch {
         let mut body = std::mem::replace(&mut self.body, String::with_capacity(capacity));
         body.push_str("]}");
         let events = std::mem::take(&mut self.events) as u64;
-        Batch { source: self.source, body, events }
+        Batch {
+            source: self.source,
+            body,
+            events,
+        }
     }
 }
 
@@ -103,7 +124,11 @@ pub(super) async fn present(door: Door, history: WorldConfig) {
             let id = event.message_id();
             // A history of the same seed uses the same ids: these events are others.
             let body = event.body.replacen(id, &format!("{id}-{times}"), 1);
-            let batch = Batch { source: event.source, body: format!(r#"{{"batch":[{body}]}}"#), events: 1 };
+            let batch = Batch {
+                source: event.source,
+                body: format!(r#"{{"batch":[{body}]}}"#),
+                events: 1,
+            };
             if let Err(error) = door.send(batch).await {
                 tracing::warn!(error = %error, "the world stands still: its events are not taken");
                 return;
@@ -149,9 +174,15 @@ mod tests {
         }
         assert_eq!(events, 1_050);
         let lines = std::fs::read_to_string(&truth).unwrap();
-        let lines: Vec<_> = lines.lines().map(|line| kith_testkit::world::Truth::from_line(line).unwrap().0).collect();
+        let lines: Vec<_> = lines
+            .lines()
+            .map(|line| kith_testkit::world::Truth::from_line(line).unwrap().0)
+            .collect();
         let distinct: std::collections::BTreeSet<_> = lines.iter().collect();
-        assert!(distinct.len() == lines.len() && lines.len() < 1_050, "copies stand in the truth once");
+        assert!(
+            distinct.len() == lines.len() && lines.len() < 1_050,
+            "copies stand in the truth once"
+        );
     }
 
     #[test]

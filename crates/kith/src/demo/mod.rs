@@ -83,7 +83,10 @@ pub(crate) async fn run(config: DemoConfig) -> Result<(), CommandError> {
     let mut asked = stopping.clone();
     let outcome = tokio::select! {
         outcome = Box::pin(show(&config, &folder.path, &server, &mut inbox, reader, &write_key)) => outcome,
-        _ = asked.wait_for(|asked| *asked > 0) => Ok(()),
+        _ = asked.wait_for(|asked| *asked > 0) => match config.exits_when_loaded {
+            true => Err(CommandError::new("ended by a signal before the world was loaded")),
+            false => Ok(()),
+        },
     };
     if !config.exits_when_loaded || outcome.is_err() {
         output::note("ending: everything is committed first");
@@ -150,7 +153,10 @@ async fn load(
     };
     if !blocking(folded).await? {
         let hint = Hint::new("the lines above, or `kith status`, say what holds it up");
-        return Err(CommandError::caused("the pipeline has not taken the world's events", hint));
+        return Err(CommandError::caused(
+            "the pipeline has not taken the world's events",
+            hint,
+        ));
     }
     let seconds = began.elapsed();
     door.flush().await?;
@@ -161,14 +167,18 @@ async fn load(
         Some(reader) => reader.count().await,
         None => None,
     };
-    Ok(Figures { world: World::new(world.clone()).summary(), taken, seconds, tables, score, mails, held })
+    Ok(Figures {
+        world: World::new(world.clone()).summary(),
+        taken,
+        seconds,
+        tables,
+        score,
+        mails,
+        held,
+    })
 }
 
-fn read(
-    book: TruthBook,
-    parts: &Parts,
-    space: &SpaceId,
-) -> Result<(kith_testkit::world::Score, Held), CommandError> {
+fn read(book: TruthBook, parts: &Parts, space: &SpaceId) -> Result<(kith_testkit::world::Score, Held), CommandError> {
     Ok((book.score(parts, space)?, Held::read(parts, space)?))
 }
 
@@ -181,7 +191,13 @@ async fn start_server(config: &DemoConfig, folder: &Path, page: Page) -> Result<
     let mut server = ServerConfig::new(folder.to_owned(), config.http);
     server.admin_key = given_admin_key();
     server.smtp.address = page.inbox.is_some().then(|| config.smtp.to_string());
-    Server::start(server, Some(Box::new(move |parts| page.routes(parts)))).await
+    Server::start(server, Some(Box::new(move |parts| page.routes(parts))))
+        .await
+        .map_err(|error| {
+            let hint =
+                "where another program has the address, name a free one: make demo DEMO=\"--http 127.0.0.1:8090\"";
+            CommandError::caused("the demo's server cannot start", Hint::caused(hint, error))
+        })
 }
 
 fn given_admin_key() -> Option<String> {

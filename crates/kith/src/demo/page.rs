@@ -61,7 +61,11 @@ struct PageFile {
 impl Page {
     /// The routes, over a running server.
     pub(super) fn routes(self, parts: &Arc<Parts>) -> Router {
-        let shop = Shop { page: self, parts: Arc::clone(parts), places: Arc::new(Semaphore::new(FOLLOWERS_MAX)) };
+        let shop = Shop {
+            page: self,
+            parts: Arc::clone(parts),
+            places: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+        };
         let mut router = Router::new()
             .route("/demo/config.json", get(config))
             .route("/demo/journey", get(journey))
@@ -72,7 +76,11 @@ impl Page {
             return router.route("/", get(|| async { (StatusCode::SERVICE_UNAVAILABLE, NOT_BUILT) }));
         }
         for file in files {
-            let PageFile { path, content_type, content } = file;
+            let PageFile {
+                path,
+                content_type,
+                content,
+            } = file;
             let serve = move || async move {
                 let headers = [
                     (header::CONTENT_TYPE, content_type),
@@ -94,21 +102,34 @@ const NOT_BUILT: &str = "The shop page is not built: run `make web`, then start 
 
 /// The folder of the built page.
 fn built_page() -> Option<PathBuf> {
-    let folders = [PathBuf::from("web/shop/dist"), Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/shop/dist")];
+    let folders = [
+        PathBuf::from("web/shop/dist"),
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../web/shop/dist"),
+    ];
     folders.into_iter().find(|folder| folder.join("index.html").is_file())
 }
 
 fn read_files(folder: &Path) -> Vec<PageFile> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
     let mut files = Vec::new();
     for entry in entries.flatten().take(FILES_MAX) {
-        let (Ok(path), Ok(about)) = (entry.file_name().into_string(), entry.metadata()) else { continue };
-        let Some(content_type) = content_type(&path) else { continue };
+        let (Ok(path), Ok(about)) = (entry.file_name().into_string(), entry.metadata()) else {
+            continue;
+        };
+        let Some(content_type) = content_type(&path) else {
+            continue;
+        };
         if !about.is_file() || about.len() > FILE_BYTES_MAX {
             continue;
         }
         match std::fs::read(entry.path()) {
-            Ok(content) => files.push(PageFile { path, content_type, content: content.into() }),
+            Ok(content) => files.push(PageFile {
+                path,
+                content_type,
+                content: content.into(),
+            }),
             Err(error) => tracing::warn!(file = path, error = %error, "a file of the page cannot be read"),
         }
     }
@@ -137,7 +158,10 @@ async fn config(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let Some(write_key) = shop.page.write_key.get() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "The demo is starting.\n").into_response();
     };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
     let inbox_url = shop.page.inbox.as_ref().map(InboxReader::url).unwrap_or_default();
     let config = json!({
         "writeKey": write_key, "apiHost": format!("{host}/v1"), "cdnURL": format!("http://{host}"), "protocol": "http",
@@ -175,7 +199,9 @@ async fn journey(State(shop): State<Arc<Shop>>, Query(visitor): Query<Visitor>) 
         Ok::<Event, Infallible>(Event::default().event(arrival.stage.as_str()).data(arrival.to_json()))
     });
     let mut response = Sse::new(events).keep_alive(KeepAlive::default()).into_response();
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }
 
@@ -212,7 +238,10 @@ mod tests {
             std::fs::write(home.path().join(name), name).unwrap();
         }
         std::fs::create_dir(home.path().join("more.js")).unwrap();
-        let mut served: Vec<_> = read_files(home.path()).into_iter().map(|file| (file.path, file.content_type)).collect();
+        let mut served: Vec<_> = read_files(home.path())
+            .into_iter()
+            .map(|file| (file.path, file.content_type))
+            .collect();
         served.sort();
         let served: Vec<_> = served.iter().map(|(path, kind)| (path.as_str(), *kind)).collect();
         assert_eq!(

@@ -131,7 +131,12 @@ pub(super) fn raw(record: Option<&Record>, address: Address, received_at: &str) 
     let mut told = Map::new();
     told.insert("address".to_owned(), json!(address.to_string()));
     told.insert("received_at".to_owned(), json!(received_at));
-    let Some(Record { space, body: RecordBody::Envelope(envelope), .. }) = record else {
+    let Some(Record {
+        space,
+        body: RecordBody::Envelope(envelope),
+        ..
+    }) = record
+    else {
         return RawJson::of(&told);
     };
     #[derive(Serialize)]
@@ -162,7 +167,11 @@ fn original(envelope: &Envelope, index: u32) -> Option<Box<RawValue>> {
     }
     let text = std::str::from_utf8(&envelope.body).ok()?;
     let event = if envelope.route == Route::Batch {
-        serde_json::from_str::<Batch>(text).ok()?.batch.into_iter().nth(usize::try_from(index).ok()?)?
+        serde_json::from_str::<Batch>(text)
+            .ok()?
+            .batch
+            .into_iter()
+            .nth(usize::try_from(index).ok()?)?
     } else {
         serde_json::from_str::<Box<RawValue>>(text).ok()?
     };
@@ -184,10 +193,30 @@ pub(super) fn profile(person: &PersonDocument) -> RawJson {
     }
     RawJson::of(&Shown {
         id: person.id.to_string(),
-        identifiers: person.identifiers.iter().map(|view| view.identifier.to_string()).collect(),
-        traits: Pairs(person.traits.iter().map(|held| (held.name.clone(), RawJson::from(&held.value))).collect()),
-        computed: Pairs(person.computed.iter().map(|(name, value, _)| (name.clone(), RawJson::from(value))).collect()),
-        consents: person.consents.iter().map(|(topic, granted, _)| (topic.clone(), json!(granted))).collect(),
+        identifiers: person
+            .identifiers
+            .iter()
+            .map(|view| view.identifier.to_string())
+            .collect(),
+        traits: Pairs(
+            person
+                .traits
+                .iter()
+                .map(|held| (held.name.clone(), RawJson::from(&held.value)))
+                .collect(),
+        ),
+        computed: Pairs(
+            person
+                .computed
+                .iter()
+                .map(|(name, value, _)| (name.clone(), RawJson::from(value)))
+                .collect(),
+        ),
+        consents: person
+            .consents
+            .iter()
+            .map(|(topic, granted, _)| (topic.clone(), json!(granted)))
+            .collect(),
         events: person.event_count,
         first_seen: person.first_seen.map(|at| at.to_string()),
         segments: person.segments.iter().map(|(name, _)| name.to_string()).collect(),
@@ -265,7 +294,11 @@ fn failing(reason: &Reason) -> &Reason {
 /// entry and the last for what comes after it; else the latest.
 pub(super) fn caused_by<'a>(pending: &'a [Seen], moved: Moved, touches: impl Fn(&Seen) -> bool) -> Option<&'a Seen> {
     let mut touching = pending.iter().filter(|seen| touches(seen));
-    let found = if moved == Moved::Entered { touching.next() } else { touching.next_back() };
+    let found = if moved == Moved::Entered {
+        touching.next()
+    } else {
+        touching.next_back()
+    };
     found.or(pending.last())
 }
 

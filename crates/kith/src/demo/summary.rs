@@ -66,7 +66,11 @@ impl Held {
         let mut segments = Vec::new();
         for live in parts.pipeline.definitions(space).iter().flat_map(|all| &all.segments) {
             let size = parts.reads.segment_size(space, &live.name)?;
-            segments.push((live.name.to_string(), size, live.compiled.definition().description.to_string()));
+            segments.push((
+                live.name.to_string(),
+                size,
+                live.compiled.definition().description.to_string(),
+            ));
         }
         Ok(Self {
             kept: status.events,
@@ -80,9 +84,15 @@ impl Held {
 
 /// The e-mail address of somebody worth looking at.
 fn example(parts: &Parts, space: &SpaceId) -> Result<Option<String>, PipelineError> {
-    let Ok(segment) = EXAMPLE_SEGMENT.parse() else { return Ok(None) };
-    let members: Vec<ProfileId> =
-        parts.reads.members(space, &segment, None, EXAMPLES_MAX)?.into_iter().map(|(profile, _)| profile).collect();
+    let Ok(segment) = EXAMPLE_SEGMENT.parse() else {
+        return Ok(None);
+    };
+    let members: Vec<ProfileId> = parts
+        .reads
+        .members(space, &segment, None, EXAMPLES_MAX)?
+        .into_iter()
+        .map(|(profile, _)| profile)
+        .collect();
     for profile in members {
         let person = parts.reads.person_of(space, profile, parts.clock.now())?;
         let mut held = person.into_iter().flat_map(|person| person.identifiers);
@@ -101,7 +111,11 @@ pub(super) fn print(figures: &Figures, whereabouts: &Whereabouts) -> Result<(), 
     output::text(&figures_text(figures))?;
     let mut table = Table::new(&["segment", "people", "who"]);
     for (name, size, description) in &figures.held.segments {
-        table.row(vec![Cell::text(name), Cell::number(grouped(*size)), Cell::text(description)])?;
+        table.row(vec![
+            Cell::text(name),
+            Cell::number(grouped(*size)),
+            Cell::text(description),
+        ])?;
     }
     table.finish()?;
     output::text(&whereabouts_text(whereabouts, figures.held.example.as_deref()))?;
@@ -109,10 +123,21 @@ pub(super) fn print(figures: &Figures, whereabouts: &Whereabouts) -> Result<(), 
 }
 
 fn figures_text(figures: &Figures) -> String {
-    let Figures { world, taken, seconds, tables, score, mails, held } = figures;
+    let Figures {
+        world,
+        taken,
+        seconds,
+        tables,
+        score,
+        mails,
+        held,
+    } = figures;
     let a_second = taken.sent as f64 / seconds.as_secs_f64().max(0.001);
     let mails = match mails {
-        Some(count) => format!("{} in the inbox: a history sends none, only what happens now does", grouped(*count as u64)),
+        Some(count) => format!(
+            "{} in the inbox: a history sends none, only what happens now does",
+            grouped(*count as u64)
+        ),
         None => "none: there is no inbox".to_owned(),
     };
     format!(
@@ -137,9 +162,21 @@ fn figures_text(figures: &Figures) -> String {
 }
 
 fn whereabouts_text(whereabouts: &Whereabouts, example: Option<&str>) -> String {
-    let Whereabouts { url, admin_key, inbox_url, program_folder, truth } = whereabouts;
-    let path = program_folder.as_deref().map(|folder| format!(" PATH={}:\"$PATH\"", quoted(folder))).unwrap_or_default();
-    let inbox = inbox_url.as_deref().map(|url| format!("Its inbox       {url}\n")).unwrap_or_default();
+    let Whereabouts {
+        url,
+        admin_key,
+        inbox_url,
+        program_folder,
+        truth,
+    } = whereabouts;
+    let path = program_folder
+        .as_deref()
+        .map(|folder| format!(" PATH={}:\"$PATH\"", quoted(folder)))
+        .unwrap_or_default();
+    let inbox = inbox_url
+        .as_deref()
+        .map(|url| format!("Its inbox       {url}\n"))
+        .unwrap_or_default();
     let person = example.map(|email| {
         let email = quoted(&format!("email:{email}"));
         format!("  kith profile get {email}\n  kith segment explain {EXAMPLE_SEGMENT} {email}\n")
@@ -163,7 +200,11 @@ fn whereabouts_text(whereabouts: &Whereabouts, example: Option<&str>) -> String 
 /// A word as a shell takes it.
 fn quoted(word: &str) -> String {
     let plain = |symbol: char| symbol.is_ascii_alphanumeric() || "@%+=:,./_-".contains(symbol);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// A number with commas between thousands.
@@ -202,7 +243,10 @@ mod tests {
             truth: "kith-demo/truth.jsonl".to_owned(),
         };
         let text = whereabouts_text(&whereabouts, Some("jo@example.com"));
-        assert!(text.contains("export KITH_URL=http://127.0.0.1:8080 KITH_KEY=key PATH='/opt/my kith':\"$PATH\""), "{text}");
+        assert!(
+            text.contains("export KITH_URL=http://127.0.0.1:8080 KITH_KEY=key PATH='/opt/my kith':\"$PATH\""),
+            "{text}"
+        );
         assert!(text.contains("  kith profile get email:jo@example.com\n"), "{text}");
     }
 }

@@ -50,7 +50,8 @@ impl TruthBook {
         }
         self.evidence.observe(&event.truth);
         self.by_message.insert(place(event.message_id()), event.truth);
-        writeln!(self.lines, "{}", event.truth.to_line(event.message_id())).map_err(|error| unwritten(&self.path, error))
+        writeln!(self.lines, "{}", event.truth.to_line(event.message_id()))
+            .map_err(|error| unwritten(&self.path, error))
     }
 
     /// Closes the file.

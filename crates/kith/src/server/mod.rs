@@ -29,7 +29,7 @@ use kith_clean::Limits;
 use kith_collect::{Doors, DoorsConfig};
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
-use kith_pipeline::{EngineConfig, Handover, Pipeline, Reads};
+use kith_pipeline::{Engine, EngineConfig, Handover, Pipeline, Reads};
 use kith_publish::{LakeWriter, PublishConfig, PublishParts, Publisher};
 use kith_state::{FjallStore, Store};
 use kith_types::{Clock, SystemClock, Timestamp};
@@ -163,11 +163,10 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
     let (tail_steps, tail_inbox) = sync_channel(STEPS_WAITING);
     let (send_steps, send_inbox) = sync_channel(STEPS_WAITING);
-    let engine = EngineConfig::default();
     let pipeline = Arc::new(Pipeline::start(
         Arc::clone(&log),
         Arc::clone(&store),
-        engine.clone(),
+        engine_config(&*store, &log)?,
         vec![lake_steps, tail_steps, send_steps],
     )?);
     let reads = Reads::new(Arc::clone(&store), Arc::clone(&pipeline));
@@ -213,6 +212,19 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         scratch: data.join("scratch"),
     };
     Ok((parts, new_admin_key))
+}
+
+/// A state that is new beside a log that is not was lost: it is built again from the log, in silence, and its outbox
+/// counts from the next block of numbers, so that none is given twice.
+fn engine_config(store: &dyn Store, log: &Log) -> Result<EngineConfig, CommandError> {
+    let mut config = EngineConfig::default();
+    let end = log.durable_end();
+    if end > 0 && Engine::is_new(store)? {
+        tracing::warn!(records = end, "the live state is new and the log is not: building it again from the log");
+        config.rebuilt_before = end;
+        config.outbox_from = (end << 24).max(1 << 32);
+    }
+    Ok(config)
 }
 
 fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, CommandError> {

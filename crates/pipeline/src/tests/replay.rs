@@ -148,7 +148,10 @@ fn retail(seed: u64, count: u64) -> World {
     let first = (config.start().as_micros() - at(0).as_micros()) / 1_000_000;
     let mut records = vec![decision(0, first, &documents())];
     for event in kith_testkit::world::World::new(config) {
-        let received_at = records.last().map_or(now, |last: &Record| last.received_at).max(event.sent_at);
+        let received_at = records
+            .last()
+            .map_or(now, |last: &Record| last.received_at)
+            .max(event.sent_at);
         let body = format!("{{\"batch\":[{}]}}", event.body);
         records.push(record_of("main", records.len() as u64, received_at, &body));
     }

@@ -4,7 +4,11 @@ use super::*;
 use kith_types::{Origin, SpaceId};
 
 fn seen(name: &str) -> Seen {
-    Seen { message_id: format!("m-{name}"), name: name.to_owned(), event_type: "track".to_owned() }
+    Seen {
+        message_id: format!("m-{name}"),
+        name: name.to_owned(),
+        event_type: "track".to_owned(),
+    }
 }
 
 fn record(route: Route, body: &str) -> Record {
@@ -27,14 +31,33 @@ fn record(route: Route, body: &str) -> Record {
 #[test]
 fn raw_shows_the_visitors_event_as_it_was_sent_and_no_neighbour() {
     let address = "0-0-7-1".parse().unwrap();
-    let batch = record(Route::Batch, r#"{"batch":[{"secret":1},{"price":1.50,"big":12345678901234567890}]}"#);
-    let told = raw(Some(&batch), address, "2026-11-23T09:30:00.000Z").as_text().to_owned();
-    assert!(told.contains(r#""body":{"price":1.50,"big":12345678901234567890}"#), "{told}");
-    assert!(told.contains(r#""address":"0-0-7-1""#) && !told.contains("secret"), "{told}");
+    let batch = record(
+        Route::Batch,
+        r#"{"batch":[{"secret":1},{"price":1.50,"big":12345678901234567890}]}"#,
+    );
+    let told = raw(Some(&batch), address, "2026-11-23T09:30:00.000Z")
+        .as_text()
+        .to_owned();
+    assert!(
+        told.contains(r#""body":{"price":1.50,"big":12345678901234567890}"#),
+        "{told}"
+    );
+    assert!(
+        told.contains(r#""address":"0-0-7-1""#) && !told.contains("secret"),
+        "{told}"
+    );
     let single = record(Route::Track, r#"{ "event" : "Order Completed" }"#);
-    assert!(raw(Some(&single), address, "").as_text().contains(r#"{ "event" : "Order Completed" }"#));
+    assert!(
+        raw(Some(&single), address, "")
+            .as_text()
+            .contains(r#"{ "event" : "Order Completed" }"#)
+    );
     for broken in ["", "{", r#"{"batch":[]}"#] {
-        assert!(raw(Some(&record(Route::Batch, broken)), address, "").as_text().contains(r#""body":null"#));
+        assert!(
+            raw(Some(&record(Route::Batch, broken)), address, "")
+                .as_text()
+                .contains(r#""body":null"#)
+        );
     }
     assert!(!raw(None, address, "now").as_text().contains("body"));
 }
@@ -45,7 +68,13 @@ fn an_arrival_is_told_as_the_page_reads_it() {
         stage: Stage::Segment,
         at: Timestamp::from_millis(1_000),
         seen: seen("Order Completed"),
-        payload: membership("just_bought", Moved::Entered, "event", Some(Timestamp::from_millis(61_000)), "bought"),
+        payload: membership(
+            "just_bought",
+            Moved::Entered,
+            "event",
+            Some(Timestamp::from_millis(61_000)),
+            "bought",
+        ),
     };
     let told: Value = serde_json::from_str(&arrival.to_json()).unwrap();
     let expected = json!({
@@ -61,7 +90,12 @@ fn an_arrival_is_told_as_the_page_reads_it() {
 
 #[test]
 fn a_change_is_told_with_the_event_that_the_segment_looks_at() {
-    let pending = [seen("Product Viewed"), seen("Order Completed"), seen("Order Completed 2"), seen("Email Opened")];
+    let pending = [
+        seen("Product Viewed"),
+        seen("Order Completed"),
+        seen("Order Completed 2"),
+        seen("Email Opened"),
+    ];
     let orders = |seen: &Seen| seen.name.starts_with("Order");
     let name = |moved| caused_by(&pending, moved, orders).map(|seen| seen.name.as_str());
     assert_eq!(name(Moved::Entered), Some("Order Completed"));
@@ -72,7 +106,15 @@ fn a_change_is_told_with_the_event_that_the_segment_looks_at() {
 }
 
 fn reason(condition: &str, holds: bool, parts: Vec<Reason>) -> Reason {
-    Reason { condition: condition.to_owned(), holds, expected: None, actual: None, aggregate: None, approximate: false, parts }
+    Reason {
+        condition: condition.to_owned(),
+        holds,
+        expected: None,
+        actual: None,
+        aggregate: None,
+        approximate: false,
+        parts,
+    }
 }
 
 #[test]
@@ -88,9 +130,15 @@ fn an_exit_names_the_condition_that_no_longer_holds() {
     let agrees = reason("they allow marketing", true, Vec::new());
     let one = explained(vec![bought.clone(), agrees]);
     let words = why_out("clock", &Seen::default(), Some(&one));
-    assert_eq!(words, "only time went by; no longer so: they did \"Order Completed\" in the last 1 minute");
+    assert_eq!(
+        words,
+        "only time went by; no longer so: they did \"Order Completed\" in the last 1 minute"
+    );
     let both = explained(vec![bought.clone(), bought]);
-    assert_eq!(why_out("event", &seen("Consent"), Some(&both)), "because of Consent; no longer so: all of these");
+    assert_eq!(
+        why_out("event", &seen("Consent"), Some(&both)),
+        "because of Consent; no longer so: all of these"
+    );
     assert_eq!(why_out("clock", &Seen::default(), None), "only time went by");
     assert_eq!(why_in("Bought just now", None), "bought just now");
     assert_eq!(why_in("", Some(&one)), "all of these");
