@@ -2,6 +2,7 @@
 
 CACHE ?= $(CURDIR)/.cache
 VENV := $(CACHE)/venv
+export CACHE
 export KITH_PYTHON := $(VENV)/bin/python
 
 .PHONY: demo test check fmt bench release deny peers web clean

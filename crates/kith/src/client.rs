@@ -120,12 +120,8 @@ impl Client {
             .map_err(|error| CommandError::caused("the client cannot be set up", error))?;
         let key = ["KITH_KEY", "KITH_ADMIN_KEY"]
             .iter()
-            .find_map(|name| std::env::var(name).ok());
-        Ok(Self {
-            http,
-            base,
-            key: key.filter(|key| !key.is_empty()),
-        })
+            .find_map(|name| std::env::var(name).ok().filter(|key| !key.is_empty()));
+        Ok(Self { http, base, key })
     }
 
     /// Where it is.

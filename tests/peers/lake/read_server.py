@@ -63,9 +63,14 @@ def metadata_texts(table):
         path = path.removeprefix("file://")
         if os.path.exists(path):
             yield path, open(path, "rb").read()
+    known = set()
     for snapshot in table.metadata.snapshots:
         yield snapshot.manifest_list, open(snapshot.manifest_list.removeprefix("file://"), "rb").read()
         for manifest in snapshot.manifests(table.io):
+            # Later snapshots list the same manifests again.
+            if manifest.manifest_path in known:
+                continue
+            known.add(manifest.manifest_path)
             yield manifest.manifest_path, repr(manifest).encode()
             for entry in manifest.fetch_manifest_entry(table.io, discard_deleted=False):
                 # Bounds are bytes: their own spelling, so that no escape hides anything.

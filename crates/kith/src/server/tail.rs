@@ -110,7 +110,7 @@ fn change_item(numbered: &Numbered) -> LiveItem {
     let body = json!({
         "segment": change.segment.as_str(), "profile": change.profile.to_string(),
         "change": if change.entered { "entered" } else { "exited" }, "at": change.at.to_string(),
-        "cause": change.cause.as_str(),
+        "cause": change.cause.as_str(), "event_key": change.cause.event_key().map(|key| format!("{key:?}")),
     });
     LiveItem {
         space: numbered.space.clone(),
