@@ -14,7 +14,9 @@ pub(crate) fn check(root: &Path) -> Findings {
     };
     let (mut tests, mut benches) = (BTreeSet::new(), BTreeSet::new());
     for path in tracked(root, &[".rs", ".ts", ".mjs", ".py"]) {
-        let Ok(text) = std::fs::read_to_string(root.join(&path)) else { continue };
+        let Ok(text) = std::fs::read_to_string(root.join(&path)) else {
+            continue;
+        };
         let place = path.display().to_string();
         if place.contains("benches/") || place.contains("bench/") {
             benches.extend(ids_in(&text));
@@ -32,14 +34,20 @@ fn judge(list: &str, tests: &BTreeSet<String>, benches: &BTreeSet<String>) -> Fi
     for line in list.lines().filter(|line| line.starts_with("| ")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
         let [_, clause, state, ..] = cells[..] else { continue };
-        let Some(id) = clause.split(' ').next().and_then(clause_id) else { continue };
+        let Some(id) = clause.split(' ').next().and_then(clause_id) else {
+            continue;
+        };
         if !STATES.contains(&state) {
             findings.push(format!("{clause}: {state:?} is none of {}", STATES.join(", ")));
         }
         if !seen.insert(clause.to_owned()) {
             findings.push(format!("{clause} is listed twice"));
         }
-        let (proofs, kind) = if clause.ends_with("figure") { (benches, "bench") } else { (tests, "test") };
+        let (proofs, kind) = if clause.ends_with("figure") {
+            (benches, "bench")
+        } else {
+            (tests, "test")
+        };
         if state == "kept" && !proofs.contains(&id) {
             findings.push(format!("{clause} is marked kept and no {kind} carries its id ({id})"));
         }
@@ -60,15 +68,25 @@ fn clause_id(text: &str) -> Option<String> {
 
 /// Every `abc_1` that starts a name of a test: `fn abc_1…`, or a quoted title.
 fn ids_in(text: &str) -> impl Iterator<Item = String> + '_ {
-    ["fn ", "def test_", "'", "\"", "`"].into_iter().flat_map(move |opening| {
-        text.match_indices(opening).filter_map(move |(at, _)| {
-            let name = text[at + opening.len()..].trim_start_matches("test_");
-            let (area, rest) = name.split_at_checked(3)?;
-            let digits: String = rest.strip_prefix('_')?.chars().take_while(char::is_ascii_digit).collect();
-            let ends = rest[1 + digits.len()..].chars().next().is_none_or(|next| !next.is_alphanumeric());
-            (area.bytes().all(|byte| byte.is_ascii_lowercase()) && !digits.is_empty() && ends).then(|| format!("{area}_{digits}"))
+    ["fn ", "def test_", "'", "\"", "`"]
+        .into_iter()
+        .flat_map(move |opening| {
+            text.match_indices(opening).filter_map(move |(at, _)| {
+                let name = text[at + opening.len()..].trim_start_matches("test_");
+                let (area, rest) = name.split_at_checked(3)?;
+                let digits: String = rest
+                    .strip_prefix('_')?
+                    .chars()
+                    .take_while(char::is_ascii_digit)
+                    .collect();
+                let ends = rest[1 + digits.len()..]
+                    .chars()
+                    .next()
+                    .is_none_or(|next| !next.is_alphanumeric());
+                (area.bytes().all(|byte| byte.is_ascii_lowercase()) && !digits.is_empty() && ends)
+                    .then(|| format!("{area}_{digits}"))
+            })
         })
-    })
 }
 
 #[cfg(test)]

@@ -9,11 +9,15 @@ const LINES_MAX: usize = 500;
 pub(crate) fn check(root: &Path) -> Findings {
     let mut findings = Findings::new();
     for path in tracked(root, &[".rs", ".ts", ".mjs"]) {
-        let Ok(text) = std::fs::read_to_string(root.join(&path)) else { continue };
+        let Ok(text) = std::fs::read_to_string(root.join(&path)) else {
+            continue;
+        };
         let shown = path.display();
         let lines = text.lines().count();
         if lines > LINES_MAX {
-            findings.push(format!("{shown} has {lines} lines, more than {LINES_MAX}: find its natural wall"));
+            findings.push(format!(
+                "{shown} has {lines} lines, more than {LINES_MAX}: find its natural wall"
+            ));
         }
         if path.extension().is_some_and(|ending| ending == "rs") {
             if !text.starts_with("//!") {

@@ -43,8 +43,24 @@ const FENCES: &[(&str, &[&str])] = &[
 ];
 
 /// Layers 0 and 1 are pure: nothing that does IO or runs tasks.
-const PURE: &[&str] = &["kith-types", "kith-expr", "kith-clean", "kith-identity", "kith-profile", "kith-segment"];
-const IMPURE_PACKAGES: &[&str] = &["tokio", "axum", "rusqlite", "fjall", "object_store", "reqwest", "datafusion", "arrow-array"];
+const PURE: &[&str] = &[
+    "kith-types",
+    "kith-expr",
+    "kith-clean",
+    "kith-identity",
+    "kith-profile",
+    "kith-segment",
+];
+const IMPURE_PACKAGES: &[&str] = &[
+    "tokio",
+    "axum",
+    "rusqlite",
+    "fjall",
+    "object_store",
+    "reqwest",
+    "datafusion",
+    "arrow-array",
+];
 
 /// Checks every manifest of the workspace.
 pub(crate) fn check(root: &Path) -> Findings {
@@ -61,7 +77,9 @@ pub(crate) fn check(root: &Path) -> Findings {
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
         let Some(own) = layers.get(name) else {
-            findings.push(format!("{name} has no layer: give it one in xtask/src/layers.rs and in ARCHITECTURE.md"));
+            findings.push(format!(
+                "{name} has no layer: give it one in xtask/src/layers.rs and in ARCHITECTURE.md"
+            ));
             continue;
         };
         for dependency in package["dependencies"].as_array().into_iter().flatten() {
@@ -85,7 +103,10 @@ fn judge(name: &str, own: u32, used: &str, for_tests: bool, layers: &BTreeMap<&s
     if let Some((_, allowed)) = FENCES.iter().find(|(heavy, _)| *heavy == used)
         && !allowed.contains(&name)
     {
-        return Some(format!("{name} depends on {used}, which only {} may", allowed.join(" and ")));
+        return Some(format!(
+            "{name} depends on {used}, which only {} may",
+            allowed.join(" and ")
+        ));
     }
     (PURE.contains(&name) && IMPURE_PACKAGES.contains(&used)).then(|| format!("{name} is pure and depends on {used}"))
 }

@@ -11,7 +11,11 @@ use std::process::ExitCode;
 /// What a check found: where, and what is wrong there.
 type Findings = Vec<String>;
 
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks through its output")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line tool speaks through its output"
+)]
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1);
     if wanted.as_deref() != Some("check") {
@@ -19,8 +23,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let root = root();
-    let checks: [(&str, fn(&Path) -> Findings); 3] =
-        [("layers", layers::check), ("files", files::check), ("contracts", contracts::check)];
+    let checks: [(&str, fn(&Path) -> Findings); 3] = [
+        ("layers", layers::check),
+        ("files", files::check),
+        ("contracts", contracts::check),
+    ];
     let mut failed = 0;
     for (name, check) in checks {
         let findings = check(&root);
@@ -30,12 +37,18 @@ fn main() -> ExitCode {
             println!("  {finding}");
         }
     }
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn root() -> PathBuf {
     // The manifest of this package lies one folder below the root.
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
 /// Every file that git knows with one of these endings, as paths below the root.
@@ -44,7 +57,9 @@ fn tracked(root: &Path, endings: &[&str]) -> Vec<PathBuf> {
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root)
         .output();
-    let listing = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let listing = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
     listing
         .lines()
         .filter(|line| endings.iter().any(|ending| line.ends_with(ending)))

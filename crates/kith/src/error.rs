@@ -14,13 +14,19 @@ impl CommandError {
     /// A failure that one sentence explains.
     #[must_use]
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), cause: None }
+        Self {
+            message: message.into(),
+            cause: None,
+        }
     }
 
     /// A failure with its cause.
     #[must_use]
     pub(crate) fn caused(message: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { message: message.into(), cause: Some(cause.into()) }
+        Self {
+            message: message.into(),
+            cause: Some(cause.into()),
+        }
     }
 }
 

@@ -25,7 +25,10 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            output::failure(&error::CommandError::caused("the threads of the process cannot be started", error));
+            output::failure(&error::CommandError::caused(
+                "the threads of the process cannot be started",
+                error,
+            ));
             return ExitCode::FAILURE;
         }
     };

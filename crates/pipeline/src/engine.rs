@@ -80,7 +80,9 @@ impl Engine {
         };
         let next = number(NEXT)?.map_or(0, u64::from_be_bytes);
         let mut config = config;
-        config.rebuilt_before = config.rebuilt_before.max(number(REBUILT_BEFORE)?.map_or(0, u64::from_be_bytes));
+        config.rebuilt_before = config
+            .rebuilt_before
+            .max(number(REBUILT_BEFORE)?.map_or(0, u64::from_be_bytes));
         let clock = Timestamp::from_micros(number(CLOCK)?.map_or(0, i64::from_be_bytes));
         let mut names = Vec::new();
         let mut midway = false;

@@ -8,6 +8,7 @@ mod bytes;
 mod cache;
 mod dedupe;
 mod definitions;
+mod document;
 mod engine;
 mod error;
 mod evaluate;
@@ -30,10 +31,11 @@ mod verify;
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };
+pub use document::{IdentifierView, PersonDocument, TraitView};
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use handover::Handover;
 pub use output::{Numbered, StepOutput};
-pub use reads::{IdentifierView, PersonDocument, Reads, TraitView};
+pub use reads::Reads;
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};

@@ -4,6 +4,7 @@
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
 use crate::definitions::Definitions;
+use crate::document::{IdentifierView, PersonDocument, TraitView};
 use crate::person::PersonOf;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
@@ -12,66 +13,11 @@ use kith_identity::{Component, Member};
 use kith_profile::Part;
 use kith_segment::Explanation;
 use kith_state::{Keyspace, Read, Store};
-use kith_types::{Address, Event, Identifier, ProfileId, SegmentName, SourceName, SpaceId, Timestamp, Value};
+use kith_types::{Address, Event, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
 
 /// How many redirects in a row are followed.
 const REDIRECTS_MAX: usize = 64;
-
-/// A trait with where it comes from.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TraitView {
-    /// Its name.
-    pub name: String,
-    /// The value that survives.
-    pub value: Value,
-    /// Who said it.
-    pub source: SourceName,
-    /// When.
-    pub time: Timestamp,
-}
-
-/// An identifier of a person, with the interval for which it is held.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IdentifierView {
-    /// Type and normalised value.
-    pub identifier: Identifier,
-    /// The time of the event that was received first with it.
-    pub first_seen: Timestamp,
-    /// The time of the latest event that it carried, where it carried one.
-    pub last_seen: Option<Timestamp>,
-    /// The start of its interval; `None`: from the beginning.
-    pub from: Option<Timestamp>,
-    /// The end of its interval, exclusive; `None`: still held.
-    pub to: Option<Timestamp>,
-}
-
-/// A person, aggregated over all sources.
-#[derive(Clone, Debug, PartialEq)]
-pub struct PersonDocument {
-    /// The profile's id.
-    pub id: ProfileId,
-    /// The id that was asked for, where it redirects here.
-    pub redirected_from: Option<ProfileId>,
-    /// The identifiers, the oldest first.
-    pub identifiers: Vec<IdentifierView>,
-    /// Identifiers that limits kept out of a link with this person, each with its reason.
-    pub parked: Vec<(Identifier, String)>,
-    /// The traits, by name.
-    pub traits: Vec<TraitView>,
-    /// The computed traits, by name: value, and whether a limit made it approximate.
-    pub computed: Vec<(String, Value, bool)>,
-    /// What the person allows, by category.
-    pub consents: Vec<(String, bool, Timestamp)>,
-    /// The segments, by name, with the instant of entry where it is known.
-    pub segments: Vec<(SegmentName, Option<Timestamp>)>,
-    /// How many events.
-    pub event_count: u64,
-    /// The earliest event.
-    pub first_seen: Option<Timestamp>,
-    /// The latest event.
-    pub last_seen: Option<Timestamp>,
-}
 
 /// Reads what the pipeline has committed.
 #[derive(Clone)]
@@ -110,6 +56,28 @@ impl Reads {
             return Ok(None);
         };
         Ok(Some(document(&loaded, asked, &definitions, now)))
+    }
+
+    /// As [`Reads::person`], with at most `limit` of their latest events, from one look at the state.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn person_with_events(
+        &self,
+        space: &SpaceId,
+        name: &str,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Option<(PersonDocument, Vec<Event>)>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let snapshot = self.store.snapshot();
+        let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
+            return Ok(None);
+        };
+        let events = latest_events(&*snapshot, space, &loaded, None, limit)?;
+        Ok(Some((document(&loaded, asked, &definitions, now), events)))
     }
 
     /// The person of a profile id, without following redirects; for those who walk over all people.
@@ -159,21 +127,7 @@ impl Reads {
         let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
-        let mut events = Vec::new();
-        for member in &loaded.members {
-            let end = [member.end, before].into_iter().flatten().min();
-            let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
-            let mut left = limit;
-            snapshot.scan_back(Keyspace::Events, &from, &to, &mut |key, row| {
-                let place = keys::row_place(key);
-                events.extend(place.and_then(|(time, address)| history::decode(space, time, address, row)));
-                left = left.saturating_sub(1);
-                left > 0
-            })?;
-        }
-        events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
-        events.truncate(limit);
-        Ok(Some(events))
+        latest_events(&*snapshot, space, &loaded, before, limit).map(Some)
     }
 
     /// Members of a segment after a profile id, in the order of their ids, each with the instant of entry.
@@ -386,6 +340,34 @@ fn load(
     }))
 }
 
+/// A loaded person's events before a place, the latest first.
+fn latest_events(
+    reader: &dyn Read,
+    space: &SpaceId,
+    loaded: &Loaded,
+    before: Option<(Timestamp, Address)>,
+    limit: usize,
+) -> Result<Vec<Event>, PipelineError> {
+    let mut events = Vec::new();
+    if limit == 0 {
+        return Ok(events);
+    }
+    for member in &loaded.members {
+        let end = [member.end, before].into_iter().flatten().min();
+        let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
+        let mut left = limit;
+        reader.scan_back(Keyspace::Events, &from, &to, &mut |key, row| {
+            let place = keys::row_place(key);
+            events.extend(place.and_then(|(time, address)| history::decode(space, time, address, row)));
+            left = left.saturating_sub(1);
+            left > 0
+        })?;
+    }
+    events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
+    events.truncate(limit);
+    Ok(events)
+}
+
 fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions, now: Timestamp) -> PersonDocument {
     let whole = &loaded.whole;
     // Answers are exact from the fold's horizon on; a clock that was set back does not go behind it.
@@ -420,6 +402,12 @@ fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions
                 value: resolved.value.clone(),
                 source: resolved.source.clone(),
                 time: resolved.time,
+                approximate: resolved.approximate,
+                losers: resolved
+                    .losers
+                    .iter()
+                    .map(|lost| (lost.value.clone(), lost.source.clone(), lost.time))
+                    .collect(),
             })
             .collect(),
         computed: definitions
@@ -443,6 +431,7 @@ fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions
         event_count: whole.event_count(),
         first_seen: whole.first_seen(),
         last_seen: whole.last_seen(),
+        traits_limited: whole.traits_limited(),
     }
 }
 

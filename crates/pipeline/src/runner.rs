@@ -60,6 +60,7 @@ pub struct PipelineStatus {
 }
 
 /// What the thread and its readers share.
+#[derive(Default)]
 struct Shared {
     status: Mutex<PipelineStatus>,
     moved: Condvar,
@@ -90,12 +91,7 @@ impl Pipeline {
         listeners: Vec<StepSender>,
     ) -> Result<Self, PipelineError> {
         let engine = Engine::open(store, config)?;
-        let shared = Arc::new(Shared {
-            status: Mutex::default(),
-            moved: Condvar::new(),
-            definitions: Mutex::default(),
-            stopping: std::sync::atomic::AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::default());
         shared.publish(&engine, &StepOutput::default());
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -112,6 +108,19 @@ impl Pipeline {
         Ok(Self {
             shared,
             thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// A pipeline that takes no records: for a process that leaves that part to others and only reads.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn at_rest(store: Arc<dyn Store>, config: EngineConfig) -> Result<Self, PipelineError> {
+        let shared = Arc::new(Shared::default());
+        shared.publish(&Engine::open(store, config)?, &StepOutput::default());
+        Ok(Self {
+            shared,
+            thread: Mutex::new(None),
         })
     }
 

@@ -41,13 +41,22 @@ pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Ti
 async fn write_bucket(lake: &Lake, space: &SpaceId, bucket: u32, rows: Rows) -> Result<(), PublishError> {
     let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
     let batch = rows::profiles(&rows.profiles).map_err(failed)?;
-    let file = lake.write(space, tables::curated_profiles(), Some(bucket), &[batch]).await.map_err(failed)?;
+    let file = lake
+        .write(space, tables::curated_profiles(), Some(bucket), &[batch])
+        .await
+        .map_err(failed)?;
     replace(lake, space, tables::curated_profiles(), bucket, file).await?;
     let batch = rows::identifiers(&rows.identifiers).map_err(failed)?;
-    let file = lake.write(space, tables::curated_identifiers(), Some(bucket), &[batch]).await.map_err(failed)?;
+    let file = lake
+        .write(space, tables::curated_identifiers(), Some(bucket), &[batch])
+        .await
+        .map_err(failed)?;
     replace(lake, space, tables::curated_identifiers(), bucket, file).await?;
     let batch = rows::memberships(&rows.memberships).map_err(failed)?;
-    let file = lake.write(space, tables::curated_memberships(), Some(bucket), &[batch]).await.map_err(failed)?;
+    let file = lake
+        .write(space, tables::curated_memberships(), Some(bucket), &[batch])
+        .await
+        .map_err(failed)?;
     replace(lake, space, tables::curated_memberships(), bucket, file).await
 }
 
@@ -58,28 +67,43 @@ async fn replace(
     bucket: u32,
     file: NewFile,
 ) -> Result<(), PublishError> {
-    let files = if file.record_count() == 0 { Vec::new() } else { vec![file] };
-    let done = lake.overwrite(space, table, &Replace::Buckets(BTreeSet::from([bucket])), files, &Commit::default()).await;
-    done.map(|_| ()).map_err(|error| PublishError::new("the lake could not be written", error))
+    let files = if file.record_count() == 0 {
+        Vec::new()
+    } else {
+        vec![file]
+    };
+    let done = lake
+        .overwrite(
+            space,
+            table,
+            &Replace::Buckets(BTreeSet::from([bucket])),
+            files,
+            &Commit::default(),
+        )
+        .await;
+    done.map(|_| ())
+        .map_err(|error| PublishError::new("the lake could not be written", error))
 }
 
 impl Rows {
     fn add(&mut self, person: &PersonDocument, now: Timestamp) {
         self.profiles.push(profile_row(person, now));
-        self.identifiers.extend(person.identifiers.iter().map(|view| IdentifierRow {
-            identifier: view.identifier.clone(),
-            profile_id: person.id,
-            first_seen: Some(view.first_seen),
-            last_seen: view.last_seen,
-            valid_from: view.from,
-            valid_to: view.to,
-        }));
-        self.memberships.extend(person.segments.iter().map(|(segment, since)| MembershipRow {
-            segment: segment.clone(),
-            profile_id: person.id,
-            entered_at: since.unwrap_or(now),
-            cause: "".into(),
-        }));
+        self.identifiers
+            .extend(person.identifiers.iter().map(|view| IdentifierRow {
+                identifier: view.identifier.clone(),
+                profile_id: person.id,
+                first_seen: Some(view.first_seen),
+                last_seen: view.last_seen,
+                valid_from: view.from,
+                valid_to: view.to,
+            }));
+        self.memberships
+            .extend(person.segments.iter().map(|(segment, since)| MembershipRow {
+                segment: segment.clone(),
+                profile_id: person.id,
+                entered_at: since.unwrap_or(now),
+                cause: "".into(),
+            }));
     }
 }
 
@@ -97,12 +121,28 @@ fn profile_row(person: &PersonDocument, now: Timestamp) -> ProfileRow {
         first_seen: person.first_seen,
         last_seen: person.last_seen,
         event_count: person.event_count,
-        traits: object(person.traits.iter().map(|view| (view.name.as_str().into(), view.value.clone())).collect()),
-        computed: object(person.computed.iter().map(|(name, value, _)| (name.as_str().into(), value.clone())).collect()),
+        traits: object(
+            person
+                .traits
+                .iter()
+                .map(|view| (view.name.as_str().into(), view.value.clone()))
+                .collect(),
+        ),
+        computed: object(
+            person
+                .computed
+                .iter()
+                .map(|(name, value, _)| (name.as_str().into(), value.clone()))
+                .collect(),
+        ),
         segments: list(person.segments.iter().map(|(name, _)| text(name.as_str())).collect()),
         identifiers: list(identifiers.collect()),
         consents: object(
-            person.consents.iter().map(|(name, granted, _)| (name.as_str().into(), Value::from(*granted))).collect(),
+            person
+                .consents
+                .iter()
+                .map(|(name, granted, _)| (name.as_str().into(), Value::from(*granted)))
+                .collect(),
         ),
         updated_at: now,
     }

@@ -11,7 +11,10 @@ pub struct PublishError {
 
 impl PublishError {
     pub(crate) fn new(message: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { message, source: source.into() }
+        Self {
+            message,
+            source: source.into(),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Steps that wait for the lake before the pipeline is held back.
-const STEPS_WAITING: usize = 64;
+const STEPS_WAITING: usize = 2;
 /// How often the thread looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(200);
 /// How long a flush waits for steps that are committed and still on their way through the queues.
@@ -34,7 +34,11 @@ pub struct PublishConfig {
 
 impl Default for PublishConfig {
     fn default() -> Self {
-        Self { rows: 200_000, age: Duration::from_secs(30), curated_period: Duration::from_secs(300) }
+        Self {
+            rows: 50_000,
+            age: Duration::from_secs(30),
+            curated_period: Duration::from_secs(300),
+        }
     }
 }
 
@@ -107,10 +111,23 @@ impl Publisher {
         let shared = Arc::clone(&status);
         let thread = spawn("kith-publish", move || {
             let now = Instant::now();
-            let worker = Worker { raw: parts.lake.raw(), config, parts, status: shared, committed: now, rewritten: now, ready: false, steps: 0 };
+            let worker = Worker {
+                raw: parts.lake.raw(),
+                config,
+                parts,
+                status: shared,
+                committed: now,
+                rewritten: now,
+                ready: false,
+                steps: 0,
+            };
             worker.run(&inbox);
         })?;
-        Ok(Self { requests, status, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            requests,
+            status,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// How far publishing has come.
@@ -131,7 +148,9 @@ impl Publisher {
         if !matches!(sent, Ok(true)) {
             return Err("publishing has stopped".to_owned());
         }
-        answer.await.unwrap_or_else(|_| Err("publishing has stopped".to_owned()))
+        answer
+            .await
+            .unwrap_or_else(|_| Err("publishing has stopped".to_owned()))
     }
 
     /// Commits what waits and ends the thread.
@@ -178,7 +197,9 @@ impl Worker {
                 }
                 Ok(Request::Flush(reply)) => {
                     let taken = self.take_committed(inbox, &mut later);
-                    let done = taken.and_then(|()| self.flush()).map_err(|error| kith_telemetry::error_chain(&error));
+                    let done = taken
+                        .and_then(|()| self.flush())
+                        .map_err(|error| kith_telemetry::error_chain(&error));
                     // Whoever asked may have gone.
                     let _gone = reply.send(done);
                 }
@@ -266,7 +287,10 @@ impl Worker {
         self.catch_up()?;
         self.commit()?;
         self.rewrite()?;
-        self.parts.log.seal_now().map_err(|error| PublishError::new("the log could not be sealed", error))?;
+        self.parts
+            .log
+            .seal_now()
+            .map_err(|error| PublishError::new("the log could not be sealed", error))?;
         self.seal_raw()
     }
 
@@ -307,7 +331,10 @@ impl Worker {
                 .map_err(|error| PublishError::new("a sealed segment could not be read", error))?;
             if !contents.records.is_empty() {
                 let ranges = |record: &kith_types::Record| crate::writer::event_ranges(record);
-                let written = self.parts.runtime.block_on(self.raw.write_segment(&contents.records, &ranges));
+                let written = self
+                    .parts
+                    .runtime
+                    .block_on(self.raw.write_segment(&contents.records, &ranges));
                 written.map_err(|error| PublishError::new("a raw object could not be written", error))?;
             }
             self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end = segment.end_sequence;

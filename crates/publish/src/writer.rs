@@ -46,7 +46,16 @@ impl LakeWriter {
     /// A writer that starts where the tables end.
     #[must_use]
     pub fn new(lake: Arc<Lake>, log: Arc<Log>, handover: Handover, limits: Limits, generation: u16) -> Self {
-        Self { lake, log, handover, limits, generation, waiting: BTreeMap::new(), taken: 0, known: BTreeMap::new() }
+        Self {
+            lake,
+            log,
+            handover,
+            limits,
+            generation,
+            waiting: BTreeMap::new(),
+            taken: 0,
+            known: BTreeMap::new(),
+        }
     }
 
     /// Forgets what waits, before it catches up anew.
@@ -66,7 +75,11 @@ impl LakeWriter {
             ends.insert(space.clone(), self.ensure(space).await?);
             self.read_outbox(space).await?;
         }
-        let from = ends.values().map(|(events, rejects)| (*events).min(*rejects)).min().unwrap_or(to);
+        let from = ends
+            .values()
+            .map(|(events, rejects)| (*events).min(*rejects))
+            .min()
+            .unwrap_or(to);
         self.taken = from.max(self.log.start()).min(to);
         let mut reader = self.log.reader(self.taken);
         while self.taken < to {
@@ -95,14 +108,12 @@ impl LakeWriter {
         Ok(())
     }
 
-    fn take_record(
-        &mut self,
-        record: &Record,
-        ends: &BTreeMap<SpaceId, (u64, u64)>,
-    ) -> Result<(), PublishError> {
+    fn take_record(&mut self, record: &Record, ends: &BTreeMap<SpaceId, (u64, u64)>) -> Result<(), PublishError> {
         let sequence = record.address.sequence;
         self.taken = sequence + 1;
-        let Some((events_end, rejects_end)) = ends.get(&record.space).copied() else { return Ok(()) };
+        let Some((events_end, rejects_end)) = ends.get(&record.space).copied() else {
+            return Ok(());
+        };
         let cleaned = kith_clean::clean_record(record, &self.limits);
         let waiting = self.waiting.entry(record.space.clone()).or_default();
         if sequence >= rejects_end {
@@ -125,9 +136,17 @@ impl LakeWriter {
     /// [`PublishErrorKind::Storage`] when a step is missing between the last one and this: catch up again.
     pub async fn take(&mut self, output: &Arc<StepOutput>) -> Result<(), PublishError> {
         if output.from < self.taken && output.to > self.taken {
-            return Err(PublishError::new("a step overlaps what the lake has taken", "steps are out of order"));
+            return Err(PublishError::new(
+                "a step overlaps what the lake has taken",
+                "steps are out of order",
+            ));
         }
-        for space in output.events.iter().map(|event| &event.space).chain(output.rejects.iter().map(|one| &one.space)) {
+        for space in output
+            .events
+            .iter()
+            .map(|event| &event.space)
+            .chain(output.rejects.iter().map(|one| &one.space))
+        {
             if !self.known.contains_key(space) {
                 self.ensure(&space.clone()).await?;
             }
@@ -135,13 +154,29 @@ impl LakeWriter {
         // Rows are copied once here: the step is shared with the live tail.
         if output.to > self.taken {
             for event in &output.events {
-                if self.known.get(&event.space).is_none_or(|(end, _)| event.address.sequence >= *end) {
-                    self.waiting.entry(event.space.clone()).or_default().events.push(event.clone());
+                if self
+                    .known
+                    .get(&event.space)
+                    .is_none_or(|(end, _)| event.address.sequence >= *end)
+                {
+                    self.waiting
+                        .entry(event.space.clone())
+                        .or_default()
+                        .events
+                        .push(event.clone());
                 }
             }
             for reject in &output.rejects {
-                if self.known.get(&reject.space).is_none_or(|(_, end)| reject.address.sequence >= *end) {
-                    self.waiting.entry(reject.space.clone()).or_default().rejects.push(reject.clone());
+                if self
+                    .known
+                    .get(&reject.space)
+                    .is_none_or(|(_, end)| reject.address.sequence >= *end)
+                {
+                    self.waiting
+                        .entry(reject.space.clone())
+                        .or_default()
+                        .rejects
+                        .push(reject.clone());
                 }
             }
             self.taken = output.to;
@@ -188,23 +223,35 @@ impl LakeWriter {
     }
 
     async fn commit_space(&mut self, space: &SpaceId) -> Result<(), PublishError> {
-        let Some(waiting) = self.waiting.get_mut(space) else { return Ok(()) };
+        let Some(waiting) = self.waiting.get_mut(space) else {
+            return Ok(());
+        };
         let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
         if !waiting.events.is_empty() {
             let start = end_of(&self.lake, space, tables::clean_events(), self.generation).await?;
             let batch = rows::events(&waiting.events).map_err(failed)?;
-            let file = self.lake.write(space, tables::clean_events(), None, &[batch]).await.map_err(failed)?;
+            let file = self
+                .lake
+                .write(space, tables::clean_events(), None, &[batch])
+                .await
+                .map_err(failed)?;
             self.append(space, tables::clean_events(), file, start).await?;
             if let Some(waiting) = self.waiting.get_mut(space) {
                 waiting.events = Vec::new();
             }
         }
-        let Some(waiting) = self.waiting.get_mut(space) else { return Ok(()) };
+        let Some(waiting) = self.waiting.get_mut(space) else {
+            return Ok(());
+        };
         if !waiting.rejects.is_empty() {
             let start = end_of(&self.lake, space, tables::clean_rejects(), self.generation).await?;
             let rows: Vec<RejectRow> = waiting.rejects.iter().map(reject_row).collect();
             let batch = rows::rejects(&rows).map_err(failed)?;
-            let file = self.lake.write(space, tables::clean_rejects(), None, &[batch]).await.map_err(failed)?;
+            let file = self
+                .lake
+                .write(space, tables::clean_rejects(), None, &[batch])
+                .await
+                .map_err(failed)?;
             self.append(space, tables::clean_rejects(), file, start).await?;
             if let Some(waiting) = self.waiting.get_mut(space) {
                 waiting.rejects = Vec::new();
@@ -215,16 +262,25 @@ impl LakeWriter {
     }
 
     async fn commit_changes(&mut self, space: &SpaceId) -> Result<(), PublishError> {
-        let Some(waiting) = self.waiting.get_mut(space) else { return Ok(()) };
-        let Some(end) = waiting.changes.last().map(|last| last.number + 1) else { return Ok(()) };
+        let Some(waiting) = self.waiting.get_mut(space) else {
+            return Ok(());
+        };
+        let Some(end) = waiting.changes.last().map(|last| last.number + 1) else {
+            return Ok(());
+        };
         let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
         let table = tables::curated_membership_changes();
         let rows: Vec<MembershipChangeRow> = waiting.changes.iter().map(change_row).collect();
         let batch = rows::membership_changes(&rows).map_err(failed)?;
         let file = self.lake.write(space, table, None, &[batch]).await.map_err(failed)?;
-        let commit =
-            Commit { properties: BTreeMap::from([(OUTBOX_END.to_owned(), end.to_string())]), ..Commit::default() };
-        self.lake.append(space, table, vec![file], &commit).await.map_err(failed)?;
+        let commit = Commit {
+            properties: BTreeMap::from([(OUTBOX_END.to_owned(), end.to_string())]),
+            ..Commit::default()
+        };
+        self.lake
+            .append(space, table, vec![file], &commit)
+            .await
+            .map_err(failed)?;
         if let Some(waiting) = self.waiting.get_mut(space) {
             waiting.changes = Vec::new();
         }
@@ -238,10 +294,19 @@ impl LakeWriter {
         file: kith_lake::NewFile,
         start: u64,
     ) -> Result<(), PublishError> {
-        let range = OffsetRange { generation: self.generation, partition: 0, start, end: self.taken.max(start) };
-        let commit = Commit { range: Some(range), ..Commit::default() };
+        let range = OffsetRange {
+            generation: self.generation,
+            partition: 0,
+            start,
+            end: self.taken.max(start),
+        };
+        let commit = Commit {
+            range: Some(range),
+            ..Commit::default()
+        };
         let done = self.lake.append(space, table, vec![file], &commit).await;
-        done.map(|_| ()).map_err(|error| PublishError::new("the lake could not be written", error))
+        done.map(|_| ())
+            .map_err(|error| PublishError::new("the lake could not be written", error))
     }
 
     /// Forgets marks of later copies whose records both clean tables have passed.
@@ -274,7 +339,11 @@ impl LakeWriter {
             .table(space, table.namespace, table.name)
             .await
             .map_err(|error| PublishError::new("the lake could not be read", error))?;
-        let next: u64 = loaded.summary.get(OUTBOX_END).and_then(|end| end.parse().ok()).unwrap_or(0);
+        let next: u64 = loaded
+            .summary
+            .get(OUTBOX_END)
+            .and_then(|end| end.parse().ok())
+            .unwrap_or(0);
         let changes = self.handover.changes_from(space, next)?;
         let waiting = self.waiting.entry(space.clone()).or_default();
         waiting.next_change = changes.last().map_or(next, |last| last.number + 1);
@@ -317,13 +386,18 @@ fn change_row(numbered: &Numbered) -> MembershipChangeRow {
 
 impl std::fmt::Debug for LakeWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LakeWriter").field("taken", &self.taken).field("rows", &self.rows()).finish_non_exhaustive()
+        f.debug_struct("LakeWriter")
+            .field("taken", &self.taken)
+            .field("rows", &self.rows())
+            .finish_non_exhaustive()
     }
 }
 
 /// Where the events of a record's body lie, as the raw zone notes them.
 pub(crate) fn event_ranges(record: &Record) -> Vec<ByteRange> {
-    let RecordBody::Envelope(envelope) = &record.body else { return Vec::new() };
+    let RecordBody::Envelope(envelope) = &record.body else {
+        return Vec::new();
+    };
     let split = kith_clean::split(envelope.route, &envelope.body, &Limits::default());
     let ranges = split.map(|split| split.events).unwrap_or_default();
     ranges.into_iter().map(|range| (range.start, range.end)).collect()

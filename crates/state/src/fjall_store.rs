@@ -100,7 +100,11 @@ fn open_error(folder: &Path, error: fjall::Error) -> StateError {
         fjall::Error::InvalidVersion(_) => StateErrorKind::Format,
         _ => StateErrorKind::Failed,
     };
-    StateError::new(kind, format!("the state folder {} cannot be opened", folder.display()), Some(error.into()))
+    StateError::new(
+        kind,
+        format!("the state folder {} cannot be opened", folder.display()),
+        Some(error.into()),
+    )
 }
 
 fn read_error(error: fjall::Error) -> StateError {
@@ -134,13 +138,19 @@ impl Read for FjallStore {
         if from >= to {
             return Ok(());
         }
-        visit_all(self.trees[keyspace as usize].range(from.to_vec()..to.to_vec()).rev(), visit)
+        visit_all(
+            self.trees[keyspace as usize].range(from.to_vec()..to.to_vec()).rev(),
+            visit,
+        )
     }
 }
 
 impl Read for FjallSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let value = self.snapshot.get(&self.trees[keyspace as usize], key).map_err(read_error)?;
+        let value = self
+            .snapshot
+            .get(&self.trees[keyspace as usize], key)
+            .map_err(read_error)?;
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -148,21 +158,35 @@ impl Read for FjallSnapshot {
         if from >= to {
             return Ok(());
         }
-        visit_all(self.snapshot.range(&self.trees[keyspace as usize], from.to_vec()..to.to_vec()), visit)
+        visit_all(
+            self.snapshot
+                .range(&self.trees[keyspace as usize], from.to_vec()..to.to_vec()),
+            visit,
+        )
     }
 
     fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
         if from >= to {
             return Ok(());
         }
-        visit_all(self.snapshot.range(&self.trees[keyspace as usize], from.to_vec()..to.to_vec()).rev(), visit)
+        visit_all(
+            self.snapshot
+                .range(&self.trees[keyspace as usize], from.to_vec()..to.to_vec())
+                .rev(),
+            visit,
+        )
     }
 }
 
 impl Store for FjallStore {
     fn commit(&self, batch: Batch) -> Result<(), StateError> {
-        let failed =
-            |error: fjall::Error| StateError::new(StateErrorKind::Failed, "a step could not be committed", Some(error.into()));
+        let failed = |error: fjall::Error| {
+            StateError::new(
+                StateErrorKind::Failed,
+                "a step could not be committed",
+                Some(error.into()),
+            )
+        };
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len());
         for (keyspace, key, value) in batch.into_writes() {
             let tree = &self.trees[keyspace as usize];
@@ -176,7 +200,10 @@ impl Store for FjallStore {
     }
 
     fn snapshot(&self) -> Box<dyn Read> {
-        Box::new(FjallSnapshot { snapshot: self.database.snapshot(), trees: self.trees.clone() })
+        Box::new(FjallSnapshot {
+            snapshot: self.database.snapshot(),
+            trees: self.trees.clone(),
+        })
     }
 
     fn size_bytes(&self) -> u64 {

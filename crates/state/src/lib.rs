@@ -115,7 +115,11 @@ impl StateError {
         message: impl fmt::Display,
         source: impl Into<Option<Box<dyn std::error::Error + Send + Sync>>>,
     ) -> Self {
-        Self { kind, message: message.to_string(), source: source.into() }
+        Self {
+            kind,
+            message: message.to_string(),
+            source: source.into(),
+        }
     }
 }
 

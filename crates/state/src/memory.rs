@@ -22,10 +22,7 @@ impl MemoryStore {
     }
 }
 
-fn visit_range<'a>(
-    entries: impl Iterator<Item = (&'a (Keyspace, Vec<u8>), &'a Vec<u8>)>,
-    visit: &mut Visit<'_>,
-) {
+fn visit_range<'a>(entries: impl Iterator<Item = (&'a (Keyspace, Vec<u8>), &'a Vec<u8>)>, visit: &mut Visit<'_>) {
     for ((_, key), value) in entries {
         if !visit(key, value) {
             return;
@@ -47,7 +44,10 @@ impl Read for MemorySnapshot {
 
     fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
         if from < to {
-            visit_range(self.0.range((keyspace, from.to_vec())..(keyspace, to.to_vec())).rev(), visit);
+            visit_range(
+                self.0.range((keyspace, from.to_vec())..(keyspace, to.to_vec())).rev(),
+                visit,
+            );
         }
         Ok(())
     }
@@ -85,6 +85,9 @@ impl Store for MemoryStore {
     }
 
     fn size_bytes(&self) -> u64 {
-        self.trees().iter().map(|((_, key), value)| (key.len() + value.len()) as u64).sum()
+        self.trees()
+            .iter()
+            .map(|((_, key), value)| (key.len() + value.len()) as u64)
+            .sum()
     }
 }

@@ -36,7 +36,11 @@ fn conforms(store: &dyn Store) {
             last.len() < 2
         })
         .unwrap();
-    assert_eq!(last, [b"c".to_vec(), b"b".to_vec()], "a scan ends when its visitor says so");
+    assert_eq!(
+        last,
+        [b"c".to_vec(), b"b".to_vec()],
+        "a scan ends when its visitor says so"
+    );
 
     let before = store.snapshot();
     let mut batch = Batch::default();
@@ -45,8 +49,16 @@ fn conforms(store: &dyn Store) {
     batch.put(Keyspace::Parts, b"b".to_vec(), b"second".to_vec());
     store.commit(batch).unwrap();
     assert_eq!(store.get(Keyspace::Parts, b"a").unwrap(), None);
-    assert_eq!(store.get(Keyspace::Parts, b"b").unwrap().unwrap(), b"second", "the later write wins");
-    assert_eq!(before.get(Keyspace::Parts, b"b").unwrap().unwrap(), b"2", "a snapshot sees no later transaction");
+    assert_eq!(
+        store.get(Keyspace::Parts, b"b").unwrap().unwrap(),
+        b"second",
+        "the later write wins"
+    );
+    assert_eq!(
+        before.get(Keyspace::Parts, b"b").unwrap().unwrap(),
+        b"2",
+        "a snapshot sees no later transaction"
+    );
     assert_eq!(keys(&*before, Keyspace::Parts, "a", "z"), ["a", "b", "c"]);
 }
 
@@ -69,7 +81,9 @@ fn the_store_on_disk_conforms_and_survives_reopening() {
 fn a_second_opener_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let _first = FjallStore::open(folder.path(), 8 << 20).unwrap();
-    let Err(error) = FjallStore::open(folder.path(), 8 << 20) else { panic!("opened twice") };
+    let Err(error) = FjallStore::open(folder.path(), 8 << 20) else {
+        panic!("opened twice")
+    };
     assert_eq!(error.kind(), StateErrorKind::Locked);
 }
 
@@ -79,7 +93,9 @@ fn another_format_is_refused_with_what_to_do() {
     drop(FjallStore::open(folder.path(), 8 << 20).unwrap());
     for text in ["kith-state 2\n", "garbage", ""] {
         std::fs::write(folder.path().join("FORMAT"), text).unwrap();
-        let Err(error) = FjallStore::open(folder.path(), 8 << 20) else { panic!("opened {text:?}") };
+        let Err(error) = FjallStore::open(folder.path(), 8 << 20) else {
+            panic!("opened {text:?}")
+        };
         assert_eq!(error.kind(), StateErrorKind::Format);
         assert!(error.to_string().contains("rebuilt from the log"), "{error}");
     }

@@ -32,7 +32,10 @@ pub enum DecimalError {
 
 impl Decimal {
     /// Zero.
-    pub const ZERO: Decimal = Decimal { mantissa: 0, exponent: 0 };
+    pub const ZERO: Decimal = Decimal {
+        mantissa: 0,
+        exponent: 0,
+    };
 
     /// The number `mantissa × 10^exponent`, normalised.
     ///
@@ -48,7 +51,10 @@ impl Decimal {
             exponent += 1;
         }
         match i16::try_from(exponent) {
-            Ok(small) if exponent.abs() <= EXPONENT_LIMIT => Ok(Self { mantissa, exponent: small }),
+            Ok(small) if exponent.abs() <= EXPONENT_LIMIT => Ok(Self {
+                mantissa,
+                exponent: small,
+            }),
             _ => Err(DecimalError::OutOfRange),
         }
     }
@@ -77,7 +83,9 @@ impl Decimal {
     #[must_use]
     pub fn to_f64(&self) -> f64 {
         // The text form goes through the standard library's correctly rounded parser.
-        format!("{}e{}", self.mantissa, self.exponent).parse().unwrap_or(f64::NAN)
+        format!("{}e{}", self.mantissa, self.exponent)
+            .parse()
+            .unwrap_or(f64::NAN)
     }
 
     /// The number as a whole number, if it is one and fits.
@@ -154,7 +162,10 @@ impl FromStr for Decimal {
                 return Err(DecimalError::NotANumber);
             }
             if mantissa != 0 {
-                exponent += written.parse::<i64>().map_err(|_| DecimalError::OutOfRange)?.clamp(-10_000, 10_000);
+                exponent += written
+                    .parse::<i64>()
+                    .map_err(|_| DecimalError::OutOfRange)?
+                    .clamp(-10_000, 10_000);
             }
         } else if at != bytes.len() {
             return Err(DecimalError::NotANumber);
@@ -198,14 +209,21 @@ impl Ord for Decimal {
             let (top_a, top_b) = (a.digits() + i64::from(a.exponent), b.digits() + i64::from(b.exponent));
             top_a.cmp(&top_b).then_with(|| {
                 // Of equal size, the longer mantissa has the lower exponent: compare digit by digit, left aligned.
-                let (x, y) = (a.mantissa.unsigned_abs().to_string(), b.mantissa.unsigned_abs().to_string());
+                let (x, y) = (
+                    a.mantissa.unsigned_abs().to_string(),
+                    b.mantissa.unsigned_abs().to_string(),
+                );
                 x.as_bytes().cmp(y.as_bytes())
             })
         };
         if self.exponent == other.exponent {
             return self.mantissa.cmp(&other.mantissa);
         }
-        if self.mantissa > 0 { by_size(self, other) } else { by_size(other, self) }
+        if self.mantissa > 0 {
+            by_size(self, other)
+        } else {
+            by_size(other, self)
+        }
     }
 }
 
@@ -237,7 +255,10 @@ mod tests {
             ("1e3", "1000"),
             ("1.5E-3", "0.0015"),
             ("100", "100"),
-            ("1000000000000000000000000000000000000001", "1000000000000000000000000000000000000001"),
+            (
+                "1000000000000000000000000000000000000001",
+                "1000000000000000000000000000000000000001",
+            ),
             ("1e300", "1e300"),
         ]
         .into_iter()

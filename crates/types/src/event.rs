@@ -39,7 +39,16 @@ impl EventType {
     /// The type of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Identify, Self::Track, Self::Page, Self::Screen, Self::Group, Self::Alias].into_iter().find(|kind| kind.as_str() == name)
+        [
+            Self::Identify,
+            Self::Track,
+            Self::Page,
+            Self::Screen,
+            Self::Group,
+            Self::Alias,
+        ]
+        .into_iter()
+        .find(|kind| kind.as_str() == name)
     }
 }
 
@@ -114,13 +123,19 @@ impl Identifier {
     /// The identifier of that type and value.
     #[must_use]
     pub fn new(kind: IdentifierType, value: &str) -> Self {
-        Self { kind, value: Arc::from(value) }
+        Self {
+            kind,
+            value: Arc::from(value),
+        }
     }
 
     /// 128 bits that name this identifier within its space.
     #[must_use]
     pub fn hash128(&self) -> u128 {
-        hash_fields("kith identifier", &[self.kind.as_str().as_bytes(), self.value.as_bytes()])
+        hash_fields(
+            "kith identifier",
+            &[self.kind.as_str().as_bytes(), self.value.as_bytes()],
+        )
     }
 
     /// Reads `type:value`, as the customer API and the command line write it.

@@ -123,7 +123,11 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}-{}", self.generation, self.partition, self.sequence, self.index)
+        write!(
+            f,
+            "{}-{}-{}-{}",
+            self.generation, self.partition, self.sequence, self.index
+        )
     }
 }
 
@@ -156,13 +160,23 @@ impl EventKey {
     /// The key of an event that carries a message id.
     #[must_use]
     pub fn of_message(space: &SpaceId, source: &SourceName, message_id: &str) -> Self {
-        Self(hash_fields("kith event key: message", &[space.as_str().as_bytes(), source.as_str().as_bytes(), message_id.as_bytes()]))
+        Self(hash_fields(
+            "kith event key: message",
+            &[
+                space.as_str().as_bytes(),
+                source.as_str().as_bytes(),
+                message_id.as_bytes(),
+            ],
+        ))
     }
 
     /// The key of an event without a message id.
     #[must_use]
     pub fn of_address(space: &SpaceId, address: Address) -> Self {
-        Self(hash_fields("kith event key: address", &[space.as_str().as_bytes(), &address.to_bytes()]))
+        Self(hash_fields(
+            "kith event key: address",
+            &[space.as_str().as_bytes(), &address.to_bytes()],
+        ))
     }
 }
 
@@ -229,8 +243,18 @@ mod tests {
 
     #[test]
     fn addresses_sort_as_their_bytes() {
-        let low = Address { generation: 1, partition: 0, sequence: 255, index: 9 };
-        let high = Address { generation: 1, partition: 0, sequence: 256, index: 0 };
+        let low = Address {
+            generation: 1,
+            partition: 0,
+            sequence: 255,
+            index: 9,
+        };
+        let high = Address {
+            generation: 1,
+            partition: 0,
+            sequence: 256,
+            index: 0,
+        };
         assert!(low < high && low.to_bytes() < high.to_bytes());
         assert_eq!(Address::from_bytes(high.to_bytes()), high);
         assert_eq!(high.to_string().parse::<Address>(), Ok(high));

@@ -63,16 +63,25 @@ impl Timestamp {
         let micros = if let Ok(moment) = chrono::DateTime::parse_from_rfc3339(text) {
             moment.timestamp_micros()
         } else if let Ok(date) = chrono::NaiveDate::parse_from_str(text, "%Y-%m-%d") {
-            date.and_hms_opt(0, 0, 0).ok_or_else(wrong)?.and_utc().timestamp_micros()
+            date.and_hms_opt(0, 0, 0)
+                .ok_or_else(wrong)?
+                .and_utc()
+                .timestamp_micros()
         } else if let Ok(moment) = chrono::DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%#z") {
             moment.timestamp_micros()
         } else {
             let naive = ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M"];
-            let parsed = naive.iter().find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
+            let parsed = naive
+                .iter()
+                .find_map(|form| chrono::NaiveDateTime::parse_from_str(text, form).ok());
             parsed.ok_or_else(wrong)?.and_utc().timestamp_micros()
         };
         let moment = Self(micros);
-        if (Self::MIN..=Self::MAX).contains(&moment) { Ok(moment) } else { Err(wrong()) }
+        if (Self::MIN..=Self::MAX).contains(&moment) {
+            Ok(moment)
+        } else {
+            Err(wrong())
+        }
     }
 
     /// The moment moved by a span, held within [`Timestamp::MIN`] and [`Timestamp::MAX`].
@@ -123,7 +132,11 @@ impl Sub for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let moment = chrono::DateTime::from_timestamp_micros(self.0).unwrap_or_default();
-        let form = if self.0.rem_euclid(1_000) == 0 { "%Y-%m-%dT%H:%M:%S%.3fZ" } else { "%Y-%m-%dT%H:%M:%S%.6fZ" };
+        let form = if self.0.rem_euclid(1_000) == 0 {
+            "%Y-%m-%dT%H:%M:%S%.3fZ"
+        } else {
+            "%Y-%m-%dT%H:%M:%S%.6fZ"
+        };
         write!(f, "{}", moment.format(form))
     }
 }
@@ -182,14 +195,28 @@ impl Duration {
             "w" => 7 * 86_400_000_000,
             _ => return Err(wrong()),
         };
-        let micros = number.parse::<i64>().ok().and_then(|count| count.checked_mul(unit_micros)).ok_or_else(wrong)?;
-        if micros == 0 || micros > Self::from_days(366_000).0 { Err(wrong()) } else { Ok(Self(micros)) }
+        let micros = number
+            .parse::<i64>()
+            .ok()
+            .and_then(|count| count.checked_mul(unit_micros))
+            .ok_or_else(wrong)?;
+        if micros == 0 || micros > Self::from_days(366_000).0 {
+            Err(wrong())
+        } else {
+            Ok(Self(micros))
+        }
     }
 }
 
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(86_400_000_000, "d"), (3_600_000_000, "h"), (60_000_000, "m"), (1_000_000, "s"), (1_000, "ms")];
+        let units = [
+            (86_400_000_000, "d"),
+            (3_600_000_000, "h"),
+            (60_000_000, "m"),
+            (1_000_000, "s"),
+            (1_000, "ms"),
+        ];
         match units.iter().find(|(size, _)| self.0 % size == 0) {
             Some((size, unit)) => write!(f, "{}{unit}", self.0 / size),
             None => write!(f, "{}us", self.0),
@@ -264,15 +291,32 @@ mod tests {
         ] {
             assert_eq!(Timestamp::parse(text), Ok(expected), "{text}");
         }
-        assert_eq!(Timestamp::parse("2023-11-14").unwrap().to_string(), "2023-11-14T00:00:00.000Z");
-        for text in ["", "yesterday", "2023-13-01", "20231114", "99999-01-01T00:00:00Z", "2023-11-14T25:00:00Z"] {
+        assert_eq!(
+            Timestamp::parse("2023-11-14").unwrap().to_string(),
+            "2023-11-14T00:00:00.000Z"
+        );
+        for text in [
+            "",
+            "yesterday",
+            "2023-13-01",
+            "20231114",
+            "99999-01-01T00:00:00Z",
+            "2023-11-14T25:00:00Z",
+        ] {
             assert!(Timestamp::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn durations_are_read_and_shown() {
-        for (text, shown) in [("90s", "90s"), ("30m", "30m"), ("7d", "7d"), ("2w", "14d"), ("24h", "1d"), ("250ms", "250ms")] {
+        for (text, shown) in [
+            ("90s", "90s"),
+            ("30m", "30m"),
+            ("7d", "7d"),
+            ("2w", "14d"),
+            ("24h", "1d"),
+            ("250ms", "250ms"),
+        ] {
             assert_eq!(Duration::parse(text).unwrap().to_string(), shown);
         }
         for text in ["", "5", "d", "0d", "-1d", "1y", "9999999999999d", "1.5h"] {

@@ -28,31 +28,50 @@ impl Value {
     /// The string, if this is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
-        if let Self::String(text) = self { Some(text) } else { None }
+        if let Self::String(text) = self {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     /// The number, if this is one.
     #[must_use]
     pub fn as_number(&self) -> Option<Decimal> {
-        if let Self::Number(number) = self { Some(*number) } else { None }
+        if let Self::Number(number) = self {
+            Some(*number)
+        } else {
+            None
+        }
     }
 
     /// The truth value, if this is one.
     #[must_use]
     pub fn as_bool(&self) -> Option<bool> {
-        if let Self::Bool(truth) = self { Some(*truth) } else { None }
+        if let Self::Bool(truth) = self {
+            Some(*truth)
+        } else {
+            None
+        }
     }
 
     /// The fields, if this is an object.
     #[must_use]
     pub fn as_object(&self) -> Option<&Object> {
-        if let Self::Object(fields) = self { Some(fields) } else { None }
+        if let Self::Object(fields) = self {
+            Some(fields)
+        } else {
+            None
+        }
     }
 
     /// The field of that name, if this is an object that has it.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.as_object()?.iter().find(|(name, _)| &**name == key).map(|(_, value)| value)
+        self.as_object()?
+            .iter()
+            .find(|(name, _)| &**name == key)
+            .map(|(_, value)| value)
     }
 
     /// Whether nothing is said: `null`, an empty or blank string.
@@ -168,6 +187,9 @@ mod tests {
             ("s".into(), Value::from("a\"b\\c\u{0}\u{1f}é\n")),
             ("l".into(), Value::Array(vec![Value::Null, Value::Bool(true)])),
         ]);
-        assert_eq!(value.to_json(), r#"{"n":9007199254740993,"s":"a\"b\\c\u0000\u001fé\n","l":[null,true]}"#);
+        assert_eq!(
+            value.to_json(),
+            r#"{"n":9007199254740993,"s":"a\"b\\c\u0000\u001fé\n","l":[null,true]}"#
+        );
     }
 }

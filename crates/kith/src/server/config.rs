@@ -107,7 +107,12 @@ impl ServerConfig {
         let file: FileConfig = serde_yaml_ng::from_str(&text)
             .map_err(|error| CommandError::caused(format!("{} is not a configuration", path.display()), error))?;
         if let Some(smtp) = file.smtp {
-            self.smtp = SmtpConfig { address: Some(smtp.address), user: smtp.user, password: smtp.password, tls: smtp.tls };
+            self.smtp = SmtpConfig {
+                address: Some(smtp.address),
+                user: smtp.user,
+                password: smtp.password,
+                tls: smtp.tls,
+            };
         }
         self.public_url = file.public_url.or(self.public_url.take());
         if let Some(megabytes) = file.cache_megabytes {

@@ -10,7 +10,10 @@ const FOLLOWED: &str = "decisions_followed";
 
 /// Records what the log holds beyond what the catalog has followed. Recording a decision again changes nothing.
 pub(crate) fn follow(catalog: &Catalog, log: &Log) -> Result<(), CommandError> {
-    let from = catalog.setting(FOLLOWED)?.and_then(|text| text.parse().ok()).unwrap_or(0_u64);
+    let from = catalog
+        .setting(FOLLOWED)?
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0_u64);
     let end = log.durable_end();
     let mut reader = log.reader(from.max(log.start()));
     while reader.position() < end {

@@ -19,13 +19,20 @@ pub(crate) struct AppliedDefinitions {
 
 impl AppliedDefinitions {
     pub(crate) fn new(parts: Arc<Parts>) -> Self {
-        Self { parts, applying: Mutex::new(()) }
+        Self {
+            parts,
+            applying: Mutex::new(()),
+        }
     }
 
     fn validate(&self, space: &SpaceId, proposal: &Proposal) -> Result<(), PortError> {
         let after = self.parts.catalog.definitions_after(space, proposal)?;
         let problems = problems_of(&after);
-        if problems.is_empty() { Ok(()) } else { Err(PortError::problems(problems)) }
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(PortError::problems(problems))
+        }
     }
 }
 
@@ -35,7 +42,9 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
     let mut checked = Vec::new();
     for document in documents {
         if document.kind == DocumentKind::Message {
-            let found = MessageDefinition::parse(&document.name, &document.spec).err().unwrap_or_default();
+            let found = MessageDefinition::parse(&document.name, &document.spec)
+                .err()
+                .unwrap_or_default();
             problems.extend(found.into_iter().map(|problem| Problem {
                 document: document.id().to_string(),
                 path: format!("spec.{}", problem.path),
@@ -50,7 +59,11 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
         });
     }
     if let Err(error) = check_definitions(&[], &checked) {
-        problems.push(Problem { document: "definitions".to_owned(), path: String::new(), message: error.to_string() });
+        problems.push(Problem {
+            document: "definitions".to_owned(),
+            path: String::new(),
+            message: error.to_string(),
+        });
     }
     problems
 }
@@ -73,14 +86,28 @@ impl Definitions for AppliedDefinitions {
         self.validate(space, proposal)?;
         let changes = self.parts.catalog.plan(space, proposal)?;
         let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
-            return Ok(Applied { changes, decided_by: None });
+            return Ok(Applied {
+                changes,
+                decided_by: None,
+            });
         };
-        let body = RecordBody::Decision(Decision { kind: DEFINITIONS_APPLIED.into(), document: decision.to_json().into() });
+        let body = RecordBody::Decision(Decision {
+            kind: DEFINITIONS_APPLIED.into(),
+            document: decision.to_json().into(),
+        });
         let appended = self.parts.log.append(space, &body).await.map_err(|error| {
-            PortError::new(PortErrorKind::Unavailable, "the decision could not be made durable; nothing was applied")
-                .with_cause(error)
+            PortError::new(
+                PortErrorKind::Unavailable,
+                "the decision could not be made durable; nothing was applied",
+            )
+            .with_cause(error)
         })?;
-        self.parts.catalog.record_definitions(space, &decision, appended.address, appended.received_at)?;
-        Ok(Applied { changes, decided_by: Some(appended.address) })
+        self.parts
+            .catalog
+            .record_definitions(space, &decision, appended.address, appended.received_at)?;
+        Ok(Applied {
+            changes,
+            decided_by: Some(appended.address),
+        })
     }
 }

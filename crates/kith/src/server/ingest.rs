@@ -34,10 +34,19 @@ impl Ingest for Imports {
             user_agent: import.user_agent.into(),
             body: import.body,
         });
-        self.0.log.append(&import.space, &body).await.map_err(|error| match error.kind() {
-            ErrorKind::Overloaded => PortError::new(PortErrorKind::Busy, "too much waits already: send it again soon"),
-            _ => PortError::new(PortErrorKind::Unavailable, "nothing can be made durable now").with_cause(error),
-        })?;
-        Ok(ImportOutcome { accepted: inspected.events - rejected.len(), rejected })
+        self.0
+            .log
+            .append(&import.space, &body)
+            .await
+            .map_err(|error| match error.kind() {
+                ErrorKind::Overloaded => {
+                    PortError::new(PortErrorKind::Busy, "too much waits already: send it again soon")
+                }
+                _ => PortError::new(PortErrorKind::Unavailable, "nothing can be made durable now").with_cause(error),
+            })?;
+        Ok(ImportOutcome {
+            accepted: inspected.events - rejected.len(),
+            rejected,
+        })
     }
 }

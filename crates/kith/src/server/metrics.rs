@@ -24,7 +24,7 @@ pub(crate) fn watch(parts: &Arc<Parts>) {
 
 fn set(parts: &Parts, before: &PipelineStatus) -> PipelineStatus {
     let gauge = |gauge: Gauge, figure: u64| gauge.set(i64::try_from(figure).unwrap_or(i64::MAX));
-    let (health, pipeline, publish) = (parts.log.health(), parts.pipeline.status(), parts.publisher.status());
+    let (health, pipeline, publish) = (parts.log.health(), parts.pipeline.status(), parts.published());
     let end = health.durable_end;
     gauge(Gauge::LogNextSequence, end);
     gauge(Gauge::LogWritable, u64::from(health.writable));

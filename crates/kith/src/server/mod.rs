@@ -30,7 +30,7 @@ use kith_collect::{Doors, DoorsConfig};
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
 use kith_pipeline::{Engine, EngineConfig, Handover, Pipeline, Reads};
-use kith_publish::{LakeWriter, PublishConfig, PublishParts, Publisher};
+use kith_publish::{LakeWriter, PublishConfig, PublishParts, PublishStatus, Publisher};
 use kith_state::{FjallStore, Store};
 use kith_types::{Clock, SystemClock, Timestamp};
 use std::net::SocketAddr;
@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Steps that wait for a listener before the pipeline is held back.
-const STEPS_WAITING: usize = 16;
+const STEPS_WAITING: usize = 2;
 
 /// Everything that a running server is made of.
 pub(crate) struct Server {
@@ -63,11 +63,19 @@ pub(crate) struct Parts {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) lake: Arc<Lake>,
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) publisher: Publisher,
+    /// None where the process does not play the pipeline.
+    pub(crate) publisher: Option<Publisher>,
     pub(crate) reads: Reads,
     pub(crate) tail: tail::LiveTail,
     pub(crate) activation: Arc<kith_activate::Activation>,
     pub(crate) scratch: std::path::PathBuf,
+}
+
+impl Parts {
+    /// How far publishing has come; nowhere, where this process leaves it to others.
+    pub(crate) fn published(&self) -> PublishStatus {
+        self.publisher.as_ref().map(Publisher::status).unwrap_or_default()
+    }
 }
 
 impl Server {
@@ -76,10 +84,12 @@ impl Server {
     /// # Errors
     /// What cannot be opened or bound, with what to do.
     pub(crate) async fn start(config: ServerConfig, extra: Option<ExtraRoutes>) -> Result<Self, CommandError> {
-        let listener = TcpListener::bind(config.http).await.map_err(|error| {
-            CommandError::caused(format!("{} cannot be listened on", config.http), error)
-        })?;
-        let address = listener.local_addr().map_err(|error| CommandError::caused("the listener has no address", error))?;
+        let listener = TcpListener::bind(config.http)
+            .await
+            .map_err(|error| CommandError::caused(format!("{} cannot be listened on", config.http), error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| CommandError::caused("the listener has no address", error))?;
         let opening = config.clone();
         let (parts, new_admin_key) = tokio::task::spawn_blocking(move || open(&opening, address))
             .await
@@ -89,7 +99,11 @@ impl Server {
         if config.has(Role::Collect) {
             let sources = Arc::new(sources::CatalogSources(Arc::clone(&parts.catalog)));
             let appender = Arc::clone(&parts.log) as Arc<dyn kith_collect::Appender>;
-            router = router.merge(kith_collect::router(Doors::new(sources, appender, DoorsConfig::default())));
+            router = router.merge(kith_collect::router(Doors::new(
+                sources,
+                appender,
+                DoorsConfig::default(),
+            )));
         }
         if config.has(Role::Api) {
             router = router.merge(kith_api::router(api_state(&config, &parts)?));
@@ -115,21 +129,31 @@ impl Server {
         metrics::watch(&parts);
         sending::follow(&parts);
         tracing::info!(%address, data = %config.data.display(), "serving");
-        Ok(Self { address, new_admin_key, parts, stop, serving })
+        Ok(Self {
+            address,
+            new_admin_key,
+            parts,
+            stop,
+            serving,
+        })
     }
 
     /// Takes no more requests, lets those under way end, commits everything, and closes.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
+        self.parts.tail.end();
         // Streams that never end must not hold the end of the server.
-        if tokio::time::timeout(std::time::Duration::from_secs(10), self.serving).await.is_err() {
+        if tokio::time::timeout(std::time::Duration::from_secs(10), self.serving)
+            .await
+            .is_err()
+        {
             tracing::warn!("requests were still under way after ten seconds");
         }
         let parts = Arc::clone(&self.parts);
         let closed = tokio::task::spawn_blocking(move || {
             parts.activation.stop();
             parts.pipeline.stop();
-            parts.publisher.stop();
+            parts.publisher.iter().for_each(Publisher::stop);
             parts.log.close();
         });
         if closed.await.is_err() {
@@ -149,7 +173,11 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     // The log's lock comes first: a second server on the folder stops here and touches nothing.
     let (log, recovered) = Log::open(LogConfig::new(data.join("log")), Arc::new(OsDisk), Arc::clone(&clock))?;
     if recovered.tail_bytes_cut > 0 || !recovered.gaps.is_empty() {
-        tracing::warn!(cut = recovered.tail_bytes_cut, gaps = recovered.gaps.len(), "the log was recovered");
+        tracing::warn!(
+            cut = recovered.tail_bytes_cut,
+            gaps = recovered.gaps.len(),
+            "the log was recovered"
+        );
     }
     let store: Arc<dyn Store> = Arc::new(FjallStore::open(&data.join("state"), config.cache_bytes)?);
     let catalog = Arc::new(Catalog::open(&data.join("catalog.db"), Arc::clone(&clock))?);
@@ -157,23 +185,36 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     decisions::follow(&catalog, &log)?;
     let pointers = TablePointers::open(&data.join("tables.db"))
         .map_err(|error| CommandError::caused("the table pointers cannot be opened", error))?;
-    let root = data.canonicalize().map_err(|error| CommandError::caused("the data folder has no path", error))?;
-    let lake = Arc::new(Lake::open(&root.to_string_lossy(), Arc::new(pointers), Arc::clone(&clock))?);
+    let root = data
+        .canonicalize()
+        .map_err(|error| CommandError::caused("the data folder has no path", error))?;
+    let lake = Arc::new(Lake::open(
+        &root.to_string_lossy(),
+        Arc::new(pointers),
+        Arc::clone(&clock),
+    )?);
 
     let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
     let (tail_steps, tail_inbox) = sync_channel(STEPS_WAITING);
     let (send_steps, send_inbox) = sync_channel(STEPS_WAITING);
-    let pipeline = Arc::new(Pipeline::start(
-        Arc::clone(&log),
-        Arc::clone(&store),
-        engine_config(&*store, &log)?,
-        vec![lake_steps, tail_steps, send_steps],
-    )?);
+    let engine = engine_config(&*store, &log)?;
+    let pipeline = Arc::new(if config.has(Role::Pipeline) {
+        let listeners = vec![lake_steps, tail_steps, send_steps];
+        Pipeline::start(Arc::clone(&log), Arc::clone(&store), engine, listeners)?
+    } else {
+        Pipeline::at_rest(Arc::clone(&store), engine)?
+    });
     let reads = Reads::new(Arc::clone(&store), Arc::clone(&pipeline));
     let generation = 0;
     let handover = Handover::new(Arc::clone(&store));
     let limits = Limits::default();
-    let writer = LakeWriter::new(Arc::clone(&lake), Arc::clone(&log), handover.clone(), limits, generation);
+    let writer = LakeWriter::new(
+        Arc::clone(&lake),
+        Arc::clone(&log),
+        handover.clone(),
+        limits,
+        generation,
+    );
     let publish = PublishParts {
         lake: Arc::clone(&lake),
         log: Arc::clone(&log),
@@ -183,7 +224,10 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         clock: Arc::clone(&clock),
         runtime: tokio::runtime::Handle::current(),
     };
-    let publisher = Publisher::start(PublishConfig::default(), publish, lake_inbox)?;
+    let publisher = match config.has(Role::Pipeline) {
+        true => Some(Publisher::start(PublishConfig::default(), publish, lake_inbox)?),
+        false => None,
+    };
     let tail = tail::LiveTail::start(tail_inbox)?;
     let sending = sending::Sending {
         config,
@@ -220,7 +264,10 @@ fn engine_config(store: &dyn Store, log: &Log) -> Result<EngineConfig, CommandEr
     let mut config = EngineConfig::default();
     let end = log.durable_end();
     if end > 0 && Engine::is_new(store)? {
-        tracing::warn!(records = end, "the live state is new and the log is not: building it again from the log");
+        tracing::warn!(
+            records = end,
+            "the live state is new and the log is not: building it again from the log"
+        );
         config.rebuilt_before = end;
         config.outbox_from = (end << 24).max(1 << 32);
     }

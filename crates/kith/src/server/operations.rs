@@ -4,8 +4,8 @@ use super::{Parts, rebuild};
 use async_trait::async_trait;
 use kith_activate::PauseScope;
 use kith_api::ports::{
-    FlushReport, LineStream, Operations, PortError, PortErrorKind, RawVerification, ReadinessCheck, RefoldStatus, StageStatus,
-    Status, TableStatus,
+    FlushReport, LineStream, Operations, PortError, PortErrorKind, RawVerification, ReadinessCheck, RefoldStatus,
+    StageStatus, Status, TableStatus,
 };
 use kith_types::{Address, SpaceId};
 use std::sync::Arc;
@@ -20,13 +20,22 @@ pub(crate) struct Running(pub(crate) Arc<Parts>);
 impl Running {
     fn through(&self, end: u64) -> Option<Address> {
         let sequence = end.checked_sub(1)?;
-        Some(Address { generation: self.0.generation, partition: 0, sequence, index: 0 })
+        Some(Address {
+            generation: self.0.generation,
+            partition: 0,
+            sequence,
+            index: 0,
+        })
     }
 
     fn stage(&self, name: &str, end: u64, fault: Option<String>) -> StageStatus {
         let behind = self.0.log.durable_end().saturating_sub(end);
         let clock = self.0.pipeline.status().clock;
-        let lag = if behind == 0 { 0 } else { (self.0.clock.now() - clock).as_micros() / 1_000 };
+        let lag = if behind == 0 {
+            0
+        } else {
+            (self.0.clock.now() - clock).as_micros() / 1_000
+        };
         StageStatus {
             name: name.to_owned(),
             through: self.through(end),
@@ -58,19 +67,30 @@ impl Operations for Running {
     async fn readiness(&self) -> Vec<ReadinessCheck> {
         let health = self.0.log.health();
         let log = (!health.writable).then(|| {
-            format!("the log cannot be written: {}", health.last_error.as_deref().unwrap_or("it is being opened anew"))
+            format!(
+                "the log cannot be written: {}",
+                health.last_error.as_deref().unwrap_or("it is being opened anew")
+            )
         });
-        let pipeline = self.0.pipeline.status().failure.map(|why| format!("{why}: see the server's log, then restart it"));
+        let pipeline = self
+            .0
+            .pipeline
+            .status()
+            .failure
+            .map(|why| format!("{why}: see the server's log, then restart it"));
         // The API checks the catalog itself.
         [("log", log), ("pipeline", pipeline)]
             .into_iter()
-            .map(|(name, fault)| ReadinessCheck { name: name.to_owned(), fault })
+            .map(|(name, fault)| ReadinessCheck {
+                name: name.to_owned(),
+                fault,
+            })
             .collect()
     }
 
     async fn status(&self) -> Result<Status, PortError> {
         let pipeline = self.0.pipeline.status();
-        let publish = self.0.publisher.status();
+        let publish = self.0.published();
         let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
             space: space.clone(),
             definition: "definitions".to_owned(),
@@ -92,6 +112,10 @@ impl Operations for Running {
     }
 
     async fn flush(&self) -> Result<FlushReport, PortError> {
+        let Some(publisher) = &self.0.publisher else {
+            let message = "this process runs without the role pipeline: ask one that has it";
+            return Err(PortError::new(PortErrorKind::Unavailable, message));
+        };
         let end = self.0.log.durable_end();
         let pipeline = Arc::clone(&self.0.pipeline);
         let waited = tokio::task::spawn_blocking(move || {
@@ -101,10 +125,17 @@ impl Operations for Running {
             let message = "the pipeline has not taken everything yet: see `kith status`, then flush again";
             return Err(PortError::new(PortErrorKind::Unavailable, message));
         }
-        self.0.publisher.flush().await.map_err(|error| {
-            PortError::new(PortErrorKind::Unavailable, "the lake could not be committed; it is tried again").with_cause(error)
+        publisher.flush().await.map_err(|error| {
+            PortError::new(
+                PortErrorKind::Unavailable,
+                "the lake could not be committed; it is tried again",
+            )
+            .with_cause(error)
         })?;
-        Ok(FlushReport { through: self.through(end), tables: self.tables().await })
+        Ok(FlushReport {
+            through: self.through(end),
+            tables: self.tables().await,
+        })
     }
 
     async fn verify_raw(&self) -> Result<RawVerification, PortError> {
@@ -117,6 +148,9 @@ impl Operations for Running {
     }
 
     async fn pause_messages(&self, space: &SpaceId, paused: bool) -> Result<(), PortError> {
-        self.0.activation.pause(PauseScope::Space(space), paused).map_err(PortError::internal)
+        self.0
+            .activation
+            .pause(PauseScope::Space(space), paused)
+            .map_err(PortError::internal)
     }
 }

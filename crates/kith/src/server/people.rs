@@ -4,7 +4,8 @@ use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
-    Account, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile, ProfileIdentifier, Profiles, Trait,
+    Account, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile, ProfileIdentifier, Profiles,
+    Trait, TraitAlternative,
 };
 use kith_pipeline::PersonDocument;
 use kith_types::{Event, SpaceId, Timestamp};
@@ -33,13 +34,12 @@ impl Profiles for People {
         recent_events: usize,
     ) -> Result<Option<Profile>, PortError> {
         let now = self.0.clock.now();
-        let found = self.0.reads.person(space, &name_of(person), now).map_err(PortError::internal)?;
-        let Some(document) = found else { return Ok(None) };
-        let events = if recent_events == 0 {
-            Vec::new()
-        } else {
-            let id = document.id.to_string();
-            self.0.reads.events(space, &id, None, recent_events).map_err(PortError::internal)?.unwrap_or_default()
+        let found = self
+            .0
+            .reads
+            .person_with_events(space, &name_of(person), now, recent_events);
+        let Some((document, events)) = found.map_err(PortError::internal)? else {
+            return Ok(None);
         };
         Ok(Some(profile(&document, &events, now)))
     }
@@ -52,18 +52,30 @@ impl Profiles for People {
     ) -> Result<Option<EventPage>, PortError> {
         let (reads, space, name, query) = (self.0.reads.clone(), space.clone(), name_of(person), query.clone());
         let page = tokio::task::spawn_blocking(move || {
-            let Some(profile) = reads.resolve(&space, &name)? else { return Ok(None) };
+            let Some(profile) = reads.resolve(&space, &name)? else {
+                return Ok(None);
+            };
             // Latest first, the page's end bounds the read; the other order and filters look at what there is.
-            let plain = !query.ascending && query.include.is_empty() && query.exclude.is_empty() && query.start.is_none();
+            let plain =
+                !query.ascending && query.include.is_empty() && query.exclude.is_empty() && query.start.is_none();
             let before = if query.ascending { None } else { query.after };
-            let limit = if plain && query.end.is_none() { query.limit } else { EVENTS_LOOKED_AT };
-            let mut events = reads.events(&space, &profile.to_string(), before, limit)?.unwrap_or_default();
+            let limit = if plain && query.end.is_none() {
+                query.limit
+            } else {
+                EVENTS_LOOKED_AT
+            };
+            let mut events = reads
+                .events(&space, &profile.to_string(), before, limit)?
+                .unwrap_or_default();
             if query.ascending {
                 events.reverse();
             }
             events.retain(|event| wanted(event, &query));
             events.truncate(query.limit);
-            Ok(Some(EventPage { profile, events: events.iter().map(json::event).collect() }))
+            Ok(Some(EventPage {
+                profile,
+                events: events.iter().map(json::event).collect(),
+            }))
         });
         let page: Result<_, kith_pipeline::PipelineError> = page.await.map_err(PortError::internal)?;
         page.map_err(PortError::internal)
@@ -81,7 +93,10 @@ fn wanted(event: &Event, query: &EventQuery) -> bool {
 
 fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profile {
     let told = |event: Option<&Event>| match event {
-        Some(event) => (Some(event.source.clone()), event.message_id.as_deref().map(str::to_owned)),
+        Some(event) => (
+            Some(event.source.clone()),
+            event.message_id.as_deref().map(str::to_owned),
+        ),
         None => (None, None),
     };
     Profile {
@@ -99,8 +114,16 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
                 value: RawJson::from(&view.value),
                 source: Some(view.source.clone()),
                 updated_at: Some(view.time),
-                approximate: false,
-                alternatives: Vec::new(),
+                approximate: view.approximate,
+                alternatives: view
+                    .losers
+                    .iter()
+                    .map(|(value, source, at)| TraitAlternative {
+                        value: RawJson::from(value),
+                        source: source.clone(),
+                        updated_at: *at,
+                    })
+                    .collect(),
             })
             .collect(),
         computed_traits: document
@@ -137,12 +160,25 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
         segments: document
             .segments
             .iter()
-            .map(|(name, since)| Membership { segment: name.to_string(), entered_at: *since })
+            .map(|(name, since)| Membership {
+                segment: name.to_string(),
+                entered_at: *since,
+            })
             .collect(),
         accounts: accounts(events),
         recent_events: events.iter().map(json::event).collect(),
-        limits_reached: Vec::new(),
+        limits_reached: limits_reached(document),
     }
+}
+
+/// What a limit has made approximate.
+fn limits_reached(document: &PersonDocument) -> Vec<String> {
+    let traits = document.traits_limited.then(|| "traits".to_owned());
+    let computed = document.computed.iter().filter(|(_, _, approximate)| *approximate);
+    traits
+        .into_iter()
+        .chain(computed.map(|(name, _, _)| format!("computed_traits.{name}")))
+        .collect()
 }
 
 /// The accounts that the latest events name.
@@ -153,7 +189,11 @@ fn accounts(events: &[Event]) -> Vec<Account> {
             && accounts.iter().all(|account| *account.group_id != **id)
         {
             let source = Some(event.source.clone());
-            accounts.push(Account { group_id: id.to_string(), source, created_at: Some(event.event_time) });
+            accounts.push(Account {
+                group_id: id.to_string(),
+                source,
+                created_at: Some(event.event_time),
+            });
         }
     }
     accounts

@@ -22,7 +22,10 @@ const STEP: usize = 20_000;
 /// What the raw zone's proof found, for the API.
 pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
     let missing = report.missing.iter().map(|range| format!("missing: {range:?}"));
-    let damaged = report.damaged.iter().map(|damage| format!("damaged: {}: {}", damage.path, damage.reason));
+    let damaged = report
+        .damaged
+        .iter()
+        .map(|damage| format!("damaged: {}: {}", damage.path, damage.reason));
     RawVerification {
         objects: report.objects,
         records: report.lines,
@@ -64,7 +67,10 @@ fn replay(
 ) -> Result<Option<Bytes>, Failure> {
     let live = parts.store.snapshot();
     let number = |key: &[u8]| -> Result<[u8; 8], Failure> {
-        Ok(live.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())
+        Ok(live
+            .get(Keyspace::Meta, key)?
+            .and_then(|bytes| bytes.try_into().ok())
+            .unwrap_or_default())
     };
     let end = u64::from_be_bytes(number(b"\0next")?);
     let instant = Timestamp::from_micros(i64::from_be_bytes(number(b"\0clock")?));
@@ -113,7 +119,11 @@ fn replay(
     }
     finish(&mut engine, instant)?;
     let report = compare_states(&*live, &*store.snapshot(), instant)?;
-    let differences: Vec<_> = report.differences.iter().map(|found| json!({ "tree": found.keyspace, "key": found.key, "what": found.what })).collect();
+    let differences: Vec<_> = report
+        .differences
+        .iter()
+        .map(|found| json!({ "tree": found.keyspace, "key": found.key, "what": found.what }))
+        .collect();
     Ok(Some(line(&json!({
         "done": true, "equal": report.different == 0, "records": end, "instant": instant.to_string(),
         "compared": report.compared, "different": report.different, "differences": differences,

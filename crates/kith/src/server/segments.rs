@@ -1,7 +1,7 @@
 //! Segments as the API shows them.
 
-use super::people::name_of;
 use super::Parts;
+use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{Member, PersonRef, PortError, PortErrorKind, SegmentState, SegmentStatus, Segments};
@@ -14,7 +14,9 @@ pub(crate) struct LiveSegments(pub(crate) Arc<Parts>);
 #[async_trait]
 impl Segments for LiveSegments {
     async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
-        let Some(definitions) = self.0.pipeline.definitions(space) else { return Ok(Vec::new()) };
+        let Some(definitions) = self.0.pipeline.definitions(space) else {
+            return Ok(Vec::new());
+        };
         let sweep = self.0.pipeline.status().sweeps.get(space).copied();
         let state = sweep.map_or(SegmentState::Live, |progress| SegmentState::Backfilling {
             progress: (progress.swept as f64 / progress.profiles.max(1) as f64).min(1.0),
@@ -43,7 +45,9 @@ impl Segments for LiveSegments {
         after: Option<ProfileId>,
         limit: usize,
     ) -> Result<Option<Vec<Member>>, PortError> {
-        let Some(definitions) = self.0.pipeline.definitions(space) else { return Ok(None) };
+        let Some(definitions) = self.0.pipeline.definitions(space) else {
+            return Ok(None);
+        };
         if definitions.segments.iter().all(|live| live.name != *segment) {
             return Ok(None);
         }
@@ -77,7 +81,11 @@ impl Segments for LiveSegments {
             return Err(PortError::new(PortErrorKind::Invalid, message));
         }
         let now = self.0.clock.now();
-        let explained = self.0.reads.explain(space, segment, &name_of(person), now).map_err(PortError::internal)?;
+        let explained = self
+            .0
+            .reads
+            .explain(space, segment, &name_of(person), now)
+            .map_err(PortError::internal)?;
         Ok(explained.map(|explanation| RawJson::of(&explanation.to_document())))
     }
 }

@@ -5,8 +5,8 @@ use super::{Parts, ServerConfig};
 use crate::error::CommandError;
 use async_trait::async_trait;
 use kith_activate::{
-    Activation, ActivationConfig, BoxError, ConsentWord, Feedback, Mailer, MessageDefinition, Messages, OUTBOX_BATCH, Outbox,
-    People, Ports, Recipient, SmtpMailer, SmtpTls,
+    Activation, ActivationConfig, BoxError, ConsentWord, Feedback, Mailer, MessageDefinition, Messages, OUTBOX_BATCH,
+    Outbox, People, Ports, Recipient, SmtpMailer, SmtpTls,
 };
 use kith_api::RawJson;
 use kith_api::ports::{PortError, Subscription, TailKind, Unsubscribe};
@@ -32,7 +32,11 @@ struct Changes {
 impl Outbox for Changes {
     fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
         let changes = self.handover.changes_from(space, number)?;
-        Ok(changes.into_iter().take(OUTBOX_BATCH).map(|numbered| (numbered.number, numbered.change)).collect())
+        Ok(changes
+            .into_iter()
+            .take(OUTBOX_BATCH)
+            .map(|numbered| (numbered.number, numbered.change))
+            .collect())
     }
 
     fn spaces(&self) -> Vec<SpaceId> {
@@ -52,9 +56,15 @@ fn template_value(value: &Value) -> serde_json::Value {
 
 impl People for Recipients {
     fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Option<Recipient>, BoxError> {
-        let Some(person) = self.reads.person(space, &profile.to_string(), self.clock.now())? else { return Ok(None) };
+        let Some(person) = self.reads.person(space, &profile.to_string(), self.clock.now())? else {
+            return Ok(None);
+        };
         let identifier = |kind: &IdentifierType| {
-            let found = person.identifiers.iter().rev().find(|view| view.identifier.kind == *kind);
+            let found = person
+                .identifiers
+                .iter()
+                .rev()
+                .find(|view| view.identifier.kind == *kind);
             found.map(|view| view.identifier.value.to_string())
         };
         Ok(Some(Recipient {
@@ -62,13 +72,25 @@ impl People for Recipients {
             email: identifier(&IdentifierType::Email),
             user_id: identifier(&IdentifierType::UserId),
             anonymous_id: identifier(&IdentifierType::AnonymousId),
-            traits: person.traits.iter().map(|view| (view.name.clone(), template_value(&view.value))).collect(),
-            computed: person.computed.iter().map(|(name, value, _)| (name.clone(), template_value(value))).collect(),
+            traits: person
+                .traits
+                .iter()
+                .map(|view| (view.name.clone(), template_value(&view.value)))
+                .collect(),
+            computed: person
+                .computed
+                .iter()
+                .map(|(name, value, _)| (name.clone(), template_value(value)))
+                .collect(),
             segments: person.segments.iter().map(|(name, _)| name.clone()).collect(),
             consents: person
                 .consents
                 .iter()
-                .map(|(category, granted, at)| ConsentWord { category: category.clone(), granted: *granted, at: *at })
+                .map(|(category, granted, at)| ConsentWord {
+                    category: category.clone(),
+                    granted: *granted,
+                    at: *at,
+                })
                 .collect(),
         }))
     }
@@ -83,7 +105,10 @@ struct CatalogMessages {
 
 impl CatalogMessages {
     fn of(&self, space: &SpaceId) -> Vec<Arc<MessageDefinition>> {
-        let version = self.pipeline.definitions(space).map_or(0, |definitions| definitions.version);
+        let version = self
+            .pipeline
+            .definitions(space)
+            .map_or(0, |definitions| definitions.version);
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, messages)) = compiled.get(space)
             && *known == version
@@ -94,7 +119,11 @@ impl CatalogMessages {
         let messages: Vec<_> = documents
             .iter()
             .filter(|document| document.kind == DocumentKind::Message)
-            .filter_map(|document| MessageDefinition::parse(&document.name, &document.spec).ok().map(Arc::new))
+            .filter_map(|document| {
+                MessageDefinition::parse(&document.name, &document.spec)
+                    .ok()
+                    .map(Arc::new)
+            })
             .collect();
         compiled.insert(space.clone(), (version, messages.clone()));
         messages
@@ -103,7 +132,10 @@ impl CatalogMessages {
 
 impl Messages for CatalogMessages {
     fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
-        self.of(space).into_iter().filter(|message| message.segment() == segment).collect()
+        self.of(space)
+            .into_iter()
+            .filter(|message| message.segment() == segment)
+            .collect()
     }
 }
 
@@ -136,7 +168,8 @@ fn mailer(smtp: &SmtpConfig) -> Result<Option<Arc<dyn Mailer>>, CommandError> {
     let tls = if smtp.tls { SmtpTls::StartTls } else { SmtpTls::None };
     let mut config = kith_activate::SmtpConfig::new(host, port, tls);
     config.credentials = smtp.user.clone().zip(smtp.password.clone());
-    let mailer = SmtpMailer::new(config).map_err(|error| CommandError::caused("the mail server cannot be used", error))?;
+    let mailer =
+        SmtpMailer::new(config).map_err(|error| CommandError::caused("the mail server cannot be used", error))?;
     Ok(Some(Arc::new(mailer)))
 }
 
@@ -154,19 +187,34 @@ pub(super) struct Sending<'a> {
 
 /// Starts activation and the thread that wakes it when a step has changed a membership.
 pub(super) fn start(sending: Sending<'_>, steps: Receiver<Arc<StepOutput>>) -> Result<Arc<Activation>, CommandError> {
-    let source = OWN_SOURCE.parse().map_err(|error| CommandError::caused("the server's own source", error))?;
+    let source = OWN_SOURCE
+        .parse()
+        .map_err(|error| CommandError::caused("the server's own source", error))?;
     let ports = Ports {
-        outbox: Arc::new(Changes { handover: sending.handover, pipeline: Arc::clone(&sending.pipeline) }),
-        people: Arc::new(Recipients { reads: sending.reads, clock: Arc::clone(&sending.clock) }),
+        outbox: Arc::new(Changes {
+            handover: sending.handover,
+            pipeline: Arc::clone(&sending.pipeline),
+        }),
+        people: Arc::new(Recipients {
+            reads: sending.reads,
+            clock: Arc::clone(&sending.clock),
+        }),
         messages: Arc::new(CatalogMessages {
             catalog: sending.catalog,
             pipeline: sending.pipeline,
             compiled: Mutex::default(),
         }),
-        feedback: Arc::new(LogFeedback { log: sending.log, source }),
+        feedback: Arc::new(LogFeedback {
+            log: sending.log,
+            source,
+        }),
         mailer: mailer(&sending.config.smtp)?,
     };
-    let public_url = sending.config.public_url.clone().unwrap_or_else(|| format!("http://{}", sending.address));
+    let public_url = sending
+        .config
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{}", sending.address));
     let config = ActivationConfig::new(sending.config.data.join("ledger.db"), public_url);
     let runtime = tokio::runtime::Handle::current();
     let activation = Activation::start(&config, ports, sending.clock, runtime)
@@ -218,9 +266,14 @@ impl Links {
         + 'static,
     ) -> Result<Option<Subscription>, PortError> {
         let (activation, token) = (Arc::clone(&self.0.activation), token.to_owned());
-        let asked = tokio::task::spawn_blocking(move || work(&activation, &token)).await.map_err(PortError::internal)?;
+        let asked = tokio::task::spawn_blocking(move || work(&activation, &token))
+            .await
+            .map_err(PortError::internal)?;
         let found = asked.map_err(PortError::internal)?;
-        Ok(found.map(|found| Subscription { sender: found.sender, masked_address: found.masked_address }))
+        Ok(found.map(|found| Subscription {
+            sender: found.sender,
+            masked_address: found.masked_address,
+        }))
     }
 }
 

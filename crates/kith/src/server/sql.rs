@@ -45,7 +45,11 @@ fn refused(error: SqlError) -> PortError {
 impl Sql for LakeSql {
     async fn run(&self, request: SqlRequest) -> Result<LineStream, PortError> {
         let access = SpaceAccess::only(request.space);
-        let rows = self.0.query(&access, &request.sql, request.limit).await.map_err(refused)?;
+        let rows = self
+            .0
+            .query(&access, &request.sql, request.limit)
+            .await
+            .map_err(refused)?;
         Ok(rows.map(|piece| piece.map_err(refused)).boxed())
     }
 }

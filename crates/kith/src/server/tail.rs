@@ -11,7 +11,7 @@ use kith_types::{Event, IdentifierType, ProfileId, SpaceId};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
@@ -34,12 +34,17 @@ pub(crate) struct LiveItem {
 #[derive(Clone)]
 pub(crate) struct LiveTail {
     items: broadcast::Sender<LiveItem>,
+    /// Set when the server stops: streams that would never end must not hold it.
+    ending: Arc<watch::Sender<bool>>,
 }
 
 impl LiveTail {
     /// Starts the thread that turns steps into items.
     pub(crate) fn start(steps: Receiver<Arc<StepOutput>>) -> Result<Self, CommandError> {
-        let tail = Self { items: broadcast::Sender::new(BEHIND_MAX) };
+        let tail = Self {
+            items: broadcast::Sender::new(BEHIND_MAX),
+            ending: Arc::new(watch::Sender::new(false)),
+        };
         let items = tail.items.clone();
         std::thread::Builder::new()
             .name("kith-tail".to_owned())
@@ -56,9 +61,30 @@ impl LiveTail {
 
     /// Tells followers of something that is not a step's, such as a message.
     pub(crate) fn tell(&self, space: &SpaceId, kind: TailKind, profile: Option<ProfileId>, body: RawJson) {
-        let item = LiveItem { space: space.clone(), kind, body, profile, anonymous_id: None, user_id: None };
+        let item = LiveItem {
+            space: space.clone(),
+            kind,
+            body,
+            profile,
+            anonymous_id: None,
+            user_id: None,
+        };
         // Nobody may be following.
         let _nobody = self.items.send(item);
+    }
+
+    /// Ends every stream of items.
+    pub(crate) fn end(&self) {
+        self.ending.send_replace(true);
+    }
+
+    /// Resolves when the server stops.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ending = self.ending.subscribe();
+        async move {
+            // An error means that the tail is gone, which ends its streams as well.
+            let _gone = ending.wait_for(|ending| *ending).await;
+        }
     }
 
     /// Everything from now on.
@@ -92,7 +118,11 @@ fn tell(items: &broadcast::Sender<LiveItem>, step: &StepOutput) {
 
 fn event_item(event: &Event, profile: Option<ProfileId>) -> LiveItem {
     let of = |kind: &IdentifierType| {
-        event.identifiers.iter().find(|identifier| identifier.kind == *kind).map(|identifier| Arc::clone(&identifier.value))
+        event
+            .identifiers
+            .iter()
+            .find(|identifier| identifier.kind == *kind)
+            .map(|identifier| Arc::clone(&identifier.value))
     };
     let (anonymous_id, user_id) = (of(&IdentifierType::AnonymousId), of(&IdentifierType::UserId));
     let body = json!({
@@ -102,7 +132,14 @@ fn event_item(event: &Event, profile: Option<ProfileId>) -> LiveItem {
         "userId": user_id, "anonymousId": anonymous_id, "profile": profile.map(|id| id.to_string()),
         "properties": RawJson::from(&event.properties), "traits": RawJson::from(&event.traits),
     });
-    LiveItem { space: event.space.clone(), kind: TailKind::Event, body: RawJson::of(&body), profile, anonymous_id, user_id }
+    LiveItem {
+        space: event.space.clone(),
+        kind: TailKind::Event,
+        body: RawJson::of(&body),
+        profile,
+        anonymous_id,
+        user_id,
+    }
 }
 
 fn change_item(numbered: &Numbered) -> LiveItem {
@@ -150,14 +187,18 @@ impl Tail for LiveTail {
         let mut wanted = Wanted { filter, profile: None };
         let items = BroadcastStream::new(self.subscribe()).filter_map(move |item| {
             let item = match item {
-                Ok(item) if item.space == space && wanted.takes(&item) => Some(TailItem { kind: item.kind, body: item.body }),
+                Ok(item) if item.space == space && wanted.takes(&item) => Some(TailItem {
+                    kind: item.kind,
+                    body: item.body,
+                }),
                 Ok(_) => None,
-                Err(BroadcastStreamRecvError::Lagged(missed)) => {
-                    Some(TailItem { kind: TailKind::Lagged, body: RawJson::of(&json!({ "missed": missed })) })
-                }
+                Err(BroadcastStreamRecvError::Lagged(missed)) => Some(TailItem {
+                    kind: TailKind::Lagged,
+                    body: RawJson::of(&json!({ "missed": missed })),
+                }),
             };
             std::future::ready(item)
         });
-        items.boxed()
+        items.take_until(self.ended()).boxed()
     }
 }

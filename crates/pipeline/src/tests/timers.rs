@@ -234,7 +234,11 @@ fn raw_2_a_lost_state_is_built_again_in_silence() {
     let decided = super::decision(2, 300, &[("segment", "buyers", performed("Order Completed", 1, 60))]);
     let late = record(3, 310, &[order(310)]);
     let store = Arc::new(MemoryStore::default());
-    let config = EngineConfig { rebuilt_before: 4, outbox_from: 1 << 32, ..EngineConfig::default() };
+    let config = EngineConfig {
+        rebuilt_before: 4,
+        outbox_from: 1 << 32,
+        ..EngineConfig::default()
+    };
     let mut engine = Engine::open(Arc::clone(&store) as Arc<dyn Store>, config).unwrap();
     for record in records.iter().chain([&decided]) {
         engine.apply(record).unwrap();
@@ -243,7 +247,10 @@ fn raw_2_a_lost_state_is_built_again_in_silence() {
     // The server dies on the way; what it was building is known from the state alone.
     let mut engine = Engine::open(Arc::clone(&store) as Arc<dyn Store>, EngineConfig::default()).unwrap();
     engine.apply(&late).unwrap();
-    assert!(engine.commit().unwrap().changes.is_empty(), "told before the state was lost");
+    assert!(
+        engine.commit().unwrap().changes.is_empty(),
+        "told before the state was lost"
+    );
     engine.apply(&record(4, 320, &[order(320)])).unwrap();
     assert!(engine.commit().unwrap().changes.is_empty(), "a member already");
     assert!(engine.advance(at(1_000)).unwrap());

@@ -1,0 +1,65 @@
+//! A person as readers see one: plain values, taken from one look at the state. [`crate::Reads`] fills them; they decide
+//! nothing.
+
+use kith_types::{Identifier, ProfileId, SegmentName, SourceName, Timestamp, Value};
+
+/// A trait with where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TraitView {
+    /// Its name.
+    pub name: String,
+    /// The value that survives.
+    pub value: Value,
+    /// Who said it.
+    pub source: SourceName,
+    /// When.
+    pub time: Timestamp,
+    /// Whether a limit may have made it other than exact.
+    pub approximate: bool,
+    /// What other sources say, the latest first.
+    pub losers: Vec<(Value, SourceName, Timestamp)>,
+}
+
+/// An identifier of a person, with the interval for which it is held.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentifierView {
+    /// Type and normalised value.
+    pub identifier: Identifier,
+    /// The time of the event that was received first with it.
+    pub first_seen: Timestamp,
+    /// The time of the latest event that it carried, where it carried one.
+    pub last_seen: Option<Timestamp>,
+    /// The start of its interval; `None`: from the beginning.
+    pub from: Option<Timestamp>,
+    /// The end of its interval, exclusive; `None`: still held.
+    pub to: Option<Timestamp>,
+}
+
+/// A person, aggregated over all sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PersonDocument {
+    /// The profile's id.
+    pub id: ProfileId,
+    /// The id that was asked for, where it redirects here.
+    pub redirected_from: Option<ProfileId>,
+    /// The identifiers, the oldest first.
+    pub identifiers: Vec<IdentifierView>,
+    /// Identifiers that limits kept out of a link with this person, each with its reason.
+    pub parked: Vec<(Identifier, String)>,
+    /// The traits, by name.
+    pub traits: Vec<TraitView>,
+    /// The computed traits, by name: value, and whether a limit made it approximate.
+    pub computed: Vec<(String, Value, bool)>,
+    /// What the person allows, by category.
+    pub consents: Vec<(String, bool, Timestamp)>,
+    /// The segments, by name, with the instant of entry where it is known.
+    pub segments: Vec<(SegmentName, Option<Timestamp>)>,
+    /// How many events.
+    pub event_count: u64,
+    /// The earliest event.
+    pub first_seen: Option<Timestamp>,
+    /// The latest event.
+    pub last_seen: Option<Timestamp>,
+    /// Whether traits were left out because a limit was reached.
+    pub traits_limited: bool,
+}
