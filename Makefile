@@ -14,6 +14,7 @@ demo: web peers-demo
 test: peers web
 	cargo xtask check
 	KITH_PEERS=1 cargo test --workspace --no-fail-fast
+	cargo build -p kith
 	tests/peers/run
 
 check:

@@ -35,6 +35,8 @@ pub struct EngineConfig {
     /// Where the state was lost and is built again: the sequence before which the log was taken once already. What
     /// changes on the way there was told then and is not told again (contracts RAW-2, ACT-6).
     pub rebuilt_before: u64,
+    /// With `rebuilt_before`: the instant before which time's own changes were told, too.
+    pub rebuilt_until: Timestamp,
     /// Where the outbox of each space begins to count when the state is new, so that no number is ever given twice.
     pub outbox_from: u64,
 }
@@ -45,6 +47,7 @@ impl Default for EngineConfig {
             limits: Limits::default(),
             dedupe_window: Duration::from_days(30),
             rebuilt_before: 0,
+            rebuilt_until: Timestamp::MIN,
             outbox_from: 0,
         }
     }
@@ -80,9 +83,14 @@ impl Engine {
         };
         let next = number(NEXT)?.map_or(0, u64::from_be_bytes);
         let mut config = config;
-        config.rebuilt_before = config
-            .rebuilt_before
-            .max(number(REBUILT_BEFORE)?.map_or(0, u64::from_be_bytes));
+        if let Some(stored) = store.get(Keyspace::Meta, REBUILT_BEFORE)? {
+            let (before, until) = stored
+                .split_at_checked(8)
+                .ok_or_else(|| PipelineError::corrupt("rebuilding"))?;
+            let read = |bytes: &[u8]| bytes.try_into().map_err(|_| PipelineError::corrupt("rebuilding"));
+            config.rebuilt_before = u64::from_be_bytes(read(before)?);
+            config.rebuilt_until = Timestamp::from_micros(i64::from_be_bytes(read(until)?));
+        }
         let clock = Timestamp::from_micros(number(CLOCK)?.map_or(0, i64::from_be_bytes));
         let mut names = Vec::new();
         let mut midway = false;
@@ -183,8 +191,7 @@ impl Engine {
             return Ok(());
         }
         let now = record.received_at.max(self.clock);
-        let silent = record.address.sequence < self.config.rebuilt_before;
-        self.spaces.values_mut().for_each(|space| space.silent = silent);
+        self.keep_silence(record.address.sequence);
         while !self.fire_before(now)? {}
         self.clock = now;
         match &record.body {
@@ -208,6 +215,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::apply`].
     pub fn advance(&mut self, now: Timestamp) -> Result<bool, PipelineError> {
+        self.keep_silence(self.next);
         let all = self.fire_before(now)?;
         if all {
             self.clock = self.clock.max(now);
@@ -247,8 +255,9 @@ impl Engine {
         }
         batch.put(Keyspace::Meta, NEXT.to_vec(), self.next.to_be_bytes().to_vec());
         if self.config.rebuilt_before > 0 {
-            let before = self.config.rebuilt_before.to_be_bytes();
-            batch.put(Keyspace::Meta, REBUILT_BEFORE.to_vec(), before.to_vec());
+            let mut rebuilt = self.config.rebuilt_before.to_be_bytes().to_vec();
+            rebuilt.extend_from_slice(&self.config.rebuilt_until.as_micros().to_be_bytes());
+            batch.put(Keyspace::Meta, REBUILT_BEFORE.to_vec(), rebuilt);
         }
         batch.put(
             Keyspace::Meta,
@@ -273,10 +282,17 @@ impl Engine {
             space.fired = self.clock;
             space.outbox_next = space.outbox_next.max(self.config.outbox_from);
             space.silent = self.next < self.config.rebuilt_before;
+            space.silent_until = self.config.rebuilt_until;
             space.store_definitions()?;
             self.spaces.insert(id.clone(), space);
         }
         self.spaces.get_mut(id).ok_or_else(|| PipelineError::corrupt("spaces"))
+    }
+
+    /// While a lost state is built again, what the records before its end change is not told.
+    fn keep_silence(&mut self, sequence: u64) {
+        let silent = sequence < self.config.rebuilt_before;
+        self.spaces.values_mut().for_each(|space| space.silent = silent);
     }
 
     fn fire_before(&mut self, limit: Timestamp) -> Result<bool, PipelineError> {

@@ -1,9 +1,9 @@
 //! Who is who, worked out anew over all history: what changed rules of identity ask for.
 //!
-//! Every event of the space is taken from its history under the new rules, into emptied trees. What people see changes
-//! once, at the end: the difference of memberships leaves with the cause `regrouping`, and ids that stand no longer
-//! redirect to whoever holds their identifier. While it runs, the state carries
-//! a mark; a process that ends before the mark is gone finds it and builds the state from the log instead.
+//! Every event of the space is taken from its history under the new rules, into emptied trees. Until it ends, readers
+//! find fewer people than there are. Changes leave once, at the end: the difference of memberships with the cause
+//! `regrouping`, and ids that stand no longer redirect to whoever holds their identifier. While it runs, the state
+//! carries a mark; a process that finds the mark at its start refuses the state and says what to do.
 
 use crate::record::ProfileRecord;
 use crate::space::Space;

@@ -99,6 +99,8 @@ pub(crate) struct Space {
     pub(crate) quiet: bool,
     /// While a lost state is built again: changes are made and not told.
     pub(crate) silent: bool,
+    /// After that, what time alone changed before this instant is not told either.
+    pub(crate) silent_until: Timestamp,
     rows: BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>,
     pub(crate) writes: Batch,
     dirty_components: Vec<u128>,
@@ -134,6 +136,7 @@ impl Space {
             swept: 0,
             quiet: false,
             silent: false,
+            silent_until: Timestamp::MIN,
             rows: BTreeMap::new(),
             writes: Batch::default(),
             dirty_components: Vec::new(),
@@ -239,7 +242,7 @@ impl Space {
         } else {
             self.writes.remove(Keyspace::Members, key);
         }
-        if self.silent {
+        if self.silent || change.at < self.silent_until {
             return;
         }
         let number = self.outbox_next;

@@ -1,5 +1,5 @@
 //! The publishing thread: takes committed steps, commits tables by size and age, rewrites the current tables at their
-//! period, seals raw objects, and lets go of log segments that everything has passed.
+//! period, and seals raw objects.
 
 use crate::writer::LakeWriter;
 use crate::{PublishError, curated};
@@ -196,10 +196,15 @@ impl Worker {
                     self.attempt(|worker| worker.take(&step));
                 }
                 Ok(Request::Flush(reply)) => {
-                    let taken = self.take_committed(inbox, &mut later);
-                    let done = taken
-                        .and_then(|()| self.flush())
-                        .map_err(|error| kith_telemetry::error_chain(&error));
+                    let mut done = Ok(());
+                    self.attempt(|worker| {
+                        let flushed = worker.take_committed(inbox, &mut later).and_then(|()| worker.flush());
+                        done = flushed
+                            .as_ref()
+                            .map(|()| ())
+                            .map_err(|error| kith_telemetry::error_chain(error));
+                        flushed
+                    });
                     // Whoever asked may have gone.
                     let _gone = reply.send(done);
                 }
@@ -319,7 +324,13 @@ impl Worker {
 
     /// Writes the sealed segments that the raw zone lacks, oldest first.
     fn seal_raw(&mut self) -> Result<(), PublishError> {
-        let done = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
+        let mut done = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
+        if done == 0 {
+            // What stands is not read again; the newest range may have been left half-written by a crash.
+            let ranges = self.parts.runtime.block_on(self.raw.segments(None));
+            let ranges = ranges.map_err(|error| PublishError::new("the raw zone could not be listed", error))?;
+            done = ranges.iter().map(|range| range.first).max().unwrap_or(0);
+        }
         for segment in self.parts.log.sealed_segments() {
             if segment.end_sequence <= done {
                 continue;

@@ -130,10 +130,10 @@ impl LakeWriter {
         Ok(())
     }
 
-    /// Takes a committed step.
+    /// Takes a committed step; steps come in order and none is left out.
     ///
     /// # Errors
-    /// [`PublishErrorKind::Storage`] when a step is missing between the last one and this: catch up again.
+    /// When a step overlaps what was taken, or a table cannot be made or read: catch up again.
     pub async fn take(&mut self, output: &Arc<StepOutput>) -> Result<(), PublishError> {
         if output.from < self.taken && output.to > self.taken {
             return Err(PublishError::new(
@@ -210,7 +210,7 @@ impl LakeWriter {
         self.taken
     }
 
-    /// Commits what waits, then forgets the marks and outbox rows that the tables have passed.
+    /// Commits what waits, then forgets the marks of later copies that the tables have passed.
     ///
     /// # Errors
     /// [`PublishErrorKind::Storage`] when a table cannot be committed; what waits stays waiting.
@@ -258,7 +258,7 @@ impl LakeWriter {
             }
         }
         self.commit_changes(space).await?;
-        self.forget(space)
+        self.forget(space).await
     }
 
     async fn commit_changes(&mut self, space: &SpaceId) -> Result<(), PublishError> {
@@ -309,9 +309,11 @@ impl LakeWriter {
             .map_err(|error| PublishError::new("the lake could not be written", error))
     }
 
-    /// Forgets marks of later copies whose records both clean tables have passed.
-    fn forget(&self, space: &SpaceId) -> Result<(), PublishError> {
-        Ok(self.handover.forget_copies(space, self.generation, self.taken)?)
+    /// Forgets marks of later copies before the end of `clean.events`: from there on a restart reads the log again, and
+    /// needs them.
+    async fn forget(&self, space: &SpaceId) -> Result<(), PublishError> {
+        let end = self.end_of(space, tables::clean_events()).await?;
+        Ok(self.handover.forget_copies(space, self.generation, end)?)
     }
 
     /// Makes the tables of a space, where that was not done before.

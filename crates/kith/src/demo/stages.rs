@@ -292,7 +292,7 @@ fn failing(reason: &Reason) -> &Reason {
 
 /// Which of the visitor's latest events a change is told with: one that the segment looks at, the first of them for an
 /// entry and the last for what comes after it; else the latest.
-pub(super) fn caused_by<'a>(pending: &'a [Seen], moved: Moved, touches: impl Fn(&Seen) -> bool) -> Option<&'a Seen> {
+pub(super) fn caused_by(pending: &[Seen], moved: Moved, touches: impl Fn(&Seen) -> bool) -> Option<&Seen> {
     let mut touching = pending.iter().filter(|seen| touches(seen));
     let found = if moved == Moved::Entered {
         touching.next()

@@ -105,6 +105,7 @@ impl Definitions for AppliedDefinitions {
         self.parts
             .catalog
             .record_definitions(space, &decision, appended.address, appended.received_at)?;
+        self.parts.messages.forget();
         Ok(Applied {
             changes,
             decided_by: Some(appended.address),

@@ -68,6 +68,7 @@ pub(crate) struct Parts {
     pub(crate) reads: Reads,
     pub(crate) tail: tail::LiveTail,
     pub(crate) activation: Arc<kith_activate::Activation>,
+    pub(crate) messages: Arc<sending::CatalogMessages>,
     pub(crate) scratch: std::path::PathBuf,
 }
 
@@ -229,15 +230,16 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         false => None,
     };
     let tail = tail::LiveTail::start(tail_inbox)?;
+    let messages = Arc::new(sending::CatalogMessages::new(Arc::clone(&catalog)));
     let sending = sending::Sending {
         config,
         address,
         clock: Arc::clone(&clock),
-        catalog: Arc::clone(&catalog),
         log: Arc::clone(&log),
         pipeline: Arc::clone(&pipeline),
         reads: reads.clone(),
         handover,
+        messages: Arc::clone(&messages),
     };
     let activation = sending::start(sending, send_inbox)?;
     let parts = Parts {
@@ -253,6 +255,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         reads,
         tail,
         activation,
+        messages,
         scratch: data.join("scratch"),
     };
     Ok((parts, new_admin_key))
@@ -269,6 +272,7 @@ fn engine_config(store: &dyn Store, log: &Log) -> Result<EngineConfig, CommandEr
             "the live state is new and the log is not: building it again from the log"
         );
         config.rebuilt_before = end;
+        config.rebuilt_until = log.time_floor()?.1;
         config.outbox_from = (end << 24).max(1 << 32);
     }
     Ok(config)

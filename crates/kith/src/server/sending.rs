@@ -1,7 +1,7 @@
 //! Activation's ports over the running server: changes, people, messages, feedback, and links to end subscriptions.
 
 use super::config::SmtpConfig;
-use super::{Parts, ServerConfig};
+use super::{Parts, Role, ServerConfig};
 use crate::error::CommandError;
 use async_trait::async_trait;
 use kith_activate::{
@@ -17,6 +17,7 @@ use kith_segment::Change;
 use kith_types::{
     Clock, Envelope, IdentifierType, Origin, ProfileId, RecordBody, Route, SegmentName, SourceName, SpaceId, Value,
 };
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,26 +97,38 @@ impl People for Recipients {
     }
 }
 
-/// Messages in force, compiled once for each version of the definitions.
-struct CatalogMessages {
+/// Messages in force, compiled once and again after each change of definitions.
+pub(crate) struct CatalogMessages {
     catalog: Arc<Catalog>,
-    pipeline: Arc<Pipeline>,
-    compiled: Mutex<std::collections::BTreeMap<SpaceId, (u64, Vec<Arc<MessageDefinition>>)>>,
+    compiled: Mutex<BTreeMap<SpaceId, Vec<Arc<MessageDefinition>>>>,
 }
 
 impl CatalogMessages {
+    pub(super) fn new(catalog: Arc<Catalog>) -> Self {
+        Self {
+            catalog,
+            compiled: Mutex::default(),
+        }
+    }
+
+    /// Has the definitions read again: they changed.
+    pub(super) fn forget(&self) {
+        self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn of(&self, space: &SpaceId) -> Vec<Arc<MessageDefinition>> {
-        let version = self
-            .pipeline
-            .definitions(space)
-            .map_or(0, |definitions| definitions.version);
+        // The lock is held over the reading, so that a change cannot fall between reading and keeping.
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, messages)) = compiled.get(space)
-            && *known == version
-        {
+        if let Some(messages) = compiled.get(space) {
             return messages.clone();
         }
-        let documents = self.catalog.definitions(space).unwrap_or_default();
+        let documents = match self.catalog.definitions(space) {
+            Ok(documents) => documents,
+            Err(error) => {
+                tracing::error!(error = %kith_telemetry::error_chain(&error), "messages could not be read");
+                return Vec::new();
+            }
+        };
         let messages: Vec<_> = documents
             .iter()
             .filter(|document| document.kind == DocumentKind::Message)
@@ -125,7 +138,7 @@ impl CatalogMessages {
                     .map(Arc::new)
             })
             .collect();
-        compiled.insert(space.clone(), (version, messages.clone()));
+        compiled.insert(space.clone(), messages.clone());
         messages
     }
 }
@@ -162,15 +175,27 @@ impl Feedback for LogFeedback {
 
 fn mailer(smtp: &SmtpConfig) -> Result<Option<Arc<dyn Mailer>>, CommandError> {
     let Some(address) = &smtp.address else { return Ok(None) };
-    let wrong = || CommandError::new(format!("the mail server {address:?} is not HOST:PORT"));
-    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
-    let port = port.parse().map_err(|_| wrong())?;
-    let tls = if smtp.tls { SmtpTls::StartTls } else { SmtpTls::None };
-    let mut config = kith_activate::SmtpConfig::new(host, port, tls);
-    config.credentials = smtp.user.clone().zip(smtp.password.clone());
-    let mailer =
-        SmtpMailer::new(config).map_err(|error| CommandError::caused("the mail server cannot be used", error))?;
-    Ok(Some(Arc::new(mailer)))
+    let unusable = |error| CommandError::caused("the mail server cannot be used", error);
+    let config = if address.contains("://") {
+        kith_activate::SmtpConfig::from_url(address).map_err(unusable)?
+    } else {
+        let wrong = || {
+            CommandError::new(format!(
+                "the mail server {address:?} is neither HOST:PORT nor smtp://HOST:PORT"
+            ))
+        };
+        let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+        let tls = if smtp.tls { SmtpTls::StartTls } else { SmtpTls::None };
+        let mut config = kith_activate::SmtpConfig::new(host, port.parse().map_err(|_| wrong())?, tls);
+        config.credentials = smtp.user.clone().zip(smtp.password.clone());
+        if config.credentials.is_some() && !smtp.tls {
+            return Err(CommandError::new(
+                "the mail server's password would travel in clear: set tls: true for it",
+            ));
+        }
+        config
+    };
+    Ok(Some(Arc::new(SmtpMailer::new(config).map_err(unusable)?)))
 }
 
 /// What starting activation needs.
@@ -178,11 +203,11 @@ pub(super) struct Sending<'a> {
     pub(super) config: &'a ServerConfig,
     pub(super) address: SocketAddr,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) catalog: Arc<Catalog>,
     pub(super) log: Arc<Log>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) reads: Reads,
     pub(super) handover: Handover,
+    pub(super) messages: Arc<CatalogMessages>,
 }
 
 /// Starts activation and the thread that wakes it when a step has changed a membership.
@@ -199,16 +224,17 @@ pub(super) fn start(sending: Sending<'_>, steps: Receiver<Arc<StepOutput>>) -> R
             reads: sending.reads,
             clock: Arc::clone(&sending.clock),
         }),
-        messages: Arc::new(CatalogMessages {
-            catalog: sending.catalog,
-            pipeline: sending.pipeline,
-            compiled: Mutex::default(),
-        }),
+        messages: sending.messages,
         feedback: Arc::new(LogFeedback {
             log: sending.log,
             source,
         }),
-        mailer: mailer(&sending.config.smtp)?,
+        // Without the role entries are reserved, and whoever has it sends.
+        mailer: if sending.config.has(Role::Activate) {
+            mailer(&sending.config.smtp)?
+        } else {
+            None
+        },
     };
     let public_url = sending
         .config
