@@ -156,6 +156,20 @@ properties: { total: { column: total } }
   assert.deepEqual(changes, [{ cause: 'import' }])
 })
 
+test('act_6_a_message_that_changes_alone_is_the_one_that_is_sent_from_then_on', { timeout: 60_000 }, async () => {
+  const subjectOf = async userId => {
+    await identify(userId, { email: `${userId}@example.com` }, consent(true))
+    await buy(userId)
+    return (await mail.next(`${userId}@example.com`)).subject
+  }
+  assert.equal(await subjectOf('before-change'), 'Thank you, friend')
+  // Only the message is another: no segment and no trait moves with it.
+  await server.apply(DEFINITIONS.replace('subject: "Thank you,', 'subject: "Many thanks,'))
+  assert.equal(await subjectOf('after-change'), 'Many thanks, friend')
+  await server.apply(DEFINITIONS)
+  assert.equal(await subjectOf('changed-back'), 'Thank you, friend')
+})
+
 test('act_6_sending_can_be_paused_at_once', { timeout: 60_000 }, async () => {
   await identify('patient', { email: 'patient@example.com' }, consent(true))
   await server.kith('messages', 'pause')
