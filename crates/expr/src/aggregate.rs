@@ -1,52 +1,7 @@
 //! An aggregate over a person's events: a filter, a function and a window, and the id that names it.
 
-use crate::{EventFilter, Path, document};
-use kith_types::{Duration, Timestamp};
+use crate::{EventFilter, Path, Window, document};
 use std::fmt;
-
-/// When an event must have happened to count. Events later than the instant asked about never count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Window {
-    /// Whenever.
-    AllTime,
-    /// In `(now - span, now]`.
-    Last(Duration),
-    /// In `[from, to)`.
-    Between {
-        /// The first instant that counts.
-        from: Timestamp,
-        /// The first instant that no longer counts.
-        to: Timestamp,
-    },
-}
-
-impl Window {
-    /// Whether an event at `time` counts at the instant `now`.
-    #[must_use]
-    pub fn contains(&self, time: Timestamp, now: Timestamp) -> bool {
-        time <= now
-            && match self {
-                Self::AllTime => true,
-                Self::Last(span) => now - time < *span,
-                Self::Between { from, to } => (*from..*to).contains(&time),
-            }
-    }
-
-    /// The next instant, strictly after `after`, at which an event at `time` begins or ceases to count.
-    #[must_use]
-    pub fn next_change(&self, time: Timestamp, after: Timestamp) -> Option<Timestamp> {
-        let counts_at_all = !matches!(self, Self::Between { from, to } if !(*from..*to).contains(&time));
-        if !counts_at_all {
-            return None;
-        }
-        if time > after {
-            return Some(time);
-        }
-        let Self::Last(span) = self else { return None };
-        let leaves = Timestamp::from_micros(time.as_micros().saturating_add(span.as_micros()));
-        (leaves > after && leaves <= Timestamp::MAX).then_some(leaves)
-    }
-}
 
 /// What is made of the events that count, or of the values that a property has in them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,11 +20,17 @@ pub enum Function {
     First,
     /// The value in the latest event that has one; `null` of none.
     Last,
+    /// The value that most events have; of equally frequent ones the one that came latest; `null` of none.
+    MostFrequent,
+    /// The distinct values, those that came latest first; an empty list of none.
+    UniqueList,
+    /// How many distinct values; 0 of none.
+    UniqueCount,
 }
 
 impl Function {
-    /// All functions, in the order that documents list them.
-    pub const ALL: [Function; 7] = [
+    /// All functions, in the order that documents list them. Persisted state names them by their places.
+    pub const ALL: [Function; 10] = [
         Self::Count,
         Self::Sum,
         Self::Average,
@@ -77,6 +38,9 @@ impl Function {
         Self::Max,
         Self::First,
         Self::Last,
+        Self::MostFrequent,
+        Self::UniqueList,
+        Self::UniqueCount,
     ];
 
     /// The word that documents use.
@@ -90,6 +54,9 @@ impl Function {
             Self::Max => "max",
             Self::First => "first",
             Self::Last => "last",
+            Self::MostFrequent => "most_frequent",
+            Self::UniqueList => "unique_list",
+            Self::UniqueCount => "unique_count",
         }
     }
 
@@ -149,32 +116,5 @@ impl AggregateSpec {
         let mut first = [0; 16];
         first.copy_from_slice(&hash[..16]);
         AggregateId(u128::from_be_bytes(first))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn pro_4_an_event_counts_between_its_changes_alike(time in 0_i64..100, after in -50_i64..150, span in 1_i64..60, kind in 0..3) {
-            let at = Timestamp::from_micros;
-            let window = match kind {
-                0 => Window::AllTime,
-                1 => Window::Last(Duration::from_micros(span)),
-                _ => Window::Between { from: at(20), to: at(20 + span) },
-            };
-            let held = window.contains(at(time), at(after));
-            let change = window.next_change(at(time), at(after));
-            for now in after..300 {
-                let turned = change.is_some_and(|change| at(now) >= change);
-                prop_assert_eq!(window.contains(at(time), at(now)) != held, turned);
-                if turned {
-                    break;
-                }
-            }
-        }
     }
 }

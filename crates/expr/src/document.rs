@@ -6,6 +6,7 @@
 
 mod error;
 mod scalars;
+mod window;
 mod write;
 
 #[cfg(test)]
@@ -13,12 +14,13 @@ mod tests;
 
 pub use error::{DocumentError, nearest};
 pub use scalars::{json_of_value, parse_duration, parse_path, parse_timestamp, value_of_json};
+pub use window::{WINDOW_KEYS, parse_window};
 pub use write::{write_aggregate, write_filter_fields, write_value_test, write_window};
 
 pub(crate) use write::canonical_text;
 
 use crate::{AggregateSpec, Condition, EventField, EventFilter, FieldRoot, Function, ValueTest, Window};
-use kith_types::{EventType, Timestamp, Value};
+use kith_types::{EventType, Value};
 use scalars::{list_of, scalar_of, text_of};
 use serde_json::{Map, Value as Json};
 
@@ -300,47 +302,6 @@ fn value_test_of(key: &str, operand: &Json) -> Result<ValueTest, DocumentError> 
         "before_last" => ValueTest::BeforeLast(parse_duration(operand)?),
         other => return Err(DocumentError::unknown("test", other, &VALUE_TEST_KEYS)),
     })
-}
-
-/// Reads a window: `{last: 30d}` or `{between: {from: …, to: …}}`, where one end may be left out.
-///
-/// # Errors
-/// With the path of the offending place below `json`.
-pub fn parse_window(json: &Json) -> Result<Window, DocumentError> {
-    if json.as_str() == Some("all_time") {
-        return Ok(Window::AllTime);
-    }
-    let fields = object_of(json).map_err(|error| error.hint("write `last: 30d` or `between: { from: …, to: … }`"))?;
-    check_keys(fields, &["last", "between"])?;
-    match (fields.get("last"), fields.get("between")) {
-        (Some(span), None) => Ok(Window::Last(
-            parse_duration(span).map_err(|error| error.within("last"))?,
-        )),
-        (None, Some(ends)) => between_of(ends).map_err(|error| error.within("between")),
-        _ => Err(DocumentError::new("expected one of `last` and `between`")),
-    }
-}
-
-fn between_of(json: &Json) -> Result<Window, DocumentError> {
-    let fields = object_of(json)?;
-    check_keys(fields, &["from", "to"])?;
-    let end = |key: &str| {
-        fields
-            .get(key)
-            .map(|end| parse_timestamp(end).map_err(|error| error.within(key)))
-            .transpose()
-    };
-    let (from, to) = (end("from")?, end("to")?);
-    if from.is_none() && to.is_none() {
-        return Err(DocumentError::new("expected `from`, `to` or both"));
-    }
-    let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
-    if from >= to {
-        return Err(DocumentError::new(format!(
-            "`from` ({from}) must be before `to` ({to})"
-        )));
-    }
-    Ok(Window::Between { from, to })
 }
 
 /// The texts of a key that takes one or of its plural that takes a list; `None` when neither is there.

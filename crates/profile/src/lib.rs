@@ -18,12 +18,12 @@ mod view;
 pub mod limits;
 
 pub use consents::Consent;
-pub use part::{PART_VERSION, Part};
+pub use part::{PART_VERSION, Part, PlanDirectory};
 pub use plan::FoldPlan;
 pub use traits::{Candidate, Resolved, Survivorship, TraitRules};
 pub use view::PartView;
 
-/// Why bytes are not a part. The remedy is the same for both: fold the part anew from its events.
+/// Why bytes are not a part. The remedy is the same for all: fold the part anew from its events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartError {
     /// They were written by a later version of the program.
@@ -31,6 +31,9 @@ pub enum PartError {
         "the part has format version {0}, this program reads version {PART_VERSION}: use the program that wrote it or rebuild the state"
     )]
     UnknownVersion(u8),
+    /// They name a plan that nobody keeps any more.
+    #[error("the part was folded by plan {0:032x}, which is not known any more: fold it anew from its events")]
+    UnknownPlan(u128),
     /// They are not what was written.
     #[error("the part is damaged at byte {at}: {what}; rebuild the state")]
     Damaged {

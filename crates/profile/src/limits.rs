@@ -4,6 +4,9 @@
 /// How many events an aggregate over a sliding window keeps: the latest ones. The function last needs only the newest
 /// and those received before their time, which is at most five minutes off.
 pub const MAX_POINTS: usize = 10_000;
+/// How many distinct values the functions most frequent, unique list and unique count tell apart: those of smallest
+/// hash. Beyond it a unique count is an estimate, the other two are of the values kept.
+pub const MAX_DISTINCT: usize = 1_000;
 /// How many traits a profile keeps: those whose names have the smallest hashes.
 pub const MAX_TRAITS: usize = 500;
 /// How many distinct values of a trait are counted for each source: those with the smallest hashes. The latest, oldest,

@@ -17,11 +17,15 @@ use kith_expr::AggregateId;
 use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
 
+mod held;
 #[cfg(test)]
 mod tests;
 
-/// The first byte of an encoded part.
-pub const PART_VERSION: u8 = 1;
+use held::Held;
+pub use held::PlanDirectory;
+
+/// The first byte of an encoded part. Parts of version 1, which wrote all ids, are still read.
+pub const PART_VERSION: u8 = 2;
 
 /// The folded events of one carrier, or of several when merged.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,25 +38,24 @@ pub struct Part {
     held: Held,
     /// Sorted by slot, the position in `held`.
     entries: Vec<Entry>,
+    settles_at: SettlesAt,
     traits: TraitSet,
     consents: Consents,
 }
 
-/// The ids of aggregates, sorted; nearly always the plan's own list.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Held(Option<Arc<[AggregateId]>>);
+/// A moment before which no entry needs to settle. Only a bound, so it says nothing about a part's equality.
+#[derive(Clone, Copy, Debug)]
+struct SettlesAt(Timestamp);
 
-impl Held {
-    fn ids(&self) -> &[AggregateId] {
-        self.0.as_deref().unwrap_or_default()
+impl Default for SettlesAt {
+    fn default() -> Self {
+        Self(Timestamp::MAX)
     }
+}
 
-    fn slot(&self, id: AggregateId) -> Option<usize> {
-        self.ids().binary_search(&id).ok()
-    }
-
-    fn is_of(&self, plan: &FoldPlan) -> bool {
-        self.0.as_ref().is_some_and(|ids| Arc::ptr_eq(ids, plan.shared_ids()))
+impl PartialEq for SettlesAt {
+    fn eq(&self, _: &Self) -> bool {
+        true
     }
 }
 
@@ -76,7 +79,7 @@ impl Part {
         self.event_count = self.event_count.saturating_add(1);
         if first || event.received_at > self.horizon {
             self.horizon = event.received_at;
-            self.settle();
+            self.settle_due();
         }
         self.traits.observe(event);
         self.consents.observe(event);
@@ -131,7 +134,7 @@ impl Part {
     /// Drops the aggregates that the plan does not have.
     pub fn retain(&mut self, plan: &FoldPlan) {
         if self.held.is_of(plan) || self.held.ids() == plan.ids() {
-            self.held = Held(Some(plan.shared_ids().clone()));
+            self.held = Held::all(plan.shared_ids().clone());
         } else if self.held.ids().iter().any(|id| plan.spec(*id).is_none()) {
             let kept: Arc<[AggregateId]> = self
                 .held
@@ -158,10 +161,7 @@ impl Part {
         self.first_seen = self.first_seen.min(other.first_seen);
         self.last_seen = self.last_seen.max(other.last_seen);
         self.horizon = self.horizon.max(other.horizon);
-        let same = match (&self.held.0, &other.held.0) {
-            (Some(mine), Some(theirs)) => Arc::ptr_eq(mine, theirs) || mine == theirs,
-            _ => false,
-        };
+        let same = self.held.is_same(&other.held);
         if !same {
             self.hold(
                 self.held
@@ -201,7 +201,7 @@ impl Part {
     pub fn prune(&mut self, now: Timestamp) {
         if !self.is_empty() && now > self.horizon {
             self.horizon = now;
-            self.settle();
+            self.settle_due();
         }
     }
 
@@ -313,8 +313,19 @@ impl Part {
         own + entries + self.traits.heap_bytes() + self.consents.heap_bytes()
     }
 
-    /// Appends the part's bytes. Equal parts have equal bytes.
+    /// Appends the part's bytes with the list of its aggregates. Equal parts have equal bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.write(None, out);
+    }
+
+    /// Appends the part's bytes. Where the part holds exactly the plan's aggregates they name the plan instead of
+    /// listing them, which saves 16 bytes for each; [`Part::decode_with`] then needs to know the plan. Equal parts have
+    /// equal bytes under equal plans.
+    pub fn encode_for(&self, plan: &FoldPlan, out: &mut Vec<u8>) {
+        self.write(Some(plan), out);
+    }
+
+    fn write(&self, plan: Option<&FoldPlan>, out: &mut Vec<u8>) {
         out.push(PART_VERSION);
         put_u64(out, self.event_count);
         if self.is_empty() {
@@ -323,10 +334,7 @@ impl Part {
         put_time(out, self.first_seen);
         put_time(out, self.last_seen);
         put_time(out, self.horizon);
-        put_len(out, self.held.ids().len());
-        for id in self.held.ids() {
-            out.extend_from_slice(&id.0.to_be_bytes());
-        }
+        self.held.encode(plan, out);
         put_len(out, self.entries.len());
         self.entries.iter().for_each(|entry| entry.encode(out));
         self.traits.encode(out);
@@ -336,24 +344,35 @@ impl Part {
     /// The part that [`Part::encode`] wrote.
     ///
     /// # Errors
-    /// [`PartError::UnknownVersion`] for bytes of a later version, [`PartError::Damaged`] for anything else.
+    /// [`PartError::UnknownPlan`] for a part that names its plan, [`PartError::UnknownVersion`] for bytes of a later
+    /// version, [`PartError::Damaged`] for anything else.
     pub fn decode(bytes: &[u8]) -> Result<Self, PartError> {
-        Self::read(bytes, None)
+        struct Nobody;
+        impl PlanDirectory for Nobody {
+            fn ids_of(&self, _: u128) -> Option<Arc<[AggregateId]>> {
+                None
+            }
+        }
+        Self::decode_with(bytes, &Nobody)
     }
 
-    /// As [`Part::decode`], sharing the plan's list of aggregates where it is the part's, which saves memory and makes
-    /// folding faster.
+    /// The part that [`Part::encode_for`] wrote for this plan, or [`Part::encode`] for any.
     ///
     /// # Errors
     /// As [`Part::decode`].
     pub fn decode_for(bytes: &[u8], plan: &FoldPlan) -> Result<Self, PartError> {
-        Self::read(bytes, Some(plan))
+        Self::decode_with(bytes, plan)
     }
 
-    fn read(bytes: &[u8], plan: Option<&FoldPlan>) -> Result<Self, PartError> {
+    /// The part that [`Part::encode_for`] wrote for one of the plans that the directory knows, or [`Part::encode`] for
+    /// any.
+    ///
+    /// # Errors
+    /// As [`Part::decode`].
+    pub fn decode_with(bytes: &[u8], plans: &dyn PlanDirectory) -> Result<Self, PartError> {
         let reader = &mut Reader::new(bytes);
         let version = reader.byte()?;
-        if version != PART_VERSION {
+        if !(1..=PART_VERSION).contains(&version) {
             return Err(PartError::UnknownVersion(version));
         }
         let event_count = reader.u64()?;
@@ -366,30 +385,17 @@ impl Part {
             return Ok(part);
         }
         (part.first_seen, part.last_seen, part.horizon) = (reader.time()?, reader.time()?, reader.time()?);
-        let length = reader.len(16)?;
-        let ids = reader
-            .take(length * 16)?
-            .chunks_exact(16)
-            .map(|id| AggregateId(u128::from_be_bytes(id.try_into().unwrap_or_default())));
-        part.held = Held(Some(match plan {
-            Some(plan) if ids.clone().eq(plan.ids().iter().copied()) => plan.shared_ids().clone(),
-            _ => ids.collect(),
-        }));
+        part.held = Held::decode(reader, version, plans)?;
         let length = reader.len(5)?;
         part.entries.reserve_exact(length);
         for _ in 0..length {
-            part.entries.push(Entry::decode(reader)?);
+            part.entries.push(Entry::decode(reader, version)?);
         }
-        let sorted = part.held.ids().is_sorted_by(|one, next| one < next)
-            && part.entries.is_sorted_by(|one, next| one.slot < next.slot);
-        if !sorted
-            || part
-                .entries
-                .last()
-                .is_some_and(|entry| entry.slot as usize >= part.held.ids().len())
-        {
+        let last = part.entries.last().map_or(0, |entry| entry.slot as usize + 1);
+        if last > part.held.ids().len() || !part.entries.is_sorted_by(|one, next| one.slot < next.slot) {
             return Err(reader.damaged("aggregates are out of order"));
         }
+        part.settles_at = part.next_settling();
         part.traits = TraitSet::decode(reader)?;
         part.consents = Consents::decode(reader)?;
         reader.finish()?;
@@ -410,7 +416,7 @@ impl Part {
         }
         if self.is_empty() {
             self.entries.clear();
-            self.held = Held(Some(plan.shared_ids().clone()));
+            self.held = Held::all(plan.shared_ids().clone());
         } else {
             self.retain(plan);
         }
@@ -418,7 +424,7 @@ impl Part {
 
     /// Holds another list of aggregates: entries move to their new slots, those of ids not in it are dropped.
     fn hold(&mut self, ids: Arc<[AggregateId]>) {
-        let before = std::mem::replace(&mut self.held, Held(Some(ids)));
+        let before = std::mem::replace(&mut self.held, Held::all(ids));
         let held = &self.held;
         self.entries
             .retain_mut(|entry| match held.slot(before.ids()[entry.slot as usize]) {
@@ -442,8 +448,16 @@ impl Part {
         let entry = &mut self.entries[at];
         entry.add(sample, Mark::of(event), self.horizon);
         entry.settle(self.horizon);
+        self.settles_at.0 = self.settles_at.0.min(entry.settles_at());
         if entry.is_empty() {
             self.entries.remove(at);
+        }
+    }
+
+    /// Settles where the horizon has reached something that it changes: most events find nothing to do.
+    fn settle_due(&mut self) {
+        if self.horizon >= self.settles_at.0 {
+            self.settle();
         }
     }
 
@@ -453,5 +467,11 @@ impl Part {
             entry.settle(horizon);
             !entry.is_empty()
         });
+        self.settles_at = self.next_settling();
+    }
+
+    fn next_settling(&self) -> SettlesAt {
+        let earliest = self.entries.iter().map(Entry::settles_at).min();
+        earliest.map_or_else(SettlesAt::default, SettlesAt)
     }
 }

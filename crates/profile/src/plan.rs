@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub struct FoldPlan {
     /// Sorted; the position of an id is its slot.
     ids: Arc<[AggregateId]>,
+    fingerprint: u128,
     specs: Box<[AggregateSpec]>,
     /// Slots of the aggregates that name events, by event name.
     by_name: FxHashMap<Box<str>, Vec<u32>>,
@@ -25,8 +26,10 @@ impl FoldPlan {
         let mut named: Vec<(AggregateId, AggregateSpec)> = specs.into_iter().map(|spec| (spec.id(), spec)).collect();
         named.sort_by_key(|(id, _)| *id);
         named.dedup_by_key(|(id, _)| *id);
+        let ids: Arc<[AggregateId]> = named.iter().map(|(id, _)| *id).collect();
         let mut plan = Self {
-            ids: named.iter().map(|(id, _)| *id).collect(),
+            fingerprint: fingerprint_of(&ids),
+            ids,
             specs: named.into_iter().map(|(_, spec)| spec).collect(),
             by_name: FxHashMap::default(),
             by_type: Default::default(),
@@ -59,17 +62,15 @@ impl FoldPlan {
     }
 
     /// A number that two plans share when they compute the same aggregates, whatever the order they were given in.
+    /// Encoded parts name their plan by it.
     #[must_use]
     pub fn fingerprint(&self) -> u128 {
-        // The ids are hashes already: a polynomial over them, in their sorted order, tells sets apart.
-        self.ids.iter().fold(0x6b69_7468_u128, |sum, id| {
-            sum.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
-                .rotate_left(23)
-                ^ id.0
-        })
+        self.fingerprint
     }
 
-    pub(crate) fn shared_ids(&self) -> &Arc<[AggregateId]> {
+    /// The list itself, to be shared by parts and directories of plans.
+    #[must_use]
+    pub fn shared_ids(&self) -> &Arc<[AggregateId]> {
         &self.ids
     }
 
@@ -85,6 +86,15 @@ impl FoldPlan {
             .map(|slot| (slot, &self.specs[slot]))
             .filter(|(_, spec)| spec.filter.matches(event))
     }
+}
+
+/// The ids are hashes already: a polynomial over them, in their sorted order, tells sets apart.
+pub(crate) fn fingerprint_of(ids: &[AggregateId]) -> u128 {
+    ids.iter().fold(0x6b69_7468_u128, |sum, id| {
+        sum.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+            .rotate_left(23)
+            ^ id.0
+    })
 }
 
 const TYPES: [EventType; 6] = [

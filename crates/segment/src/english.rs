@@ -103,6 +103,16 @@ fn window_phrase(window: &Window) -> String {
     match window {
         Window::AllTime => String::new(),
         Window::Last(span) => format!(" in the last {}", span_phrase(*span)),
+        Window::BeforeLast(span) => format!(" at least {} ago", span_phrase(*span)),
+        Window::Ago { from, to } => format!(" between {} and {} ago", span_phrase(*from), span_phrase(*to)),
+        Window::Calendar(periods) => {
+            let (unit, zone) = (periods.unit.as_str(), periods.zone.name());
+            match periods.previous {
+                0 => format!(" this {unit} ({zone})"),
+                1 => format!(" in the {unit} before this one ({zone})"),
+                count => format!(" in the {count} {unit}s before this one ({zone})"),
+            }
+        }
         Window::Between {
             from,
             to: Timestamp::MAX,

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{AggregateId, Path};
-use kith_types::{Address, Duration, Event, EventKey, Origin, SpaceId};
+use kith_types::{Address, Duration, Event, EventKey, Origin, SpaceId, Timestamp};
 use serde_json::json;
 
 fn event(kind: EventType, name: &str, properties: &Json) -> Event {
@@ -293,4 +293,69 @@ fn equal_definitions_have_equal_ids_and_ids_never_change() {
         id(json!({ "function": "count", "event": "A" })),
         AggregateId(0xf89d_cb30_408d_34ec_2ff8_7a8b_b21c_b336)
     );
+}
+
+#[test]
+fn pro_4_every_window_is_read_and_written() {
+    for window in [
+        json!("all_time"),
+        json!({ "last": "30d" }),
+        json!({ "before_last": "90d" }),
+        json!({ "ago": { "from": "60d", "to": "30d" } }),
+        json!({ "between": { "from": "2026-01-01T00:00:00.000Z", "to": "2026-02-01T00:00:00.000Z" } }),
+        json!({ "this": "week", "zone": "Europe/Berlin" }),
+        json!({ "previous": "month", "zone": "UTC" }),
+        json!({ "previous": "quarter", "count": 3, "zone": "America/New_York" }),
+    ] {
+        assert_eq!(write_window(&parse_window(&window).unwrap()), window);
+    }
+    // The zone is UTC and the count one where they are left out.
+    let month = json!({ "previous": "month", "count": 1, "zone": "UTC" });
+    assert_eq!(parse_window(&json!({ "previous": "month" })), parse_window(&month));
+    for (wrong, expected) in [
+        (json!({ "lst": "30d" }), "unknown key `lst`: did you mean `last`?"),
+        (
+            json!({}),
+            "expected one of `last`, `before_last`, `ago`, `between`, `this`, `previous`",
+        ),
+        (json!({ "last": "3d", "this": "day" }), "expected one of"),
+        (
+            json!({ "last": "3d", "zone": "UTC" }),
+            "zone: `zone` does not go with `last`",
+        ),
+        (
+            json!({ "this": "day", "count": 2 }),
+            "count: `count` does not go with `this`",
+        ),
+        (
+            json!({ "ago": { "from": "3d", "to": "5d" } }),
+            "ago: `from` (3d) must be longer ago than `to` (5d)",
+        ),
+        (
+            json!({ "ago": { "from": "3d" } }),
+            "ago: `to` is missing; write `ago: { from: 60d, to: 30d }`",
+        ),
+        (
+            json!({ "this": "moth" }),
+            "this: unknown period `moth`: did you mean `month`?",
+        ),
+        (
+            json!({ "this": "day", "zone": "Europe/Berln" }),
+            "zone: unknown zone `Europe/Berln`: did you mean `Europe/Berlin`?",
+        ),
+        (
+            json!({ "this": "day", "zone": "Middle Earth" }),
+            "zone: unknown zone `Middle Earth`: expected a name of the IANA database",
+        ),
+        (
+            json!({ "previous": "day", "count": 1001 }),
+            "count: expected a whole number from 1 to 1000",
+        ),
+    ] {
+        let error = parse_window(&wrong).unwrap_err().to_string();
+        assert!(
+            error.starts_with(expected),
+            "{wrong}\n  gives {error}\n  not   {expected}"
+        );
+    }
 }

@@ -1,8 +1,8 @@
 //! Filters, tests and aggregates back as documents, and the canonical text that names an aggregate.
 
 use super::json_of_value;
-use crate::{AggregateSpec, Condition, EventFilter, ValueTest, Window};
-use kith_types::{EventType, Object, Timestamp, Value};
+use crate::{AggregateSpec, Condition, EventFilter, Periods, ValueTest, Window};
+use kith_types::{Duration, EventType, Object, Timestamp, Value};
 use serde_json::Value as Json;
 
 /// The document of an aggregate, as [`super::parse_aggregate`] reads it.
@@ -127,10 +127,30 @@ fn test_field(test: &ValueTest) -> (&'static str, Value) {
     }
 }
 
+fn span_value(span: Duration) -> Value {
+    Value::from(span.to_string().as_str())
+}
+
+fn calendar_value(periods: &Periods) -> Value {
+    let key = if periods.previous == 0 { "this" } else { "previous" };
+    let mut fields: Object = vec![(key.into(), Value::from(periods.unit.as_str()))];
+    if periods.previous > 1 {
+        fields.push(("count".into(), Value::from(i64::from(periods.previous))));
+    }
+    fields.push(("zone".into(), Value::from(periods.zone.name())));
+    Value::Object(fields)
+}
+
 fn window_value(window: &Window) -> Value {
     match window {
         Window::AllTime => Value::from("all_time"),
-        Window::Last(span) => Value::Object(vec![("last".into(), Value::from(span.to_string().as_str()))]),
+        Window::Last(span) => Value::Object(vec![("last".into(), span_value(*span))]),
+        Window::BeforeLast(span) => Value::Object(vec![("before_last".into(), span_value(*span))]),
+        Window::Ago { from, to } => {
+            let ends = vec![("from".into(), span_value(*from)), ("to".into(), span_value(*to))];
+            Value::Object(vec![("ago".into(), Value::Object(ends))])
+        }
+        Window::Calendar(periods) => calendar_value(periods),
         Window::Between { from, to } => {
             let mut ends = Object::new();
             // The ends of time stand for an end that was left out; one of the two is always written.

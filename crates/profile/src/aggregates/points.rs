@@ -107,7 +107,7 @@ pub(crate) enum Points {
     Times(VecDeque<Timestamp>),
     /// For sums, averages, smallest and largest.
     Numbers(VecDeque<NumberPoint>),
-    /// For first and last.
+    /// For first and last, and for distinct values.
     Values(VecDeque<ValuePoint>),
 }
 
@@ -126,7 +126,11 @@ impl Points {
         match function {
             Function::Count => Self::Times(VecDeque::new()),
             Function::Sum | Function::Average | Function::Min | Function::Max => Self::Numbers(VecDeque::new()),
-            Function::First | Function::Last => Self::Values(VecDeque::new()),
+            Function::First
+            | Function::Last
+            | Function::MostFrequent
+            | Function::UniqueList
+            | Function::UniqueCount => Self::Values(VecDeque::new()),
         }
     }
 
@@ -138,41 +142,46 @@ impl Points {
         each!(self, queue => queue.front().map(Point::time))
     }
 
-    /// The time of the first point for which `holds`, which must be false and then true along time.
-    pub(crate) fn first_time_where(&self, holds: impl Fn(Timestamp) -> bool) -> Option<Timestamp> {
-        each!(self, queue => queue.get(queue.partition_point(|point| !holds(point.time()))).map(Point::time))
+    /// The time of the second point.
+    pub(crate) fn second_time(&self) -> Option<Timestamp> {
+        each!(self, queue => queue.get(1).map(Point::time))
     }
 
-    /// The time of the newest point at or before `instant`.
-    pub(crate) fn last_time_until(&self, instant: Timestamp) -> Option<Timestamp> {
+    /// The time of the first point after `time`.
+    pub(crate) fn first_time_after(&self, time: Timestamp) -> Option<Timestamp> {
+        each!(self, queue => queue.get(queue.partition_point(|point| point.time() <= time)).map(Point::time))
+    }
+
+    /// The time of the first point at or after `time`.
+    pub(crate) fn first_time_from(&self, time: Timestamp) -> Option<Timestamp> {
+        each!(self, queue => queue.get(queue.partition_point(|point| point.time() < time)).map(Point::time))
+    }
+
+    /// The time of the newest point at or before `time`.
+    pub(crate) fn last_time_until(&self, time: Timestamp) -> Option<Timestamp> {
         each!(self, queue => {
-            let after = queue.partition_point(|point| point.time() <= instant);
+            let after = queue.partition_point(|point| point.time() <= time);
             queue.get(after.checked_sub(1)?).map(Point::time)
         })
     }
 
-    pub(crate) fn drop_while(&mut self, holds: impl Fn(Timestamp) -> bool) {
-        each!(self, queue => while queue.front().is_some_and(|point| holds(point.time())) {
+    pub(crate) fn drop_before(&mut self, time: Timestamp) {
+        each!(self, queue => while queue.front().is_some_and(|point| point.time() < time) {
             queue.pop_front();
         });
     }
 
-    /// Drops all points that another at or before `horizon` follows.
-    pub(crate) fn keep_newest_at(&mut self, horizon: Timestamp) {
-        each!(self, queue => while queue.get(1).is_some_and(|second| second.time() <= horizon) {
+    /// Drops all points that another at or before `time` follows.
+    pub(crate) fn keep_newest_at(&mut self, time: Timestamp) {
+        each!(self, queue => while queue.get(1).is_some_and(|second| second.time() <= time) {
             queue.pop_front();
         });
     }
 
-    /// The latest time at which the smallest or largest of the numbers stands that count at `now`.
-    pub(crate) fn outer_time(
-        &self,
-        function: Function,
-        now: Timestamp,
-        counts: impl Fn(Timestamp) -> bool,
-    ) -> Option<Timestamp> {
+    /// The latest time at which the smallest or largest of the numbers stands that lie in `times`.
+    pub(crate) fn outer_time(&self, function: Function, times: Times) -> Option<Timestamp> {
         let Self::Numbers(numbers) = self else { return None };
-        let outer = range(numbers, now, counts).0.reduce(|held, point| {
+        let outer = range(numbers, times).0.reduce(|held, point| {
             if surpasses(function, held.units, point.units) {
                 held
             } else {
@@ -190,33 +199,56 @@ impl Points {
         })
     }
 
-    /// Moves the points up to `horizon` into a tally.
-    pub(crate) fn tally_until(&mut self, horizon: Timestamp, function: Function, tally: &mut Tally) {
-        if self.first_time().is_none_or(|first| first > horizon) {
+    /// Moves the oldest points beyond a limit into a tally.
+    pub(crate) fn tally_oldest(&mut self, function: Function, tally: &mut Tally, limit: usize) {
+        match self {
+            Self::Times(times) => {
+                let beyond = times.len().saturating_sub(limit);
+                tally.add_events(times.drain(..beyond).len() as u64);
+            }
+            Self::Numbers(numbers) => {
+                let beyond = numbers.len().saturating_sub(limit);
+                numbers
+                    .drain(..beyond)
+                    .for_each(|point| tally.add_number(function, &point));
+            }
+            Self::Values(values) => {
+                let beyond = values.len().saturating_sub(limit);
+                values
+                    .drain(..beyond)
+                    .for_each(|point| tally.add_value(function, &point));
+            }
+        }
+    }
+
+    /// The time of the latest point that a limit leaves out.
+    pub(crate) fn time_beyond(&self, limit: usize) -> Option<Timestamp> {
+        each!(self, queue => queue.get(queue.len().checked_sub(limit)?.checked_sub(1)?).map(Point::time))
+    }
+
+    /// Moves the points up to `time` into a tally.
+    pub(crate) fn tally_until(&mut self, time: Timestamp, function: Function, tally: &mut Tally) {
+        if self.first_time().is_none_or(|first| first > time) {
             return;
         }
-        self.tally_into(function, tally, horizon, |_| true);
-        self.drop_while(|time| time <= horizon);
+        self.tally_into(function, tally, (None, time));
+        each!(self, queue => while queue.front().is_some_and(|point| point.time() <= time) {
+            queue.pop_front();
+        });
         // What waited is rare and soon over: give its memory back.
         each!(self, queue => if queue.is_empty() {
             *queue = VecDeque::new();
         });
     }
 
-    /// Adds the points up to `now` that `counts` to a tally.
-    pub(crate) fn tally_into(
-        &self,
-        function: Function,
-        tally: &mut Tally,
-        now: Timestamp,
-        counts: impl Fn(Timestamp) -> bool,
-    ) {
+    /// Adds the points of `times` to a tally.
+    pub(crate) fn tally_into(&self, function: Function, tally: &mut Tally, times: Times) {
         match self {
-            Self::Times(times) => tally.add_events(range(times, now, counts).1 as u64),
-            Self::Numbers(numbers) => range(numbers, now, counts)
+            Self::Times(queue) => tally.add_events(range(queue, times).1 as u64),
+            Self::Numbers(numbers) => range(numbers, times)
                 .0
                 .for_each(|point| tally.add_number(function, point)),
-            Self::Values(values) => range(values, now, counts)
+            Self::Values(values) => range(values, times)
                 .0
                 .for_each(|point| tally.add_value(function, point)),
         }
@@ -313,14 +345,13 @@ fn surpasses(function: Function, one: i128, other: i128) -> bool {
     }
 }
 
-/// The points up to `now` that `counts`, and how many they are. `counts` must be false and then true along time.
-fn range<P: Point>(
-    points: &VecDeque<P>,
-    now: Timestamp,
-    counts: impl Fn(Timestamp) -> bool,
-) -> (impl Iterator<Item = &P>, usize) {
-    let from = points.partition_point(|point| !counts(point.time()));
-    let to = points.partition_point(|point| point.time() <= now).max(from);
+/// The times from the first, where there is one, to the second, both included.
+pub(crate) type Times = (Option<Timestamp>, Timestamp);
+
+/// The points that lie in `times`, and how many they are.
+fn range<P: Point>(points: &VecDeque<P>, (earliest, latest): Times) -> (impl Iterator<Item = &P>, usize) {
+    let from = earliest.map_or(0, |earliest| points.partition_point(|point| point.time() < earliest));
+    let to = points.partition_point(|point| point.time() <= latest).max(from);
     (points.range(from..to), to - from)
 }
 

@@ -1,7 +1,8 @@
-//! What has passed for good: counts, exact sums by currency, extremes, the first or last value.
+//! What has passed for good: counts, exact sums by currency, extremes, the first or last value, the distinct values.
 //!
 //! Numbers are whole units of 10^-18, sums of them 256 bits wide: no sum of 2^64 of them can overflow.
 
+use super::distinct::Distinct;
 use super::points::{Currency, NumberPoint, ValuePoint};
 use crate::PartError;
 use crate::codec::{Reader, put_flag, put_i128, put_i256, put_len, put_mark, put_u64, put_value};
@@ -19,14 +20,29 @@ pub(crate) struct Sum {
     total: I256,
 }
 
+/// A number in units of 10^-18, as bytes: the alignment of an `i128` would make every entry larger.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Units([u8; 16]);
+
+impl Units {
+    fn of(units: i128) -> Self {
+        Self(units.to_ne_bytes())
+    }
+
+    fn get(self) -> i128 {
+        i128::from_ne_bytes(self.0)
+    }
+}
+
 /// The folded events of an aggregate, by what its function needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Tally {
     Count(u64),
     /// Sorted by currency.
     Sums(Vec<Sum>),
-    Extreme(Option<i128>),
+    Extreme(Option<Units>),
     Kept(Option<Box<ValuePoint>>),
+    Distinct(Box<Distinct>),
 }
 
 impl Tally {
@@ -36,6 +52,7 @@ impl Tally {
             Function::Sum | Function::Average => Self::Sums(Vec::new()),
             Function::Min | Function::Max => Self::Extreme(None),
             Function::First | Function::Last => Self::Kept(None),
+            Function::MostFrequent | Function::UniqueList | Function::UniqueCount => Self::Distinct(Box::default()),
         }
     }
 
@@ -45,6 +62,7 @@ impl Tally {
             Self::Sums(sums) => sums.is_empty(),
             Self::Extreme(extreme) => extreme.is_none(),
             Self::Kept(kept) => kept.is_none(),
+            Self::Distinct(distinct) => distinct.is_empty(),
         }
     }
 
@@ -62,14 +80,18 @@ impl Tally {
         match self {
             Self::Sums(sums) => add_sum(sums, point.currency, 1, I256::from(point.units)),
             Self::Extreme(extreme) => {
-                *extreme = Some(extreme.map_or(point.units, |extreme| outer(function, extreme, point.units)));
+                set_outer(extreme, function, point.units);
             }
             _ => {}
         }
     }
 
     pub(crate) fn add_value(&mut self, function: Function, point: &ValuePoint) {
-        let Self::Kept(kept) = self else { return };
+        let kept = match self {
+            Self::Kept(kept) => kept,
+            Self::Distinct(distinct) => return distinct.add(point),
+            _ => return,
+        };
         let replaces = kept.as_ref().is_none_or(|kept| match function {
             Function::First => point.mark < kept.mark,
             _ => point.mark > kept.mark,
@@ -88,14 +110,16 @@ impl Tally {
                 }
             }
             (Self::Extreme(extreme), Self::Extreme(Some(units))) => {
-                *extreme = Some(extreme.map_or(*units, |extreme| outer(function, extreme, *units)));
+                set_outer(extreme, function, units.get());
             }
             (_, Self::Kept(Some(point))) => self.add_value(function, point),
+            (Self::Distinct(distinct), Self::Distinct(more)) => distinct.merge(more),
             _ => {}
         }
     }
 
-    /// The value of the function, and whether it is exact: a sum of more than 38 digits is rounded to them.
+    /// The value of the function, and whether it is exact: a sum of more than 38 digits is rounded to them, and not all
+    /// distinct values may have been kept.
     pub(crate) fn render(&self, function: Function) -> (Value, bool) {
         match self {
             Self::Count(count) => (number(i128::from(*count), 0), true),
@@ -122,8 +146,9 @@ impl Tally {
                     }
                 }
             }
-            Self::Extreme(extreme) => (extreme.map_or(Value::Null, |units| number(units, -18)), true),
+            Self::Extreme(extreme) => (extreme.map_or(Value::Null, |units| number(units.get(), -18)), true),
             Self::Kept(kept) => (kept.as_ref().map_or(Value::Null, |point| point.value.clone()), true),
+            Self::Distinct(distinct) => distinct.render(function),
         }
     }
 
@@ -141,7 +166,7 @@ impl Tally {
             Self::Extreme(extreme) => {
                 put_flag(out, extreme.is_some());
                 if let Some(units) = extreme {
-                    put_i128(out, *units);
+                    put_i128(out, units.get());
                 }
             }
             Self::Kept(kept) => {
@@ -151,6 +176,7 @@ impl Tally {
                     put_value(out, &point.value);
                 }
             }
+            Self::Distinct(distinct) => distinct.encode(out),
         }
     }
 
@@ -180,7 +206,7 @@ impl Tally {
             }
             Self::Extreme(extreme) => {
                 if reader.flag()? {
-                    *extreme = Some(reader.i128()?);
+                    *extreme = Some(Units::of(reader.i128()?));
                 }
             }
             Self::Kept(kept) => {
@@ -191,6 +217,7 @@ impl Tally {
                     }));
                 }
             }
+            Self::Distinct(distinct) => **distinct = Distinct::decode(reader)?,
         }
         Ok(tally)
     }
@@ -199,6 +226,7 @@ impl Tally {
         match self {
             Self::Sums(sums) => sums.capacity() * size_of::<Sum>(),
             Self::Kept(Some(_)) => size_of::<ValuePoint>(),
+            Self::Distinct(distinct) => size_of::<Distinct>() + distinct.heap_bytes(),
             _ => 0,
         }
     }
@@ -219,12 +247,12 @@ fn add_sum(sums: &mut Vec<Sum>, currency: Currency, count: u64, total: I256) {
     }
 }
 
-fn outer(function: Function, one: i128, other: i128) -> i128 {
-    if function == Function::Min {
-        one.min(other)
-    } else {
-        one.max(other)
-    }
+fn set_outer(extreme: &mut Option<Units>, function: Function, units: i128) {
+    let outer = extreme.map_or(units, |held| match function {
+        Function::Min => held.get().min(units),
+        _ => held.get().max(units),
+    });
+    *extreme = Some(Units::of(outer));
 }
 
 fn number(mantissa: i128, exponent: i32) -> Value {

@@ -23,6 +23,9 @@ fn random_window() -> impl Strategy<Value = Json> {
         (0..LAST_SECOND, 1..LAST_SECOND)
             .prop_map(|(from, span)| json!({ "between": { "from": moment(from), "to": moment(from + span) } })),
         (0..LAST_SECOND).prop_map(|to| json!({ "between": { "to": moment(to) } })),
+        (1..LAST_SECOND).prop_map(|span| json!({ "before_last": format!("{span}s") })),
+        (1..12_i64, 1..12_i64)
+            .prop_map(|(to, more)| json!({ "ago": { "from": format!("{}s", to + more), "to": format!("{to}s") } })),
     ]
 }
 

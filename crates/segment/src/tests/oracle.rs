@@ -15,6 +15,17 @@ fn counts(event: &Event, window: &Window, now: i64) -> bool {
     let (low, high) = match window {
         Window::AllTime => (i64::MIN, now),
         Window::Last(span) => (now - span.as_micros() + 1, now),
+        Window::BeforeLast(span) => (i64::MIN, now - span.as_micros()),
+        Window::Ago { from, to } => (now - from.as_micros() + 1, now - to.as_micros()),
+        // The random trees know hours of UTC only.
+        Window::Calendar(periods) => {
+            const HOUR: i64 = 3_600_000_000;
+            let this = now.div_euclid(HOUR) * HOUR;
+            match i64::from(periods.previous) {
+                0 => (this, now),
+                count => (this - count * HOUR, this - 1),
+            }
+        }
         Window::Between { from, to } => (micros(*from), now.min(micros(*to) - 1)),
     };
     low <= at && at <= high

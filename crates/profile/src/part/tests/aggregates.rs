@@ -42,6 +42,18 @@ fn oracle(spec: &AggregateSpec, events: &[Event], now: Timestamp) -> Value {
         Function::Max => numbers().max().map_or(Value::Null, Value::Number),
         Function::First => value(counted.iter().min_by_key(|(event, _)| event.canonical_order())),
         Function::Last => value(counted.iter().max_by_key(|(event, _)| event.canonical_order())),
+        Function::MostFrequent => {
+            let most = distinct(&counted)
+                .into_iter()
+                .max_by_key(|(_, count, last)| (*count, *last));
+            most.map_or(Value::Null, |(value, ..)| value)
+        }
+        Function::UniqueList => {
+            let mut distinct = distinct(&counted);
+            distinct.sort_by_key(|(_, _, last)| std::cmp::Reverse(*last));
+            Value::Array(distinct.into_iter().map(|(value, ..)| value).collect())
+        }
+        Function::UniqueCount => Value::from(distinct(&counted).len() as i64),
         Function::Sum | Function::Average => {
             let mut currencies: BTreeMap<String, (i128, i128)> = BTreeMap::new();
             for (event, value) in &counted {
@@ -84,6 +96,20 @@ fn oracle(spec: &AggregateSpec, events: &[Event], now: Timestamp) -> Value {
     }
 }
 
+/// Each value, how many events have it, and where among `counted` in their order the last of them stands.
+fn distinct(counted: &[(&Event, Value)]) -> Vec<(Value, usize, usize)> {
+    let mut ordered: Vec<_> = counted.iter().collect();
+    ordered.sort_by_key(|(event, _)| event.canonical_order());
+    let mut distinct: Vec<(Value, usize, usize)> = Vec::new();
+    for (place, (_, value)) in ordered.into_iter().enumerate() {
+        match distinct.iter_mut().find(|(known, ..)| known == value) {
+            Some((_, count, last)) => (*count, *last) = (*count + 1, place),
+            None => distinct.push((value.clone(), 1, place)),
+        }
+    }
+    distinct
+}
+
 fn decimal(mantissa: i128, exponent: i32) -> Value {
     Value::Number(kith_types::Decimal::new(mantissa, exponent).unwrap())
 }
@@ -96,7 +122,16 @@ fn probes(spec: &AggregateSpec, events: &[Event], horizon: Timestamp) -> Vec<Tim
         match spec.window {
             Window::AllTime => {}
             Window::Last(span) => instants.push(event.event_time + span),
+            Window::BeforeLast(span) => instants.push(event.event_time + span),
+            Window::Ago { from, to } => instants.extend([event.event_time + from, event.event_time + to]),
             Window::Between { from, to } => instants.extend([from, to]),
+            // Quarters of an hour hold every boundary of the hours in the histories.
+            Window::Calendar(_) => {
+                const QUARTER: i64 = 900_000_000;
+                let quarter = event.event_time.as_micros().div_euclid(QUARTER);
+                let quarters = (0..=14).map(|later| Timestamp::from_micros((quarter + later) * QUARTER));
+                instants.extend(quarters);
+            }
         }
     }
     let micro = Duration::from_micros(1);

@@ -1,13 +1,14 @@
 //! Random histories: late, early, tied, mistyped, of several sources and currencies; and every kind of aggregate.
 
 use super::*;
+use kith_expr::Function;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 
-/// Every function over every kind of window, with and without a condition.
-pub(super) fn all_specs() -> Vec<AggregateSpec> {
+/// What version 1 of the persisted form knew: seven functions over the windows *all time*, *last* and *between*.
+pub(super) fn specs_of_version_1() -> Vec<AggregateSpec> {
     let windows = [
         json!("all_time"),
         json!({ "last": "60s" }),
@@ -27,6 +28,33 @@ pub(super) fn all_specs() -> Vec<AggregateSpec> {
             specs.push(spec(&document));
         }
         specs.push(spec(&json!({ "function": "count", "type": "any", "window": window })));
+    }
+    specs
+}
+
+/// Every function over every kind of window, with and without a condition. The calendar's hours of Nepal begin at a
+/// quarter past those of UTC.
+pub(super) fn all_specs() -> Vec<AggregateSpec> {
+    let new_windows = [
+        json!({ "before_last": "10m" }),
+        json!({ "ago": { "from": "1h", "to": "60s" } }),
+        json!({ "this": "hour", "zone": "UTC" }),
+        json!({ "previous": "hour", "count": 2, "zone": "Asia/Kathmandu" }),
+    ];
+    let functions = Function::ALL.map(Function::as_str);
+    let mut specs = specs_of_version_1();
+    let mut add = |function: &str, window: &serde_json::Value| {
+        let mut document = json!({ "function": function, "events": ["A", "B"], "window": window });
+        if function != "count" {
+            document["property"] = json!("n");
+        }
+        specs.push(spec(&document));
+    };
+    for window in &new_windows {
+        functions.iter().for_each(|function| add(function, window));
+    }
+    for window in [json!("all_time"), json!({ "last": "1h" })] {
+        functions[7..].iter().for_each(|function| add(function, &window));
     }
     specs
 }

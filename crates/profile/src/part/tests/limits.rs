@@ -219,3 +219,82 @@ fn pro_5_what_is_kept_of_early_events_does_not_depend_on_when_they_came_due() {
     events.reverse();
     assert_eq!(bytes(&fold(&plan, &events)), bytes(&part));
 }
+
+#[test]
+fn pro_5_waiting_events_beyond_the_limit_are_counted_early_and_said_so() {
+    let of = |function: &str| {
+        let mut document = json!({ "function": function, "event": "A", "window": { "before_last": "30d" } });
+        if function != "count" {
+            document["property"] = json!("n");
+        }
+        spec(&document)
+    };
+    let specs = ["count", "sum", "unique_count"].map(of);
+    let plan = FoldPlan::new(specs.to_vec());
+    let extra = 5;
+    let events: Vec<Event> = (0..(MAX_POINTS + extra) as u64)
+        .map(|sequence| Event {
+            properties: object(&[("n", Value::from(1))]),
+            ..event(sequence, "A", at(sequence as i64))
+        })
+        .collect();
+    let part = fold(&plan, &events);
+    let (micro, span) = (Duration::from_micros(1), Duration::from_days(30));
+    for spec in &specs {
+        assert!(part.approximate(spec.id(), part.horizon()));
+        // Exact again once all that was counted too early counts by its own time.
+        let counted = at(extra as i64 - 1) + span;
+        assert!(part.approximate(spec.id(), counted - micro));
+        assert!(!part.approximate(spec.id(), counted));
+        let expected = if spec.function == kith_expr::Function::UniqueCount {
+            1
+        } else {
+            extra as i64
+        };
+        assert_eq!(part.aggregate(&plan, spec.id(), counted), Value::from(expected));
+    }
+    let other = shuffled(&events);
+    let (one, two) = other.split_at(other.len() / 3);
+    let merged = Part::merged([fold(&plan, two), fold(&plan, one)].iter());
+    assert_eq!(bytes(&merged), bytes(&part));
+}
+
+#[test]
+fn pro_5_distinct_values_beyond_the_limit_are_those_of_smallest_hash_and_their_number_an_estimate() {
+    let of = |function: &str, window: serde_json::Value| {
+        spec(&json!({ "function": function, "event": "A", "property": "n", "window": window }))
+    };
+    let windows = [json!("all_time"), json!({ "last": "30d" })];
+    let functions = ["unique_count", "unique_list", "most_frequent"];
+    let specs: Vec<AggregateSpec> = windows
+        .iter()
+        .flat_map(|window| functions.map(|function| of(function, window.clone())))
+        .collect();
+    let plan = FoldPlan::new(specs.clone());
+    let many = 4 * MAX_DISTINCT as i64;
+    let events: Vec<Event> = (0..many)
+        .map(|n| Event {
+            properties: object(&[("n", Value::from(n))]),
+            ..event(n as u64, "A", at(n))
+        })
+        .collect();
+    let few = fold(&plan, &events[..MAX_DISTINCT]);
+    let part = fold(&plan, &events);
+    let now = part.horizon();
+    for spec in &specs {
+        assert!(!few.approximate(spec.id(), now));
+        assert!(part.approximate(spec.id(), now));
+        match (spec.function, part.aggregate(&plan, spec.id(), now)) {
+            (kith_expr::Function::UniqueCount, count) => {
+                let count = count.as_number().unwrap().to_i64().unwrap();
+                assert!((count - many).abs() < many / 10, "{count}");
+            }
+            (kith_expr::Function::UniqueList, Value::Array(values)) => assert_eq!(values.len(), MAX_DISTINCT),
+            (function, value) => assert!(value.as_number().is_some(), "{function:?} {value:?}"),
+        }
+    }
+    let other = shuffled(&events);
+    let (one, two) = other.split_at(other.len() / 3);
+    let merged = Part::merged([fold(&plan, two), fold(&plan, one)].iter());
+    assert_eq!(bytes(&merged), bytes(&part));
+}

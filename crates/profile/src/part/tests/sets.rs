@@ -1,6 +1,6 @@
 //! PRO-1 and PRO-2: a part is a function of a set of events, and parts merge; and its bytes.
 
-use super::histories::{all_specs, history};
+use super::histories::{all_specs, history, specs_of_version_1};
 use super::*;
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
@@ -151,12 +151,35 @@ fn plans_with_equal_aggregates_have_equal_fingerprints() {
     assert_eq!(plan.spec(specs[3].id()), Some(&specs[3]));
 }
 
-#[test]
-fn the_persisted_form_of_version_1_is_read_and_written_unchanged() {
-    // Fifty events of a history as above, folded by version 1.
-    let hex = include_str!("../../../golden/part_v1.hex").trim();
+fn golden(hex: &str) -> Vec<u8> {
+    let hex = hex.trim();
     let digits = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
-    let golden: Vec<u8> = (0..hex.len()).step_by(2).map(digits).collect();
+    (0..hex.len()).step_by(2).map(digits).collect()
+}
+
+#[test]
+fn the_persisted_form_of_version_1_is_read_and_written_as_version_2() {
+    // Fifty events of a history as above, folded by version 1.
+    let part = Part::decode(&golden(include_str!("../../../golden/part_v1.hex"))).unwrap();
+    let plan = FoldPlan::new(specs_of_version_1());
+    assert_eq!(
+        (part.event_count(), part.missing(&plan)),
+        (50, Vec::new()),
+        "the ids of aggregates changed"
+    );
+    let count = spec(&serde_json::json!({ "function": "count", "type": "any" }));
+    assert_eq!(part.aggregate(&plan, count.id(), at(1_000_000)), Value::from(50));
+    let city = part.resolve_trait("city", &Survivorship::MostRecent).unwrap();
+    assert_eq!(city.value, &Value::from("city 34"));
+    let written = bytes(&part);
+    assert_eq!(written[0], 2);
+    assert_eq!(Part::decode(&written), Ok(part));
+}
+
+#[test]
+fn the_persisted_form_of_version_2_is_read_and_written_unchanged() {
+    // Fifty events of a history as above, folded by version 2.
+    let golden = golden(include_str!("../../../golden/part_v2.hex"));
     let part = Part::decode(&golden).unwrap();
     assert_eq!(
         bytes(&part),
@@ -169,10 +192,25 @@ fn the_persisted_form_of_version_1_is_read_and_written_unchanged() {
         (50, Vec::new()),
         "the ids of aggregates changed"
     );
-    let count = spec(&serde_json::json!({ "function": "count", "type": "any" }));
-    assert_eq!(part.aggregate(&plan, count.id(), at(1_000_000)), Value::from(50));
-    let city = part.resolve_trait("city", &Survivorship::MostRecent).unwrap();
-    assert_eq!(city.value, &Value::from("city 34"));
     assert_eq!(Part::decode(&[9]), Err(PartError::UnknownVersion(9)));
     assert_eq!(bytes(&Part::default()), [PART_VERSION, 0]);
+}
+
+#[test]
+fn a_part_that_names_its_plan_is_smaller_and_needs_it_to_be_read() {
+    let plan = FoldPlan::new(all_specs());
+    let other = FoldPlan::new(all_specs()[1..].to_vec());
+    let part = fold(&plan, &history(&mut ChaCha8Rng::seed_from_u64(3), 20));
+    let mut named = Vec::new();
+    part.encode_for(&plan, &mut named);
+    assert!(named.len() + 16 * (plan.ids().len() - 1) <= bytes(&part).len());
+    assert_eq!(Part::decode_for(&named, &plan), Ok(part.clone()));
+    let unknown = Err(PartError::UnknownPlan(plan.fingerprint()));
+    assert_eq!(Part::decode_for(&named, &other), unknown);
+    assert_eq!(Part::decode(&named), unknown);
+    // Under another plan than its own a part lists its aggregates.
+    let mut listed = Vec::new();
+    part.encode_for(&other, &mut listed);
+    assert_eq!(listed, bytes(&part));
+    assert_eq!(Part::decode_for(&listed, &plan), Ok(part));
 }
