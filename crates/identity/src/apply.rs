@@ -3,12 +3,12 @@
 //! Works with `unite`, `sign_in` and `resolve`, each of which does one of these steps. It never resolves where the
 //! evidence added nothing (contract IDN-4), and never touches a component that the event does not name.
 
+use crate::apart::Apart;
 use crate::changes::{Applied, Cut, PartMove, Refusal, Refused, Vanished};
-use crate::component::{
-    Appearance, Component, Link, MAX_INTERVALS, MAX_LINKS, ParkedNode, PartKey, Placement, Position, Whose,
-};
+use crate::component::{Appearance, Component, Link, MAX_INTERVALS, MAX_LINKS, PartKey, Placement, Position, Whose};
 use crate::error::IdentityError;
 use crate::evidence::{Evidence, Named};
+use crate::left_out::ParkedNode;
 use crate::presence::Presence;
 use crate::resolve::{resolve, space_key};
 use crate::rules::Rules;
@@ -22,8 +22,9 @@ use std::sync::Arc;
 
 /// Works out who is who in one space, under one set of rules, owned, shared or borrowed. Cheap to make.
 #[derive(Clone, Debug)]
-pub struct Resolver<R = Arc<Rules>> {
+pub struct Resolver<'a, R = Arc<Rules>> {
     rules: R,
+    apart: &'a Apart,
     key: [u8; 32],
 }
 
@@ -48,13 +49,24 @@ struct Recorded {
     refused: Vec<Refused>,
 }
 
-impl<R: Borrow<Rules>> Resolver<R> {
+impl<'a, R: Borrow<Rules>> Resolver<'a, R> {
     /// For a space, under its rules.
     #[must_use]
     pub fn new(rules: R, space: &SpaceId) -> Self {
         Self {
             rules,
+            apart: Apart::NONE,
             key: space_key(space.as_str()),
+        }
+    }
+
+    /// The same, with these pairs held apart.
+    #[must_use]
+    pub fn holding_apart<'b>(self, apart: &'b Apart) -> Resolver<'b, R> {
+        Resolver {
+            rules: self.rules,
+            apart,
+            key: self.key,
         }
     }
 
@@ -126,7 +138,7 @@ impl<R: Borrow<Rules>> Resolver<R> {
             component,
         };
         if stored_differs {
-            resolve(self.rules.borrow(), &self.key, &mut applied.component);
+            resolve(self.rules.borrow(), self.apart, &self.key, &mut applied.component);
             applied.moved = moves(&before, &applied.component);
             applied.cuts = self.cuts(&recorded.intervals, &applied.component, evidence, presence)?;
             standing(&mut applied, &before, &profiles_before);
@@ -199,11 +211,13 @@ fn record(
         }
     }
     link(component, named, evidence, &mut recorded);
-    let sign_in = named.iter().find(|(one, _)| one.authenticates).map(|(_, node)| *node);
-    let beside = named.iter().find(|(one, _)| !one.held).map(|(_, node)| *node);
+    let signed_in = named.iter().find(|(one, _)| one.authenticates && !one.vetoed);
+    let company = named.iter().find(|(one, _)| one.links());
     let mut intervals = component.intervals();
     for (one, index) in named.iter().filter(|(one, _)| one.held) {
         let node = *index as usize;
+        let sign_in = signed_in.filter(|_| !one.vetoed).map(|(_, node)| *node);
+        let beside = company.filter(|_| !one.vetoed).map(|(_, node)| *node);
         // The nodes' own hashes are read while one of them is changed, so that one is taken out for the while.
         let mut whose = std::mem::replace(&mut component.nodes[node].whose, Whose::Linked(0));
         let Whose::Held(held) = &mut whose else {
@@ -252,7 +266,7 @@ fn record(
 fn link(component: &mut Component, named: &[(&Named, u32)], evidence: &Evidence, recorded: &mut Recorded) {
     let mut members: SmallVec<[u32; 4]> = named
         .iter()
-        .filter(|(one, _)| !one.held)
+        .filter(|(one, _)| one.links())
         .map(|(_, node)| *node)
         .collect();
     if members.len() < 2 {
@@ -272,7 +286,7 @@ fn link(component: &mut Component, named: &[(&Named, u32)], evidence: &Evidence,
         Err(_) if component.links.len() >= MAX_LINKS => {
             let identifiers = named
                 .iter()
-                .filter(|(one, _)| !one.held)
+                .filter(|(one, _)| one.links())
                 .map(|(one, _)| one.identifier.clone());
             recorded.refused.extend(identifiers.map(|identifier| Refused {
                 identifier,

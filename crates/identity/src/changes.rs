@@ -3,7 +3,8 @@
 //! Works with the keeper of components, parts and profiles, which carries the changes out. Plain values; it decides
 //! nothing.
 
-use crate::component::{Component, ComponentId, Parked, PartKey, Placement, Position};
+use crate::component::{Component, ComponentId, PartKey, Placement, Position};
+use crate::left_out::Parked;
 use kith_types::{Identifier, ProfileId};
 
 /// A part that belongs to another profile than before.

@@ -7,16 +7,20 @@
 //! value, hash, first appearance, then its profile or its intervals); links; profile ids; what was left out.
 
 use crate::component::{
-    Appearance, Component, Held, Link, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Node, ParkedNode,
-    Position, Stay, Whose,
+    Appearance, Component, Held, Link, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Node, Position, Stay,
+    Whose,
 };
 use crate::error::IdentityError;
+use crate::left_out::{Because, ParkedNode};
 use kith_types::{Address, Identifier, IdentifierType, ProfileId, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
 const VERSION: u8 = 1;
 const CUSTOM: u8 = 5;
+const OWNER: u8 = 1;
+const AMBIGUOUS: u8 = 2;
+const APART: u8 = 3;
 const MAX_TEXT_BYTES: usize = 1 << 16;
 /// Each link can leave out all its members but one.
 const MAX_PARKED: usize = MAX_LINKS * 50 + MAX_INTERVALS;
@@ -51,8 +55,7 @@ impl Component {
             to.position(parked.event);
             to.number(u64::from(parked.node));
             to.number(u64::from(parked.stay));
-            to.number(u64::from(parked.exceeded));
-            to.number(u64::from(parked.limit));
+            to.because(parked.because);
         }
         to.bytes
     }
@@ -104,13 +107,12 @@ impl Component {
         for _ in 0..from.count(MAX_PARKED)? {
             let event = from.position()?;
             let node = from.index(count)?;
-            let (stay, exceeded, limit) = (from.small()?, from.index(count)?, from.small()?);
+            let (stay, because) = (from.small()?, from.because(count)?);
             component.parked.push(ParkedNode {
                 event,
                 node,
                 stay,
-                exceeded,
-                limit,
+                because,
             });
         }
         if from.at != bytes.len() {
@@ -176,6 +178,26 @@ impl Writer {
             Some((at, node)) => {
                 self.number(u64::from(node) + 1);
                 self.position(at);
+            }
+        }
+    }
+
+    /// A limit is a node and a number that is not zero; after a zero the other reasons have a byte.
+    fn because(&mut self, because: Because) {
+        let (node, limit) = match because {
+            Because::Limit(node, limit) => (node, limit),
+            Because::Owner(node) | Because::Apart(node, _) => (node, 0),
+            Because::Ambiguous => (0, 0),
+        };
+        self.number(u64::from(node));
+        self.number(u64::from(limit));
+        match because {
+            Because::Limit(..) => {}
+            Because::Owner(_) => self.bytes.push(OWNER),
+            Because::Ambiguous => self.bytes.push(AMBIGUOUS),
+            Because::Apart(_, other) => {
+                self.bytes.push(APART);
+                self.number(u64::from(other));
             }
         }
     }
@@ -322,6 +344,19 @@ impl<'a> Reader<'a> {
             0 => Ok(None),
             node if node <= nodes as u64 => Ok(Some((self.position()?, (node - 1) as u32))),
             _ => Err(self.wrong("a node's number")),
+        }
+    }
+
+    fn because(&mut self, nodes: usize) -> Result<Because, IdentityError> {
+        let node = self.index(nodes)?;
+        match self.small()? {
+            0 => match self.byte()? {
+                OWNER => Ok(Because::Owner(node)),
+                AMBIGUOUS if node == 0 => Ok(Because::Ambiguous),
+                APART => Ok(Because::Apart(node, self.index(nodes)?)),
+                _ => Err(self.wrong("a reason")),
+            },
+            limit => Ok(Because::Limit(node, limit)),
         }
     }
 

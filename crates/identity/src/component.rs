@@ -4,7 +4,8 @@
 //! is a function of the set of evidence (and of the rules), never of the order in which that came; it never reads rows.
 
 use crate::evidence::Evidence;
-use kith_types::{Address, Identifier, IdentifierType, ProfileId, Timestamp};
+use crate::left_out::ParkedNode;
+use kith_types::{Address, Identifier, ProfileId, Timestamp};
 use smallvec::SmallVec;
 
 /// Identifiers in a component. Evidence that would exceed it is not joined, and is reported.
@@ -54,21 +55,6 @@ pub struct Appearance {
     pub time: Timestamp,
 }
 
-/// An identifier that a limit kept out of a link, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
-    /// What was left out.
-    pub identifier: Identifier,
-    /// Which interval of it, where it is held.
-    pub start: Option<Position>,
-    /// The event that would have linked it.
-    pub event: Position,
-    /// The type whose limit would have been exceeded; of several, the one of highest priority.
-    pub exceeded: IdentifierType,
-    /// That limit.
-    pub limit: u32,
-}
-
 /// An identifier, or an interval of a held one, in a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -102,7 +88,7 @@ pub struct Component {
     pub(crate) links: Vec<Link>,
     /// The outcome: ids by the numbers that nodes and stays carry.
     pub(crate) profiles: Vec<ProfileId>,
-    /// The outcome: what limits left out, in canonical order.
+    /// The outcome: what was left out of links, in canonical order.
     pub(crate) parked: Vec<ParkedNode>,
 }
 
@@ -151,17 +137,6 @@ pub(crate) struct Link {
     pub(crate) at: Position,
     /// Whether any of the events was an alias.
     pub(crate) alias: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ParkedNode {
-    pub(crate) event: Position,
-    pub(crate) node: u32,
-    /// Which interval, where the node is held.
-    pub(crate) stay: u32,
-    /// A node of the type whose limit would have been exceeded.
-    pub(crate) exceeded: u32,
-    pub(crate) limit: u32,
 }
 
 impl Appearance {
@@ -268,7 +243,7 @@ impl Component {
         for named in &evidence.identifiers {
             let index = self.node(named.hash)?;
             let node = &self.nodes[index];
-            if appearance < node.first || named.held != matches!(node.whose, Whose::Held(_)) {
+            if named.vetoed || appearance < node.first || named.held != matches!(node.whose, Whose::Held(_)) {
                 return None;
             }
             if !named.held {
@@ -339,24 +314,6 @@ impl Component {
         let mut members: Vec<Member> = of_profile.map(|(member, _)| member).collect();
         members.sort_by(|a, b| oldest(a).cmp(&oldest(b)));
         members
-    }
-
-    /// What limits left out, in canonical order.
-    pub fn parked(&self) -> impl ExactSizeIterator<Item = Parked> {
-        self.parked.iter().map(|parked| {
-            let node = &self.nodes[parked.node as usize];
-            let start = match &node.whose {
-                Whose::Held(held) => held.start(parked.stay as usize),
-                Whose::Linked(_) => None,
-            };
-            Parked {
-                identifier: node.identifier.clone(),
-                start,
-                event: parked.event,
-                exceeded: self.nodes[parked.exceeded as usize].identifier.kind.clone(),
-                limit: parked.limit,
-            }
-        })
     }
 
     /// All members with the numbers of their profiles.

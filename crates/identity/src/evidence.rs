@@ -27,6 +27,8 @@ pub struct Named {
     pub authenticates: bool,
     /// Whether its type is held (claim policy `last_authenticated`).
     pub held: bool,
+    /// Whether an operator decided that this event does not link it (contract IDN-6).
+    pub vetoed: bool,
 }
 
 /// Why a value is not used.
@@ -70,6 +72,14 @@ pub struct Evidence {
     pub blocked: SmallVec<[Blocked; 1]>,
 }
 
+impl Named {
+    /// Whether it is of the event's group: neither held nor vetoed.
+    #[must_use]
+    pub fn links(&self) -> bool {
+        !self.held && !self.vetoed
+    }
+}
+
 impl Evidence {
     /// The event's place in canonical order.
     #[must_use]
@@ -83,10 +93,24 @@ impl Evidence {
         self.identifiers.first()
     }
 
-    /// The authenticating identifier of highest priority: what each held identifier of the event stands beside.
+    /// The authenticating identifier of highest priority that is not vetoed: what each held identifier of the event
+    /// stands beside.
     #[must_use]
     pub fn sign_in(&self) -> Option<&Named> {
-        self.identifiers.iter().find(|named| named.authenticates)
+        self.identifiers
+            .iter()
+            .find(|named| named.authenticates && !named.vetoed)
+    }
+
+    /// What a presence row says was signed in beside one of the held identifiers.
+    #[must_use]
+    pub fn signed_in_beside(&self, held: &Named) -> Option<u128> {
+        self.sign_in().filter(|_| !held.vetoed).map(|named| named.hash)
+    }
+
+    /// The identifiers that the event links as a group: neither held nor vetoed.
+    pub fn linked(&self) -> impl Iterator<Item = &Named> {
+        self.identifiers.iter().filter(|named| named.links())
     }
 
     /// The held identifiers: the event has a presence row under each.
@@ -136,6 +160,7 @@ impl Rules {
                         priority: rule.priority,
                         authenticates: rule.authenticates,
                         held: rule.held(),
+                        vetoed: false,
                     });
                 }
                 Err(because) => evidence.blocked.push(Blocked {

@@ -31,12 +31,16 @@
 //! exactly one, [`Component::place_quickly`] answers in most cases without any change. Otherwise
 //! [`Resolver::apply`] joins the components, takes in the evidence, and says what moved.
 
+mod apart;
 mod apply;
 mod changes;
+mod claims;
 mod codec;
 mod component;
+mod document;
 mod error;
 mod evidence;
+mod left_out;
 mod normalise;
 mod presence;
 mod resolve;
@@ -45,15 +49,20 @@ mod sign_in;
 #[cfg(test)]
 mod tests;
 mod unite;
+mod vetoes;
 
+pub use apart::Apart;
 pub use apply::Resolver;
 pub use changes::{Applied, Cut, Interval, PartMove, Refusal, Refused, Vanished};
 pub use component::{
-    Appearance, Component, ComponentId, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, Member, Parked, PartKey, Placement,
+    Appearance, Component, ComponentId, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, Member, PartKey, Placement,
     Position, ProfileMembers,
 };
+pub use document::{Claim, ReplaceDocument, RulesDocument, TypeDocument};
 pub use error::{IdentityError, IdentityErrorKind};
 pub use evidence::{Blocked, BlockedBecause, Evidence, MAX_IDENTIFIERS_PER_EVENT, Named};
+pub use left_out::{LeftOut, Parked};
 pub use normalise::Normaliser;
 pub use presence::{Presence, PresenceError, PresenceRow};
-pub use rules::{Claim, Rules, RulesDocument, TypeDocument, TypeRule};
+pub use rules::{Rules, TypeRule};
+pub use vetoes::Vetoes;

@@ -6,7 +6,11 @@
 //! The partition is kept by union by smallest number with path halving (Tarjan and van Leeuwen, 1984). Each root knows
 //! the distinct `(type, value)` keys of its profile, so that a limit is checked on the union before anything is joined.
 
-use crate::component::{Appearance, Component, ParkedNode, Position, Stay, Whose};
+use crate::apart::Apart;
+use crate::claims::{Claims, Types};
+use crate::component::{Appearance, Component, Position, Stay, Whose};
+use crate::document::Claim;
+use crate::left_out::{Because, ParkedNode};
 use crate::rules::Rules;
 use kith_types::{Identifier, IdentifierType, ProfileId};
 use smallvec::SmallVec;
@@ -14,11 +18,15 @@ use smallvec::SmallVec;
 /// Distinct values of a profile: the number of the type, and the node (or the first node of its alias class).
 type Keys = SmallVec<[(u16, u32); 4]>;
 
+/// Units of one event: a node that is not held, or a held node and one of its intervals.
+pub(crate) type Units = SmallVec<[(u32, u32); 8]>;
+
 /// A type within the component.
 struct Slot<'a> {
     kind: &'a IdentifierType,
     limit: u32,
     authenticates: bool,
+    claim: Claim,
     /// Some node of that type.
     example: u32,
 }
@@ -29,70 +37,70 @@ enum Step {
 }
 
 struct Working {
-    /// The number of each node's first unit: a node has one, or one for each interval.
+    /// The number of each node's first unit, and at the end how many units there are: a node has one, or one for each
+    /// interval.
     base: Vec<u32>,
     parent: Vec<u32>,
     keys: Vec<Keys>,
     union: Vec<(u16, u32)>,
     roots: Vec<u32>,
+    /// Nodes that must not be in one profile.
+    apart: Vec<(u32, u32)>,
 }
 
-/// Works out profiles, their ids and what limits left out, and writes them into the component.
-pub(crate) fn resolve(rules: &Rules, key: &[u8; 32], component: &mut Component) {
-    let ranks = ranks(rules, component);
-    let (slots, slot_of) = slots(rules, component, &ranks);
-    let mut working = Working::new(component, &slots, &slot_of);
-    let mut parked = Vec::new();
-    let mut group: SmallVec<[u32; 8]> = SmallVec::new();
-    for (event, _, step) in steps(component, &ranks) {
-        match step {
-            Step::Link(link) => {
-                group.clear();
-                group.extend_from_slice(&component.links[link as usize].members);
-                group.sort_unstable_by_key(|node| ranks[*node as usize]);
-                while group.len() > 1 {
-                    let units = group
-                        .iter()
-                        .map(|node| working.base[*node as usize])
-                        .collect::<SmallVec<[u32; 8]>>();
-                    let Err(slot) = working.join(&units, &slots) else { break };
-                    let Some(node) = group.pop() else { break };
-                    let Slot {
-                        limit,
-                        example: exceeded,
-                        ..
-                    } = slots[slot];
-                    parked.push(ParkedNode {
-                        event,
-                        node,
-                        stay: 0,
-                        exceeded,
-                        limit,
-                    });
-                }
-            }
-            Step::Attach { node, stay, to } => {
-                let units = [working.base[node as usize] + stay, working.base[to as usize]];
-                if let Err(slot) = working.join(&units, &slots) {
-                    let Slot {
-                        limit,
-                        example: exceeded,
-                        ..
-                    } = slots[slot];
-                    parked.push(ParkedNode {
-                        event,
-                        node,
-                        stay,
-                        exceeded,
-                        limit,
-                    });
-                }
-            }
-        }
-    }
-    drop(slots);
+/// Works out profiles, their ids and what was left out, and writes them into the component.
+pub(crate) fn resolve(rules: &Rules, apart: &Apart, key: &[u8; 32], component: &mut Component) {
+    let (mut working, parked) = work(rules, apart, component, &mut |_, _| {});
     component.parked = parked;
     number(key, component, &mut working);
+}
+
+/// Goes through the evidence in canonical order. `joined` hears of every event whose units are of one profile by it.
+fn work(
+    rules: &Rules,
+    apart: &Apart,
+    component: &Component,
+    joined: &mut dyn FnMut(Position, &Units),
+) -> (Working, Vec<ParkedNode>) {
+    let ranks = ranks(rules, component);
+    let (slots, slot_of) = slots(rules, component, &ranks);
+    let class = alias_classes(component, &slots, &slot_of);
+    let slot = |node: u32| &slots[usize::from(slot_of[node as usize])];
+    let types = Types {
+        claim: &|node| slot(node).claim,
+        authenticates: &|node| slot(node).authenticates,
+        ranks: &ranks,
+        class: &class,
+    };
+    let claims = Claims::read(component, &types);
+    let mut working = Working::new(component, apart, &class, &slot_of);
+    let mut parked = Vec::new();
+    let mut group: Units = SmallVec::new();
+    for (event, _, step) in steps(component, &ranks) {
+        group.clear();
+        match step {
+            Step::Link(link) => {
+                let link = &component.links[link as usize];
+                for node in &link.members {
+                    match claims.refuse(link, *node, &types) {
+                        None => group.push((*node, 0)),
+                        Some(because) => parked.push(ParkedNode::new(event, (*node, 0), because)),
+                    }
+                }
+                group.sort_unstable_by_key(|(node, _)| ranks[*node as usize]);
+            }
+            Step::Attach { node, stay, to } => group.extend([(to, 0), (node, stay)]),
+        }
+        while group.len() > 1 {
+            let Err(because) = working.join(&group, &slots) else {
+                joined(event, &group);
+                break;
+            };
+            let Some(left_out) = group.pop() else { break };
+            parked.push(ParkedNode::new(event, left_out, because));
+        }
+    }
+    (working, parked)
 }
 
 /// The id that a profile has by its oldest member.
@@ -145,6 +153,7 @@ fn slots<'a>(rules: &Rules, component: &'a Component, ranks: &[u32]) -> (Vec<Slo
                 kind,
                 limit: rule.limit,
                 authenticates: rule.authenticates,
+                claim: rule.claim,
                 example,
             });
         }
@@ -215,9 +224,8 @@ fn number(key: &[u8; 32], component: &mut Component, working: &mut Working) {
 }
 
 impl Working {
-    fn new(component: &Component, slots: &[Slot<'_>], slot_of: &[u16]) -> Self {
-        let class = alias_classes(component, slots, slot_of);
-        let mut base = Vec::with_capacity(component.nodes.len());
+    fn new(component: &Component, apart: &Apart, class: &[u32], slot_of: &[u16]) -> Self {
+        let mut base = Vec::with_capacity(component.nodes.len() + 1);
         let mut keys: Vec<Keys> = Vec::with_capacity(component.nodes.len());
         for (index, node) in component.nodes.iter().enumerate() {
             base.push(u32::try_from(keys.len()).unwrap_or(u32::MAX));
@@ -230,13 +238,15 @@ impl Working {
                 keys.push(smallvec::smallvec![(slot_of[index], class[index])]);
             }
         }
-        let parent = (0..u32::try_from(keys.len()).unwrap_or(u32::MAX)).collect();
+        let count = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+        base.push(count);
         Self {
             base,
-            parent,
+            parent: (0..count).collect(),
             keys,
             union: Vec::new(),
             roots: Vec::new(),
+            apart: apart.within(component),
         }
     }
 
@@ -244,12 +254,14 @@ impl Working {
         halving_root(&mut self.parent, unit)
     }
 
-    /// Joins the profiles of these units, or says which type's limit that would exceed (the one of highest priority) and
-    /// joins nothing.
-    fn join(&mut self, units: &[u32], slots: &[Slot<'_>]) -> Result<(), usize> {
+    /// Joins the profiles of these units, or says why that must not be and joins nothing.
+    fn join(&mut self, units: &Units, slots: &[Slot<'_>]) -> Result<(), Because> {
         let mut roots = std::mem::take(&mut self.roots);
         roots.clear();
-        roots.extend(units.iter().map(|unit| self.root(*unit)));
+        for (node, stay) in units {
+            let unit = self.base[*node as usize] + stay;
+            roots.push(self.root(unit));
+        }
         roots.sort_unstable();
         roots.dedup();
         let joined = if roots.len() > 1 {
@@ -261,7 +273,13 @@ impl Working {
         joined
     }
 
-    fn join_roots(&mut self, roots: &[u32], slots: &[Slot<'_>]) -> Result<(), usize> {
+    fn join_roots(&mut self, roots: &[u32], slots: &[Slot<'_>]) -> Result<(), Because> {
+        for pair in 0..self.apart.len() {
+            let (one, other) = self.apart[pair];
+            if self.has(roots, one) && self.has(roots, other) {
+                return Err(Because::Apart(one, other));
+            }
+        }
         self.union.clear();
         for root in roots {
             self.union.extend_from_slice(&self.keys[*root as usize]);
@@ -271,8 +289,9 @@ impl Working {
         let mut rest = self.union.as_slice();
         while let Some((slot, _)) = rest.first() {
             let count = rest.iter().take_while(|(other, _)| other == slot).count();
-            if count > slots[usize::from(*slot)].limit as usize {
-                return Err(usize::from(*slot));
+            let Slot { limit, example, .. } = slots[usize::from(*slot)];
+            if count > limit as usize {
+                return Err(Because::Limit(example, limit));
             }
             rest = &rest[count..];
         }
@@ -283,6 +302,12 @@ impl Working {
         }
         self.keys[first as usize] = Keys::from_slice(&self.union);
         Ok(())
+    }
+
+    /// Whether one of these profiles has a unit of a node.
+    fn has(&mut self, roots: &[u32], node: u32) -> bool {
+        let units = self.base[node as usize]..self.base[node as usize + 1];
+        units.into_iter().any(|unit| roots.contains(&self.root(unit)))
     }
 }
 

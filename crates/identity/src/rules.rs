@@ -3,13 +3,15 @@
 //! Works with the definition document of kind `identity` ([`RulesDocument`]) and with [`crate::Evidence`], which is
 //! read under it. Rules never change in place: a new document is new [`Rules`] with another fingerprint.
 
+use crate::document::{Claim, ReplaceDocument, RulesDocument, TypeDocument};
 use crate::error::IdentityError;
 use crate::evidence::{BlockedBecause, MAX_VALUE_BYTES};
 use crate::normalise::Normaliser;
-use kith_types::IdentifierType;
+use kith_types::{Identifier, IdentifierType};
 use regex::{Regex, RegexBuilder};
 use rustc_hash::{FxHashMap, FxHashSet};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,6 +24,8 @@ const MAX_LIMIT: u32 = 500;
 const MAX_BLOCKED: usize = 10_000;
 const MAX_PATTERNS: usize = 50;
 const MAX_PATTERN_BYTES: usize = 500;
+const MAX_REPLACEMENTS: usize = 10;
+const MAX_REPLACEMENT_BYTES: usize = 100;
 /// Values that programs send when they know nobody; compared without regard to ASCII case.
 const NOBODY: &[&str] = &[
     "",
@@ -46,58 +50,6 @@ const NOBODY: &[&str] = &[
 /// All zeros and dashes, the nil UUID among them.
 const ZEROS: &str = "^[0-]*$";
 
-/// The rules as a document: what is left out has its default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RulesDocument {
-    /// The version of the format: 1, also when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<u32>,
-    /// By type name; `custom` speaks for all custom types that are not named.
-    #[serde(default)]
-    pub types: BTreeMap<String, TypeDocument>,
-}
-
-/// What a document says of one type: what is left out has its default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TypeDocument {
-    /// The smaller, the higher. Defaults: user_id 10, email 20, phone 30, custom types 40, device_id 50,
-    /// anonymous_id 60.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub priority: Option<u16>,
-    /// Distinct values per profile, 1 to 500. Defaults: user_id 1, others 5.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u32>,
-    /// Whether it proves who somebody is. Default: user_id only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub authenticates: Option<bool>,
-    /// `link` or `last_authenticated`. Default: `last_authenticated` for anonymous_id and device_id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub claim: Option<String>,
-    /// `email`, `phone`, `trim`, `lowercase` or `none`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub normalise: Option<String>,
-    /// Values to block beside the default ones, compared after normalising and without regard to ASCII case.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blocked: Option<Vec<String>>,
-    /// Regular expressions of values to block beside the default one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blocked_patterns: Option<Vec<String>>,
-    /// `false` drops the default blocked values and pattern.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_blocked: Option<bool>,
-}
-
-/// What happens to a value that appears beside an authenticating identifier other than its holder's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// It links; limits decide.
-    Link,
-    /// It is held, by intervals, by whoever signed in last (contract IDN-9).
-    LastAuthenticated,
-}
-
 /// The rules of one type.
 #[derive(Clone, Debug)]
 pub struct TypeRule {
@@ -111,6 +63,7 @@ pub struct TypeRule {
     pub claim: Claim,
     /// How values are spelt.
     pub normalise: Normaliser,
+    replace: Vec<(Regex, Box<str>)>,
     blocked: FxHashSet<Box<str>>,
     patterns: Vec<Regex>,
     zeros: bool,
@@ -231,6 +184,16 @@ impl Rules {
         }
     }
 
+    /// An identifier in its one spelling; nothing where its value is none of its type. It may be blocked still.
+    #[must_use]
+    pub fn spell(&self, sent: &Identifier) -> Option<Identifier> {
+        let value = self.of(&sent.kind).spell(&sent.value)?;
+        Some(Identifier {
+            kind: sent.kind.clone(),
+            value: Arc::from(&*value),
+        })
+    }
+
     fn compute_fingerprint(&self) -> u128 {
         let mut text = format!("{VERSION}");
         let names = ["user_id", "email", "phone", "device_id", "anonymous_id"];
@@ -249,6 +212,9 @@ impl Rules {
                 "\n{name:?} {} {} {} {:?} {:?} {blocked:?} {patterns:?} {}",
                 rule.priority, rule.limit, rule.authenticates, rule.claim, rule.normalise, rule.zeros
             ));
+            for (pattern, with) in &rule.replace {
+                text.push_str(&format!(" {:?} {with:?}", pattern.as_str()));
+            }
         }
         let hash = blake3::derive_key("kith identity rules", text.as_bytes());
         let mut first = [0; 16];
@@ -264,6 +230,21 @@ impl TypeRule {
         self.claim == Claim::LastAuthenticated
     }
 
+    /// The one spelling of a value: normalised, then replaced; nothing where it is no value of this type.
+    #[must_use]
+    pub fn spell<'a>(&self, value: &'a str) -> Option<Cow<'a, str>> {
+        let mut spelt = self.normalise.normalise(value)?;
+        for (pattern, with) in &self.replace {
+            if let Cow::Owned(replaced) = pattern.replace_all(&spelt, &**with) {
+                spelt = Cow::Owned(replaced);
+            }
+            if spelt.len() > MAX_VALUE_BYTES {
+                return None;
+            }
+        }
+        Some(spelt)
+    }
+
     /// The normalised value (`None`: as sent is right), or why it is not used.
     pub(crate) fn accept(&self, value: &str) -> Result<Option<Arc<str>>, BlockedBecause> {
         if value.len() > MAX_VALUE_BYTES {
@@ -272,7 +253,7 @@ impl TypeRule {
         if self.is_blocked_value(value.trim()) {
             return Err(BlockedBecause::Value);
         }
-        let normalised = self.normalise.normalise(value).ok_or(BlockedBecause::Malformed)?;
+        let normalised = self.spell(value).ok_or(BlockedBecause::Malformed)?;
         if normalised.is_empty() || self.is_blocked_value(&normalised) {
             return Err(BlockedBecause::Value);
         }
@@ -306,6 +287,7 @@ impl TypeRule {
             authenticates: *kind == IdentifierType::UserId,
             claim,
             normalise,
+            replace: Vec::new(),
             blocked: NOBODY.iter().map(|value| Box::from(*value)).collect(),
             patterns: Vec::new(),
             zeros: true,
@@ -326,21 +308,16 @@ impl TypeRule {
             self.limit = limit;
         }
         if let Some(claim) = &spoken.claim {
-            self.claim = match claim.as_str() {
-                "link" => Claim::Link,
-                "last_authenticated" => Claim::LastAuthenticated,
-                "first_owner" | "ambiguous" => {
-                    let what = format!("the claim policy {claim} is not supported; use link or last_authenticated");
-                    return Err(IdentityError::rules(at("claim"), what));
-                }
-                other => {
-                    let what = format!("{other:?} is no claim policy; use link or last_authenticated");
-                    return Err(IdentityError::rules(at("claim"), what));
-                }
-            };
+            self.claim = Claim::from_name(claim).ok_or_else(|| {
+                let what = format!("{claim:?} is no claim policy; use one of {}", Claim::NAMES);
+                IdentityError::rules(at("claim"), what)
+            })?;
         }
-        if self.held() && self.authenticates {
-            let what = "a type with claim last_authenticated cannot authenticate; set one of them otherwise";
+        if self.claim != Claim::Link && self.authenticates {
+            let what = format!(
+                "a type with claim {} cannot authenticate; set one of them otherwise",
+                self.claim.as_str()
+            );
             return Err(IdentityError::rules(at("authenticates"), what));
         }
         if let Some(normaliser) = &spoken.normalise {
@@ -348,6 +325,9 @@ impl TypeRule {
                 let what = format!("{normaliser:?} is no normaliser; use one of {}", Normaliser::NAMES);
                 IdentityError::rules(at("normalise"), what)
             })?;
+        }
+        if let Some(replacements) = &spoken.replace {
+            self.replace = replacements_of(name, replacements)?;
         }
         if spoken.default_blocked == Some(false) {
             self.blocked.clear();
@@ -364,7 +344,7 @@ impl TypeRule {
             return Err(IdentityError::rules(format!("types.{name}.blocked"), what));
         }
         for value in values {
-            let normalised = self.normalise.normalise(value);
+            let normalised = self.spell(value);
             self.blocked.insert(
                 normalised
                     .as_deref()
@@ -379,25 +359,42 @@ impl TypeRule {
         }
         for (index, pattern) in patterns.iter().enumerate() {
             let place = format!("types.{name}.blocked_patterns[{index}]");
-            if pattern.len() > MAX_PATTERN_BYTES {
-                return Err(IdentityError::rules(
-                    place,
-                    format!("longer than {MAX_PATTERN_BYTES} bytes"),
-                ));
-            }
             if pattern == ZEROS {
                 self.zeros = true;
                 continue;
             }
-            let built = RegexBuilder::new(pattern)
-                .size_limit(1 << 20)
-                .dfa_size_limit(1 << 20)
-                .build();
-            self.patterns
-                .push(built.map_err(|error| IdentityError::rules(place, error.to_string()))?);
+            self.patterns.push(pattern_of(place, pattern)?);
         }
         Ok(())
     }
+}
+
+fn replacements_of(name: &str, spoken: &[ReplaceDocument]) -> Result<Vec<(Regex, Box<str>)>, IdentityError> {
+    if spoken.len() > MAX_REPLACEMENTS {
+        let what = format!("at most {MAX_REPLACEMENTS} replacements");
+        return Err(IdentityError::rules(format!("types.{name}.replace"), what));
+    }
+    let built = spoken.iter().enumerate().map(|(index, one)| {
+        let place = format!("types.{name}.replace[{index}]");
+        if one.with.len() > MAX_REPLACEMENT_BYTES {
+            let what = format!("with is longer than {MAX_REPLACEMENT_BYTES} bytes");
+            return Err(IdentityError::rules(place, what));
+        }
+        Ok((pattern_of(place, &one.pattern)?, Box::from(one.with.as_str())))
+    });
+    built.collect()
+}
+
+fn pattern_of(place: String, pattern: &str) -> Result<Regex, IdentityError> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        let what = format!("longer than {MAX_PATTERN_BYTES} bytes");
+        return Err(IdentityError::rules(place, what));
+    }
+    RegexBuilder::new(pattern)
+        .size_limit(1 << 20)
+        .dfa_size_limit(1 << 20)
+        .build()
+        .map_err(|error| IdentityError::rules(place, error.to_string()))
 }
 
 fn fixed_index(kind: &IdentifierType) -> Option<usize> {

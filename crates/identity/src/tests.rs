@@ -1,6 +1,7 @@
 //! Tests of the contracts: examples as data, and random worlds against an oracle that is written on its own.
 
 mod bounds;
+mod claims;
 mod examples;
 mod keeper;
 mod oracle;

@@ -5,10 +5,10 @@
 
 use crate::changes::{Refusal, Refused};
 use crate::component::{
-    Component, ComponentId, Held, Link, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Node, ParkedNode, Stay,
-    Whose,
+    Component, ComponentId, Held, Link, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Node, Stay, Whose,
 };
 use crate::evidence::{Evidence, Named};
+use crate::left_out::ParkedNode;
 use rustc_hash::FxHashSet;
 use smallvec::{SmallVec, smallvec};
 
@@ -174,7 +174,7 @@ fn join(sources: Vec<Component>, fresh: Vec<Node>) -> Component {
         }
         joined.parked.extend(parked.into_iter().map(|one| ParkedNode {
             node: place[one.node as usize],
-            exceeded: place[one.exceeded as usize],
+            because: one.because.at(place),
             ..one
         }));
     }

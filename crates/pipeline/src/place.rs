@@ -49,9 +49,8 @@ impl Space {
             }
             return Ok(None);
         };
-        let sign_in = evidence.sign_in().map(|named| named.hash);
         for held in evidence.held() {
-            self.add_presence(event, held.hash, sign_in);
+            self.add_presence(event, held.hash, evidence.signed_in_beside(held));
         }
         let mut touched: SmallVec<[u128; 4]> = SmallVec::new();
         let mut all_known = true;

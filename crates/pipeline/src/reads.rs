@@ -235,11 +235,10 @@ fn resolve(
     let Some(sent) = Identifier::parse(name) else {
         return Ok(None);
     };
-    let normaliser = &definitions.rules.of(&sent.kind).normalise;
-    let Some(value) = normaliser.normalise(&sent.value) else {
+    let Some(identifier) = definitions.rules.spell(&sent) else {
         return Ok(None);
     };
-    let hash = Identifier::new(sent.kind, &value).hash128();
+    let hash = identifier.hash128();
     let Some(component) = home_of(reader, space, hash)? else {
         return Ok(None);
     };
@@ -388,12 +387,7 @@ fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions
             .map(|(member, part)| identifier(member, part))
             .collect(),
         parked: parked
-            .map(|parked| {
-                (
-                    parked.identifier,
-                    format!("more than {} of {}", parked.limit, parked.exceeded),
-                )
-            })
+            .map(|parked| (parked.identifier, parked.because.to_string()))
             .collect(),
         traits: whole
             .resolved_traits(&definitions.trait_rules)

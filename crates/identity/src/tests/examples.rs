@@ -1,12 +1,12 @@
 //! Examples of linking, limits, intervals and ids, as a reader of the contracts would draw them.
 
 use super::keeper::{Keeper, after, event, id, ids, keeper};
-use crate::{Applied, Parked, Resolver};
+use crate::{Applied, LeftOut, Parked, Resolver};
 use kith_types::{Identifier, ProfileId, SpaceId};
 use std::collections::BTreeSet;
 
 /// The identifiers of each profile, held ones once for each interval, in one line each.
-fn people(keeper: &Keeper) -> BTreeSet<String> {
+pub(super) fn people(keeper: &Keeper) -> BTreeSet<String> {
     let mut people = BTreeSet::new();
     for bytes in keeper.components.values() {
         for profile in crate::Component::decode(bytes).unwrap().profiles() {
@@ -22,7 +22,7 @@ fn people(keeper: &Keeper) -> BTreeSet<String> {
     people
 }
 
-fn set(lines: &[&str]) -> BTreeSet<String> {
+pub(super) fn set(lines: &[&str]) -> BTreeSet<String> {
     lines.iter().map(|line| line.to_string()).collect()
 }
 
@@ -58,8 +58,10 @@ fn idn_2_limit_leaves_out_the_lowest_priority_and_keeps_the_reason() {
         identifier: id(text),
         start: None,
         event: second,
-        exceeded: kith_types::IdentifierType::UserId,
-        limit: 1,
+        because: LeftOut::Limit {
+            exceeded: kith_types::IdentifierType::UserId,
+            limit: 1,
+        },
     };
     let parked: Vec<Parked> = keeper.component(id("user_id:u1").hash128()).unwrap().parked().collect();
     assert_eq!(parked, [left_out("phone:+31612345678"), left_out("email:e@x.org")]);
@@ -74,8 +76,12 @@ fn idn_2_a_sixth_value_is_a_profile_of_its_own() {
     }
     let parked = last.unwrap().parked;
     assert_eq!(
-        (parked.len(), parked[0].identifier.to_string(), parked[0].limit),
-        (1, "email:e5@x.org".to_owned(), 5)
+        (
+            parked.len(),
+            parked[0].identifier.to_string(),
+            parked[0].because.to_string()
+        ),
+        (1, "email:e5@x.org".to_owned(), "more than 5 of email".to_owned())
     );
     let first_five = "email:e0@x.org email:e1@x.org email:e2@x.org email:e3@x.org email:e4@x.org user_id:u";
     assert_eq!(people(&keeper), set(&[first_five, "email:e5@x.org"]));

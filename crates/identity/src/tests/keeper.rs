@@ -3,6 +3,7 @@
 
 use crate::{
     Applied, Component, ComponentId, Evidence, PartKey, Position, Presence, PresenceError, PresenceRow, Resolver,
+    Vetoes,
 };
 use kith_types::{
     Address, Event, EventKey, EventType, Identifier, Object, Origin, ProfileId, SourceName, SpaceId, Timestamp,
@@ -18,7 +19,8 @@ pub(super) struct Rows {
 }
 
 pub(super) struct Keeper {
-    pub(super) resolver: Resolver,
+    pub(super) resolver: Resolver<'static>,
+    pub(super) vetoes: Vetoes,
     pub(super) rows: Rows,
     pub(super) components: HashMap<ComponentId, Vec<u8>>,
     pub(super) homes: HashMap<u128, ComponentId>,
@@ -50,9 +52,10 @@ impl Presence for Rows {
 }
 
 impl Keeper {
-    pub(super) fn new(resolver: Resolver) -> Self {
+    pub(super) fn new(resolver: Resolver<'static>) -> Self {
         Self {
             resolver,
+            vetoes: Vetoes::default(),
             rows: Rows::default(),
             components: HashMap::new(),
             homes: HashMap::new(),
@@ -77,9 +80,10 @@ impl Keeper {
 
     /// Takes an event in; gives the answer where the quick way did not do.
     pub(super) fn take(&mut self, event: &Event) -> Option<Applied> {
-        let evidence = self.resolver.read(event);
-        let authenticated = evidence.sign_in().map(|named| named.hash);
+        let mut evidence = self.resolver.read(event);
+        self.vetoes.mark(&mut evidence);
         for held in evidence.held() {
+            let authenticated = evidence.signed_in_beside(held);
             let Evidence {
                 time,
                 address,
@@ -111,7 +115,8 @@ impl Keeper {
             None
         };
         assert_eq!(self.rows.reads.get(), reads, "the quick way reads no rows");
-        let applied = self.resolver.apply(touched, &evidence, &self.rows).unwrap()?;
+        let resolver = self.resolver.clone().holding_apart(self.vetoes.apart());
+        let applied = resolver.apply(touched, &evidence, &self.rows).unwrap()?;
         if let Some(placement) = quickly {
             assert!(
                 !applied.stored_differs && !applied.changed && applied.placement == placement,

@@ -2,7 +2,7 @@
 //! with the crate only how an event is read and how an id is hashed.
 
 use crate::resolve::{profile_id, space_key};
-use crate::{Appearance, Evidence, PartKey, Position, Rules};
+use crate::{Appearance, Claim, Evidence, Named, PartKey, Position, Rules};
 use kith_types::{Identifier, IdentifierType, ProfileId, SpaceId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ pub(super) struct Answer {
     pub(super) events: BTreeMap<Position, (PartKey, ProfileId)>,
     pub(super) parts: BTreeMap<PartKey, ProfileId>,
     pub(super) standing: BTreeSet<ProfileId>,
-    /// Event, identifier left out, type exceeded and its limit.
+    /// Event, identifier left out, why.
     pub(super) parked: BTreeSet<(Position, String, String)>,
 }
 
@@ -23,16 +23,18 @@ struct World<'a> {
     rules: &'a Rules,
     events: Vec<&'a Evidence>,
     alias: Vec<BTreeSet<Identifier>>,
+    apart: &'a [(Identifier, Identifier)],
     profiles: Vec<BTreeSet<Unit>>,
     parked: BTreeSet<(Position, String, String)>,
 }
 
-pub(super) fn resolve_all(rules: &Rules, evidence: &[Evidence]) -> Answer {
+pub(super) fn resolve_all(rules: &Rules, apart: &[(Identifier, Identifier)], evidence: &[Evidence]) -> Answer {
     let mut events: Vec<&Evidence> = evidence.iter().collect();
     events.sort_by_key(|event| event.position());
     let mut world = World {
         rules,
         alias: aliases(&events),
+        apart,
         events,
         profiles: Vec::new(),
         parked: BTreeSet::new(),
@@ -40,7 +42,7 @@ pub(super) fn resolve_all(rules: &Rules, evidence: &[Evidence]) -> Answer {
     world.units();
     for event in world.events.clone() {
         world.link(event);
-        for held in event.held() {
+        for held in event.held().filter(|held| !held.vetoed) {
             world.attach(event, &held.identifier);
         }
     }
@@ -50,11 +52,10 @@ pub(super) fn resolve_all(rules: &Rules, evidence: &[Evidence]) -> Answer {
 fn aliases(events: &[&Evidence]) -> Vec<BTreeSet<Identifier>> {
     let mut classes: Vec<BTreeSet<Identifier>> = Vec::new();
     for event in events.iter().filter(|event| event.alias) {
-        for one in event.identifiers.iter().filter(|named| named.authenticates) {
-            let same = |other: &&crate::Named| other.identifier.kind == one.identifier.kind;
+        for one in event.linked().filter(|named| named.authenticates) {
+            let same = |other: &&Named| other.identifier.kind == one.identifier.kind;
             let mut class: BTreeSet<Identifier> = event
-                .identifiers
-                .iter()
+                .linked()
                 .filter(same)
                 .map(|named| named.identifier.clone())
                 .collect();
@@ -71,7 +72,7 @@ impl World<'_> {
     /// The sign-ins of a held identifier that begin its intervals: position and who.
     fn starts(&self, held: &Identifier) -> Vec<(Position, Identifier)> {
         let mut starts: Vec<(Position, Identifier)> = Vec::new();
-        for event in self.events.iter().filter(|event| names(event, held)) {
+        for event in self.events.iter().filter(|event| links(event, held)) {
             let Some(who) = event.sign_in() else { continue };
             if starts.last().is_none_or(|(_, last)| *last != who.identifier) {
                 starts.push((event.position(), who.identifier.clone()));
@@ -100,20 +101,56 @@ impl World<'_> {
         self.profiles = units.into_iter().map(|unit| BTreeSet::from([unit])).collect();
     }
 
+    /// Who claims a value: in canonical order, the one in whose name its alias class goes.
+    fn claims(&self, value: &Identifier) -> Vec<Identifier> {
+        let beside = self.events.iter().filter(|event| links(event, value));
+        let owners = beside.filter_map(|event| event.sign_in());
+        owners.map(|named| self.shown(&named.identifier)).collect()
+    }
+
+    fn shown(&self, identifier: &Identifier) -> Identifier {
+        let class = self.alias.iter().find(|class| class.contains(identifier));
+        class.and_then(|class| class.first()).unwrap_or(identifier).clone()
+    }
+
+    /// Why claims keep a value out of an event's link.
+    fn refused(&self, event: &Evidence, value: &Identifier) -> Option<String> {
+        let claims = self.claims(value);
+        match self.rules.of(&value.kind).claim {
+            Claim::Ambiguous if claims.iter().any(|one| *one != claims[0]) => {
+                Some("more than one claims it".to_owned())
+            }
+            Claim::FirstOwner if claims.iter().any(|one| *one != claims[0]) => {
+                let other = self.shown(&event.sign_in()?.identifier);
+                let first = self
+                    .events
+                    .iter()
+                    .find(|event| links(event, value) && event.sign_in().is_some());
+                let owner = &first?.sign_in()?.identifier;
+                (other != claims[0]).then(|| format!("{owner} was its first owner"))
+            }
+            _ => None,
+        }
+    }
+
     fn exceeded(&self, units: &BTreeSet<Unit>) -> Option<String> {
+        let has = |identifier: &Identifier| units.iter().any(|(one, _)| one == identifier);
+        if let Some((one, other)) = self.apart.iter().find(|(one, other)| has(one) && has(other)) {
+            return Some(format!("{one} and {other} were declared not to be one person"));
+        }
+
         let mut values: BTreeMap<(u16, IdentifierType), BTreeSet<Identifier>> = BTreeMap::new();
         for (identifier, _) in units {
-            let class = self.alias.iter().find(|class| class.contains(identifier));
-            let shown = class.and_then(|class| class.first()).unwrap_or(identifier);
+            let shown = self.shown(identifier);
             let priority = self.rules.of(&identifier.kind).priority;
             values
                 .entry((priority, identifier.kind.clone()))
                 .or_default()
-                .insert(shown.clone());
+                .insert(shown);
         }
         values.into_iter().find_map(|((_, kind), values)| {
             let limit = self.rules.of(&kind).limit;
-            (values.len() > limit as usize).then(|| format!("{kind} {limit}"))
+            (values.len() > limit as usize).then(|| format!("more than {limit} of {kind}"))
         })
     }
 
@@ -136,16 +173,19 @@ impl World<'_> {
     }
 
     fn link(&mut self, event: &Evidence) {
-        let mut group: Vec<Unit> = event
-            .identifiers
-            .iter()
-            .filter(|named| !named.held)
-            .map(|named| (named.identifier.clone(), 0))
-            .collect();
         let first = !self
             .events
             .iter()
             .any(|other| other.position() < event.position() && same_group(other, event));
+        let mut group: Vec<Unit> = Vec::new();
+        let alone = event.linked().count() == 1;
+        for Named { identifier, .. } in event.linked().filter(|_| !alone) {
+            match self.refused(event, identifier) {
+                Some(why) if first => drop(self.parked.insert((event.position(), identifier.to_string(), why))),
+                Some(_) => {}
+                None => group.push((identifier.clone(), 0)),
+            }
+        }
         while group.len() > 1 {
             let Err(exceeded) = self.join(&group) else { return };
             let (identifier, _) = group.pop().unwrap();
@@ -158,11 +198,11 @@ impl World<'_> {
     fn attach(&mut self, event: &Evidence, held: &Identifier) {
         let starts = self.starts(held);
         let (interval, to) = if starts.is_empty() {
-            let beside = |event: &Evidence| event.identifiers.iter().find(|named| !named.held).cloned();
+            let beside = |event: &Evidence| event.linked().next().cloned();
             let first = self
                 .events
                 .iter()
-                .find(|event| names(event, held) && beside(event).is_some());
+                .find(|event| links(event, held) && beside(event).is_some());
             if first.is_none_or(|first| first.position() != event.position()) {
                 return;
             }
@@ -251,14 +291,15 @@ fn names(event: &Evidence, identifier: &Identifier) -> bool {
     event.identifiers.iter().any(|named| named.identifier == *identifier)
 }
 
+fn links(event: &Evidence, identifier: &Identifier) -> bool {
+    event
+        .identifiers
+        .iter()
+        .any(|named| named.identifier == *identifier && !named.vetoed)
+}
+
 fn same_group(one: &Evidence, other: &Evidence) -> bool {
-    let group = |event: &Evidence| -> BTreeSet<Identifier> {
-        event
-            .identifiers
-            .iter()
-            .filter(|named| !named.held)
-            .map(|named| named.identifier.clone())
-            .collect()
-    };
+    let group =
+        |event: &Evidence| -> BTreeSet<Identifier> { event.linked().map(|named| named.identifier.clone()).collect() };
     group(one) == group(other)
 }

@@ -156,22 +156,39 @@ fn idn_2_a_document_blocks_more_or_less() {
 }
 
 #[test]
+fn idn_2_a_custom_normaliser_replaces_in_turn() {
+    let document = r#"{"types": {"card": {"normalise": "lowercase", "blocked": ["AB-9"],
+        "replace": [{"pattern": "[- ]", "with": ""}, {"pattern": "^nl([0-9]+)$", "with": "$1"}]}}}"#;
+    let card = |value: &str| Identifier::new(IdentifierType::from_name("card"), value);
+    let (used, blocked) = read(
+        &rules(document).unwrap(),
+        &[card("NL 12-34"), card("ab9"), card("1234")],
+    );
+    assert_eq!(used, ["card:1234"]);
+    assert_eq!(blocked, [("card:ab9".to_owned(), BlockedBecause::Value)]);
+    // What grows beyond a value's length is none.
+    let grows = r#"{"types": {"card": {"replace": [{"pattern": ".", "with": "$0$0$0$0$0$0$0$0$0$0"}]}}}"#;
+    let (used, blocked) = read(&rules(grows).unwrap(), &[card(&"x".repeat(100)), card("x")]);
+    assert_eq!((used[0].len(), blocked[0].1), (15, BlockedBecause::Malformed));
+}
+
+#[test]
 fn idn_2_a_wrong_document_is_refused_with_its_place() {
     let check = |document: &str, expected: &str| {
         let error = rules(document).unwrap_err();
         assert!(error.contains(expected), "{error}");
     };
     check(
-        r#"{"types": {"email": {"claim": "first_owner"}}}"#,
-        "types.email.claim: the claim policy first_owner is not supported; use link or last_authenticated",
-    );
-    check(
-        r#"{"types": {"email": {"claim": "ambiguous"}}}"#,
-        "use link or last_authenticated",
-    );
-    check(
         r#"{"types": {"email": {"claim": "mine"}}}"#,
-        "\"mine\" is no claim policy",
+        "types.email.claim: \"mine\" is no claim policy; use one of link, first_owner, ambiguous, last_authenticated",
+    );
+    check(
+        r#"{"types": {"user_id": {"claim": "first_owner"}}}"#,
+        "types.user_id.authenticates: a type with claim first_owner cannot authenticate",
+    );
+    check(
+        r#"{"types": {"card": {"replace": [{"pattern": "(", "with": ""}]}}}"#,
+        "types.card.replace[0]",
     );
     check(
         r#"{"types": {"email": {"limit": 0}}}"#,
@@ -208,6 +225,9 @@ fn idn_2_the_fingerprint_tells_rules_apart() {
         r#"{"types": {"email": {"blocked": ["x"]}}}"#,
         r#"{"types": {"email": {"blocked_patterns": ["x"]}}}"#,
         r#"{"types": {"email": {"claim": "last_authenticated"}}}"#,
+        r#"{"types": {"email": {"claim": "first_owner"}}}"#,
+        r#"{"types": {"email": {"claim": "ambiguous"}}}"#,
+        r#"{"types": {"email": {"replace": [{"pattern": "a", "with": ""}]}}}"#,
         r#"{"types": {"email": {"authenticates": true}}}"#,
         r#"{"types": {"card": {}}}"#,
     ] {
