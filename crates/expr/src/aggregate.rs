@@ -1,6 +1,7 @@
 //! An aggregate over a person's events: a filter, a function and a window, and the id that names it.
 
-use crate::{EventFilter, Path, Window, document};
+use crate::{EventFilter, Path, Sequence, Window, document};
+use kith_types::{Event, EventType};
 use std::fmt;
 
 /// What is made of the events that count, or of the values that a property has in them.
@@ -95,6 +96,9 @@ pub struct AggregateSpec {
     pub property: Option<Path>,
     /// When they must have happened.
     pub window: Window,
+    /// What must follow each of them, for a count of sequences. The window then looks at the instant at which a sequence
+    /// is done.
+    pub sequence: Option<Box<Sequence>>,
 }
 
 impl AggregateSpec {
@@ -106,7 +110,42 @@ impl AggregateSpec {
             function: Function::Count,
             property: None,
             window,
+            sequence: None,
         }
+    }
+
+    /// The count of sequences that begin with an event that passes `first` and are done within `window`.
+    #[must_use]
+    pub fn sequences(first: EventFilter, sequence: Sequence, window: Window) -> Self {
+        Self {
+            sequence: Some(Box::new(sequence)),
+            ..Self::count(first, window)
+        }
+    }
+
+    /// The filters of the events it looks at: its own and, of a sequence, that of what follows.
+    pub fn filters(&self) -> impl Iterator<Item = &EventFilter> {
+        [
+            Some(&self.filter),
+            self.sequence.as_deref().map(|sequence| &sequence.then),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// Whether it looks at the event.
+    #[must_use]
+    pub fn matches(&self, event: &Event) -> bool {
+        self.filters().any(|filter| filter.matches(event))
+    }
+
+    /// Whether it may look at an event of that type and name.
+    #[must_use]
+    pub fn may_match(&self, event_type: EventType, name: &str) -> bool {
+        self.filters().any(|filter| {
+            (filter.types().is_empty() || filter.types().contains(&event_type))
+                && (filter.names().is_empty() || filter.names().iter().any(|known| &**known == name))
+        })
     }
 
     /// The name of this aggregate. It hashes: keep it rather than ask again.

@@ -6,6 +6,7 @@
 
 mod error;
 mod scalars;
+mod sequence;
 mod window;
 mod write;
 
@@ -14,6 +15,7 @@ mod tests;
 
 pub use error::{DocumentError, nearest};
 pub use scalars::{json_of_value, parse_duration, parse_path, parse_timestamp, value_of_json};
+pub use sequence::{SEQUENCE_KEYS, parse_sequence_fields, write_sequence_fields};
 pub use window::{WINDOW_KEYS, parse_window};
 pub use write::{write_aggregate, write_filter_fields, write_value_test, write_window};
 
@@ -58,8 +60,8 @@ pub const VALUE_TEST_KEYS: [&str; 18] = [
 /// The keys that say which events count.
 pub const FILTER_KEYS: [&str; 5] = ["event", "events", "type", "types", "where"];
 
-const AGGREGATE_KEYS: [&str; 8] = [
-    "function", "event", "events", "type", "types", "where", "property", "window",
+const AGGREGATE_KEYS: [&str; 9] = [
+    "function", "event", "events", "type", "types", "where", "property", "window", "sequence",
 ];
 const ROOTS: [FieldRoot; 3] = [FieldRoot::Properties, FieldRoot::Context, FieldRoot::Traits];
 
@@ -110,12 +112,39 @@ pub fn parse_aggregate(json: &Json) -> Result<AggregateSpec, DocumentError> {
         Some(window) => parse_window(window).map_err(|error| error.within("window"))?,
         None => Window::AllTime,
     };
+    if let Some(sequence) = fields.get("sequence") {
+        return counted_sequence(fields, function, sequence, window);
+    }
     Ok(AggregateSpec {
         filter: parse_filter_fields(fields)?,
         function,
         property,
         window,
+        sequence: None,
     })
+}
+
+fn counted_sequence(
+    fields: &Map<String, Json>,
+    function: Function,
+    sequence: &Json,
+    window: Window,
+) -> Result<AggregateSpec, DocumentError> {
+    if function != Function::Count {
+        let problem = "a sequence can only be counted: use `function: count`";
+        return Err(DocumentError::new(problem).within("function"));
+    }
+    if let Some(key) = FILTER_KEYS.into_iter().find(|key| fields.contains_key(*key)) {
+        let problem = format!("`{key}` does not go with `sequence`: put it inside `first` or `then`");
+        return Err(DocumentError::new(problem).within(key));
+    }
+    let read = |json| {
+        let inner = object_of(json)?;
+        check_keys(inner, &SEQUENCE_KEYS)?;
+        parse_sequence_fields(inner)
+    };
+    let (first, sequence) = read(sequence).map_err(|error: DocumentError| error.within("sequence"))?;
+    Ok(AggregateSpec::sequences(first, sequence, window))
 }
 
 /// Reads an object that holds a filter on events and nothing else.

@@ -1,33 +1,27 @@
 //! The state of one aggregate over one part, and how it is asked.
 //!
-//! What has passed for good is kept as a [`Tally`]; what the passing of time may still move, as [`Points`]:
-//! - Where events never cease to count (*all time*, *between*, *before last N*), those that count at the part's horizon
-//!   are tallied; the others wait as points until the horizon reaches them. An event outside the two moments of
-//!   *between* is never kept.
-//! - Where they cease (*last N*, *ago*, periods of a calendar), every event that has not ceased to count at the horizon
-//!   is a point. The function last needs only the newest of those that count at the horizon and the ones after it.
-//!
-//! Of points that wait long at most [`MAX_POINTS`] are kept, the latest ones. What is left out is tallied too early
-//! where it would never cease, and missing where it would; either way the answer says so as long as it matters.
-//!
-//! So the state is a function of the set of events and of the horizon. Every entry says its own function and window, so
-//! that merging and settling need no plan. An instant asked about must not lie before the horizon.
+//! Single events are kept as [`Counted`] says, sequences as [`Steps`]. The state is a function of the set of events and
+//! of the horizon. Every entry says its own function and window, so that merging and settling need no plan. An instant
+//! asked about must not lie before the horizon.
 
+mod counted;
 mod distinct;
 mod points;
+mod steps;
 mod tally;
 mod window;
 
-pub(crate) use points::{Currency, NumberPoint, Points, ValuePoint};
 pub(crate) use tally::Tally;
 
 use crate::PartError;
 use crate::aggregates::window::{put_window, window_of};
-use crate::codec::{Reader, put_flag, put_time, put_u64};
-use crate::limits::MAX_POINTS;
+use crate::codec::{Reader, put_u64};
 use crate::mark::{Mark, fits};
-use kith_expr::{AggregateSpec, Function, Window};
+use counted::Counted;
+use kith_expr::{AggregateSpec, Function, Role, Window};
 use kith_types::{Event, Timestamp, Value};
+use points::Currency;
+use steps::Steps;
 
 /// What one event gives one aggregate.
 pub(crate) enum Sample {
@@ -37,14 +31,21 @@ pub(crate) enum Sample {
     Number(i128, Currency),
     /// A value, with its mark.
     Value(Value),
+    /// It plays a part in a sequence, with the value of its key.
+    Step(Role, Value),
     /// A number or a value that the limits refuse.
     LeftOut,
 }
 
 impl Sample {
-    /// What the event, which passes the filter, gives; `None` when it has no value of the right type for the function
+    /// What the event, which passes a filter, gives; `None` when it has no value of the right type for the function
     /// or lies outside a fixed window.
     pub(crate) fn of(spec: &AggregateSpec, event: &Event) -> Option<Self> {
+        if let Some(sequence) = &spec.sequence {
+            let (role, key) = (sequence.role(&spec.filter, event)?, sequence.key(event)?);
+            let kept = fits(key).then(|| Self::Step(role, key.clone()));
+            return Some(kept.unwrap_or(Self::LeftOut));
+        }
         if !spec.window.admits(event.event_time) {
             return None;
         }
@@ -85,142 +86,64 @@ impl Sample {
 pub(crate) struct Entry {
     /// The position of the aggregate's id among those the part holds.
     pub(crate) slot: u32,
-    function: Function,
-    /// When events count. The two moments of *between* are the fold's to look at: here it is *all time*.
+    /// When events, or sequences by the instant at which they are done, count. Of single events the two moments of
+    /// *between* are the fold's to look at: here it is *all time*.
     window: Window,
-    tally: Tally,
-    points: Points,
-    /// Where events cease to count: the latest time of one that a limit left out, as long as it would count. Where they
-    /// never do: the latest time of one that a limit had tallied before it begins to count, until it does, and
-    /// [`FOR_GOOD`] when one was left out.
-    left_out: Option<Timestamp>,
+    state: State,
 }
 
-/// Later than every event.
-const FOR_GOOD: Timestamp = Timestamp::from_micros(i64::MAX);
+#[derive(Clone, Debug, PartialEq)]
+enum State {
+    Counted(Counted),
+    Steps(Box<Steps>),
+}
+
+/// What stands in the place of a function for a count of sequences.
+const SEQUENCE: u8 = 0x80;
 
 impl Entry {
     pub(crate) fn new(slot: u32, spec: &AggregateSpec) -> Self {
-        let window = match spec.window {
-            Window::Between { .. } => Window::AllTime,
-            window => window,
+        let (window, state) = match (&spec.sequence, spec.window) {
+            (Some(sequence), window) => (window, State::Steps(Box::new(Steps::new(sequence.follows)))),
+            (None, Window::Between { .. }) => (Window::AllTime, State::Counted(Counted::empty(spec.function))),
+            (None, window) => (window, State::Counted(Counted::empty(spec.function))),
         };
-        Self::empty(slot, spec.function, window)
-    }
-
-    fn empty(slot: u32, function: Function, window: Window) -> Self {
-        Self {
-            slot,
-            function,
-            window,
-            tally: Tally::empty(function),
-            points: Points::empty(function),
-            left_out: None,
-        }
+        Self { slot, window, state }
     }
 
     /// Adds an event. The caller settles afterwards.
     pub(crate) fn add(&mut self, sample: Sample, mark: Mark, horizon: Timestamp) {
-        let waits = match self.window.earliest(horizon) {
-            Some(earliest) if mark.time < earliest => return,
-            Some(_) => true,
-            None => mark.time > self.window.latest(horizon),
-        };
-        match (sample, &mut self.points) {
-            (Sample::LeftOut, _) => self.leave_out(mark.time),
-            (Sample::Event, Points::Times(times)) if waits => points::insert(times, mark.time),
-            (Sample::Event, _) => self.tally.add_event(),
-            (Sample::Number(units, currency), points) => {
-                let point = NumberPoint {
-                    time: mark.time,
-                    currency,
-                    units,
-                };
-                match points {
-                    Points::Numbers(numbers) if waits => points::insert(numbers, point),
-                    _ => self.tally.add_number(self.function, &point),
-                }
-            }
-            (Sample::Value(value), points) => {
-                let point = ValuePoint { mark, value };
-                match points {
-                    Points::Values(values) if waits => points::insert(values, point),
-                    _ => self.tally.add_value(self.function, &point),
-                }
-            }
+        match (&mut self.state, sample) {
+            (State::Counted(counted), sample) => counted.add(&self.window, sample, mark, horizon),
+            (State::Steps(steps), Sample::Step(role, key)) => steps.add(mark.time, role, &key),
+            (State::Steps(steps), _) => steps.refuse(mark.time),
         }
-    }
-
-    fn leave_out(&mut self, time: Timestamp) {
-        let time = if self.window.slides() { time } else { FOR_GOOD };
-        self.left_out = self.left_out.max(Some(time));
     }
 
     /// Brings the state to its one form at this horizon.
     pub(crate) fn settle(&mut self, horizon: Timestamp) {
-        let latest = self.window.latest(horizon);
-        let Some(earliest) = self.window.earliest(horizon) else {
-            return self.settle_for_good(latest);
-        };
-        self.left_out = self.left_out.filter(|time| *time >= earliest);
-        self.points.drop_before(earliest);
-        if self.function == Function::Last {
-            self.points.keep_newest_at(latest);
-            // An event that counts already and is later than what was left out has taken its place.
-            let newest = self.points.first_time().filter(|first| *first <= latest);
-            self.left_out = self.left_out.filter(|time| newest.is_none_or(|newest| newest <= *time));
-            if !self.window.delays() {
-                // What is left is one point and those of the next minutes: no limit, whose choice would depend on when
-                // events came due.
-                return;
-            }
-        }
-        if let Some(time) = self.points.drop_beyond(MAX_POINTS) {
-            self.left_out = self.left_out.max(Some(time));
-        }
-    }
-
-    fn settle_for_good(&mut self, latest: Timestamp) {
-        self.points.tally_until(latest, self.function, &mut self.tally);
-        self.left_out = self.left_out.filter(|time| *time > latest);
-        if self.window.delays()
-            && let Some(time) = self.points.time_beyond(MAX_POINTS)
-        {
-            self.points.tally_oldest(self.function, &mut self.tally, MAX_POINTS);
-            self.left_out = self.left_out.max(Some(time));
+        match &mut self.state {
+            State::Counted(counted) => counted.settle(&self.window, horizon),
+            State::Steps(steps) => steps.settle(&self.window, horizon),
         }
     }
 
     /// The earliest horizon at which settling would change anything.
     pub(crate) fn settles_at(&self) -> Timestamp {
-        let window = &self.window;
-        let begins = |time: Option<Timestamp>| time.map(|time| window.begins(time));
-        let ceases = |time: Option<Timestamp>| time.and_then(|time| window.ceases(time));
-        let first = self.points.first_time();
-        let moments = if !window.slides() {
-            [begins(first), begins(self.left_out), None, None]
-        } else if self.function == Function::Last {
-            let replaced = begins(first.filter(|_| self.left_out.is_some()));
-            [
-                ceases(first),
-                ceases(self.left_out),
-                begins(self.points.second_time()),
-                replaced,
-            ]
-        } else {
-            [ceases(first), ceases(self.left_out), None, None]
-        };
-        moments.into_iter().flatten().min().unwrap_or(Timestamp::MAX)
+        match &self.state {
+            State::Counted(counted) => counted.settles_at(&self.window),
+            State::Steps(steps) => steps.settles_at(&self.window),
+        }
     }
 
     /// Takes in the state of the same aggregate over other events. The caller settles afterwards.
     pub(crate) fn merge(&mut self, other: &Self) {
-        if (self.function, self.window) != (other.function, other.window) {
-            return;
+        match (&mut self.state, &other.state) {
+            (State::Counted(mine), State::Counted(theirs)) => mine.merge(theirs),
+            (State::Steps(mine), State::Steps(theirs)) => mine.merge(theirs),
+            // One id has one kind of state.
+            _ => {}
         }
-        self.tally.merge(self.function, &other.tally);
-        self.points.merge(&other.points);
-        self.left_out = self.left_out.max(other.left_out);
     }
 
     /// The same state in another slot.
@@ -232,106 +155,71 @@ impl Entry {
 
     /// Whether it says nothing.
     pub(crate) fn is_empty(&self) -> bool {
-        self.points.is_empty() && self.tally.is_empty() && self.left_out.is_none()
-    }
-
-    /// The value at `now` and whether it is exact as far as digits and kept values go.
-    fn evaluate(&self, now: Timestamp) -> (Value, bool) {
-        let times = (self.window.earliest(now), self.window.latest(now));
-        if self.points.first_time().is_none_or(|first| first > times.1) {
-            return self.tally.render(self.function);
+        match &self.state {
+            State::Counted(counted) => counted.is_empty(),
+            State::Steps(steps) => steps.is_empty(),
         }
-        let mut tally = self.tally.clone();
-        self.points.tally_into(self.function, &mut tally, times);
-        tally.render(self.function)
     }
 
     pub(crate) fn value(&self, now: Timestamp) -> Value {
-        self.evaluate(now).0
+        match &self.state {
+            State::Counted(counted) => counted.value(&self.window, now),
+            State::Steps(steps) => Value::from(steps.count(&self.window, now)),
+        }
     }
 
     pub(crate) fn approximate(&self, now: Timestamp) -> bool {
-        let left_out = self.left_out.is_some_and(|time| match self.window.earliest(now) {
-            Some(earliest) => time >= earliest,
-            None => time > self.window.latest(now),
-        });
-        // Only a sum can have more digits than a number carries, and only these keep a bounded number of values.
-        let inexact = || {
-            let bounded = matches!(
-                self.function,
-                Function::Sum | Function::MostFrequent | Function::UniqueList | Function::UniqueCount
-            );
-            bounded && !self.evaluate(now).1
-        };
-        left_out || inexact()
+        match &self.state {
+            State::Counted(counted) => counted.approximate(&self.window, now),
+            State::Steps(steps) => steps.approximate(&self.window, now),
+        }
     }
 
-    /// The next instant, strictly after `after`, at which a point begins or ceases to count. A left-out event makes the
-    /// answer inexact, not different, so it plays no part.
+    /// The next instant, strictly after `after`, at which an event or a sequence begins or ceases to count. What a limit
+    /// left out makes the answer inexact, not different, so it plays no part.
     pub(crate) fn next_change(&self, after: Timestamp) -> Option<Timestamp> {
-        let latest = self.window.latest(after);
-        let begins = self
-            .points
-            .first_time_after(latest)
-            .map(|time| self.window.begins(time));
-        // The first to leave the window; where one point alone gives the value, that one.
-        let ceases = self.window.earliest(after).and_then(|earliest| {
-            let first = match self.function {
-                Function::Last => self.points.last_time_until(latest),
-                Function::Min | Function::Max => self.points.outer_time(self.function, (Some(earliest), latest)),
-                _ => self.points.first_time_from(earliest),
-            };
-            self.window
-                .ceases(first.filter(|time| (earliest..=latest).contains(time))?)
-        });
-        [begins, ceases]
-            .into_iter()
-            .flatten()
-            .filter(|at| *at <= Timestamp::MAX)
-            .min()
+        match &self.state {
+            State::Counted(counted) => counted.next_change(&self.window, after),
+            State::Steps(steps) => steps.next_change(&self.window, after),
+        }
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, u64::from(self.slot));
-        let function = Function::ALL
-            .iter()
-            .position(|function| *function == self.function)
-            .unwrap_or_default();
-        out.push(function as u8);
+        let code = match &self.state {
+            State::Counted(counted) => counted.function_code(),
+            State::Steps(_) => SEQUENCE,
+        };
+        out.push(code);
         put_window(out, &self.window);
-        put_flag(out, self.left_out.is_some());
-        if let Some(time) = self.left_out {
-            put_time(out, time);
+        match &self.state {
+            State::Counted(counted) => counted.encode(out),
+            State::Steps(steps) => steps.encode(out),
         }
-        self.tally.encode(out);
-        self.points.encode(out);
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>, version: u8) -> Result<Self, PartError> {
         let slot = reader.u32()?;
-        let function = Function::ALL.get(usize::from(reader.byte()?)).copied();
-        let function = function.ok_or_else(|| reader.damaged("an unknown function"))?;
+        let code = reader.byte()?;
         let window = window_of(reader, version)?;
-        let left_out = if reader.flag()? { Some(reader.time()?) } else { None };
-        // Version 1 wrote the first instant where one was left out for good.
-        let left_out = match left_out {
-            Some(_) if version == 1 && !window.slides() => Some(FOR_GOOD),
-            left_out => left_out,
+        let state = if code == SEQUENCE {
+            State::Steps(Box::new(Steps::decode(reader)?))
+        } else {
+            let function = Function::ALL.get(usize::from(code)).copied();
+            let function = function.ok_or_else(|| reader.damaged("an unknown function"))?;
+            // Version 1 wrote the first instant where one was left out for good.
+            let for_good = version == 1 && !window.slides();
+            State::Counted(Counted::decode(function, for_good, reader)?)
         };
-        let tally = Tally::decode(function, reader)?;
-        Ok(Self {
-            slot,
-            function,
-            window,
-            tally,
-            points: Points::decode(function, reader)?,
-            left_out,
-        })
+        Ok(Self { slot, window, state })
     }
 
     /// The bytes of memory it holds beside itself.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.points.heap_bytes() + self.tally.heap_bytes()
+        match &self.state {
+            State::Counted(counted) => counted.heap_bytes(),
+            State::Steps(steps) => steps.heap_bytes(),
+        }
     }
 }
 

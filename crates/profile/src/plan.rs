@@ -1,9 +1,10 @@
 //! What the fold computes beside traits and consent: the aggregates, compiled so that an event meets only those that
 //! can want it.
 
-use kith_expr::{AggregateId, AggregateSpec};
+use kith_expr::{AggregateId, AggregateSpec, EventFilter};
 use kith_types::{Event, EventType};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A set of aggregates, ready to fold events. Cheap to share behind an `Arc`; a change of definitions makes a new one.
@@ -35,14 +36,18 @@ impl FoldPlan {
             by_type: Default::default(),
         };
         for (slot, spec) in (0_u32..).zip(&plan.specs) {
-            for name in spec.filter.names() {
-                plan.by_name.entry(name.clone()).or_default().push(slot);
+            // Each event must meet a slot once: by name where all its filters have names, else by type.
+            if spec.filters().all(|filter| !filter.names().is_empty()) {
+                let names: BTreeSet<_> = spec.filters().flat_map(EventFilter::names).collect();
+                for name in names {
+                    plan.by_name.entry(name.clone()).or_default().push(slot);
+                }
+                continue;
             }
-            if spec.filter.names().is_empty() {
-                for (kind, slots) in TYPES.iter().zip(&mut plan.by_type) {
-                    if spec.filter.types().is_empty() || spec.filter.types().contains(kind) {
-                        slots.push(slot);
-                    }
+            for (kind, slots) in TYPES.iter().zip(&mut plan.by_type) {
+                let wanted = |filter: &EventFilter| filter.types().is_empty() || filter.types().contains(kind);
+                if spec.filters().any(wanted) {
+                    slots.push(slot);
                 }
             }
         }
@@ -84,7 +89,7 @@ impl FoldPlan {
         let slots = by_name.iter().chain(by_type).map(|slot| *slot as usize);
         slots
             .map(|slot| (slot, &self.specs[slot]))
-            .filter(|(_, spec)| spec.filter.matches(event))
+            .filter(|(_, spec)| spec.matches(event))
     }
 }
 

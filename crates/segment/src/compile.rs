@@ -4,6 +4,7 @@
 //! limits. Other segments are put in whole, so membership of them is exact and needs no order among segments.
 //! `evaluate` asks the result; nothing here looks at a person.
 
+use crate::english::{lifecycle_phrase, performed_phrase, segment_phrase, sequence_phrase};
 use crate::evaluate::{Leaf, Node};
 use crate::{Condition, SegmentDefinition, SegmentError, SegmentErrorKind};
 use kith_expr::{AggregateId, AggregateSpec, DocumentError};
@@ -170,11 +171,9 @@ impl CompiledSegment {
     /// Whether an event of that type and name may be counted by one of its aggregates.
     #[must_use]
     pub fn touches_event(&self, event_type: EventType, name: &str) -> bool {
-        self.aggregates.iter().any(|aggregate| {
-            let (types, names) = (aggregate.filter.types(), aggregate.filter.names());
-            (types.is_empty() || types.contains(&event_type))
-                && (names.is_empty() || names.iter().any(|known| &**known == name))
-        })
+        self.aggregates
+            .iter()
+            .any(|aggregate| aggregate.may_match(event_type, name))
     }
 
     /// Whether applying the event may change membership or the next transition. Where not, a person who was evaluated
@@ -184,7 +183,7 @@ impl CompiledSegment {
     #[must_use]
     pub fn touched_by(&self, event: &Event) -> bool {
         self.uses_consent
-            || self.aggregates.iter().any(|aggregate| aggregate.filter.matches(event))
+            || self.aggregates.iter().any(|aggregate| aggregate.matches(event))
             || event.traits.iter().any(|(key, _)| self.touches_trait(key))
     }
 
@@ -235,8 +234,22 @@ impl Compiler<'_> {
                 let spec = AggregateSpec::count(performed.filter.clone(), performed.window);
                 Node::Leaf(Leaf::Count {
                     id: self.aggregate(spec),
-                    performed: performed.clone(),
+                    count: performed.count,
+                    phrase: performed_phrase(performed).into(),
                 })
+            }
+            Condition::Sequence(done) => {
+                let spec = AggregateSpec::sequences(done.first.clone(), done.sequence.clone(), done.window);
+                Node::Leaf(Leaf::Count {
+                    id: self.aggregate(spec),
+                    count: done.count,
+                    phrase: sequence_phrase(done).into(),
+                })
+            }
+            Condition::Lifecycle(lifecycle) => {
+                let parts = lifecycle.conditions();
+                let parts = parts.iter().map(|part| self.node(part)).collect::<Result<_, _>>()?;
+                Node::Named(lifecycle_phrase(lifecycle).into(), Box::new(Node::All(parts)))
             }
             Condition::Trait { name, test } => {
                 self.traits.push(name.clone());
@@ -307,7 +320,7 @@ impl Compiler<'_> {
             DocumentError::new(format!("within segment {name}: {}", error.problem())).within("segment")
         })?;
         self.path.pop();
-        Ok(Node::Segment(name.clone(), Box::new(inner)))
+        Ok(Node::Named(segment_phrase(name).into(), Box::new(inner)))
     }
 
     fn unknown(&mut self, what: &str, name: &str, key: &str) -> DocumentError {

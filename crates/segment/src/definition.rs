@@ -4,8 +4,8 @@
 //! makes it ready to be asked. A definition only names computed traits and other segments; it never knows them.
 
 use crate::CountRange;
-use kith_expr::{EventFilter, ValueTest, Window};
-use kith_types::SegmentName;
+use kith_expr::{EventFilter, Follows, Sequence, ValueTest, Window};
+use kith_types::{Duration, SegmentName};
 
 /// How deep conditions may nest in one document.
 pub const MAX_DEPTH: usize = 32;
@@ -34,6 +34,10 @@ pub enum Condition {
     Not(Box<Condition>),
     /// Events happened so many times.
     Performed(Performed),
+    /// Sequences of two events were done so many times.
+    Sequence(SequencePerformed),
+    /// Events happened for the first time, regularly, no longer or again.
+    Lifecycle(Lifecycle),
     /// A trait passes a test.
     Trait {
         /// The trait's name.
@@ -68,6 +72,124 @@ pub struct Performed {
     pub count: CountRange,
     /// When they must have happened.
     pub window: Window,
+}
+
+/// Sequences of two events were done so many times within a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SequencePerformed {
+    /// Which events begin one.
+    pub first: EventFilter,
+    /// What follows them, or does not.
+    pub sequence: Sequence,
+    /// How many there must be.
+    pub count: CountRange,
+    /// When they must have been done.
+    pub window: Window,
+}
+
+/// How events come and stay away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Which events.
+    pub filter: EventFilter,
+    /// How they come.
+    pub stage: Stage,
+}
+
+/// The most spans that [`Stage::Regularly`] looks at.
+pub const MAX_REGULAR_TIMES: u32 = 60;
+
+/// How events come and stay away, as seen from an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The first one ever happened within the last span.
+    FirstTime {
+        /// How long it may be ago; that long ago is too long.
+        last: Duration,
+    },
+    /// At least one in each of the last spans.
+    Regularly {
+        /// The length of a span.
+        every: Duration,
+        /// How many spans, one after the other, back from the instant; 2 to [`MAX_REGULAR_TIMES`].
+        times: u32,
+    },
+    /// There were some, but none within the last span.
+    Stopped {
+        /// How long there has been none.
+        after: Duration,
+    },
+    /// Within the last span one came that no other had preceded for long.
+    CameBack {
+        /// For how long, or longer, there had been none.
+        after: Duration,
+        /// How long it may be ago.
+        last: Duration,
+    },
+}
+
+impl Stage {
+    /// The words that documents use.
+    pub(crate) const NAMES: [&str; 4] = ["first_time", "regularly", "stopped", "came_back"];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::FirstTime { .. } => "first_time",
+            Self::Regularly { .. } => "regularly",
+            Self::Stopped { .. } => "stopped",
+            Self::CameBack { .. } => "came_back",
+        }
+    }
+}
+
+impl Lifecycle {
+    /// The conditions it stands for: it holds when all of them do.
+    #[must_use]
+    pub fn conditions(&self) -> Vec<Condition> {
+        let performed = |count, window| {
+            Condition::Performed(Performed {
+                filter: self.filter.clone(),
+                count,
+                window,
+            })
+        };
+        match self.stage {
+            Stage::FirstTime { last } => vec![
+                performed(CountRange::ONCE, Window::Last(last)),
+                performed(CountRange::NEVER, Window::BeforeLast(last)),
+            ],
+            Stage::Regularly { every, times } => {
+                let ago = |spans: u32| Duration::from_micros(every.as_micros().saturating_mul(i64::from(spans)));
+                let window = |span: u32| match span {
+                    0 => Window::Last(every),
+                    span => Window::Ago {
+                        from: ago(span + 1),
+                        to: ago(span),
+                    },
+                };
+                (0..times)
+                    .map(|span| performed(CountRange::ONCE, window(span)))
+                    .collect()
+            }
+            Stage::Stopped { after } => vec![
+                performed(CountRange::ONCE, Window::BeforeLast(after)),
+                performed(CountRange::NEVER, Window::Last(after)),
+            ],
+            Stage::CameBack { after, last } => vec![Condition::Sequence(SequencePerformed {
+                first: self.filter.clone(),
+                sequence: Sequence {
+                    then: self.filter.clone(),
+                    follows: Follows::Next {
+                        from: after,
+                        until: None,
+                    },
+                    same: None,
+                },
+                count: CountRange::ONCE,
+                window: Window::Last(last),
+            })],
+        }
+    }
 }
 
 /// What is known of a consent.

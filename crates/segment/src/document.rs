@@ -3,12 +3,13 @@
 //! It reads its leaves with the pieces of `kith-expr`. Every error names the place by its path from the top of the
 //! document and, for a word that is not known, the nearest that is. It never looks up what a document refers to.
 
-use crate::count::COUNT_KEYS;
-use crate::{Condition, Consent, CountRange, MAX_CONDITIONS, MAX_DEPTH, Performed, SegmentDefinition};
+mod behaviour;
+
+use crate::{Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, SegmentDefinition};
 use crate::{SegmentError, SegmentErrorKind};
+use behaviour::{lifecycle, performed, sequence, write_lifecycle, write_performed, write_sequence};
 use kith_expr::{
-    DocumentError, EventFilter, FILTER_KEYS, MAX_TEXT_BYTES, VALUE_TEST_KEYS, Window, check_keys, nearest, object_of,
-    parse_filter_fields, parse_value_test, parse_window, write_filter_fields, write_value_test, write_window,
+    DocumentError, MAX_TEXT_BYTES, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test, write_value_test,
 };
 use kith_types::SegmentName;
 use serde_json::{Map, Value as Json, json};
@@ -16,12 +17,14 @@ use serde_json::{Map, Value as Json, json};
 /// The word that a document's `kind` has.
 const KIND: &str = "segment";
 /// The keys that say what a condition is; each has exactly one of them.
-const CONDITION_KEYS: [&str; 9] = [
+const CONDITION_KEYS: [&str; 11] = [
     "all",
     "any",
     "not",
     "performed",
     "not_performed",
+    "sequence",
+    "lifecycle",
     "trait",
     "computed_trait",
     "consent",
@@ -166,6 +169,8 @@ impl Reader {
             "not" => Ok(Condition::Not(Box::new(self.condition(inner, depth + 1)?))),
             "performed" => performed(inner, true),
             "not_performed" => performed(inner, false),
+            "sequence" => sequence(inner),
+            "lifecycle" => lifecycle(inner),
             _ => Ok(Condition::Segment(
                 filled_text(inner)?.parse().map_err(|error| name_error(&error))?,
             )),
@@ -210,41 +215,6 @@ fn condition_key(fields: &Map<String, Json>) -> Result<&'static str, DocumentErr
         (None, Some(key)) => DocumentError::unknown("condition", key, &CONDITION_KEYS),
         (None, None) => DocumentError::new(format!("expected one of {}", CONDITION_KEYS.join(", "))),
     })
-}
-
-fn performed(json: &Json, positive: bool) -> Result<Condition, DocumentError> {
-    if let Some(name) = json.as_str() {
-        let filter = EventFilter::named(filled_text(json).map(|_| name)?);
-        let count = if positive { CountRange::ONCE } else { CountRange::NEVER };
-        return Ok(Condition::Performed(Performed {
-            filter,
-            count,
-            window: Window::AllTime,
-        }));
-    }
-    let fields = object_of(json).map_err(|error| error.hint("write an event's name or `{ event: … }`"))?;
-    let counted = COUNT_KEYS.into_iter().find(|key| fields.contains_key(*key));
-    if let (false, Some(key)) = (positive, counted) {
-        let problem = "`not_performed` means not once and takes no count: use `performed` with `at_most` or `exactly`";
-        return Err(DocumentError::new(problem).within(key));
-    }
-    let mut allowed = FILTER_KEYS.to_vec();
-    allowed.push("within");
-    if positive {
-        allowed.extend(COUNT_KEYS);
-    }
-    check_keys(fields, &allowed)?;
-    let filter = parse_filter_fields(fields)?;
-    let window = match fields.get("within") {
-        None => Window::AllTime,
-        Some(window) => parse_window(window).map_err(|error| error.within("within"))?,
-    };
-    let count = if positive {
-        CountRange::parse(fields)?
-    } else {
-        CountRange::NEVER
-    };
-    Ok(Condition::Performed(Performed { filter, count, window }))
 }
 
 fn consent(fields: &Map<String, Json>) -> Result<Condition, DocumentError> {
@@ -310,17 +280,8 @@ fn write_condition(condition: &Condition) -> Json {
         } => json!({ "consent": **category }),
         Condition::Consent { category, answer } => json!({ "consent": **category, "answer": answer.as_str() }),
         Condition::Segment(name) => json!({ "segment": name.as_str() }),
-        Condition::Performed(Performed { filter, count, window }) => {
-            let mut fields = write_filter_fields(filter);
-            let never = *count == CountRange::NEVER;
-            if !never {
-                count.write(&mut fields);
-            }
-            if *window != Window::AllTime {
-                fields.insert("within".to_owned(), write_window(window));
-            }
-            let key = if never { "not_performed" } else { "performed" };
-            json!({ key: fields })
-        }
+        Condition::Performed(performed) => write_performed(performed),
+        Condition::Sequence(performed) => write_sequence(performed),
+        Condition::Lifecycle(lifecycle) => write_lifecycle(lifecycle),
     }
 }

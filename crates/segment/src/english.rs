@@ -3,9 +3,9 @@
 //! The words follow the definitions exactly (`at least 50`, `in the last 30 days`); they are for reading and are never
 //! read back.
 
-use crate::{Condition, Consent, CountRange, Performed, SegmentDefinition};
-use kith_expr::{Condition as EventCondition, EventFilter, FieldRoot, ValueTest, Window};
-use kith_types::{Duration, EventType, Timestamp, Value};
+use crate::{Condition, Consent, CountRange, Lifecycle, Performed, SegmentDefinition, SequencePerformed, Stage};
+use kith_expr::{Condition as EventCondition, EventFilter, FieldRoot, Follows, ValueTest, Window};
+use kith_types::{Duration, EventType, SegmentName, Timestamp, Value};
 
 impl SegmentDefinition {
     /// The definition in plain English: a sentence or, for a tree, a list with a line for each condition.
@@ -27,10 +27,12 @@ fn write_condition(condition: &Condition, depth: usize, out: &mut String) {
             write_condition(part, depth, out);
         }
         Condition::Performed(performed) => out.push_str(&performed_phrase(performed)),
+        Condition::Sequence(performed) => out.push_str(&sequence_phrase(performed)),
+        Condition::Lifecycle(lifecycle) => out.push_str(&lifecycle_phrase(lifecycle)),
         Condition::Trait { name, test } => out.push_str(&test_phrase(name, test)),
         Condition::ComputedTrait { name, test } => out.push_str(&test_phrase(&format!("computed trait {name}"), test)),
         Condition::Consent { category, answer } => out.push_str(&consent_phrase(category, *answer)),
-        Condition::Segment(name) => out.push_str(&format!("they are in segment {name}")),
+        Condition::Segment(name) => out.push_str(&segment_phrase(name)),
     }
 }
 
@@ -63,6 +65,71 @@ pub(crate) fn performed_phrase(performed: &Performed) -> String {
         text.push_str(&event_condition_phrase(filter.condition(), false));
     }
     text
+}
+
+/// `they did "Cart Updated" and less than 2 hours later not "Order Completed" with the same cart_id, at least once`
+pub(crate) fn sequence_phrase(performed: &SequencePerformed) -> String {
+    let sequence = &performed.sequence;
+    let then = filter_phrase(&sequence.then);
+    let follows = match sequence.follows {
+        Follows::Nothing { until } => format!("not {then} for {} after it", span_phrase(until)),
+        Follows::Next { from, until } => {
+            let mut gaps = Vec::new();
+            if from.as_micros() > 0 {
+                gaps.push(format!("at least {}", span_phrase(from)));
+            }
+            gaps.extend(until.map(|until| format!("less than {}", span_phrase(until))));
+            match gaps.is_empty() {
+                true => format!("next {then}"),
+                false => format!("next, {} later, {then}", gaps.join(" and ")),
+            }
+        }
+    };
+    let same = sequence.same.as_ref();
+    let same = same.map_or_else(String::new, |path| format!(", with the same {path}"));
+    let count = if performed.count == CountRange::NEVER {
+        "never".to_owned()
+    } else {
+        count_phrase(performed.count)
+    };
+    format!(
+        "they did {} and {follows}{same}: {count}{}",
+        filter_phrase(&performed.first),
+        window_phrase(&performed.window)
+    )
+}
+
+/// `they did "Order Completed" for the first time in the last 30 days`
+pub(crate) fn lifecycle_phrase(lifecycle: &Lifecycle) -> String {
+    let events = filter_phrase(&lifecycle.filter);
+    match lifecycle.stage {
+        Stage::FirstTime { last } => format!("they did {events} for the first time in the last {}", span_phrase(last)),
+        Stage::Regularly { every, times } => {
+            format!(
+                "they did {events} in each of the last {times} spans of {}",
+                span_phrase(every)
+            )
+        }
+        Stage::Stopped { after } => format!("they did {events}, but not in the last {}", span_phrase(after)),
+        Stage::CameBack { after, last } => format!(
+            "they did {events} in the last {}, after {} or longer without",
+            span_phrase(last),
+            span_phrase(after)
+        ),
+    }
+}
+
+pub(crate) fn segment_phrase(name: &SegmentName) -> String {
+    format!("they are in segment {name}")
+}
+
+/// `"Order Completed" (where total is at least 50)`
+fn filter_phrase(filter: &EventFilter) -> String {
+    let events = events_phrase(filter, true);
+    if filter.condition() == &EventCondition::ALWAYS {
+        return events;
+    }
+    format!("{events} (where {})", event_condition_phrase(filter.condition(), false))
 }
 
 fn events_phrase(filter: &EventFilter, positive: bool) -> String {

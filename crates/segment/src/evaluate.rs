@@ -11,9 +11,9 @@
 //! but never late: the timer fires, nothing changes, and the search goes on from there. Nothing here allocates, keeps
 //! state or decides what a change causes.
 
-use crate::{CompiledSegment, Consent, Performed};
+use crate::{CompiledSegment, Consent, CountRange};
 use kith_expr::{AggregateId, PersonView, ValueTest};
-use kith_types::{SegmentName, Timestamp, Value};
+use kith_types::{Timestamp, Value};
 
 /// How many changes of values one search for the next transition looks at.
 const MAX_STEPS: u32 = 64;
@@ -40,7 +40,8 @@ pub(crate) enum Node {
     All(Box<[Node]>),
     Any(Box<[Node]>),
     Not(Box<Node>),
-    Segment(SegmentName, Box<Node>),
+    /// A condition that stands for another, in its own words.
+    Named(Box<str>, Box<Node>),
     Leaf(Leaf),
 }
 
@@ -49,7 +50,9 @@ pub(crate) enum Node {
 pub(crate) enum Leaf {
     Count {
         id: AggregateId,
-        performed: Performed,
+        count: CountRange,
+        /// In plain English.
+        phrase: Box<str>,
     },
     Aggregate {
         id: AggregateId,
@@ -107,12 +110,12 @@ impl Node {
             Self::All(parts) => parts.iter().all(|part| part.holds(person, now)),
             Self::Any(parts) => parts.iter().any(|part| part.holds(person, now)),
             Self::Not(part) => !part.holds(person, now),
-            Self::Segment(_, inner) => inner.holds(person, now),
+            Self::Named(_, inner) => inner.holds(person, now),
             Self::Leaf(leaf) => leaf.holds(person, now),
         }
     }
 
-    /// The same condition without names of segments, in every list what is cheap to ask first.
+    /// The same condition without the names that conditions have, in every list what is cheap to ask first.
     pub(crate) fn ordered_by_cost(&self) -> Self {
         let ordered = |parts: &[Self]| {
             let mut parts: Vec<Self> = parts.iter().map(Self::ordered_by_cost).collect();
@@ -123,7 +126,7 @@ impl Node {
             Self::All(parts) => Self::All(ordered(parts)),
             Self::Any(parts) => Self::Any(ordered(parts)),
             Self::Not(part) => Self::Not(Box::new(part.ordered_by_cost())),
-            Self::Segment(_, inner) => inner.ordered_by_cost(),
+            Self::Named(_, inner) => inner.ordered_by_cost(),
             Self::Leaf(leaf) => Self::Leaf(leaf.clone()),
         }
     }
@@ -131,7 +134,7 @@ impl Node {
     fn cost(&self) -> usize {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::cost).sum(),
-            Self::Not(part) | Self::Segment(_, part) => part.cost(),
+            Self::Not(part) | Self::Named(_, part) => part.cost(),
             Self::Leaf(Leaf::Trait { .. } | Leaf::Consent { .. }) => 1,
             Self::Leaf(Leaf::Count { .. } | Leaf::Aggregate { .. }) => 8,
         }
@@ -141,7 +144,7 @@ impl Node {
 impl Leaf {
     pub(crate) fn holds(&self, person: &dyn Person, now: Timestamp) -> bool {
         match self {
-            Self::Count { id, performed } => performed.count.contains(count_of(&person.aggregate(*id, now))),
+            Self::Count { id, count, .. } => count.contains(count_of(&person.aggregate(*id, now))),
             Self::Aggregate { id, test, .. } => test.test(Some(&person.aggregate(*id, now)), now),
             Self::Trait { name, test } => test.test(person.trait_value(name).as_deref(), now),
             Self::Consent { category, answer } => Consent::of(person.consent(category)) == *answer,
@@ -201,7 +204,7 @@ impl Search<'_> {
         match node {
             Node::Leaf(leaf) => self.leaf_bound(leaf, truth, from, horizon),
             Node::Not(part) => self.bound(part, !truth, from, horizon),
-            Node::Segment(_, inner) => self.bound(inner, truth, from, horizon),
+            Node::Named(_, inner) => self.bound(inner, truth, from, horizon),
             Node::All(parts) if truth => self.first_of(parts, true, from, horizon),
             Node::Any(parts) if !truth => self.first_of(parts, false, from, horizon),
             Node::All(parts) => self.last_of(parts, false, from, horizon),

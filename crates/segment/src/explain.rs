@@ -3,7 +3,7 @@
 //! It asks the same nodes as the evaluator, every one of them and in the order of the document. It names the aggregate
 //! behind a count, so that the caller can show the events; it never reads events itself.
 
-use crate::english::{consent_phrase, count_phrase, expectation_phrase, performed_phrase, test_phrase};
+use crate::english::{consent_phrase, count_phrase, expectation_phrase, test_phrase};
 use crate::evaluate::{Leaf, Node};
 use crate::{CompiledSegment, Consent, Person};
 use kith_expr::{AggregateId, json_of_value};
@@ -122,7 +122,7 @@ impl Node {
             Self::All(parts) => combined("all of these are so".to_owned(), parts),
             Self::Any(parts) => combined("at least one of these is so".to_owned(), parts),
             Self::Not(part) => combined("this is not so".to_owned(), std::slice::from_ref(part)),
-            Self::Segment(name, inner) => combined(format!("they are in segment {name}"), std::slice::from_ref(inner)),
+            Self::Named(phrase, inner) => combined(phrase.to_string(), std::slice::from_ref(inner)),
             Self::Leaf(leaf) => leaf.reason(person, now),
         }
     }
@@ -131,9 +131,9 @@ impl Node {
 impl Leaf {
     fn reason(&self, person: &dyn Person, now: Timestamp) -> Reason {
         let (condition, expected, actual, aggregate) = match self {
-            Self::Count { id, performed } => (
-                performed_phrase(performed),
-                count_phrase(performed.count),
+            Self::Count { id, count, phrase } => (
+                phrase.to_string(),
+                count_phrase(*count),
                 person.aggregate(*id, now),
                 Some(*id),
             ),

@@ -35,15 +35,16 @@ impl SegmentIndex {
             return;
         }
         for aggregate in segment.aggregates() {
-            let filter = &aggregate.filter;
-            if filter.names().is_empty() {
-                self.filters_of_any_name.push((place, filter.clone()));
-            }
-            for name in filter.names() {
-                self.filters_by_name
-                    .entry(name.clone())
-                    .or_default()
-                    .push((place, filter.clone()));
+            for filter in aggregate.filters() {
+                if filter.names().is_empty() {
+                    self.filters_of_any_name.push((place, filter.clone()));
+                }
+                for name in filter.names() {
+                    self.filters_by_name
+                        .entry(name.clone())
+                        .or_default()
+                        .push((place, filter.clone()));
+                }
             }
         }
         for name in segment.traits() {

@@ -22,7 +22,10 @@ mod tests;
 pub use change::{Cause, Change};
 pub use compile::{CompiledSegment, Context, Definitions, MAX_COMPILED_CONDITIONS, MAX_REFERENCE_DEPTH};
 pub use count::CountRange;
-pub use definition::{Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, Performed, SegmentDefinition};
+pub use definition::{
+    Condition, Consent, Lifecycle, MAX_CONDITIONS, MAX_DEPTH, MAX_REGULAR_TIMES, Performed, SegmentDefinition,
+    SequencePerformed, Stage,
+};
 pub use error::{SegmentError, SegmentErrorKind};
 pub use evaluate::{Evaluation, Person};
 pub use explain::{Explanation, Reason};

@@ -1,6 +1,7 @@
 //! Filters, tests and aggregates back as documents, and the canonical text that names an aggregate.
 
 use super::json_of_value;
+use super::sequence::sequence_fields;
 use crate::{AggregateSpec, Condition, EventFilter, Periods, ValueTest, Window};
 use kith_types::{Duration, EventType, Object, Timestamp, Value};
 use serde_json::Value as Json;
@@ -57,7 +58,13 @@ fn sort_lists(value: &mut Value) {
 
 fn aggregate_value(spec: &AggregateSpec) -> Value {
     let mut fields = vec![("function".into(), Value::from(spec.function.as_str()))];
-    filter_fields(&spec.filter, &mut fields);
+    match &spec.sequence {
+        None => filter_fields(&spec.filter, &mut fields),
+        Some(sequence) => fields.push((
+            "sequence".into(),
+            Value::Object(sequence_fields(&spec.filter, sequence)),
+        )),
+    }
     if let Some(property) = &spec.property {
         fields.push(("property".into(), Value::from(property.as_str())));
     }
@@ -67,7 +74,7 @@ fn aggregate_value(spec: &AggregateSpec) -> Value {
     Value::Object(fields)
 }
 
-fn filter_fields(filter: &EventFilter, fields: &mut Object) {
+pub(super) fn filter_fields(filter: &EventFilter, fields: &mut Object) {
     let mut put = |one: &str, more: &str, words: Vec<&str>| match words.as_slice() {
         [] => {}
         [word] => fields.push((one.into(), Value::from(*word))),

@@ -1,14 +1,13 @@
 //! The bytes of a window inside a part.
 
 use crate::PartError;
-use crate::codec::{Reader, put_i64, put_text, put_u64};
+use crate::codec::{Reader, put_i64, put_text, put_time, put_u64};
 use kith_expr::{CalendarUnit, MAX_PERIODS, Periods, Window, Zone};
 use kith_types::Duration;
 
 pub(crate) fn put_window(out: &mut Vec<u8>, window: &Window) {
     match window {
-        // No entry holds the moments of *between*.
-        Window::AllTime | Window::Between { .. } => out.push(0),
+        Window::AllTime => out.push(0),
         Window::Last(span) => {
             out.push(1);
             put_i64(out, span.as_micros());
@@ -28,6 +27,11 @@ pub(crate) fn put_window(out: &mut Vec<u8>, window: &Window) {
             out.push(unit.unwrap_or_default() as u8);
             put_u64(out, u64::from(periods.previous));
             put_text(out, periods.zone.name());
+        }
+        Window::Between { from, to } => {
+            out.push(5);
+            put_time(out, *from);
+            put_time(out, *to);
         }
     }
 }
@@ -59,6 +63,10 @@ pub(crate) fn window_of(reader: &mut Reader<'_>, version: u8) -> Result<Window, 
                 _ => return Err(reader.damaged("an unknown period of a calendar")),
             }
         }
+        5 => Window::Between {
+            from: reader.time()?,
+            to: reader.time()?,
+        },
         _ => return Err(reader.damaged("an unknown window")),
     })
 }

@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 
 /// Spans, ends of windows and dates in the random trees are whole seconds up to here, and so are all events.
 const LAST_SECOND: i64 = 24;
-/// After this second nothing can change any more: the latest event or date and the longest span.
-const END: i64 = 2 * LAST_SECOND + 1;
+/// After this second nothing can change any more: the latest event or date, the longest gap and the longest span.
+const END: i64 = 3 * LAST_SECOND + 1;
 
 fn moment(at: i64) -> Json {
     Json::from(second(at).to_string())
@@ -55,6 +55,65 @@ fn random_performed() -> impl Strategy<Value = Json> {
     })
 }
 
+fn random_sequence() -> impl Strategy<Value = Json> {
+    let words = prop_oneof![
+        Just(json!("Order")),
+        Just(json!("Complaint")),
+        Just(json!({ "events": ["Order", "Complaint"] })),
+        Just(json!({ "event": "Order", "where": { "property": "total", "greater_or_equal": 2 } })),
+    ];
+    let follows = prop_oneof![
+        Just(json!({})),
+        (1..9_i64).prop_map(|gap| json!({ "gap_less_than": format!("{gap}s") })),
+        (1..9_i64).prop_map(|gap| json!({ "gap_at_least": format!("{gap}s") })),
+        (1..5_i64, 1..9_i64).prop_map(
+            |(from, more)| json!({ "gap_at_least": format!("{from}s"), "gap_less_than": format!("{}s", from + more) })
+        ),
+        (1..9_i64).prop_map(|gap| json!({ "not": true, "gap_less_than": format!("{gap}s") })),
+    ];
+    let count = prop_oneof![
+        3 => Just(json!({})),
+        1 => (2..4_u64).prop_map(|count| json!({ "at_least": count })),
+        1 => (0..3_u64).prop_map(|count| json!({ "exactly": count })),
+    ];
+    (words.clone(), words, follows, count, random_window(), any::<bool>()).prop_map(
+        |(first, then, follows, count, window, keyed)| {
+            let mut fields = count.as_object().unwrap().clone();
+            fields.extend(follows.as_object().unwrap().clone());
+            let key = if fields.remove("not").is_some() {
+                "then_not"
+            } else {
+                "then"
+            };
+            fields.insert("first".into(), first);
+            fields.insert(key.into(), then);
+            fields.insert("within".into(), window);
+            if keyed {
+                fields.insert("same".into(), json!("total"));
+            }
+            json!({ "sequence": fields })
+        },
+    )
+}
+
+fn random_lifecycle() -> impl Strategy<Value = Json> {
+    let second = |span: i64| format!("{span}s");
+    let stage = prop_oneof![
+        (1..LAST_SECOND).prop_map(move |last| json!({ "stage": "first_time", "last": second(last) })),
+        (1..5_i64, 2..4_u32)
+            .prop_map(move |(every, times)| json!({ "stage": "regularly", "every": second(every), "times": times })),
+        (1..LAST_SECOND).prop_map(move |after| json!({ "stage": "stopped", "after": second(after) })),
+        (1..9_i64, 1..9_i64).prop_map(
+            move |(after, last)| json!({ "stage": "came_back", "after": second(after), "last": second(last) })
+        ),
+    ];
+    stage.prop_map(|stage| {
+        let mut fields = stage.as_object().unwrap().clone();
+        fields.insert("event".into(), json!("Order"));
+        json!({ "lifecycle": fields })
+    })
+}
+
 fn random_leaf() -> impl Strategy<Value = Json> {
     let test = prop_oneof![
         (0..6_i64).prop_map(|limit| json!({ "greater_or_equal": limit })),
@@ -80,6 +139,8 @@ fn random_leaf() -> impl Strategy<Value = Json> {
     });
     prop_oneof![
         4 => random_performed(),
+        3 => random_sequence(),
+        2 => random_lifecycle(),
         3 => tested,
         1 => prop_oneof![Just("granted"), Just("denied"), Just("unknown")].prop_map(|answer| json!({ "consent": "marketing", "answer": answer })),
         1 => prop_oneof![Just("buyers"), Just("quiet_buyers")].prop_map(|name| json!({ "segment": name })),

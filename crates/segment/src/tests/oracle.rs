@@ -2,8 +2,8 @@
 //! whole definitions and lists of events, with its own arithmetic and no notion of a next change.
 
 use super::world::{World, definitions};
-use crate::{Condition, Consent, Performed};
-use kith_expr::{AggregateSpec, Function, ValueTest, Window};
+use crate::{Condition, Consent, Performed, SequencePerformed, Stage};
+use kith_expr::{AggregateSpec, EventFilter, Follows, Function, ValueTest, Window};
 use kith_types::{Event, Timestamp, Value};
 
 fn micros(at: Timestamp) -> i64 {
@@ -76,6 +76,72 @@ fn computed(spec: &AggregateSpec, world: &World, now: i64) -> Value {
     }
 }
 
+/// How many sequences that are done count at `now`.
+fn sequences(performed: &SequencePerformed, world: &World, now: i64) -> u64 {
+    let SequencePerformed { first, sequence, .. } = performed;
+    let key = |event: &Event| {
+        let same = sequence.same.as_ref()?;
+        let field = event.properties.iter().find(|(key, _)| **key == *same.as_str());
+        field.map(|(_, value)| value.to_json())
+    };
+    let mut count = 0;
+    for begun in world.events.iter().filter(|event| first.matches(event)) {
+        if sequence.same.is_some() && key(begun).is_none() {
+            continue;
+        }
+        let begun_at = micros(begun.event_time);
+        let mut after: Vec<i64> = world
+            .events
+            .iter()
+            .filter(|event| sequence.then.matches(event) && key(event) == key(begun))
+            .map(|event| micros(event.event_time) - begun_at)
+            .filter(|gap| *gap > 0)
+            .collect();
+        after.sort_unstable();
+        let gap = match sequence.follows {
+            Follows::Nothing { until } => {
+                let until = until.as_micros();
+                if after.iter().any(|gap| *gap < until) {
+                    continue;
+                }
+                until
+            }
+            Follows::Next { from, until } => match after.first() {
+                Some(gap) if *gap >= from.as_micros() && !until.is_some_and(|until| *gap >= until.as_micros()) => *gap,
+                _ => continue,
+            },
+        };
+        // Done at that instant, it counts as an event of that time would.
+        let mut done = begun.clone();
+        done.event_time = Timestamp::from_micros(begun_at + gap);
+        count += u64::from(counts(&done, &performed.window, now));
+    }
+    count
+}
+
+/// The words of the lifecycle, from the times of the events up to `now`, the latest first.
+fn lives(filter: &EventFilter, stage: Stage, world: &World, now: i64) -> bool {
+    let matching = world.events.iter().filter(|event| filter.matches(event));
+    let mut times: Vec<i64> = matching
+        .map(|event| micros(event.event_time))
+        .filter(|at| *at <= now)
+        .collect();
+    times.sort_unstable();
+    times.reverse();
+    let ago = |at: &i64| now - at;
+    match stage {
+        Stage::FirstTime { last } => times.last().is_some_and(|first| ago(first) < last.as_micros()),
+        Stage::Stopped { after } => times.first().is_some_and(|latest| ago(latest) >= after.as_micros()),
+        Stage::Regularly { every, times: spans } => {
+            (0..i64::from(spans)).all(|span| times.iter().any(|at| ago(at).div_euclid(every.as_micros()) == span))
+        }
+        Stage::CameBack { after, last } => times.iter().any(|at| {
+            let before = times.iter().find(|other| *other < at);
+            ago(at) < last.as_micros() && before.is_some_and(|before| at - before >= after.as_micros())
+        }),
+    }
+}
+
 /// Whether the person meets the condition at `now`, in microseconds.
 pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
     match condition {
@@ -91,6 +157,8 @@ pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
             let done = u64::try_from(done).unwrap();
             done >= count.low() && count.high().is_none_or(|high| done <= high)
         }
+        Condition::Sequence(performed) => performed.count.contains(sequences(performed, world, now)),
+        Condition::Lifecycle(lifecycle) => lives(&lifecycle.filter, lifecycle.stage, world, now),
         Condition::Trait { name, test } => passes(test, world.traits.get(&**name), now),
         Condition::ComputedTrait { name, test } => passes(
             test,

@@ -73,6 +73,20 @@ impl World {
         self
     }
 
+    /// When each sequence is done.
+    fn done(&self, spec: &AggregateSpec) -> Vec<Timestamp> {
+        let sequence = spec.sequence.as_ref().unwrap();
+        let firsts = self.events.iter().filter(|event| spec.filter.matches(event));
+        let done = firsts.filter_map(|first| {
+            let key = sequence.key(first)?;
+            let follow = |event: &&Event| sequence.then.matches(event) && sequence.key(event) == Some(key);
+            let times = self.events.iter().filter(follow).map(|event| event.event_time);
+            let next = times.filter(|time| *time > first.event_time).min();
+            sequence.follows.done(first.event_time, next)
+        });
+        done.collect()
+    }
+
     /// Keeps what the segment needs, as the profile fold does.
     pub(super) fn keep(&mut self, segment: &CompiledSegment) {
         self.aggregates
@@ -90,6 +104,13 @@ impl PersonView for World {
         let Some(spec) = self.aggregates.get(&id) else {
             return Value::Null;
         };
+        if spec.sequence.is_some() {
+            let done = self
+                .done(spec)
+                .into_iter()
+                .filter(|done| spec.window.contains(*done, now));
+            return Value::from(i64::try_from(done.count()).unwrap());
+        }
         let mut counted: Vec<&Event> = self.events.iter().filter(|event| spec.filter.matches(event)).collect();
         counted.retain(|event| spec.window.contains(event.event_time, now));
         counted.sort_by_key(|event| event.event_time);
@@ -113,6 +134,10 @@ impl PersonView for World {
     fn aggregate_next_change(&self, id: AggregateId, after: Timestamp) -> Option<Timestamp> {
         self.asked.set(self.asked.get() + 1);
         let spec = self.aggregates.get(&id)?;
+        if spec.sequence.is_some() {
+            let done = self.done(spec).into_iter();
+            return done.filter_map(|done| spec.window.next_change(done, after)).min();
+        }
         let counted = self.events.iter().filter(|event| spec.filter.matches(event));
         counted
             .filter_map(|event| spec.window.next_change(event.event_time, after))

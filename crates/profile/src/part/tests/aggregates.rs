@@ -3,7 +3,7 @@
 
 use super::histories::{all_specs, history};
 use super::*;
-use kith_expr::{Function, PersonView, Window};
+use kith_expr::{Follows, Function, PersonView, Sequence, Window};
 use kith_types::Duration;
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -13,6 +13,13 @@ use std::collections::BTreeMap;
 
 /// The events that count for `spec` at `now` and have a value for it, with it.
 fn counted<'a>(spec: &AggregateSpec, events: &'a [Event], now: Timestamp) -> Vec<(&'a Event, Value)> {
+    if let Some(sequence) = &spec.sequence {
+        let firsts = events.iter().filter(|event| {
+            let done = done(spec, sequence, event, events);
+            done.is_some_and(|done| spec.window.contains(done, now))
+        });
+        return firsts.map(|event| (event, Value::Null)).collect();
+    }
     let matching = events
         .iter()
         .filter(|event| spec.filter.matches(event) && spec.window.contains(event.event_time, now));
@@ -29,6 +36,31 @@ fn counted<'a>(spec: &AggregateSpec, events: &'a [Event], now: Timestamp) -> Vec
             (!numeric || value.as_number().is_some()).then(|| (event, value.clone()))
         })
         .collect()
+}
+
+/// When the sequence that begins with `first` is done, by the words of the documentation.
+fn done(spec: &AggregateSpec, sequence: &Sequence, first: &Event, events: &[Event]) -> Option<Timestamp> {
+    let key = |event: &Event| match &sequence.same {
+        None => Some(Value::Null),
+        Some(path) => path
+            .get(&event.properties)
+            .filter(|value| **value != Value::Null)
+            .cloned(),
+    };
+    let value = key(first).filter(|_| spec.filter.matches(first))?;
+    let gaps = events
+        .iter()
+        .filter(|event| sequence.then.matches(event) && key(event).as_ref() == Some(&value))
+        .map(|event| event.event_time - first.event_time)
+        .filter(|gap| gap.as_micros() > 0);
+    match (sequence.follows, gaps.min()) {
+        (Follows::Nothing { until }, Some(gap)) if gap < until => None,
+        (Follows::Nothing { until }, _) => Some(first.event_time + until),
+        (Follows::Next { from, until }, Some(gap)) if gap >= from && until.is_none_or(|until| gap < until) => {
+            Some(first.event_time + gap)
+        }
+        (Follows::Next { .. }, _) => None,
+    }
 }
 
 /// The answer by the words of the contract, from nothing but the events.
@@ -117,18 +149,24 @@ fn decimal(mantissa: i128, exponent: i32) -> Value {
 /// Both sides of every instant, from `horizon` on, at which an answer may change.
 fn probes(spec: &AggregateSpec, events: &[Event], horizon: Timestamp) -> Vec<Timestamp> {
     let mut instants = vec![horizon];
-    for event in events {
-        instants.push(event.event_time);
+    let happened = events.iter().map(|event| event.event_time);
+    let happened: Vec<Timestamp> = match spec.sequence.as_ref().map(|sequence| sequence.follows) {
+        // What is not followed is done when its time has passed.
+        Some(Follows::Nothing { until }) => happened.flat_map(|time| [time, time + until]).collect(),
+        _ => happened.collect(),
+    };
+    for time in happened {
+        instants.push(time);
         match spec.window {
             Window::AllTime => {}
-            Window::Last(span) => instants.push(event.event_time + span),
-            Window::BeforeLast(span) => instants.push(event.event_time + span),
-            Window::Ago { from, to } => instants.extend([event.event_time + from, event.event_time + to]),
+            Window::Last(span) => instants.push(time + span),
+            Window::BeforeLast(span) => instants.push(time + span),
+            Window::Ago { from, to } => instants.extend([time + from, time + to]),
             Window::Between { from, to } => instants.extend([from, to]),
             // Quarters of an hour hold every boundary of the hours in the histories.
             Window::Calendar(_) => {
                 const QUARTER: i64 = 900_000_000;
-                let quarter = event.event_time.as_micros().div_euclid(QUARTER);
+                let quarter = time.as_micros().div_euclid(QUARTER);
                 let quarters = (0..=14).map(|later| Timestamp::from_micros((quarter + later) * QUARTER));
                 instants.extend(quarters);
             }

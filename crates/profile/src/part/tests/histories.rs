@@ -34,7 +34,7 @@ pub(super) fn specs_of_version_1() -> Vec<AggregateSpec> {
 
 /// Every function over every kind of window, with and without a condition. The calendar's hours of Nepal begin at a
 /// quarter past those of UTC.
-pub(super) fn all_specs() -> Vec<AggregateSpec> {
+pub(super) fn specs_of_single_events() -> Vec<AggregateSpec> {
     let new_windows = [
         json!({ "before_last": "10m" }),
         json!({ "ago": { "from": "1h", "to": "60s" } }),
@@ -57,6 +57,43 @@ pub(super) fn all_specs() -> Vec<AggregateSpec> {
         functions[7..].iter().for_each(|function| add(function, &window));
     }
     specs
+}
+
+/// Sequences of every kind over every kind of window, with and without a key.
+pub(super) fn specs_of_sequences() -> Vec<AggregateSpec> {
+    let either = json!({ "events": ["A", "B"] });
+    let sequences = [
+        json!({ "first": "A", "then": "B", "gap_less_than": "5m" }),
+        json!({ "first": "A", "then_not": "B", "gap_less_than": "10m" }),
+        json!({ "first": "A", "then": "A", "gap_at_least": "3m" }),
+        json!({ "first": { "type": "any", "where": { "property": "ok", "is": true } }, "then": "C" }),
+        json!({ "first": either, "then_not": either, "gap_less_than": "2m" }),
+        json!({ "first": either, "then": { "events": ["B", "C"] }, "gap_at_least": "1m", "gap_less_than": "20m" }),
+    ];
+    let windows = [
+        json!("all_time"),
+        json!({ "last": "1h" }),
+        json!({ "between": { "from": at(-1_000).to_string(), "to": at(400).to_string() } }),
+        json!({ "before_last": "10m" }),
+        json!({ "this": "hour", "zone": "Asia/Kathmandu" }),
+    ];
+    let mut specs = Vec::new();
+    for window in &windows {
+        for sequence in &sequences {
+            let mut keyed = sequence.clone();
+            keyed["same"] = json!("n");
+            for sequence in [sequence, &keyed] {
+                specs.push(spec(
+                    &json!({ "function": "count", "sequence": sequence, "window": window }),
+                ));
+            }
+        }
+    }
+    specs
+}
+
+pub(super) fn all_specs() -> Vec<AggregateSpec> {
+    [specs_of_single_events(), specs_of_sequences()].concat()
 }
 
 /// A history in the order of its log: `received_at` never decreases, and no event lies more than five minutes after it.

@@ -298,3 +298,47 @@ fn pro_5_distinct_values_beyond_the_limit_are_those_of_smallest_hash_and_their_n
     let merged = Part::merged([fold(&plan, two), fold(&plan, one)].iter());
     assert_eq!(bytes(&merged), bytes(&part));
 }
+
+#[test]
+fn pro_5_the_events_of_a_sequence_beyond_the_limit_are_left_out_and_said_so() {
+    let of = |window: serde_json::Value| {
+        let sequence = json!({ "first": "A", "then": "A", "gap_less_than": "1h", "same": "n" });
+        spec(&json!({ "function": "count", "sequence": sequence, "window": window }))
+    };
+    let (sliding, all_time) = (of(json!({ "last": "30d" })), of(json!("all_time")));
+    let plan = FoldPlan::new(vec![sliding.clone(), all_time.clone()]);
+    // Four events at each instant, of two keys.
+    let events: Vec<Event> = (0..MAX_POINTS as u64 + 40)
+        .map(|sequence| Event {
+            properties: object(&[("n", Value::from((sequence % 2) as i64))]),
+            ..event(sequence, "A", at(sequence as i64 / 4))
+        })
+        .collect();
+    let part = fold(&plan, &events);
+    assert!(!fold(&plan, &events[..MAX_POINTS]).approximate(all_time.id(), at(1)));
+    let now = part.horizon();
+    // The last events of either key are not followed.
+    let whole = Value::from(MAX_POINTS as i64 - 4);
+    assert_eq!(part.aggregate(&plan, all_time.id(), now), whole);
+    assert!(part.approximate(all_time.id(), at(0) + Duration::from_days(90)));
+    // Instances that begin with what was left out are done within the gap at the latest.
+    let passed = at(9) + Duration::from_days(30) + Duration::from_secs(3_600);
+    assert!(part.approximate(sliding.id(), passed - Duration::from_micros(1)));
+    assert!(!part.approximate(sliding.id(), passed));
+    let other = shuffled(&events);
+    let (one, two) = other.split_at(other.len() / 3);
+    let merged = Part::merged([fold(&plan, two), fold(&plan, one)].iter());
+    assert_eq!(bytes(&merged), bytes(&part));
+    // What falls into the instant at which the limit cuts is left out as a whole, however late it comes.
+    let again = event(99_999, "A", at(9));
+    let again = Event {
+        received_at: now,
+        properties: object(&[("n", Value::from(0))]),
+        ..again
+    };
+    let mut late = part.clone();
+    late.apply(&plan, &again);
+    let mut early = vec![again];
+    early.extend(events);
+    assert_eq!(bytes(&late), bytes(&fold(&plan, &early)));
+}
