@@ -107,7 +107,7 @@ fn sequences(performed: &SequencePerformed, world: &World, now: i64) -> u64 {
                 until
             }
             Follows::Next { from, until } => match after.first() {
-                Some(gap) if *gap >= from.as_micros() && !until.is_some_and(|until| *gap >= until.as_micros()) => *gap,
+                Some(gap) if *gap >= from.as_micros() && until.is_none_or(|until| *gap < until.as_micros()) => *gap,
                 _ => continue,
             },
         };
