@@ -114,7 +114,7 @@ impl Component {
         })
     }
 
-    fn left_out(&self, because: Because) -> LeftOut {
+    pub(crate) fn left_out(&self, because: Because) -> LeftOut {
         let identifier = |node: u32| self.nodes[node as usize].identifier.clone();
         match because {
             Because::Limit(example, limit) => LeftOut::Limit {

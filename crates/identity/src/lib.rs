@@ -37,9 +37,11 @@ mod changes;
 mod claims;
 mod codec;
 mod component;
+mod difference;
 mod document;
 mod error;
 mod evidence;
+mod gather;
 mod left_out;
 mod normalise;
 mod presence;
@@ -50,6 +52,8 @@ mod sign_in;
 mod tests;
 mod unite;
 mod vetoes;
+mod what_if;
+mod why;
 
 pub use apart::Apart;
 pub use apply::Resolver;
@@ -58,11 +62,15 @@ pub use component::{
     Appearance, Component, ComponentId, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, Member, PartKey, Placement,
     Position, ProfileMembers,
 };
+pub use difference::Difference;
 pub use document::{Claim, ReplaceDocument, RulesDocument, TypeDocument};
 pub use error::{IdentityError, IdentityErrorKind};
 pub use evidence::{Blocked, BlockedBecause, Evidence, MAX_IDENTIFIERS_PER_EVENT, Named};
+pub use gather::Gathering;
 pub use left_out::{LeftOut, Parked};
 pub use normalise::Normaliser;
 pub use presence::{Presence, PresenceError, PresenceRow};
 pub use rules::{Rules, TypeRule};
 pub use vetoes::Vetoes;
+pub use what_if::{Merge, Outlook, Reading, Split, WhatIf};
+pub use why::{How, Joint, Stop, Why};

@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 type Keys = SmallVec<[(u16, u32); 4]>;
 
 /// Units of one event: a node that is not held, or a held node and one of its intervals.
-pub(crate) type Units = SmallVec<[(u32, u32); 8]>;
+type Units = SmallVec<[(u32, u32); 8]>;
 
 /// A type within the component.
 struct Slot<'a> {
@@ -50,18 +50,13 @@ struct Working {
 
 /// Works out profiles, their ids and what was left out, and writes them into the component.
 pub(crate) fn resolve(rules: &Rules, apart: &Apart, key: &[u8; 32], component: &mut Component) {
-    let (mut working, parked) = work(rules, apart, component, &mut |_, _| {});
+    let (mut working, parked) = work(rules, apart, component);
     component.parked = parked;
     number(key, component, &mut working);
 }
 
-/// Goes through the evidence in canonical order. `joined` hears of every event whose units are of one profile by it.
-fn work(
-    rules: &Rules,
-    apart: &Apart,
-    component: &Component,
-    joined: &mut dyn FnMut(Position, &Units),
-) -> (Working, Vec<ParkedNode>) {
+/// Goes through the evidence in canonical order.
+fn work(rules: &Rules, apart: &Apart, component: &Component) -> (Working, Vec<ParkedNode>) {
     let ranks = ranks(rules, component);
     let (slots, slot_of) = slots(rules, component, &ranks);
     let class = alias_classes(component, &slots, &slot_of);
@@ -93,7 +88,6 @@ fn work(
         }
         while group.len() > 1 {
             let Err(because) = working.join(&group, &slots) else {
-                joined(event, &group);
                 break;
             };
             let Some(left_out) = group.pop() else { break };

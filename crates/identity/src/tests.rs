@@ -3,6 +3,7 @@
 mod bounds;
 mod claims;
 mod examples;
+mod gathered;
 mod keeper;
 mod oracle;
 mod order;
