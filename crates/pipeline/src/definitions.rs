@@ -4,13 +4,14 @@
 //! compile the same ones.
 
 use crate::PipelineError;
+use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
-use kith_identity::Rules;
+use kith_identity::{Evidence, Rules, Vetoes};
 use kith_profile::{FoldPlan, Survivorship, TraitRules};
 use kith_segment::{CompiledSegment, SegmentDefinition};
-use kith_types::{SegmentName, Timestamp};
+use kith_types::{Event, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The kind of decision that applies definitions.
@@ -75,6 +76,9 @@ pub(crate) struct DefinitionSet {
     pub(crate) version: u64,
     /// When the last of them was, in microseconds.
     pub(crate) decided_at_micros: i64,
+    /// What operators say about evidence.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) vetoes: BTreeSet<Veto>,
 }
 
 /// A computed trait.
@@ -100,6 +104,10 @@ pub struct LiveSegment {
 pub struct Definitions {
     /// How identity is resolved.
     pub rules: Arc<Rules>,
+    /// Which evidence does not count.
+    pub vetoes: Vetoes,
+    /// The same as they were decided.
+    pub vetoes_decided: BTreeSet<Veto>,
     /// Every aggregate that a computed trait or a segment needs.
     pub plan: FoldPlan,
     /// Which value of a trait survives.
@@ -112,6 +120,16 @@ pub struct Definitions {
     pub version: u64,
     /// The instant of the last of them.
     pub decided_at: Timestamp,
+}
+
+impl Definitions {
+    /// What an event says under the rules and vetoes in force.
+    #[must_use]
+    pub fn read(&self, event: &Event) -> Evidence {
+        let mut evidence = self.rules.read(event);
+        self.vetoes.mark(&mut evidence);
+        evidence
+    }
 }
 
 impl DefinitionSet {
@@ -178,6 +196,8 @@ impl DefinitionSet {
             })
             .collect();
         Ok(Definitions {
+            vetoes: vetoes::compile(&self.vetoes, &rules),
+            vetoes_decided: self.vetoes.clone(),
             rules: Arc::new(rules),
             plan: FoldPlan::new(aggregates),
             trait_rules,

@@ -7,6 +7,7 @@
 use crate::definitions::{DEFINITIONS_APPLIED, Definitions, read_decision};
 use crate::output::StepOutput;
 use crate::space::Space;
+use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::{PipelineError, keys};
 use kith_clean::Limits;
 use kith_segment::Cause;
@@ -339,8 +340,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Applies a decision; answers whether people were derived anew.
+    /// Applies a decision; answers whether people were worked out anew.
     fn apply_decision(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<bool, PipelineError> {
+        if &*decision.kind == IDENTITY_VETOED {
+            return self.apply_vetoes(at, decision, now);
+        }
         if &*decision.kind != DEFINITIONS_APPLIED {
             return Ok(false);
         }
@@ -379,6 +383,18 @@ impl Engine {
             self.space(at)?.rederive(&*store, now)?;
         }
         Ok(rules_changed)
+    }
+
+    /// Applies a decision about evidence; answers whether anything must be committed before the next record.
+    fn apply_vetoes(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<bool, PipelineError> {
+        let Some(decision) = VetoDecision::read(&decision.document) else {
+            tracing::error!(space = %at, "a decision cannot be read and is passed over");
+            return Ok(false);
+        };
+        self.space(at)?;
+        self.commit_inside()?;
+        let store = Arc::clone(&self.store);
+        self.space(at)?.take_vetoes(&*store, &decision, now)
     }
 
     /// Takes one turn of every sweep, from a committed state to a committed one.

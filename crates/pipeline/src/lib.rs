@@ -22,11 +22,13 @@ mod place;
 mod reads;
 mod record;
 mod rederive;
+mod revise;
 mod runner;
 mod space;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod vetoes;
 
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
@@ -39,3 +41,4 @@ pub use output::{Numbered, StepOutput};
 pub use reads::Reads;
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};
+pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};

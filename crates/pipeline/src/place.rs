@@ -7,7 +7,7 @@
 use crate::record::ProfileRecord;
 use crate::space::{PartSlot, ProfileEntry, Space, SpacePresence};
 use crate::{PipelineError, keys};
-use kith_identity::{Applied, Evidence, PartKey, Placement, Resolver};
+use kith_identity::{Applied, Component, Evidence, PartKey, Placement, Resolver, Vanished};
 use kith_profile::Part;
 use kith_segment::{Cause, Change};
 use kith_state::{Keyspace, Read};
@@ -20,16 +20,24 @@ const NOBODY: u128 = 0;
 
 /// People taken apart while they are regrouped.
 #[derive(Default)]
-struct Pieces {
+pub(crate) struct Pieces {
     records: BTreeMap<ProfileId, (ProfileRecord, Option<Timestamp>)>,
     parts: BTreeMap<PartKey, PartSlot>,
 }
 
 /// What every change of a step is told with.
 #[derive(Clone, Copy)]
-struct Moment {
-    now: Timestamp,
-    cause: Cause,
+pub(crate) struct Moment {
+    pub(crate) now: Timestamp,
+    pub(crate) cause: Cause,
+}
+
+/// Who is who from now on, as far as people are put together by it.
+pub(crate) struct Outcome<'a> {
+    pub(crate) components: &'a [Component],
+    /// Parts that take other events than before.
+    pub(crate) refold: BTreeSet<PartKey>,
+    pub(crate) vanished: &'a [Vanished],
 }
 
 impl Space {
@@ -41,7 +49,7 @@ impl Space {
         now: Timestamp,
         cause: Cause,
     ) -> Result<Option<ProfileId>, PipelineError> {
-        let evidence = self.definitions.rules.read(event);
+        let evidence = self.definitions.read(event);
         let Some(carrier) = evidence.carrier() else {
             if !event.identifiers.is_empty() {
                 // Rules to come may take what these leave out.
@@ -96,6 +104,7 @@ impl Space {
         let applied = {
             let presence = SpacePresence { space: self, store };
             Resolver::new(&*self.definitions.rules, &self.id)
+                .holding_apart(self.definitions.vetoes.apart())
                 .apply(components, evidence, &presence)
                 .map_err(|error| PipelineError::storage("identity could not be resolved", error))?
                 .ok_or_else(|| PipelineError::corrupt("evidence"))?
@@ -115,7 +124,13 @@ impl Space {
         }
         let mut affected: SmallVec<[ProfileId; 4]> = SmallVec::from_elem(placement.profile, 1);
         if applied.changed {
-            self.put_together(store, &applied, &after, pieces, moment)?;
+            let refold = applied.cuts.iter().flat_map(|cut| &cut.refold);
+            let outcome = Outcome {
+                components: std::slice::from_ref(&applied.component),
+                refold: refold.map(|interval| interval.part).collect(),
+                vanished: &applied.vanished,
+            };
+            self.put_together(store, &outcome, &after, pieces, moment)?;
             affected = after.into_iter().collect();
         }
         self.keep_component(applied);
@@ -137,7 +152,7 @@ impl Space {
     }
 
     /// Takes a loaded person out of memory.
-    fn take_apart(&mut self, id: ProfileId, pieces: &mut Pieces) {
+    pub(crate) fn take_apart(&mut self, id: ProfileId, pieces: &mut Pieces) {
         let Some(entry) = self.profiles.remove(id.0) else {
             return;
         };
@@ -148,29 +163,27 @@ impl Space {
     }
 
     /// Builds the people `after` from the pieces.
-    fn put_together(
+    pub(crate) fn put_together(
         &mut self,
         store: &dyn Read,
-        applied: &Applied,
+        outcome: &Outcome<'_>,
         after: &BTreeSet<ProfileId>,
         mut pieces: Pieces,
         moment: Moment,
     ) -> Result<(), PipelineError> {
-        let cut: BTreeSet<PartKey> = applied
-            .cuts
-            .iter()
-            .flat_map(|cut| &cut.refold)
-            .map(|interval| interval.part)
-            .collect();
         // Only an id that stood before can have a redirect.
         let all_new = pieces.records.is_empty();
         for id in after {
-            let members = applied.component.members_of(*id);
+            let found = outcome.components.iter().map(|one| one.members_of(*id));
+            let members = found
+                .into_iter()
+                .find(|members| !members.is_empty())
+                .unwrap_or_default();
             let mut parts = Vec::with_capacity(members.len());
             for member in &members {
                 let slot = pieces.parts.remove(&member.part);
                 parts.push(match slot {
-                    _ if cut.contains(&member.part) => self.refold(store, member.part, member.end)?,
+                    _ if outcome.refold.contains(&member.part) => self.refold(store, member.part, member.end)?,
                     // Bounds that moved without an event between them leave the fold as it is.
                     Some(slot) => slot,
                     None => PartSlot {
@@ -198,7 +211,7 @@ impl Space {
             self.writes.remove(Keyspace::Parts, keys::part(&self.id, key));
         }
         for (id, (record, stored_due)) in pieces.records {
-            self.vanish(id, &record, stored_due, applied, moment);
+            self.vanish(id, &record, stored_due, outcome, moment);
         }
         Ok(())
     }
@@ -217,7 +230,7 @@ impl Space {
         id: ProfileId,
         record: &ProfileRecord,
         stored_due: Option<Timestamp>,
-        applied: &Applied,
+        outcome: &Outcome<'_>,
         Moment { now, cause }: Moment,
     ) {
         for (segment, _) in &record.memberships {
@@ -235,7 +248,7 @@ impl Space {
         }
         self.writes.remove(Keyspace::Profiles, keys::wide(&self.id, id.0));
         self.profile_count = self.profile_count.saturating_sub(1);
-        let redirect = applied
+        let redirect = outcome
             .vanished
             .iter()
             .find(|vanished| vanished.profile == id)

@@ -7,9 +7,13 @@ mod oracle;
 mod order;
 mod replay;
 mod timers;
+mod vetoes;
 mod worlds;
 
-use crate::{DEFINITIONS_APPLIED, Engine, EngineConfig, Numbered, StepOutput, compare_states};
+use crate::{
+    DEFINITIONS_APPLIED, Engine, EngineConfig, IDENTITY_VETOED, Numbered, StepOutput, Veto, VetoDecision,
+    compare_states,
+};
 use kith_segment::Change;
 use kith_state::{Keyspace, MemoryStore, Store};
 use kith_types::{
@@ -115,6 +119,19 @@ pub(super) fn decision(sequence: u64, second: i64, documents: &[(&str, &str, Jso
     }
 }
 
+/// A decision about evidence.
+pub(super) fn vetoes(sequence: u64, second: i64, added: &[Veto], removed: &[Veto]) -> Record {
+    let decision = VetoDecision::new("me", "", added.to_vec(), removed.to_vec());
+    let body = Decision {
+        kind: IDENTITY_VETOED.into(),
+        document: decision.to_json().unwrap().into(),
+    };
+    Record {
+        body: RecordBody::Decision(body),
+        ..record(sequence, second, &[])
+    }
+}
+
 /// `performed` within the last so many seconds, at least so often.
 pub(super) fn performed(name: &str, at_least: u32, seconds: u32) -> Json {
     json!({"where": {"performed": {"event": name, "at_least": at_least, "within": {"last": format!("{seconds}s")}}}})
@@ -154,6 +171,12 @@ impl Bench {
     /// Takes the next record: a decision.
     pub(super) fn decide(&mut self, second: i64, documents: &[(&str, &str, Json)]) {
         let record = decision(self.sequence, second, documents);
+        self.apply(&record);
+    }
+
+    /// Takes the next record: a decision about evidence.
+    pub(super) fn veto(&mut self, second: i64, added: &[Veto], removed: &[Veto]) {
+        let record = vetoes(self.sequence, second, added, removed);
         self.apply(&record);
     }
 

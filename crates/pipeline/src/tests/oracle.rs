@@ -27,8 +27,9 @@ impl Presence for Rows {
     ) -> Result<(), PresenceError> {
         for seen in &self.0 {
             let within = from.is_none_or(|from| from <= seen.position()) && to.is_none_or(|to| seen.position() < to);
-            if within && seen.held().any(|named| named.hash == held) {
-                let authenticated = seen.sign_in().map(|named| named.hash);
+            let found = seen.held().find(|named| named.hash == held);
+            if let Some(named) = found.filter(|_| within) {
+                let authenticated = seen.signed_in_beside(named);
                 let Evidence {
                     time,
                     address,
@@ -51,11 +52,11 @@ impl Presence for Rows {
 
 /// The components of events, taken in canonical order.
 fn components(definitions: &Definitions, events: &[Event]) -> Vec<Component> {
-    let resolver = Resolver::new(&*definitions.rules, &main_space());
+    let resolver = Resolver::new(&*definitions.rules, &main_space()).holding_apart(definitions.vetoes.apart());
     let mut rows = Rows(Vec::new());
     let mut components: Vec<Component> = Vec::new();
     for event in events {
-        let evidence = definitions.rules.read(event);
+        let evidence = definitions.read(event);
         rows.0.push(evidence.clone());
         let named: BTreeSet<u128> = evidence.identifiers.iter().map(|named| named.hash).collect();
         let (touched, rest): (Vec<_>, Vec<_>) = components

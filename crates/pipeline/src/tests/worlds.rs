@@ -1,7 +1,8 @@
 //! Small histories by dice: few people and devices, so that everything meets everything; late, equal and future times.
 
-use super::{decision, event, identify, performed, record, with_id};
-use kith_types::Record;
+use super::{decision, event, identify, performed, record, vetoes, with_id};
+use crate::Veto;
+use kith_types::{Address, Identifier, Record};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -93,11 +94,43 @@ fn one_event(random: &mut ChaCha8Rng, received: i64, messages: u64) -> Json {
     with_id(event, &format!("m{}", random.random_range(0..messages * 4)))
 }
 
+/// Vetoes of events before `sequence` and of pairs, and the end of some.
+pub(super) fn some_vetoes(random: &mut ChaCha8Rng, in_force: &mut Vec<Veto>, sequence: u64) -> (Vec<Veto>, Vec<Veto>) {
+    let identifier = |random: &mut ChaCha8Rng| {
+        let pool = [&PEOPLE[..], &DEVICES[..], &MAILS[..]][random.random_range(0..3)];
+        Identifier::parse(pool.choose(random).unwrap()).unwrap()
+    };
+    let mut added = Vec::new();
+    for _ in 0..random.random_range(0..3) {
+        let (one, other) = (identifier(random), identifier(random));
+        if random.random_bool(0.7) {
+            let event = Address {
+                generation: 1,
+                partition: 0,
+                sequence: random.random_range(0..sequence),
+                index: random.random_range(0..2),
+            };
+            added.push(Veto::Event { event, identifier: one });
+        } else if one != other {
+            added.push(Veto::pair(one, other));
+        }
+    }
+    let mut removed = Vec::new();
+    while !in_force.is_empty() && random.random_bool(0.4) {
+        let at = random.random_range(0..in_force.len());
+        removed.push(in_force.swap_remove(at));
+    }
+    added.retain(|veto| !removed.contains(veto));
+    in_force.extend(added.iter().cloned());
+    (added, removed)
+}
+
 /// A world of so many records, whose definitions come and go in the middle.
 pub(super) fn world(seed: u64, count: u64, rules_change: bool) -> World {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let all = documents();
     let (mut records, mut received) = (Vec::new(), 0);
+    let mut in_force = Vec::new();
     for sequence in 0..count {
         received += *[0, 0, 1, 3, 10, 45].choose(&mut random).unwrap();
         let roll = random.random_range(0..100);
@@ -120,6 +153,9 @@ pub(super) fn world(seed: u64, count: u64, rules_change: bool) -> World {
             let limit = random.random_range(1..4);
             let spec = json!({"types": {"email": {"limit": limit}}});
             records.push(decision(sequence, received, &[("identity_rules", "main", spec)]));
+        } else if (12..17).contains(&roll) && rules_change {
+            let (added, removed) = some_vetoes(&mut random, &mut in_force, sequence);
+            records.push(vetoes(sequence, received, &added, &removed));
         } else {
             let events: Vec<Json> = (0..random.random_range(1..4))
                 .map(|_| one_event(&mut random, received, count))
