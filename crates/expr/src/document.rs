@@ -4,6 +4,7 @@
 //! place by its path and, for a word that is not known, the nearest word that is. Unknown keys are refused. The
 //! segment crate reads its own documents with the same pieces. Nothing here reads files or YAML text.
 
+mod area;
 mod error;
 mod scalars;
 mod sequence;
@@ -36,7 +37,7 @@ pub const MAX_LIST: usize = 1_000;
 pub const MAX_TEXT_BYTES: usize = 1_024;
 
 /// The keys that ask something of a value; a leaf of a condition has exactly one of them.
-pub const VALUE_TEST_KEYS: [&str; 18] = [
+pub const VALUE_TEST_KEYS: [&str; 19] = [
     "equals",
     "not_equals",
     "greater_than",
@@ -55,6 +56,7 @@ pub const VALUE_TEST_KEYS: [&str; 18] = [
     "after",
     "within_last",
     "before_last",
+    "near",
 ];
 
 /// The keys that say which events count.
@@ -329,6 +331,7 @@ fn value_test_of(key: &str, operand: &Json) -> Result<ValueTest, DocumentError> 
         "after" => ValueTest::After(parse_timestamp(operand)?),
         "within_last" => ValueTest::WithinLast(parse_duration(operand)?),
         "before_last" => ValueTest::BeforeLast(parse_duration(operand)?),
+        "near" => ValueTest::Near(area::area_of(operand)?),
         other => return Err(DocumentError::unknown("test", other, &VALUE_TEST_KEYS)),
     })
 }

@@ -6,6 +6,7 @@
 //! reads a clock or keeps state.
 
 mod aggregate;
+mod area;
 mod calendar;
 mod document;
 mod filter;
@@ -16,6 +17,7 @@ mod view;
 mod window;
 
 pub use aggregate::{AggregateId, AggregateSpec, Function};
+pub use area::{Area, MAX_METRES};
 pub use calendar::{CalendarUnit, MAX_PERIODS, Periods, Zone};
 pub use document::{
     DocumentError, FILTER_KEYS, MAX_CONDITIONS, MAX_DEPTH, MAX_LIST, MAX_TEXT_BYTES, SEQUENCE_KEYS, VALUE_TEST_KEYS,

@@ -10,6 +10,7 @@
 //! - Tests of dates read text as ISO 8601; a text that is no time is mistyped. `before` and `after` are strict.
 //! - `within_last: N` is `(now - N, now]`, `before_last: N` is up to and including `now - N`.
 
+use crate::Area;
 use kith_types::{Decimal, Duration, Timestamp, Value};
 use std::cmp::Ordering;
 
@@ -53,6 +54,8 @@ pub enum ValueTest {
     WithinLast(Duration),
     /// A time at or before `now - span`.
     BeforeLast(Duration),
+    /// A place within a circle.
+    Near(Area),
 }
 
 impl ValueTest {
@@ -85,6 +88,7 @@ impl ValueTest {
             Self::After(moment) => time_of(value).is_some_and(|time| time > *moment),
             Self::WithinLast(span) => time_of(value).is_some_and(|time| time <= now && now - time < *span),
             Self::BeforeLast(span) => time_of(value).is_some_and(|time| now - time >= *span),
+            Self::Near(area) => area.contains(value),
         }
     }
 

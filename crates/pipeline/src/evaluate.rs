@@ -6,6 +6,7 @@ use crate::space::Space;
 use kith_segment::{Cause, Change};
 use kith_state::Read;
 use kith_types::{ProfileId, Timestamp};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 impl Space {
@@ -22,7 +23,12 @@ impl Space {
         let mut next: Option<Timestamp> = None;
         let mut changes = Vec::new();
         if let Some(whole) = entry.whole() {
-            let person = PersonOf(whole.view(&definitions.plan, &definitions.trait_rules));
+            let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
+            let person = PersonOf {
+                id,
+                view: whole.view(&definitions.plan, &definitions.trait_rules),
+                carriers: &carriers,
+            };
             for segment in &definitions.segments {
                 let evaluation = segment.compiled.evaluate(&person, now);
                 next = [next, evaluation.next_transition].into_iter().flatten().min();

@@ -3,32 +3,45 @@
 use kith_expr::{AggregateId, PersonView};
 use kith_profile::PartView;
 use kith_segment::Person;
-use kith_types::{Timestamp, Value};
+use kith_types::{ProfileId, Timestamp, Value};
 use std::borrow::Cow;
 
-/// The view of a fold; it adds consent, which only segments ask for.
-pub(crate) struct PersonOf<'a>(pub(crate) PartView<'a>);
+/// The view of a fold; it adds consent and who it is, which only segments ask for.
+pub(crate) struct PersonOf<'a> {
+    pub(crate) id: ProfileId,
+    pub(crate) view: PartView<'a>,
+    /// The hashes of the identifiers that make the person up.
+    pub(crate) carriers: &'a [u128],
+}
 
 impl PersonView for PersonOf<'_> {
     fn trait_value(&self, name: &str) -> Option<Cow<'_, Value>> {
-        self.0.trait_value(name)
+        self.view.trait_value(name)
     }
 
     fn aggregate(&self, id: AggregateId, now: Timestamp) -> Value {
-        self.0.aggregate(id, now)
+        self.view.aggregate(id, now)
     }
 
     fn aggregate_next_change(&self, id: AggregateId, after: Timestamp) -> Option<Timestamp> {
-        self.0.aggregate_next_change(id, after)
+        self.view.aggregate_next_change(id, after)
     }
 
     fn approximate(&self, id: AggregateId, now: Timestamp) -> bool {
-        self.0.approximate(id, now)
+        self.view.approximate(id, now)
     }
 }
 
 impl Person for PersonOf<'_> {
     fn consent(&self, category: &str) -> Option<bool> {
-        self.0.consent(category)
+        self.view.consent(category)
+    }
+
+    fn profile_id(&self) -> ProfileId {
+        self.id
+    }
+
+    fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool {
+        self.carriers.iter().any(|carrier| wanted(*carrier))
     }
 }

@@ -36,6 +36,13 @@ struct Loaded {
     whole: Part,
 }
 
+impl Loaded {
+    /// The hashes of the identifiers that make the person up.
+    fn carriers(&self) -> Vec<u128> {
+        self.members.iter().map(|member| member.part.carrier).collect()
+    }
+}
+
 impl Reads {
     /// Reads over a store that the pipeline writes.
     #[must_use]
@@ -196,7 +203,12 @@ impl Reads {
         let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
-        let person = PersonOf(loaded.whole.view(&definitions.plan, &definitions.trait_rules));
+        let carriers = loaded.carriers();
+        let person = PersonOf {
+            id: loaded.id,
+            view: loaded.whole.view(&definitions.plan, &definitions.trait_rules),
+            carriers: &carriers,
+        };
         Ok(Some(live.compiled.explain(&person, now.max(loaded.whole.horizon()))))
     }
 
@@ -371,8 +383,12 @@ fn document(loaded: &Loaded, asked: Option<ProfileId>, definitions: &Definitions
     let whole = &loaded.whole;
     // Answers are exact from the fold's horizon on; a clock that was set back does not go behind it.
     let now = now.max(whole.horizon());
-    let person = PersonOf(whole.view(&definitions.plan, &definitions.trait_rules));
-    let carriers: Vec<u128> = loaded.members.iter().map(|member| member.part.carrier).collect();
+    let carriers = loaded.carriers();
+    let person = PersonOf {
+        id: loaded.id,
+        view: whole.view(&definitions.plan, &definitions.trait_rules),
+        carriers: &carriers,
+    };
     let parked = loaded
         .component
         .parked()

@@ -8,7 +8,7 @@ use crate::english::{lifecycle_phrase, performed_phrase, segment_phrase, sequenc
 use crate::evaluate::{Leaf, Node};
 use crate::{Condition, SegmentDefinition, SegmentError, SegmentErrorKind};
 use kith_expr::{AggregateId, AggregateSpec, DocumentError};
-use kith_types::{Event, EventType, SegmentName};
+use kith_types::{Event, EventType, Identifier, SegmentName};
 use std::collections::BTreeMap;
 
 /// How deep segments may refer to segments.
@@ -73,6 +73,7 @@ pub struct CompiledSegment {
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
     uses_consent: bool,
+    uses_identifiers: bool,
 }
 
 impl CompiledSegment {
@@ -92,6 +93,7 @@ impl CompiledSegment {
             computed_traits: Vec::new(),
             references: Vec::new(),
             uses_consent: false,
+            uses_identifiers: false,
         };
         let explained = compiler.node(&definition.condition).map_err(|problem| {
             SegmentError::new(
@@ -111,6 +113,7 @@ impl CompiledSegment {
             computed_traits: sorted(compiler.computed_traits),
             references: sorted(compiler.references),
             uses_consent: compiler.uses_consent,
+            uses_identifiers: compiler.uses_identifiers,
         })
     }
 
@@ -168,6 +171,12 @@ impl CompiledSegment {
         self.uses_consent
     }
 
+    /// Whether any event may touch it, whatever it says: it asks for a consent or for identifiers.
+    #[must_use]
+    pub fn depends_on_every_event(&self) -> bool {
+        self.uses_consent || self.uses_identifiers
+    }
+
     /// Whether an event of that type and name may be counted by one of its aggregates.
     #[must_use]
     pub fn touches_event(&self, event_type: EventType, name: &str) -> bool {
@@ -179,10 +188,11 @@ impl CompiledSegment {
     /// Whether applying the event may change membership or the next transition. Where not, a person who was evaluated
     /// before needs no evaluation because of this event; a new or regrouped person always does.
     ///
-    /// It errs on the side of asking: every event touches a segment that asks for a consent, whatever the event says.
+    /// It errs on the side of asking: every event touches a segment that asks for a consent or for identifiers, whatever
+    /// the event says.
     #[must_use]
     pub fn touched_by(&self, event: &Event) -> bool {
-        self.uses_consent
+        self.depends_on_every_event()
             || self.aggregates.iter().any(|aggregate| aggregate.matches(event))
             || event.traits.iter().any(|(key, _)| self.touches_trait(key))
     }
@@ -214,6 +224,7 @@ struct Compiler<'a> {
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
     uses_consent: bool,
+    uses_identifiers: bool,
 }
 
 impl Compiler<'_> {
@@ -277,6 +288,13 @@ impl Compiler<'_> {
                 })
             }
             Condition::Segment(name) => self.segment(name)?,
+            Condition::Bucket(bucket) => Node::Leaf(Leaf::Bucket(bucket.clone())),
+            Condition::Listed(identifiers) => {
+                self.uses_identifiers = true;
+                let mut hashes: Vec<u128> = identifiers.iter().map(Identifier::hash128).collect();
+                hashes.sort_unstable();
+                Node::Leaf(Leaf::Listed(hashes.into()))
+            }
         })
     }
 

@@ -3,12 +3,15 @@
 //! `document` reads it from and writes it to `{kind: segment, name, spec}`, `english` puts it into words and `compile`
 //! makes it ready to be asked. A definition only names computed traits and other segments; it never knows them.
 
+use crate::Bucket;
 use crate::CountRange;
 use kith_expr::{EventFilter, Follows, Sequence, ValueTest, Window};
-use kith_types::{Duration, SegmentName};
+use kith_types::{Duration, Identifier, SegmentName};
 
 /// How deep conditions may nest in one document.
 pub const MAX_DEPTH: usize = 32;
+/// How many identifiers one list may hold.
+pub const MAX_LISTED: usize = 10_000;
 /// How many conditions and combinations one document may hold.
 pub const MAX_CONDITIONS: usize = 500;
 
@@ -61,6 +64,10 @@ pub enum Condition {
     },
     /// Membership of another segment at the same instant.
     Segment(SegmentName),
+    /// A share of all people, drawn by their profile ids.
+    Bucket(Bucket),
+    /// One of these identifiers is the person's: a list kept by hand.
+    Listed(Vec<Identifier>),
 }
 
 /// Events happened so many times within a window.

@@ -5,19 +5,19 @@
 
 mod behaviour;
 
-use crate::{Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, SegmentDefinition};
+use crate::{Bucket, Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, SegmentDefinition};
 use crate::{SegmentError, SegmentErrorKind};
 use behaviour::{lifecycle, performed, sequence, write_lifecycle, write_performed, write_sequence};
 use kith_expr::{
     DocumentError, MAX_TEXT_BYTES, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test, write_value_test,
 };
-use kith_types::SegmentName;
+use kith_types::{Identifier, SegmentName};
 use serde_json::{Map, Value as Json, json};
 
 /// The word that a document's `kind` has.
 const KIND: &str = "segment";
 /// The keys that say what a condition is; each has exactly one of them.
-const CONDITION_KEYS: [&str; 11] = [
+const CONDITION_KEYS: [&str; 13] = [
     "all",
     "any",
     "not",
@@ -29,6 +29,8 @@ const CONDITION_KEYS: [&str; 11] = [
     "computed_trait",
     "consent",
     "segment",
+    "bucket",
+    "listed",
 ];
 
 impl SegmentDefinition {
@@ -171,6 +173,8 @@ impl Reader {
             "not_performed" => performed(inner, false),
             "sequence" => sequence(inner),
             "lifecycle" => lifecycle(inner),
+            "bucket" => Bucket::parse(inner).map(Condition::Bucket),
+            "listed" => listed(inner).map(Condition::Listed),
             _ => Ok(Condition::Segment(
                 filled_text(inner)?.parse().map_err(|error| name_error(&error))?,
             )),
@@ -234,6 +238,37 @@ fn consent(fields: &Map<String, Json>) -> Result<Condition, DocumentError> {
     Ok(Condition::Consent { category, answer })
 }
 
+fn listed(json: &Json) -> Result<Vec<Identifier>, DocumentError> {
+    let Some(items) = json.as_array() else {
+        return Err(DocumentError::new(
+            "expected a list of identifiers such as `email:jo@example.com`",
+        ));
+    };
+    if items.is_empty() {
+        return Err(DocumentError::new("the list is empty"));
+    }
+    if items.len() > MAX_LISTED {
+        let problem = format!("the list has {} identifiers, the limit is {MAX_LISTED}", items.len());
+        return Err(DocumentError::new(problem).hint("split it into several, inside an `any`"));
+    }
+    let read = |(at, item): (usize, &Json)| {
+        let identifier = filled_text(item).and_then(|text| {
+            let expected = || {
+                DocumentError::new(format!(
+                    "expected `type:value` such as `user_id:u1`, found {}",
+                    shown(item)
+                ))
+            };
+            Identifier::parse(text).ok_or_else(expected)
+        });
+        identifier.map_err(|error| error.item(at))
+    };
+    let mut identifiers = items.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+    identifiers.sort_unstable();
+    identifiers.dedup();
+    Ok(identifiers)
+}
+
 /// The beginning of a JSON value, for an error.
 pub(crate) fn shown(json: &Json) -> String {
     let text = json.to_string();
@@ -253,7 +288,7 @@ fn short_text(json: &Json) -> Result<&str, DocumentError> {
     Ok(text)
 }
 
-fn filled_text(json: &Json) -> Result<&str, DocumentError> {
+pub(crate) fn filled_text(json: &Json) -> Result<&str, DocumentError> {
     let text = short_text(json)?;
     if text.trim().is_empty() {
         Err(DocumentError::new("the text is empty"))
@@ -280,6 +315,11 @@ fn write_condition(condition: &Condition) -> Json {
         } => json!({ "consent": **category }),
         Condition::Consent { category, answer } => json!({ "consent": **category, "answer": answer.as_str() }),
         Condition::Segment(name) => json!({ "segment": name.as_str() }),
+        Condition::Bucket(bucket) => json!({ "bucket": bucket.to_document() }),
+        Condition::Listed(identifiers) => {
+            let items: Vec<Json> = identifiers.iter().map(|one| Json::from(one.to_string())).collect();
+            json!({ "listed": items })
+        }
         Condition::Performed(performed) => write_performed(performed),
         Condition::Sequence(performed) => write_sequence(performed),
         Condition::Lifecycle(lifecycle) => write_lifecycle(lifecycle),

@@ -3,7 +3,9 @@
 //! The words follow the definitions exactly (`at least 50`, `in the last 30 days`); they are for reading and are never
 //! read back.
 
-use crate::{Condition, Consent, CountRange, Lifecycle, Performed, SegmentDefinition, SequencePerformed, Stage};
+use crate::{
+    Bucket, Condition, Consent, CountRange, Lifecycle, Performed, SegmentDefinition, SequencePerformed, Stage,
+};
 use kith_expr::{Condition as EventCondition, EventFilter, FieldRoot, Follows, ValueTest, Window};
 use kith_types::{Duration, EventType, SegmentName, Timestamp, Value};
 
@@ -32,6 +34,8 @@ fn write_condition(condition: &Condition, depth: usize, out: &mut String) {
         Condition::Trait { name, test } => out.push_str(&test_phrase(name, test)),
         Condition::ComputedTrait { name, test } => out.push_str(&test_phrase(&format!("computed trait {name}"), test)),
         Condition::Consent { category, answer } => out.push_str(&consent_phrase(category, *answer)),
+        Condition::Bucket(bucket) => out.push_str(&bucket_phrase(bucket)),
+        Condition::Listed(identifiers) => out.push_str(&listed_phrase(identifiers.len())),
         Condition::Segment(name) => out.push_str(&segment_phrase(name)),
     }
 }
@@ -117,6 +121,23 @@ pub(crate) fn lifecycle_phrase(lifecycle: &Lifecycle) -> String {
             span_phrase(after)
         ),
     }
+}
+
+/// `they are in the 0 to 50 percent drawn by "spring"`
+pub(crate) fn bucket_phrase(bucket: &Bucket) -> String {
+    format!("they are in the {} drawn by {:?}", bucket_share(bucket), bucket.salt)
+}
+
+/// `0 to 50 percent`
+pub(crate) fn bucket_share(bucket: &Bucket) -> String {
+    let (from, to) = bucket.percents();
+    format!("{from} to {to} percent")
+}
+
+/// `they are one of a list of 12 identifiers`
+pub(crate) fn listed_phrase(count: usize) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("they are on a list of {count} identifier{plural}")
 }
 
 pub(crate) fn segment_phrase(name: &SegmentName) -> String {
@@ -253,6 +274,12 @@ pub(crate) fn expectation_phrase(test: &ValueTest) -> String {
         ValueTest::Before(time) => format!("is before {time}"),
         ValueTest::After(time) => format!("is after {time}"),
         ValueTest::WithinLast(span) => format!("is within the last {}", span_phrase(*span)),
+        ValueTest::Near(area) => format!(
+            "is within {} metres of latitude {}, longitude {}",
+            area.metres(),
+            area.latitude(),
+            area.longitude()
+        ),
         ValueTest::BeforeLast(span) => format!("is at least {} ago", span_phrase(*span)),
     }
 }

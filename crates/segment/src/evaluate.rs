@@ -11,9 +11,10 @@
 //! but never late: the timer fires, nothing changes, and the search goes on from there. Nothing here allocates, keeps
 //! state or decides what a change causes.
 
-use crate::{CompiledSegment, Consent, CountRange};
+use crate::{Bucket, CompiledSegment, Consent, CountRange};
 use kith_expr::{AggregateId, PersonView, ValueTest};
-use kith_types::{Timestamp, Value};
+use kith_types::{ProfileId, Timestamp, Value};
+use std::sync::Arc;
 
 /// How many changes of values one search for the next transition looks at.
 const MAX_STEPS: u32 = 64;
@@ -22,6 +23,13 @@ const MAX_STEPS: u32 = 64;
 pub trait Person: PersonView {
     /// What they answered when asked for consent; `None` when nothing is known.
     fn consent(&self, category: &str) -> Option<bool>;
+
+    /// Who they are.
+    fn profile_id(&self) -> ProfileId;
+
+    /// Whether `wanted` holds of the hash ([`kith_types::Identifier::hash128`]) of one of the identifiers that are
+    /// theirs, now or for some time.
+    fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool;
 }
 
 /// The answer for one person at one instant.
@@ -67,6 +75,9 @@ pub(crate) enum Leaf {
         category: Box<str>,
         answer: Consent,
     },
+    Bucket(Bucket),
+    /// The hashes, sorted.
+    Listed(Arc<[u128]>),
 }
 
 /// No turn before `at`; where `exact`, a turn at `at`.
@@ -135,7 +146,7 @@ impl Node {
         match self {
             Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::cost).sum(),
             Self::Not(part) | Self::Named(_, part) => part.cost(),
-            Self::Leaf(Leaf::Trait { .. } | Leaf::Consent { .. }) => 1,
+            Self::Leaf(Leaf::Trait { .. } | Leaf::Consent { .. } | Leaf::Bucket(_) | Leaf::Listed(_)) => 1,
             Self::Leaf(Leaf::Count { .. } | Leaf::Aggregate { .. }) => 8,
         }
     }
@@ -148,6 +159,8 @@ impl Leaf {
             Self::Aggregate { id, test, .. } => test.test(Some(&person.aggregate(*id, now)), now),
             Self::Trait { name, test } => test.test(person.trait_value(name).as_deref(), now),
             Self::Consent { category, answer } => Consent::of(person.consent(category)) == *answer,
+            Self::Bucket(bucket) => bucket.contains(person.profile_id()),
+            Self::Listed(hashes) => person.any_identifier(&|hash| hashes.binary_search(&hash).is_ok()),
         }
     }
 
@@ -165,7 +178,7 @@ impl Leaf {
             }
             Self::Trait { test, .. } if !test.is_clock_relative() => None,
             Self::Trait { name, test } => test.next_change(person.trait_value(name).as_deref(), after),
-            Self::Consent { .. } => None,
+            Self::Consent { .. } | Self::Bucket(_) | Self::Listed(_) => None,
         }
     }
 }

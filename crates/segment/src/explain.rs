@@ -3,7 +3,9 @@
 //! It asks the same nodes as the evaluator, every one of them and in the order of the document. It names the aggregate
 //! behind a count, so that the caller can show the events; it never reads events itself.
 
-use crate::english::{consent_phrase, count_phrase, expectation_phrase, test_phrase};
+use crate::english::{
+    bucket_phrase, bucket_share, consent_phrase, count_phrase, expectation_phrase, listed_phrase, test_phrase,
+};
 use crate::evaluate::{Leaf, Node};
 use crate::{CompiledSegment, Consent, Person};
 use kith_expr::{AggregateId, json_of_value};
@@ -131,6 +133,19 @@ impl Node {
 impl Leaf {
     fn reason(&self, person: &dyn Person, now: Timestamp) -> Reason {
         let (condition, expected, actual, aggregate) = match self {
+            Self::Bucket(bucket) => {
+                let actual = Value::Number(bucket.place_of(person.profile_id()));
+                (bucket_phrase(bucket), bucket_share(bucket), actual, None)
+            }
+            Self::Listed(hashes) => {
+                let listed = person.any_identifier(&|hash| hashes.binary_search(&hash).is_ok());
+                (
+                    listed_phrase(hashes.len()),
+                    "on the list".to_owned(),
+                    Value::from(listed),
+                    None,
+                )
+            }
             Self::Count { id, count, phrase } => (
                 phrase.to_string(),
                 count_phrase(*count),

@@ -30,7 +30,7 @@ impl SegmentIndex {
     }
 
     fn add(&mut self, place: usize, segment: &CompiledSegment) {
-        if segment.depends_on_consent() {
+        if segment.depends_on_every_event() {
             self.touched_by_all.push(place);
             return;
         }

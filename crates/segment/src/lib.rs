@@ -5,6 +5,7 @@
 //! time alone may change that. It asks a [`Person`], which the profile crate implements, in the words of `kith-expr`.
 //! [`Change`] and [`Cause`] are what leaves the pipeline. Nothing here does IO, reads a clock or keeps state.
 
+mod bucket;
 mod change;
 mod compile;
 mod count;
@@ -19,12 +20,13 @@ mod index;
 #[cfg(test)]
 mod tests;
 
+pub use bucket::Bucket;
 pub use change::{Cause, Change};
 pub use compile::{CompiledSegment, Context, Definitions, MAX_COMPILED_CONDITIONS, MAX_REFERENCE_DEPTH};
 pub use count::CountRange;
 pub use definition::{
-    Condition, Consent, Lifecycle, MAX_CONDITIONS, MAX_DEPTH, MAX_REGULAR_TIMES, Performed, SegmentDefinition,
-    SequencePerformed, Stage,
+    Condition, Consent, Lifecycle, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, MAX_REGULAR_TIMES, Performed,
+    SegmentDefinition, SequencePerformed, Stage,
 };
 pub use error::{SegmentError, SegmentErrorKind};
 pub use evaluate::{Evaluation, Person};

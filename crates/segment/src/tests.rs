@@ -6,5 +6,6 @@ mod errors;
 mod instants;
 mod operators;
 mod oracle;
+mod people;
 mod reading;
 mod world;

@@ -1,5 +1,6 @@
 //! Filters, tests and aggregates back as documents, and the canonical text that names an aggregate.
 
+use super::area::area_value;
 use super::json_of_value;
 use super::sequence::sequence_fields;
 use crate::{AggregateSpec, Condition, EventFilter, Periods, ValueTest, Window};
@@ -131,6 +132,7 @@ fn test_field(test: &ValueTest) -> (&'static str, Value) {
         ValueTest::After(time) => ("after", moment(time)),
         ValueTest::WithinLast(span) => ("within_last", Value::from(span.to_string().as_str())),
         ValueTest::BeforeLast(span) => ("before_last", Value::from(span.to_string().as_str())),
+        ValueTest::Near(area) => ("near", area_value(area)),
     }
 }
 

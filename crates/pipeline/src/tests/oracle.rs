@@ -136,7 +136,13 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
             assert_eq!(bytes(&stored), bytes(part), "{what}: part {key:?} of {id}");
         }
         let whole = Part::merged(parts.values());
-        let person = PersonOf(whole.view(&definitions.plan, &definitions.trait_rules));
+        let members_of = components.iter().flat_map(|component| component.members_of(id));
+        let carriers: Vec<u128> = members_of.map(|member| member.part.carrier).collect();
+        let person = PersonOf {
+            id,
+            view: whole.view(&definitions.plan, &definitions.trait_rules),
+            carriers: &carriers,
+        };
         let mut next = None;
         for segment in &definitions.segments {
             let evaluation = segment.compiled.evaluate(&person, now);

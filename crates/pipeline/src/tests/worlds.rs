@@ -53,6 +53,34 @@ pub(super) fn documents() -> Vec<(&'static str, &'static str, Json)> {
                 {"not_performed": {"type": "any", "within": {"last": "15s"}}},
             ]}}),
         ),
+        (
+            "segment",
+            "undecided",
+            json!({"where": {"sequence": {
+                "first": "Product Viewed",
+                "then_not": {"events": ["Product Viewed", "Order Completed"]},
+                "gap_less_than": "20s",
+                "within": {"last": "1m"},
+            }}}),
+        ),
+        (
+            "segment",
+            "returned",
+            json!({"where": {"lifecycle": {"stage": "came_back", "type": "any", "after": "30s", "last": "1m"}}}),
+        ),
+        (
+            "segment",
+            "drawn",
+            json!({"where": {"all": [
+                {"bucket": {"salt": "test", "from": 25, "to": 75}},
+                {"performed": {"type": "any", "within": {"previous": "hour", "zone": "Asia/Kathmandu"}}},
+            ]}}),
+        ),
+        (
+            "segment",
+            "invited",
+            json!({"where": {"listed": ["email:m1@x.org", "anonymous_id:a2", "user_id:u4"]}}),
+        ),
     ]
 }
 

@@ -3,7 +3,7 @@
 use super::oracle::meets;
 use super::world::{World, compile, second};
 use crate::{Cause, Change, CompiledSegment, Condition, Evaluation};
-use kith_types::{Duration, ProfileId, Timestamp};
+use kith_types::{Duration, Identifier, ProfileId, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
@@ -143,6 +143,8 @@ fn random_leaf() -> impl Strategy<Value = Json> {
         2 => random_lifecycle(),
         3 => tested,
         1 => prop_oneof![Just("granted"), Just("denied"), Just("unknown")].prop_map(|answer| json!({ "consent": "marketing", "answer": answer })),
+        1 => (0..50_i64, 50..101_i64).prop_map(|(from, to)| json!({ "bucket": { "salt": "s", "from": from, "to": to.min(99) } })),
+        1 => prop_oneof![Just(json!(["user_id:u1"])), Just(json!(["user_id:u2", "email:a@b.c"]))].prop_map(|list| json!({ "listed": list })),
         1 => prop_oneof![Just("buyers"), Just("quiet_buyers")].prop_map(|name| json!({ "segment": name })),
     ]
 }
@@ -170,9 +172,16 @@ fn random_world() -> impl Strategy<Value = World> {
         proptest::option::of(0..6_i64),
         proptest::option::of(0..LAST_SECOND),
         proptest::option::of(any::<bool>()),
+        0..1_000_u128,
+        any::<bool>(),
     )
-        .prop_map(|(events, points, birthday, consent)| {
+        .prop_map(|(events, points, birthday, consent, profile, named)| {
             let mut world = World::default();
+            world.profile = profile;
+            world.identifiers = named
+                .then(|| Identifier::parse("user_id:u1").unwrap())
+                .into_iter()
+                .collect();
             for (name, at, total, due) in events {
                 world = world.did(name, at, json!({ "total": total, "due": moment(due) }));
             }

@@ -4,7 +4,7 @@
 use super::world::{World, definitions};
 use crate::{Condition, Consent, Performed, SequencePerformed, Stage};
 use kith_expr::{AggregateSpec, EventFilter, Follows, Function, ValueTest, Window};
-use kith_types::{Event, Timestamp, Value};
+use kith_types::{Decimal, Event, Timestamp, Value};
 
 fn micros(at: Timestamp) -> i64 {
     at.as_micros()
@@ -159,6 +159,19 @@ pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
         }
         Condition::Sequence(performed) => performed.count.contains(sequences(performed, world, now)),
         Condition::Lifecycle(lifecycle) => lives(&lifecycle.filter, lifecycle.stage, world, now),
+        Condition::Listed(listed) => listed.iter().any(|one| world.identifiers.contains(one)),
+        Condition::Bucket(bucket) => {
+            // The stated hash, step by step.
+            let mut bytes = bucket.salt.as_bytes().to_vec();
+            bytes.push(0);
+            bytes.extend(world.profile.to_be_bytes());
+            let hash = blake3::derive_key("kith bucket 1", &bytes);
+            let fraction = u64::from_be_bytes(hash[..8].try_into().unwrap());
+            let place = Decimal::from((u128::from(fraction) * 100_000 / (1 << 64)) as i64);
+            let thousandths = |percent: Decimal| percent.to_scale_18().unwrap() * 1_000;
+            let (from, to) = bucket.percents();
+            (thousandths(from)..thousandths(to)).contains(&place.to_scale_18().unwrap())
+        }
         Condition::Trait { name, test } => passes(test, world.traits.get(&**name), now),
         Condition::ComputedTrait { name, test } => passes(
             test,

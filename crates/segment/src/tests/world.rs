@@ -2,7 +2,10 @@
 
 use crate::{CompiledSegment, Definitions, Person, SegmentDefinition};
 use kith_expr::{AggregateId, AggregateSpec, Function, PersonView, parse_aggregate};
-use kith_types::{Address, Decimal, Event, EventKey, EventType, Object, Origin, SourceName, SpaceId, Timestamp, Value};
+use kith_types::{
+    Address, Decimal, Event, EventKey, EventType, Identifier, Object, Origin, ProfileId, SourceName, SpaceId,
+    Timestamp, Value,
+};
 use serde_json::{Value as Json, json};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -47,6 +50,8 @@ pub(super) struct World {
     pub(super) events: Vec<Event>,
     pub(super) traits: BTreeMap<String, Value>,
     pub(super) consents: BTreeMap<String, bool>,
+    pub(super) profile: u128,
+    pub(super) identifiers: Vec<Identifier>,
     pub(super) aggregates: BTreeMap<AggregateId, AggregateSpec>,
     /// The aggregates whose values a limit may have touched.
     pub(super) approximate: BTreeSet<AggregateId>,
@@ -152,6 +157,14 @@ impl PersonView for World {
 impl Person for World {
     fn consent(&self, category: &str) -> Option<bool> {
         self.consents.get(category).copied()
+    }
+
+    fn profile_id(&self) -> ProfileId {
+        ProfileId(self.profile)
+    }
+
+    fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool {
+        self.identifiers.iter().any(|identifier| wanted(identifier.hash128()))
     }
 }
 
