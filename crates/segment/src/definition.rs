@@ -38,7 +38,7 @@ pub enum Condition {
     /// Events happened so many times.
     Performed(Performed),
     /// Sequences of two events were done so many times.
-    Sequence(SequencePerformed),
+    Sequence(Box<SequencePerformed>),
     /// Events happened for the first time, regularly, no longer or again.
     Lifecycle(Lifecycle),
     /// A trait passes a test.
@@ -182,7 +182,7 @@ impl Lifecycle {
                 performed(CountRange::ONCE, Window::BeforeLast(after)),
                 performed(CountRange::NEVER, Window::Last(after)),
             ],
-            Stage::CameBack { after, last } => vec![Condition::Sequence(SequencePerformed {
+            Stage::CameBack { after, last } => vec![Condition::Sequence(Box::new(SequencePerformed {
                 first: self.filter.clone(),
                 sequence: Sequence {
                     then: self.filter.clone(),
@@ -194,7 +194,7 @@ impl Lifecycle {
                 },
                 count: CountRange::ONCE,
                 window: Window::Last(last),
-            })],
+            }))],
         }
     }
 }

@@ -57,12 +57,12 @@ pub(super) fn sequence(json: &Json) -> Result<Condition, DocumentError> {
         return Err(DocumentError::new(problem).within("within"));
     }
     let (first, sequence) = parse_sequence_fields(fields)?;
-    Ok(Condition::Sequence(SequencePerformed {
+    Ok(Condition::Sequence(Box::new(SequencePerformed {
         first,
         sequence,
         count: CountRange::parse(fields)?,
         window: window_of(fields)?,
-    }))
+    })))
 }
 
 /// The keys of a lifecycle beside those of the filter, with the ones that each stage takes.

@@ -176,12 +176,14 @@ fn random_world() -> impl Strategy<Value = World> {
         any::<bool>(),
     )
         .prop_map(|(events, points, birthday, consent, profile, named)| {
-            let mut world = World::default();
-            world.profile = profile;
-            world.identifiers = named
-                .then(|| Identifier::parse("user_id:u1").unwrap())
-                .into_iter()
-                .collect();
+            let mut world = World {
+                profile,
+                identifiers: named
+                    .then(|| Identifier::parse("user_id:u1").unwrap())
+                    .into_iter()
+                    .collect(),
+                ..World::default()
+            };
             for (name, at, total, due) in events {
                 world = world.did(name, at, json!({ "total": total, "due": moment(due) }));
             }

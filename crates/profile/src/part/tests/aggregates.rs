@@ -184,7 +184,7 @@ fn probes(spec: &AggregateSpec, events: &[Event], horizon: Timestamp) -> Vec<Tim
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(25))]
 
     #[test]
     fn pro_4_every_function_over_every_window_equals_a_plain_reading(seed: u64, length in 1_usize..50, known in 0_usize..50) {
