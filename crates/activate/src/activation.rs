@@ -295,9 +295,14 @@ impl Shared {
     }
 
     fn take_entries(&self) -> Result<bool, ActivateError> {
-        let mut found = false;
-        for space in self.engine.ports.outbox.spaces() {
-            found |= self.engine.take_entries(&space)?;
+        let (mut found, mut failed) = (false, None);
+        let spaces = self.engine.ports.outbox.spaces();
+        // A space whose state cannot be read holds up no other.
+        for space in &spaces {
+            match self.engine.take_entries(space) {
+                Ok(some) => found |= some,
+                Err(error) => failed = Some(error),
+            }
         }
         if found {
             self.wake();
@@ -305,7 +310,10 @@ impl Shared {
             self.engine.keep_cursors()?;
             Gauge::MessagesPending.set(self.engine.ledger.pending()?);
         }
-        Ok(found)
+        for space in &spaces {
+            self.engine.tell_passed(space)?;
+        }
+        failed.map_or(Ok(found), Err)
     }
 
     /// Attempts the send that has waited longest and that no other worker has.

@@ -31,6 +31,6 @@ pub use engine::MessageItem;
 pub use error::{ActivateError, ActivateErrorKind, BoxError};
 pub use ledger::{ActivationStatus, LEDGER_VERSION, SendState, SpaceStatus, Subscription};
 pub use mail::{Mail, Mailer, SendOutcome, normalise_address};
-pub use ports::{ConsentWord, Feedback, Messages, OUTBOX_BATCH, Outbox, People, Ports, Recipient};
+pub use ports::{ConsentWord, Feedback, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient};
 pub use smtp::{SmtpConfig, SmtpMailer, SmtpTls};
 pub use template::{BLOCK_DEPTH_MAX, OUTPUT_BYTES_MAX, RENDER_TIME_MAX, STEPS_MAX, TEMPLATE_BYTES_MAX};

@@ -20,6 +20,13 @@ pub trait Outbox: Send + Sync {
     /// Any; the call is repeated.
     fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError>;
 
+    /// Every change of a space below `number` is durably taken: it will not be asked for again, and may be forgotten.
+    /// Called often, mostly with what was said before.
+    ///
+    /// # Errors
+    /// Any; the call is repeated.
+    fn passed(&self, space: &SpaceId, number: u64) -> Result<(), BoxError>;
+
     /// The spaces that have an outbox.
     fn spaces(&self) -> Vec<SpaceId>;
 }
@@ -56,13 +63,25 @@ pub struct Recipient {
     pub consents: Vec<ConsentWord>,
 }
 
+/// What reading a person gives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// The person.
+    Found(Box<Recipient>),
+    /// Nobody is left of that profile.
+    Nobody,
+    /// Who is who is being worked out anew: nobody can be told apart, and consent is not known. It passes by itself, and
+    /// what is due waits for it.
+    NotNow,
+}
+
 /// Reads people from the live state.
 pub trait People: Send + Sync {
-    /// The person of that profile, merges followed; `None` where nobody is left.
+    /// The person of that profile, merges followed.
     ///
     /// # Errors
     /// Any; the call is repeated.
-    fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Option<Recipient>, BoxError>;
+    fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Reading, BoxError>;
 }
 
 /// The definitions of messages in force.

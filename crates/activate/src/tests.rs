@@ -7,8 +7,8 @@ mod server;
 use crate::engine::{DieAt, Engine, Settings};
 use crate::ledger::Ledger;
 use crate::{
-    BoxError, ConsentWord, Feedback, Mail, Mailer, MessageDefinition, Messages, Outbox, People, Ports, Recipient,
-    SendOutcome,
+    BoxError, ConsentWord, Feedback, Mail, Mailer, MessageDefinition, Messages, Outbox, People, Ports, Reading,
+    Recipient, SendOutcome,
 };
 use async_trait::async_trait;
 use kith_segment::{Cause, Change};
@@ -33,6 +33,10 @@ pub(super) struct World {
     /// What the provider answers next; accepted where there is nothing.
     pub(super) answers: Mutex<Vec<SendOutcome>>,
     pub(super) log_fails: Mutex<bool>,
+    /// Whether who is who is being worked out anew.
+    pub(super) rederiving: Mutex<bool>,
+    /// What was said to be taken for good: the outbox has forgotten it.
+    pub(super) passed: Mutex<u64>,
 }
 
 impl World {
@@ -46,6 +50,8 @@ impl World {
             accepted: Mutex::default(),
             answers: Mutex::default(),
             log_fails: Mutex::default(),
+            rederiving: Mutex::default(),
+            passed: Mutex::default(),
         })
     }
 
@@ -83,7 +89,9 @@ impl World {
 
     pub(super) fn change(&self, profile: u128, entered: bool, cause: Cause) {
         let mut changes = self.changes.lock().unwrap();
-        let number = changes.len() as u64;
+        let number = changes
+            .last()
+            .map_or(*self.passed.lock().unwrap(), |(last, _)| last + 1);
         let segment = "vip".parse().unwrap();
         let change = Change {
             segment,
@@ -143,14 +151,26 @@ impl Outbox for World {
             .collect())
     }
 
+    fn passed(&self, _space: &SpaceId, number: u64) -> Result<(), BoxError> {
+        // What was passed is gone at once: nothing may ask for it again, whatever dies.
+        self.changes.lock().unwrap().retain(|(at, _)| *at >= number);
+        let mut passed = self.passed.lock().unwrap();
+        *passed = number.max(*passed);
+        Ok(())
+    }
+
     fn spaces(&self) -> Vec<SpaceId> {
         vec![SpaceId::main()]
     }
 }
 
 impl People for World {
-    fn recipient(&self, _space: &SpaceId, profile: ProfileId) -> Result<Option<Recipient>, BoxError> {
-        Ok(self.people.lock().unwrap().get(&profile).cloned())
+    fn recipient(&self, _space: &SpaceId, profile: ProfileId) -> Result<Reading, BoxError> {
+        if *self.rederiving.lock().unwrap() {
+            return Ok(Reading::NotNow);
+        }
+        let person = self.people.lock().unwrap().get(&profile).cloned();
+        Ok(person.map_or(Reading::Nobody, |person| Reading::Found(Box::new(person))))
     }
 }
 
@@ -257,7 +277,9 @@ impl World {
 /// Does everything that is to be done now, in the order of the server's threads. Ends early where the engine dies.
 pub(super) fn run(engine: &Engine) -> Result<(), crate::ActivateError> {
     let space = SpaceId::main();
-    while engine.take_entries(&space)? {}
+    while engine.take_entries(&space)? {
+        engine.tell_passed(&space)?;
+    }
     loop {
         let due = engine.ledger.due(engine.clock.now(), 100)?;
         if due.is_empty() {
@@ -268,5 +290,6 @@ pub(super) fn run(engine: &Engine) -> Result<(), crate::ActivateError> {
         }
     }
     while engine.deliver_feedback()? {}
-    engine.keep_cursors()
+    engine.keep_cursors()?;
+    engine.tell_passed(&space)
 }

@@ -131,6 +131,11 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Whether a lost state is being built again: people are missing who are there again when it ends.
+    pub(crate) fn is_rebuilding(&self) -> bool {
+        self.next < self.config.rebuilt_before
+    }
+
     /// Whether a store has never seen a step.
     ///
     /// # Errors

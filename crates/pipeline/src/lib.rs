@@ -1,8 +1,8 @@
 //! Log to clean, identity, profile and segment, in atomic steps.
 //!
 //! [`Engine`] is the heart: records in, one transaction a step out. [`Pipeline`] runs it on a thread beside the log;
-//! [`Reads`] answers from what is committed; [`Handover`] gives the lake what its tables lack. The pipeline never serves
-//! a door and never sends a message.
+//! [`Reads`] answers from what is committed; [`Handover`] gives the lake and activation what they lack. The pipeline
+//! never serves a door and never sends a message.
 
 mod bytes;
 mod cache;
@@ -36,9 +36,9 @@ pub use definitions::{
 pub use document::{IdentifierView, PersonDocument, TraitView};
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
-pub use handover::Handover;
+pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
-pub use reads::Reads;
+pub use reads::{Reads, Standing};
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};

@@ -26,6 +26,18 @@ pub struct Reads {
     pipeline: Arc<Pipeline>,
 }
 
+/// A person read by somebody who acts on the answer.
+#[derive(Debug)]
+pub enum Standing {
+    /// The person.
+    Found(Box<PersonDocument>),
+    /// Nobody has that name.
+    Nobody,
+    /// Who is who is being worked out anew, or a lost state is built again: people are missing who are there again when it
+    /// ends.
+    NotNow,
+}
+
 /// A person as loaded from a snapshot.
 struct Loaded {
     id: ProfileId,
@@ -63,6 +75,28 @@ impl Reads {
             return Ok(None);
         };
         Ok(Some(document(&loaded, asked, &definitions, now)))
+    }
+
+    /// As [`Reads::person`], for who acts on the answer: while people are missing from the state, it
+    /// says so instead of denying them.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn standing(&self, space: &SpaceId, name: &str, now: Timestamp) -> Result<Standing, PipelineError> {
+        // Asked before the snapshot: once it is false, what was committed then is whole.
+        let rebuilding = self.pipeline.status().rebuilding;
+        let snapshot = self.store.snapshot();
+        let mark = keys::named(space, crate::rederive::REDERIVING);
+        if rebuilding || snapshot.get(Keyspace::Meta, &mark)?.is_some() {
+            return Ok(Standing::NotNow);
+        }
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(Standing::Nobody);
+        };
+        let found = find(&*snapshot, space, &definitions, name)?;
+        Ok(found.map_or(Standing::Nobody, |(loaded, asked)| {
+            Standing::Found(Box::new(document(&loaded, asked, &definitions, now)))
+        }))
     }
 
     /// As [`Reads::person`], with at most `limit` of their latest events, from one look at the state.

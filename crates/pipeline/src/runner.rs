@@ -55,6 +55,8 @@ pub struct PipelineStatus {
     pub sweeps: BTreeMap<SpaceId, SweepProgress>,
     /// Bytes that the dedupe filters take.
     pub dedupe_memory_bytes: usize,
+    /// Whether a state that was lost is being built again from the log.
+    pub rebuilding: bool,
     /// Why the pipeline has stopped, if it has.
     pub failure: Option<String>,
 }
@@ -190,6 +192,7 @@ impl Shared {
         status.rejects += output.rejects.len() as u64;
         status.changes += output.changes.len() as u64;
         status.steps += u64::from(!output.is_empty());
+        status.rebuilding = engine.is_rebuilding();
         status.dedupe_memory_bytes = engine.dedupe_memory_bytes();
         status.profiles = engine
             .spaces()

@@ -9,13 +9,15 @@ use kith_clean::{Limits, Reject};
 use kith_lake::rows::{self, MembershipChangeRow, RejectRow};
 use kith_lake::{ByteRange, Commit, Lake, OffsetRange, TableSpec, tables};
 use kith_log::Log;
-use kith_pipeline::{Handover, Numbered, StepOutput};
+use kith_pipeline::{Handover, Numbered, OutboxReader, StepOutput};
 use kith_types::{Event, Record, RecordBody, SpaceId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The property in which `curated.membership_changes` says which change comes next.
 const OUTBOX_END: &str = "kith.outbox.end";
+/// Changes that are taken from the outbox and committed at once while catching up.
+const OUTBOX_PAGE: usize = 50_000;
 
 /// Rows of one space that wait to be committed.
 #[derive(Default)]
@@ -284,7 +286,7 @@ impl LakeWriter {
         if let Some(waiting) = self.waiting.get_mut(space) {
             waiting.changes = Vec::new();
         }
-        Ok(())
+        Ok(self.handover.passed(OutboxReader::Lake, space, end)?)
     }
 
     async fn append(
@@ -333,7 +335,7 @@ impl LakeWriter {
         end_of(&self.lake, space, table, self.generation).await
     }
 
-    /// Takes the changes that the outbox has and the table lacks.
+    /// Takes the changes that the outbox has and the table lacks. Full pages are committed; the last one waits.
     async fn read_outbox(&mut self, space: &SpaceId) -> Result<(), PublishError> {
         let table = tables::curated_membership_changes();
         let loaded = self
@@ -346,11 +348,19 @@ impl LakeWriter {
             .get(OUTBOX_END)
             .and_then(|end| end.parse().ok())
             .unwrap_or(0);
-        let changes = self.handover.changes_from(space, next)?;
-        let waiting = self.waiting.entry(space.clone()).or_default();
-        waiting.next_change = changes.last().map_or(next, |last| last.number + 1);
-        waiting.changes.extend(changes);
-        Ok(())
+        self.handover.passed(OutboxReader::Lake, space, next)?;
+        self.waiting.entry(space.clone()).or_default().next_change = next;
+        loop {
+            let waiting = self.waiting.entry(space.clone()).or_default();
+            let page = self.handover.changes_from(space, waiting.next_change, OUTBOX_PAGE)?;
+            let full = page.len() == OUTBOX_PAGE;
+            waiting.next_change = page.last().map_or(waiting.next_change, |last| last.number + 1);
+            waiting.changes.extend(page);
+            if !full {
+                return Ok(());
+            }
+            self.commit_changes(space).await?;
+        }
     }
 }
 

@@ -7,11 +7,11 @@ use crate::error::{ActivateError, ActivateErrorKind};
 use crate::ledger::{Attempt, Begun, Finished, SendRow, SendState};
 use crate::mail::{Mail, Mailer, SendOutcome};
 use crate::policy::{Permission, permission};
-use crate::ports::Recipient;
+use crate::ports::{Reading, Recipient};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kith_telemetry::Histogram;
-use kith_types::Timestamp;
+use kith_types::{Duration, Timestamp};
 use rand::TryRngCore;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use std::sync::Arc;
 const UNKNOWN_ATTEMPTS_MAX: u32 = 5;
 /// The longest reply of a server that is kept, in characters.
 const REPLY_CHARS_MAX: usize = 300;
+/// How long a send waits before it asks again for a person who cannot be told apart at present.
+const NOT_NOW: Duration = Duration::from_secs(2);
 
 /// A mail that is ready, and what the ledger is told of it.
 struct Ready {
@@ -30,6 +32,8 @@ struct Ready {
 /// What the last questions come to.
 enum Prepared {
     Ready(Box<Ready>),
+    /// Not before then, for this reason.
+    Wait(Timestamp, &'static str),
     Skip(String),
 }
 
@@ -49,12 +53,13 @@ impl Engine {
             Ok(prepared) => prepared,
             Err(error) if error.kind() == ActivateErrorKind::Stopped => return Err(error),
             Err(error) => {
-                self.ledger.put_off(id, self.next_try(send.attempts + 1))?;
+                self.ledger.put_off(id, self.next_try(send.attempts + 1), None)?;
                 return Err(error);
             }
         };
         let ready = match prepared {
             Prepared::Ready(ready) => ready,
+            Prepared::Wait(until, reason) => return self.ledger.put_off(id, until, Some(reason)),
             Prepared::Skip(reason) => return self.skip(id, &reason),
         };
         self.reached(Boundary::Rendered)?;
@@ -104,13 +109,15 @@ impl Engine {
         if definition.purpose().topic() != send.topic.as_deref() {
             return skip("definition_changed");
         }
-        let recipient = self
+        let reading = self
             .ports
             .people
             .recipient(&send.space, send.profile)
             .map_err(|error| port_error("a person cannot be read", error))?;
-        let Some(recipient) = recipient else {
-            return skip("no_person");
+        let recipient = match reading {
+            Reading::Found(recipient) => recipient,
+            Reading::Nobody => return skip("no_person"),
+            Reading::NotNow => return Ok(Prepared::Wait(now + NOT_NOW, "state_being_built")),
         };
         let granted_at = match permission(&definition, &recipient) {
             Permission::Refused(reason) => return skip(reason),
@@ -207,7 +214,7 @@ impl Engine {
         let doublings = attempts.saturating_sub(1).min(20);
         let wait = self.settings.retry_first.as_micros().saturating_mul(1 << doublings);
         let wait = wait.min(self.settings.retry_longest.as_micros());
-        self.clock.now() + kith_types::Duration::from_micros(wait)
+        self.clock.now() + Duration::from_micros(wait)
     }
 }
 

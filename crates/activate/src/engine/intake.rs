@@ -5,7 +5,7 @@ use super::{Boundary, Engine, port_error};
 use crate::error::ActivateError;
 use crate::ledger::{NewSend, NotLive, PersonKey, Plan, Reservations};
 use crate::policy::{Permission, permission, person_key};
-use crate::ports::Recipient;
+use crate::ports::{Reading, Recipient};
 use kith_segment::Change;
 use kith_types::SpaceId;
 
@@ -14,8 +14,11 @@ const STRETCH: usize = 256;
 /// How far reading may run ahead of the ledger's cursor while nothing is to be recorded.
 const AHEAD_MAX: u64 = 4_096;
 
+/// A jump of numbers beyond this is no loss: a state that is built again counts from a block of its own.
+const BLOCK: u64 = 1 << 24;
+
 impl Engine {
-    /// Takes what the outbox of a space holds. Returns whether there was anything.
+    /// Takes a page of what the outbox of a space holds. Returns whether there was anything that could be taken.
     pub(crate) fn take_entries(&self, space: &SpaceId) -> Result<bool, ActivateError> {
         let known = self.cursors().get(space).copied();
         let from = match known {
@@ -28,13 +31,19 @@ impl Engine {
             .changes_from(space, from)
             .map_err(|error| port_error("the outbox cannot be read", error))?;
         let changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
-        if let Some((first, _)) = changes.first().filter(|(first, _)| *first > from && from > 0) {
-            tracing::error!(%space, wanted = from, found = first, "the outbox has lost changes: they send nothing");
-        }
+        let mut missed = changes.first().map_or(0, |(first, _)| missed(space, from, *first));
         for stretch in changes.chunks(STRETCH) {
-            self.take_stretch(space, stretch)?;
+            if !self.take_stretch(space, stretch, std::mem::take(&mut missed))? {
+                return Ok(false);
+            }
         }
         Ok(!changes.is_empty())
+    }
+
+    /// Tells the outbox how far the ledger durably is, so that it can forget.
+    pub(crate) fn tell_passed(&self, space: &SpaceId) -> Result<(), ActivateError> {
+        let passed = self.ports.outbox.passed(space, self.ledger.next_number(space)?);
+        passed.map_err(|error| port_error("the outbox cannot forget what was taken", error))
     }
 
     /// Writes down how far outboxes were read where the ledger is behind, so that they can forget.
@@ -56,19 +65,26 @@ impl Engine {
         Ok(())
     }
 
-    fn take_stretch(&self, space: &SpaceId, stretch: &[(u64, Change)]) -> Result<(), ActivateError> {
-        let Some((last, _)) = stretch.last() else { return Ok(()) };
+    /// Takes a stretch, up to the first person who cannot be told apart at present. Returns whether that was all of it.
+    fn take_stretch(&self, space: &SpaceId, stretch: &[(u64, Change)], missed: u64) -> Result<bool, ActivateError> {
+        let Some((last, _)) = stretch.last() else {
+            return Ok(true);
+        };
         let mut reservations = Reservations {
             next_number: last + 1,
+            missed,
             ..Reservations::default()
         };
+        let mut whole = true;
         for (number, change) in stretch {
-            if change.entered {
-                self.judge(space, *number, change, &mut reservations)?;
+            if change.entered && !self.judge(space, *number, change, &mut reservations)? {
+                reservations.next_number = *number;
+                whole = false;
+                break;
             }
         }
         self.reached(Boundary::Planned)?;
-        let nothing = reservations.sends.is_empty() && reservations.not_live.is_empty();
+        let nothing = reservations.sends.is_empty() && reservations.not_live.is_empty() && missed == 0;
         if !nothing || reservations.next_number >= self.ledger.next_number(space)? + AHEAD_MAX {
             let now = self.clock.now();
             for send in self.ledger.reserve(space, &reservations, now)? {
@@ -77,13 +93,20 @@ impl Engine {
             self.reached(Boundary::Reserved)?;
         }
         self.cursors().insert(space.clone(), reservations.next_number);
-        Ok(())
+        Ok(whole)
     }
 
-    fn judge(&self, space: &SpaceId, run: u64, change: &Change, into: &mut Reservations) -> Result<(), ActivateError> {
+    /// Adds what an entry comes to. Returns false, and adds nothing, where the person cannot be told apart at present.
+    fn judge(
+        &self,
+        space: &SpaceId,
+        run: u64,
+        change: &Change,
+        into: &mut Reservations,
+    ) -> Result<bool, ActivateError> {
         let definitions = self.ports.messages.for_segment(space, &change.segment);
         if definitions.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         if !change.cause.is_live() {
             let cause = change.cause.as_str();
@@ -92,13 +115,18 @@ impl Engine {
                 cause,
             });
             into.not_live.extend(entries);
-            return Ok(());
+            return Ok(true);
         }
-        let recipient = self
+        let reading = self
             .ports
             .people
             .recipient(space, change.profile)
             .map_err(|error| port_error("a person cannot be read", error))?;
+        let recipient = match reading {
+            Reading::Found(recipient) => Some(recipient),
+            Reading::Nobody => None,
+            Reading::NotNow => return Ok(false),
+        };
         for definition in definitions {
             let permitted = match &recipient {
                 Some(recipient) => permission(&definition, recipient),
@@ -106,7 +134,7 @@ impl Engine {
             };
             let (address, plan) = match permitted {
                 Permission::Granted { address, granted_at } => (address, Plan::Reserve { granted_at }),
-                Permission::Refused(reason) => (known_address(recipient.as_ref()), Plan::Skip(reason.to_owned())),
+                Permission::Refused(reason) => (known_address(recipient.as_deref()), Plan::Skip(reason.to_owned())),
             };
             let nobody = PersonKey {
                 kind: String::new(),
@@ -119,12 +147,29 @@ impl Engine {
                 address,
                 segment: change.segment.clone(),
                 topic: definition.purpose().topic().map(str::to_owned),
-                person: recipient.as_ref().map_or(nobody, person_key),
+                person: recipient.as_deref().map_or(nobody, person_key),
                 entered_at: change.at,
                 plan,
             });
         }
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// How many changes are gone between the number that is wanted and the first that there is.
+fn missed(space: &SpaceId, wanted: u64, first: u64) -> u64 {
+    match first - wanted {
+        0 => 0,
+        // A ledger that is new beside an outbox that is not never took anything.
+        _ if wanted == 0 => 0,
+        gap if gap >= BLOCK => {
+            tracing::warn!(%space, wanted, found = first, "the state was built again, and counts changes from a block of its own");
+            0
+        }
+        gap => {
+            tracing::error!(%space, wanted, found = first, "the outbox has lost changes: they send nothing");
+            gap
+        }
     }
 }
 

@@ -86,10 +86,11 @@ impl Ledger {
         })
     }
 
-    /// Puts a reserved send off, such as where the person cannot be read at present.
-    pub(crate) fn put_off(&self, id: i64, until: Timestamp) -> Result<(), ActivateError> {
-        const SET: &str = "UPDATE sends SET due_at = ?2 WHERE id = ?1 AND state = 'reserved'";
-        self.connection().execute(SET, params![id, until.as_micros()])?;
+    /// Puts a reserved send off, such as where the person cannot be read at present. A reason says what it waits for.
+    pub(crate) fn put_off(&self, id: i64, until: Timestamp, reason: Option<&str>) -> Result<(), ActivateError> {
+        const SET: &str =
+            "UPDATE sends SET due_at = ?2, reason = coalesce(?3, reason) WHERE id = ?1 AND state = 'reserved'";
+        self.connection().execute(SET, params![id, until.as_micros(), reason])?;
         Ok(())
     }
 

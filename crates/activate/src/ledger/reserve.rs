@@ -48,6 +48,8 @@ pub(crate) struct Reservations {
     pub(crate) not_live: Vec<NotLive>,
     /// The number that is wanted next.
     pub(crate) next_number: u64,
+    /// Changes before it that were gone before they could be taken.
+    pub(crate) missed: u64,
 }
 
 impl Ledger {
@@ -85,8 +87,9 @@ impl Ledger {
                 let mut statement = ledger.prepare_cached(COUNT)?;
                 statement.execute(params![space.as_str(), entry.message, entry.cause])?;
             }
-            const TAKEN: &str = "INSERT INTO cursors (space, next_number) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET next_number = excluded.next_number";
-            ledger.execute(TAKEN, params![space.as_str(), number(reservations.next_number)])?;
+            const TAKEN: &str = "INSERT INTO cursors (space, next_number, missed) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET next_number = excluded.next_number, missed = missed + excluded.missed";
+            let (next_number, missed) = (number(reservations.next_number), number(reservations.missed));
+            ledger.execute(TAKEN, params![space.as_str(), next_number, missed])?;
             Ok(made)
         })
     }

@@ -19,6 +19,8 @@ pub struct SpaceStatus {
     pub paused: bool,
     /// The number of the outbox that is wanted next.
     pub next_number: u64,
+    /// Changes of the outbox that were gone before they could be taken: nothing was sent by them.
+    pub missed: u64,
     /// When the send that has waited longest was due.
     pub oldest_due_at: Option<Timestamp>,
 }
@@ -103,12 +105,13 @@ impl Ledger {
                 space.not_live.insert(key.clone(), count);
             });
         }
-        let mut cursors = connection.prepare_cached("SELECT space, next_number FROM cursors")?;
+        let mut cursors = connection.prepare_cached("SELECT space, next_number, missed FROM cursors")?;
         let mut rows = cursors.query([])?;
         while let Some(row) = rows.next()? {
-            let number: i64 = row.get(1)?;
+            let (number, missed): (i64, i64) = (row.get(1)?, row.get(2)?);
             of(row.get(0)?, &mut |space| {
                 space.next_number = u64::try_from(number).unwrap_or(0);
+                space.missed = u64::try_from(missed).unwrap_or(0);
             });
         }
         let mut oldest = connection

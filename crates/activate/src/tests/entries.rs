@@ -58,6 +58,7 @@ fn act_1_one_send_per_entry_profile_address() {
     world.enter(2);
     world.change(1, false, Cause::Clock);
     world.enter(1);
+    let told = world.changes.lock().unwrap().clone();
     run(&fixture.engine()).unwrap();
     assert_eq!(
         world.mails_to("jo@example.com"),
@@ -66,6 +67,7 @@ fn act_1_one_send_per_entry_profile_address() {
     );
     // The outbox is read again from the start, as after a lost cursor: the rows are there already.
     let again = fixture.engine();
+    world.changes.lock().unwrap().clone_from(&told);
     let cursor = rusqlite::Connection::open(fixture.folder.path().join("ledger.db")).unwrap();
     cursor.execute("DELETE FROM cursors", []).unwrap();
     run(&again).unwrap();
@@ -346,6 +348,59 @@ fn act_1_what_waited_too_long_is_not_sent() {
     world.clock.set(START + Duration::from_days(4));
     run(&engine).unwrap();
     assert_eq!(fixture.skipped(), [("too_late".to_owned(), 1)]);
+}
+
+#[test]
+fn act_1_while_identity_is_worked_out_anew_what_is_due_waits_and_nobody_is_taken_for_gone() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    let engine = fixture.engine();
+    world.person(1, Some("p1@example.com"), Some(true));
+    world.person(2, Some("p2@example.com"), Some(true));
+    world.enter(1);
+    while engine.take_entries(&SpaceId::main()).unwrap() {}
+    *world.rederiving.lock().unwrap() = true;
+    world.enter(2);
+    for _ in 0..5 {
+        run(&engine).unwrap();
+        world.clock.advance(Duration::from_secs(3));
+    }
+    let status = engine.ledger.status(&[]).unwrap().spaces["main"].clone();
+    assert_eq!(status.sends["reserved"], 1, "the second entry is not taken yet");
+    assert_eq!(status.sends.len(), 1, "nothing is skipped");
+    assert_eq!(world.changes.lock().unwrap().len(), 1, "it waits in the outbox");
+    *world.rederiving.lock().unwrap() = false;
+    run(&engine).unwrap();
+    assert_eq!(world.accepted.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn act_1_the_outbox_forgets_what_was_taken_and_a_gap_is_counted_once() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    world.person(1, Some("p1@example.com"), Some(true));
+    // What sends nothing moves the cursor as well, in the end.
+    world.enter(1);
+    (0..20).for_each(|_| world.change(1, false, Cause::Clock));
+    run(&fixture.engine()).unwrap();
+    assert_eq!(*world.passed.lock().unwrap(), 21);
+    assert!(world.changes.lock().unwrap().is_empty());
+    // Seven changes are lost before they are taken, one is left; the loss is told once, whatever comes after.
+    (0..8).for_each(|_| world.enter(1));
+    world.changes.lock().unwrap().drain(..7);
+    for _ in 0..2 {
+        run(&fixture.engine()).unwrap();
+        let status = fixture.engine().ledger.status(&[]).unwrap();
+        assert_eq!(status.spaces["main"].missed, 7);
+    }
+    assert_eq!(world.mails_to("p1@example.com"), 2);
+    // A state that was built again counts from a block of its own: nothing is missing.
+    *world.passed.lock().unwrap() = 1 << 32;
+    world.enter(1);
+    run(&fixture.engine()).unwrap();
+    let status = fixture.engine().ledger.status(&[]).unwrap();
+    assert_eq!(status.spaces["main"].missed, 7);
+    assert_eq!(world.mails_to("p1@example.com"), 3);
 }
 
 #[test]

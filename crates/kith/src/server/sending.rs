@@ -6,13 +6,13 @@ use crate::error::CommandError;
 use async_trait::async_trait;
 use kith_activate::{
     Activation, ActivationConfig, BoxError, ConsentWord, Feedback, Mailer, MessageDefinition, Messages, OUTBOX_BATCH,
-    Outbox, People, Ports, Recipient, SmtpMailer, SmtpTls,
+    Outbox, People, Ports, Reading, Recipient, SmtpMailer, SmtpTls,
 };
 use kith_api::RawJson;
 use kith_api::ports::{PortError, Subscription, TailKind, Unsubscribe};
 use kith_catalog::{Catalog, DocumentKind};
 use kith_log::Log;
-use kith_pipeline::{Handover, Pipeline, Reads, StepOutput};
+use kith_pipeline::{Handover, OutboxReader, PersonDocument, Pipeline, Reads, Standing, StepOutput};
 use kith_segment::Change;
 use kith_types::{
     Clock, Envelope, IdentifierType, Origin, ProfileId, RecordBody, Route, SegmentName, SourceName, SpaceId, Value,
@@ -32,12 +32,15 @@ struct Changes {
 
 impl Outbox for Changes {
     fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
-        let changes = self.handover.changes_from(space, number)?;
+        let changes = self.handover.changes_from(space, number, OUTBOX_BATCH)?;
         Ok(changes
             .into_iter()
-            .take(OUTBOX_BATCH)
             .map(|numbered| (numbered.number, numbered.change))
             .collect())
+    }
+
+    fn passed(&self, space: &SpaceId, number: u64) -> Result<(), BoxError> {
+        Ok(self.handover.passed(OutboxReader::Activation, space, number)?)
     }
 
     fn spaces(&self) -> Vec<SpaceId> {
@@ -56,44 +59,47 @@ fn template_value(value: &Value) -> serde_json::Value {
 }
 
 impl People for Recipients {
-    fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Option<Recipient>, BoxError> {
-        let Some(person) = self.reads.person(space, &profile.to_string(), self.clock.now())? else {
-            return Ok(None);
-        };
-        let identifier = |kind: &IdentifierType| {
-            let found = person
-                .identifiers
-                .iter()
-                .rev()
-                .find(|view| view.identifier.kind == *kind);
-            found.map(|view| view.identifier.value.to_string())
-        };
-        Ok(Some(Recipient {
-            profile: person.id,
-            email: identifier(&IdentifierType::Email),
-            user_id: identifier(&IdentifierType::UserId),
-            anonymous_id: identifier(&IdentifierType::AnonymousId),
-            traits: person
-                .traits
-                .iter()
-                .map(|view| (view.name.clone(), template_value(&view.value)))
-                .collect(),
-            computed: person
-                .computed
-                .iter()
-                .map(|(name, value, _)| (name.clone(), template_value(value)))
-                .collect(),
-            segments: person.segments.iter().map(|(name, _)| name.clone()).collect(),
-            consents: person
-                .consents
-                .iter()
-                .map(|(category, granted, at)| ConsentWord {
-                    category: category.clone(),
-                    granted: *granted,
-                    at: *at,
-                })
-                .collect(),
-        }))
+    fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Reading, BoxError> {
+        let standing = self.reads.standing(space, &profile.to_string(), self.clock.now())?;
+        Ok(match standing {
+            Standing::Found(person) => Reading::Found(Box::new(recipient(&person))),
+            Standing::Nobody => Reading::Nobody,
+            Standing::NotNow => Reading::NotNow,
+        })
+    }
+}
+
+fn recipient(person: &PersonDocument) -> Recipient {
+    let identifier = |kind: &IdentifierType| {
+        let found = person
+            .identifiers
+            .iter()
+            .rev()
+            .find(|view| view.identifier.kind == *kind);
+        found.map(|view| view.identifier.value.to_string())
+    };
+    let consents = person.consents.iter().map(|(category, granted, at)| ConsentWord {
+        category: category.clone(),
+        granted: *granted,
+        at: *at,
+    });
+    Recipient {
+        profile: person.id,
+        email: identifier(&IdentifierType::Email),
+        user_id: identifier(&IdentifierType::UserId),
+        anonymous_id: identifier(&IdentifierType::AnonymousId),
+        traits: person
+            .traits
+            .iter()
+            .map(|view| (view.name.clone(), template_value(&view.value)))
+            .collect(),
+        computed: person
+            .computed
+            .iter()
+            .map(|(name, value, _)| (name.clone(), template_value(value)))
+            .collect(),
+        segments: person.segments.iter().map(|(name, _)| name.clone()).collect(),
+        consents: consents.collect(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod clean;
 mod definitions;
+mod handover;
 mod identity;
 mod oracle;
 mod order;
