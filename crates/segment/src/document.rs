@@ -17,7 +17,7 @@ use serde_json::{Map, Value as Json, json};
 /// The word that a document's `kind` has.
 const KIND: &str = "segment";
 /// The keys that say what a condition is; each has exactly one of them.
-const CONDITION_KEYS: [&str; 13] = [
+pub(crate) const CONDITION_KEYS: [&str; 13] = [
     "all",
     "any",
     "not",

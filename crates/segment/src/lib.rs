@@ -16,6 +16,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod index;
+mod schema;
 
 #[cfg(test)]
 mod tests;
@@ -32,3 +33,4 @@ pub use error::{SegmentError, SegmentErrorKind};
 pub use evaluate::{Evaluation, Person};
 pub use explain::{Explanation, Reason};
 pub use index::SegmentIndex;
+pub use schema::schema;

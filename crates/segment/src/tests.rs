@@ -8,4 +8,5 @@ mod operators;
 mod oracle;
 mod people;
 mod reading;
+mod schema;
 mod world;

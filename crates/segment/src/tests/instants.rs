@@ -149,7 +149,7 @@ fn random_leaf() -> impl Strategy<Value = Json> {
     ]
 }
 
-fn random_tree() -> impl Strategy<Value = Json> {
+pub(super) fn random_tree() -> impl Strategy<Value = Json> {
     random_leaf().prop_recursive(3, 12, 4, |inner| {
         let parts = proptest::collection::vec(inner.clone(), 1..4);
         prop_oneof![
