@@ -6,7 +6,7 @@
 
 use crate::record::ProfileRecord;
 use crate::space::{End, PartSlot, ProfileEntry, Space};
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, history, keys, plans};
 use kith_identity::PartKey;
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
@@ -57,18 +57,18 @@ impl Space {
             });
         };
         let plan = &self.definitions.plan;
-        let mut part = Part::decode_for(&bytes, plan).map_err(|_| PipelineError::corrupt("parts"))?;
+        let Some(mut part) = plans::decode(&bytes, &self.plans)? else {
+            return self.refold(store, key, end);
+        };
+        // What lags behind the plan is written anew, so that no part names a plan for longer than a sweep.
+        let dirty = !part.is_of(plan);
         let missing = part.missing(plan);
         if !missing.is_empty() {
             part.begin(&missing);
             self.visit_history(store, key, end, &mut |event| part.apply_only(plan, &missing, event))?;
         }
         part.retain(plan);
-        Ok(PartSlot {
-            key,
-            part,
-            dirty: !missing.is_empty(),
-        })
+        Ok(PartSlot { key, part, dirty })
     }
 
     /// A part folded anew from its carrier's history, this step's events among it; one that is being placed is not.

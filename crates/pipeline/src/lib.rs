@@ -19,6 +19,7 @@ mod keys;
 mod output;
 mod person;
 mod place;
+mod plans;
 mod reads;
 mod record;
 mod rederive;

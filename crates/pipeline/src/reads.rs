@@ -8,7 +8,7 @@ use crate::document::{IdentifierView, PersonDocument, TraitView};
 use crate::person::PersonOf;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, history, keys, plans};
 use kith_identity::{Component, Member};
 use kith_profile::Part;
 use kith_segment::Explanation;
@@ -354,24 +354,29 @@ fn load(
     let mut parts = Vec::with_capacity(members.len());
     for member in &members {
         let bytes = reader.get(Keyspace::Parts, &keys::part(space, &member.part))?;
-        let mut part = match bytes {
-            Some(bytes) => Part::decode_for(&bytes, &definitions.plan).map_err(|_| PipelineError::corrupt("parts"))?,
-            None => Part::default(),
+        let plan = &definitions.plan;
+        let stored = match bytes {
+            Some(bytes) => plans::read(reader, space, &bytes, plan)?,
+            None => Some(Part::default()),
         };
-        let missing = part.missing(&definitions.plan);
-        if !missing.is_empty() {
+        let whole = stored.is_none();
+        let mut part = stored.unwrap_or_default();
+        let missing = part.missing(plan);
+        if whole || !missing.is_empty() {
             // A definition that the sweep has not brought here yet: fold it for this answer.
             part.begin(&missing);
             let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, member.end);
             reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
                 let event = keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row));
-                if let Some(event) = event {
-                    part.apply_only(&definitions.plan, &missing, &event);
+                match event {
+                    Some(event) if whole => part.apply(plan, &event),
+                    Some(event) => part.apply_only(plan, &missing, &event),
+                    None => {}
                 }
                 true
             })?;
         }
-        part.retain(&definitions.plan);
+        part.retain(plan);
         parts.push(part);
     }
     let whole = Part::merged(parts.iter());

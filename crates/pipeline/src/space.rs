@@ -8,9 +8,9 @@ use crate::dedupe::Dedupe;
 use crate::definitions::{DefinitionSet, Definitions};
 use crate::output::Numbered;
 use crate::record::ProfileRecord;
-use crate::{PipelineError, history, keys, output};
+use crate::{PipelineError, history, keys, output, plans};
 use kith_identity::{Component, PartKey, Position, Presence, PresenceError, PresenceRow};
-use kith_profile::Part;
+use kith_profile::{FoldPlan, Part, Plans};
 use kith_segment::Change;
 use kith_state::{Batch, Keyspace, Read};
 use kith_types::{Event, ProfileId, SpaceId, Timestamp};
@@ -82,6 +82,8 @@ pub(crate) struct Space {
     pub(crate) id: SpaceId,
     pub(crate) set: DefinitionSet,
     pub(crate) definitions: Arc<Definitions>,
+    /// The plans that stored parts may name.
+    pub(crate) plans: Plans,
     pub(crate) dedupe: Dedupe,
     pub(crate) identifiers: Cache<u128, u128>,
     pub(crate) components: Cache<u128, ComponentEntry>,
@@ -122,6 +124,7 @@ impl Space {
         };
         let mut space = Self {
             definitions: Arc::new(set.compile()?),
+            plans: plans::load(store, id)?,
             set,
             dedupe: Dedupe::load(store, id)?,
             identifiers: Cache::new(IDENTIFIERS_CACHED),
@@ -331,11 +334,15 @@ impl Space {
                 batch.put(Keyspace::Components, keys::wide(&self.id, id), entry.component.encode());
             }
         }
+        let plan = &self.definitions.plan;
+        if self.plans.remember(plan) {
+            batch.put(Keyspace::Meta, keys::named(&self.id, plans::PLANS), self.plans.encode());
+        }
         for id in std::mem::take(&mut self.dirty_profiles) {
             if let Some(entry) = self.profiles.get_mut(id)
                 && std::mem::take(&mut entry.dirty)
             {
-                write_profile(&self.id, ProfileId(id), entry, batch, now);
+                write_profile(&self.id, ProfileId(id), entry, plan, batch, now);
             }
         }
         self.dedupe.commit(batch, now);
@@ -366,7 +373,14 @@ impl Space {
     }
 }
 
-fn write_profile(space: &SpaceId, id: ProfileId, entry: &mut ProfileEntry, batch: &mut Batch, now: Timestamp) {
+fn write_profile(
+    space: &SpaceId,
+    id: ProfileId,
+    entry: &mut ProfileEntry,
+    plan: &FoldPlan,
+    batch: &mut Batch,
+    now: Timestamp,
+) {
     batch.put(Keyspace::Profiles, keys::wide(space, id.0), entry.record.encode());
     let before = std::mem::replace(&mut entry.stored_due, entry.record.due);
     if before != entry.record.due {
@@ -387,7 +401,7 @@ fn write_profile(space: &SpaceId, id: ProfileId, entry: &mut ProfileEntry, batch
         }
         slot.part.prune(now);
         let mut bytes = Vec::with_capacity(256);
-        slot.part.encode(&mut bytes);
+        slot.part.encode_for(plan, &mut bytes);
         batch.put(Keyspace::Parts, key, bytes);
     }
     if let Some(merged) = &mut entry.merged {

@@ -4,8 +4,8 @@
 //! depends on when it was last touched; everything else is compared as it is stored.
 
 use crate::definitions::DefinitionSet;
-use crate::{PipelineError, keys};
-use kith_profile::{FoldPlan, Part};
+use crate::{PipelineError, keys, plans};
+use kith_profile::{FoldPlan, Plans};
 use kith_state::{Keyspace, Read};
 use kith_types::{SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,8 +61,9 @@ pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Re
             None => DefinitionSet::default(),
         };
         let plan = set.compile()?.plan;
+        let plans = [plans::load(live, &space)?, plans::load(rebuilt, &space)?];
         for keyspace in COMPARED {
-            compare_tree(live, rebuilt, &space, keyspace, (&plan, now), &mut report)?;
+            compare_tree(live, rebuilt, &space, keyspace, (&plan, &plans, now), &mut report)?;
         }
     }
     Ok(report)
@@ -86,7 +87,7 @@ fn compare_tree(
     rebuilt: &dyn Read,
     space: &SpaceId,
     keyspace: Keyspace,
-    (plan, now): (&FoldPlan, Timestamp),
+    (plan, [mine, theirs], now): (&FoldPlan, &[Plans; 2], Timestamp),
     report: &mut VerifyReport,
 ) -> Result<(), PipelineError> {
     let from = keys::space(space);
@@ -102,7 +103,9 @@ fn compare_tree(
                     tell(report, keyspace, key, "only live");
                     return Ok(());
                 };
-                if value != other && canonical(keyspace, value, plan, now)? != canonical(keyspace, &other, plan, now)? {
+                if value != other
+                    && canonical(keyspace, value, mine, plan, now)? != canonical(keyspace, &other, theirs, plan, now)?
+                {
                     tell(report, keyspace, key, "differs");
                 }
                 Ok(())
@@ -125,11 +128,17 @@ fn compare_tree(
     failed.map_or(Ok(()), Err)
 }
 
-fn canonical(keyspace: Keyspace, value: &[u8], plan: &FoldPlan, now: Timestamp) -> Result<Vec<u8>, PipelineError> {
+fn canonical(
+    keyspace: Keyspace,
+    value: &[u8],
+    plans: &Plans,
+    plan: &FoldPlan,
+    now: Timestamp,
+) -> Result<Vec<u8>, PipelineError> {
     if keyspace != Keyspace::Parts {
         return Ok(value.to_vec());
     }
-    let mut part = Part::decode(value).map_err(|_| PipelineError::corrupt("parts"))?;
+    let mut part = plans::decode(value, plans)?.ok_or_else(|| PipelineError::corrupt("parts"))?;
     part.retain(plan);
     part.prune(now);
     let mut bytes = Vec::with_capacity(value.len());

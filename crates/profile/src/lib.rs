@@ -18,7 +18,7 @@ mod view;
 pub mod limits;
 
 pub use consents::Consent;
-pub use part::{PART_VERSION, Part, PlanDirectory};
+pub use part::{MAX_PLANS, PART_VERSION, Part, PlanDirectory, Plans};
 pub use plan::FoldPlan;
 pub use traits::{Candidate, Resolved, Survivorship, TraitRules};
 pub use view::PartView;

@@ -18,11 +18,13 @@ use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
 
 mod held;
+mod plans;
 #[cfg(test)]
 mod tests;
 
 use held::Held;
 pub use held::PlanDirectory;
+pub use plans::{MAX_PLANS, Plans};
 
 /// The first byte of an encoded part. Parts of version 1, which wrote all ids, are still read.
 pub const PART_VERSION: u8 = 2;
@@ -131,9 +133,15 @@ impl Part {
             .collect()
     }
 
+    /// Whether its events were folded into exactly the plan's aggregates.
+    #[must_use]
+    pub fn is_of(&self, plan: &FoldPlan) -> bool {
+        self.held.is_of(plan) || self.held.ids() == plan.ids()
+    }
+
     /// Drops the aggregates that the plan does not have.
     pub fn retain(&mut self, plan: &FoldPlan) {
-        if self.held.is_of(plan) || self.held.ids() == plan.ids() {
+        if self.is_of(plan) {
             self.held = Held::all(plan.shared_ids().clone());
         } else if self.held.ids().iter().any(|id| plan.spec(*id).is_none()) {
             let kept: Arc<[AggregateId]> = self

@@ -1,6 +1,8 @@
 //! Definitions that are applied, replaced and removed while events flow.
 
 use super::{Bench, at, event, performed};
+use kith_profile::Part;
+use kith_state::{Batch, Keyspace, Store};
 use serde_json::{Value as Json, json};
 
 fn order(user: &str, second: i64) -> Json {
@@ -92,7 +94,7 @@ fn seg_4_a_definition_that_is_replaced_or_removed_tells_who_leaves() {
     assert_eq!(told, expected);
     let of_some = crate::keys::members(&super::main_space(), "some");
     assert!(
-        super::oracle::tree(&*bench.store, kith_state::Keyspace::Members)
+        super::oracle::tree(&*bench.store, Keyspace::Members)
             .keys()
             .all(|key| !key.starts_with(&of_some))
     );
@@ -175,4 +177,44 @@ fn pro_4_a_computed_trait_applied_while_its_event_comes_counts_it_once() {
     assert!(bench.told().is_empty(), "two orders are not three");
     bench.take(4, &[order("u1", 4)]);
     assert_eq!(bench.told(), ["+thrice 4 event"]);
+}
+
+#[test]
+fn seg_4_parts_name_the_plan_in_force_and_are_folded_anew_when_theirs_is_not_kept() {
+    let mut bench = Bench::new();
+    bench.decide(0, &[("segment", "buyers", performed("Order Completed", 1, 1_000))]);
+    for n in 1..9 {
+        bench.take(n, &[order(&format!("u{n}"), n)]);
+    }
+    bench.settle(at(10));
+    let named = |bench: &Bench| {
+        let definitions = bench.engine.definitions(&super::main_space()).unwrap();
+        let parts = super::oracle::tree(&*bench.store, Keyspace::Parts);
+        let read = parts.values().filter(|bytes| Part::decode(bytes).is_err());
+        read.filter(|bytes| Part::decode_for(bytes, &definitions.plan).is_ok())
+            .count()
+    };
+    assert_eq!(named(&bench), 8);
+    // A sweep has everybody name the new plan, also where it only lacks something.
+    let twice = ("segment", "twice", performed("Order Completed", 2, 50));
+    bench.decide(11, &[twice]);
+    bench.settle(at(12));
+    assert_eq!(named(&bench), 8);
+    bench.decide(13, &[("segment", "twice", Json::Null)]);
+    bench.settle(at(14));
+    assert_eq!(named(&bench), 8);
+    // Without the plans the parts cannot be read: they are folded anew from the history, and nothing is told.
+    let told = bench.told();
+    let mut batch = Batch::default();
+    batch.remove(
+        Keyspace::Meta,
+        crate::keys::named(&super::main_space(), crate::plans::PLANS),
+    );
+    bench.store.commit(batch).unwrap();
+    bench.crash();
+    bench.decide(15, &[("segment", "thrice", performed("Order Completed", 3, 50))]);
+    bench.take(16, &[order("u1", 16)]);
+    bench.settle(at(17));
+    assert_eq!(bench.told(), told);
+    super::oracle::check(&bench, at(17), "plans lost");
 }

@@ -125,7 +125,8 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
         for (key, part) in &mut parts {
             part.prune(now);
             let stored = stored_parts.remove(&keys::part(&main_space(), key)).unwrap_or_default();
-            let mut stored = Part::decode_for(&stored, &definitions.plan).unwrap();
+            let plans = crate::plans::load(&*bench.store, &main_space()).unwrap();
+            let mut stored = Part::decode_with(&stored, &plans).unwrap();
             stored.retain(&definitions.plan);
             stored.prune(now);
             let bytes = |part: &Part| {

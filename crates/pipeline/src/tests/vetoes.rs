@@ -43,9 +43,10 @@ fn people(bench: &Bench, now: Timestamp) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
     .map(|keyspace| tree(&*bench.store, *keyspace))
     .collect();
     let plan = &bench.engine.definitions(&super::main_space()).unwrap().plan;
+    let plans = crate::plans::load(&*bench.store, &super::main_space()).unwrap();
     let mut parts = tree(&*bench.store, Keyspace::Parts);
     for bytes in parts.values_mut() {
-        let mut part = kith_profile::Part::decode_for(bytes, plan).unwrap();
+        let mut part = crate::plans::decode(bytes, &plans).unwrap().unwrap();
         part.retain(plan);
         part.prune(now);
         bytes.clear();

@@ -205,6 +205,30 @@ fn the_persisted_form_of_version_2_is_read_and_written_unchanged() {
 }
 
 #[test]
+fn the_plans_that_parts_name_are_kept_up_to_a_limit_the_latest_last() {
+    let specs = specs_of_sequences();
+    let mut plans = Plans::default();
+    let all: Vec<FoldPlan> = (0..MAX_PLANS + 3)
+        .map(|n| FoldPlan::new(all_specs()[..n].to_vec()))
+        .collect();
+    assert!(all.iter().all(|plan| plans.remember(plan)));
+    assert!(!plans.remember(all.last().unwrap()));
+    assert_eq!(plans.ids_of(all[2].fingerprint()), None);
+    // One that comes back is the latest again.
+    assert!(plans.remember(&all[3]) && plans.remember(&FoldPlan::new(specs)));
+    assert_eq!(plans.ids_of(all[3].fingerprint()).as_deref(), Some(all[3].ids()));
+    assert_eq!(plans.ids_of(all[4].fingerprint()), None);
+    assert_eq!(Plans::decode(&plans.encode()), Ok(plans));
+    let mut few = Plans::default();
+    few.remember(&all[0]);
+    few.remember(&all[2]);
+    let ids: String = all[2].ids().iter().map(|id| format!("{:032x}", id.0)).collect();
+    let hex: String = few.encode().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, format!("01020002{ids}"));
+    assert_eq!(Plans::decode(&[2]), Err(PartError::UnknownVersion(2)));
+}
+
+#[test]
 fn a_part_that_names_its_plan_is_smaller_and_needs_it_to_be_read() {
     let plan = FoldPlan::new(all_specs());
     let other = FoldPlan::new(all_specs()[1..].to_vec());
