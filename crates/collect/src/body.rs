@@ -3,9 +3,9 @@
 //! The doors get back the bytes after content decoding, untouched. Nothing here looks into them.
 
 use crate::budget::Share;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::{HeaderMap, header};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt;
 use std::io::Read;
@@ -77,32 +77,35 @@ pub(crate) async fn discard(body: Body) {
 }
 
 async fn receive(mut body: Body, bytes_max: usize, share: &mut Share) -> Result<Bytes, BodyFault> {
-    let mut whole = Bytes::new();
-    let mut parts = BytesMut::new();
+    let announced = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok());
+    let whole_max = announced.unwrap_or(bytes_max).min(bytes_max);
+    let mut parts = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(chunk) = frame.map_err(|_| BodyFault::Broken)?.into_data() else {
             continue;
         };
-        let length = whole.len() + parts.len() + chunk.len();
+        let length = parts.len() + chunk.len();
         let fault = if length > bytes_max {
             BodyFault::TooLarge
         } else if share.grow(chunk.len()) {
-            // Most bodies come in one piece, which is kept as it is.
-            if whole.is_empty() && parts.is_empty() {
-                whole = chunk;
-            } else {
-                parts.extend_from_slice(&std::mem::take(&mut whole));
-                parts.extend_from_slice(&chunk);
+            // A body in one piece is kept as it is. A part of one is not: it holds the whole buffer that it was read into.
+            if parts.is_empty() && body.is_end_stream() {
+                return Ok(chunk);
             }
+            if length > parts.capacity() {
+                let capacity = (parts.capacity() * 2).min(whole_max).max(length);
+                parts.reserve_exact(capacity - parts.len());
+            }
+            parts.extend_from_slice(&chunk);
             continue;
         } else {
             BodyFault::Overloaded
         };
-        drop((whole, parts));
+        drop((chunk, parts));
         drain(body, length).await;
         return Err(fault);
     }
-    Ok(if parts.is_empty() { whole } else { parts.freeze() })
+    Ok(Bytes::from(parts))
 }
 
 async fn drain(mut body: Body, mut received: usize) {

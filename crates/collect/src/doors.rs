@@ -43,7 +43,7 @@ impl Default for DoorsConfig {
         Self {
             limits: Limits::default(),
             kept_bytes_max: 1024 * 1024,
-            in_flight_bytes_max: 64 * 1024 * 1024,
+            in_flight_bytes_max: 24 * 1024 * 1024,
             unpacked_ratio_max: 500,
             trusts_forwarded_for: false,
         }

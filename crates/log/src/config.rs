@@ -43,10 +43,10 @@ impl LogConfig {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            segment_bytes: 64 * 1024 * 1024,
+            segment_bytes: 32 * 1024 * 1024,
             segment_age: Duration::from_secs(600),
             queue_bytes: 64 * 1024 * 1024,
-            tail_bytes: 32 * 1024 * 1024,
+            tail_bytes: 16 * 1024 * 1024,
             verify_bytes: 1024 * 1024 * 1024,
             retry_every: std::time::Duration::from_millis(500),
             generation: 0,

@@ -38,6 +38,8 @@ pub struct StepOutput {
     pub rejects: Vec<Reject>,
     /// Changes of membership, in order.
     pub changes: Vec<Numbered>,
+    /// The bytes of the bodies that were taken: a measure of what the step takes in memory.
+    pub body_bytes: usize,
 }
 
 impl StepOutput {

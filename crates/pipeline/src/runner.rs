@@ -9,7 +9,7 @@ use crate::output::StepOutput;
 use crate::{Definitions, PipelineError};
 use kith_log::{ErrorKind, Log};
 use kith_state::Store;
-use kith_types::{SpaceId, Timestamp};
+use kith_types::{RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,8 +19,9 @@ use std::time::{Duration, Instant};
 /// Records and bytes taken from the log at once.
 const READ_RECORDS: usize = 4_096;
 const READ_BYTES: usize = 8 * 1024 * 1024;
-/// A step is committed when it holds so many records and changes, or so much time has passed.
+/// A step is committed when it holds so many records and changes, or bodies of so many bytes, or so much time has passed.
 const STEP_SIZE: usize = 20_000;
+const STEP_BYTES: usize = 4 * 1024 * 1024;
 const STEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the thread sleeps at most when nothing comes.
 const IDLE: Duration = Duration::from_millis(25);
@@ -102,6 +103,7 @@ impl Pipeline {
             listeners,
             committed_at: Instant::now(),
             commits: 0,
+            step_bytes: 0,
         };
         let thread = std::thread::Builder::new()
             .name("kith-pipeline".to_owned())
@@ -222,6 +224,15 @@ struct Worker {
     listeners: Vec<StepSender>,
     committed_at: Instant,
     commits: u32,
+    /// Of the bodies taken since the last commit.
+    step_bytes: usize,
+}
+
+fn body_bytes(body: &RecordBody) -> usize {
+    match body {
+        RecordBody::Envelope(envelope) => envelope.body.len(),
+        RecordBody::Decision(decision) => decision.document.len(),
+    }
 }
 
 impl Worker {
@@ -254,7 +265,8 @@ impl Worker {
             let caught_up = records.is_empty();
             for record in &records {
                 self.engine.apply(record)?;
-                if self.engine.pending() >= STEP_SIZE {
+                self.step_bytes += body_bytes(&record.body);
+                if self.engine.pending() >= STEP_SIZE || self.step_bytes >= STEP_BYTES {
                     self.commit()?;
                 }
             }
@@ -300,7 +312,8 @@ impl Worker {
     }
 
     fn commit(&mut self) -> Result<(), PipelineError> {
-        let output = self.engine.commit()?;
+        let mut output = self.engine.commit()?;
+        output.body_bytes = std::mem::take(&mut self.step_bytes);
         self.commits += 1;
         self.committed_at = Instant::now();
         self.hand_on(output);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Steps that wait for the lake before the pipeline is held back.
-const STEPS_WAITING: usize = 2;
+const STEPS_WAITING: usize = 1;
 /// How often the thread looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(200);
 /// How long a flush waits for steps that are committed and still on their way through the queues.
@@ -26,6 +26,8 @@ const STEPS_WITHIN: Duration = Duration::from_secs(60);
 pub struct PublishConfig {
     /// Rows that wait at most before clean tables are committed.
     pub rows: usize,
+    /// Bytes of bodies whose rows wait at most before clean tables are committed.
+    pub bytes: usize,
     /// How long rows wait at most before they are committed.
     pub age: Duration,
     /// How often the current tables are rewritten.
@@ -36,6 +38,7 @@ impl Default for PublishConfig {
     fn default() -> Self {
         Self {
             rows: 50_000,
+            bytes: 16 << 20,
             age: Duration::from_secs(30),
             curated_period: Duration::from_secs(300),
         }
@@ -120,6 +123,7 @@ impl Publisher {
                 rewritten: now,
                 ready: false,
                 steps: 0,
+                bytes: 0,
             };
             worker.run(&inbox);
         })?;
@@ -182,6 +186,8 @@ struct Worker {
     ready: bool,
     /// Steps that have come, of those that the pipeline counts.
     steps: u64,
+    /// Of the bodies whose rows wait.
+    bytes: usize,
 }
 
 impl Worker {
@@ -229,6 +235,9 @@ impl Worker {
                 Ok(Request::Step(step)) => {
                     self.steps += 1;
                     self.take(&step)?;
+                    if self.is_full() {
+                        self.commit()?;
+                    }
                 }
                 Ok(other) => later.push_back(other),
                 Err(error) => return Err(PublishError::new("steps that are committed did not come", error)),
@@ -270,13 +279,19 @@ impl Worker {
     fn take(&mut self, step: &Arc<StepOutput>) -> Result<(), PublishError> {
         self.catch_up()?;
         let runtime = self.parts.runtime.clone();
+        self.bytes += step.body_bytes;
         runtime.block_on(self.parts.writer.take(step))
+    }
+
+    /// Whether as much waits as may.
+    fn is_full(&self) -> bool {
+        self.parts.writer.rows() >= self.config.rows || self.bytes >= self.config.bytes
     }
 
     fn turn(&mut self) -> Result<(), PublishError> {
         self.catch_up()?;
         let rows = self.parts.writer.rows();
-        if rows >= self.config.rows || (rows > 0 && self.committed.elapsed() >= self.config.age) {
+        if self.is_full() || (rows > 0 && self.committed.elapsed() >= self.config.age) {
             self.commit()?;
         }
         if rows == 0 {
@@ -303,6 +318,7 @@ impl Worker {
         self.catch_up()?;
         let runtime = self.parts.runtime.clone();
         runtime.block_on(self.parts.writer.commit())?;
+        self.bytes = 0;
         self.committed = Instant::now();
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         status.clean_end = self.parts.writer.taken();

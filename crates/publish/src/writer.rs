@@ -29,6 +29,12 @@ struct Waiting {
     next_change: u64,
 }
 
+/// Rows, and bytes of the bodies that they come from, between two commits while the tables catch up.
+const CATCH_UP_ROWS: usize = 200_000;
+const CATCH_UP_BYTES: usize = 16 << 20;
+/// Rows that are made at a time.
+const BATCH_ROWS: usize = 2_048;
+
 /// Writes one server's tables. One of it runs at a time; the tables' offsets refuse a second.
 pub struct LakeWriter {
     lake: Arc<Lake>,
@@ -84,6 +90,7 @@ impl LakeWriter {
             .unwrap_or(to);
         self.taken = from.max(self.log.start()).min(to);
         let mut reader = self.log.reader(self.taken);
+        let mut bytes = 0;
         while self.taken < to {
             let records = match reader.read(1_024, 8 << 20) {
                 Ok(records) => records,
@@ -101,9 +108,13 @@ impl LakeWriter {
             }
             for record in records.iter().filter(|record| record.address.sequence < to) {
                 self.take_record(record, &ends)?;
+                if let RecordBody::Envelope(envelope) = &record.body {
+                    bytes += envelope.body.len();
+                }
             }
-            if self.rows() >= 200_000 {
+            if self.rows() >= CATCH_UP_ROWS || bytes >= CATCH_UP_BYTES {
                 self.commit().await?;
+                bytes = 0;
             }
         }
         self.taken = self.taken.max(to);
@@ -231,10 +242,12 @@ impl LakeWriter {
         let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
         if !waiting.events.is_empty() {
             let start = end_of(&self.lake, space, tables::clean_events(), self.generation).await?;
-            let batch = rows::events(&waiting.events).map_err(failed)?;
+            // A large batch grows its buffers by doubling them.
+            let batches = waiting.events.chunks(BATCH_ROWS).map(rows::events);
+            let batches = batches.collect::<Result<Vec<_>, _>>().map_err(failed)?;
             let file = self
                 .lake
-                .write(space, tables::clean_events(), None, &[batch])
+                .write(space, tables::clean_events(), None, &batches)
                 .await
                 .map_err(failed)?;
             self.append(space, tables::clean_events(), file, start).await?;

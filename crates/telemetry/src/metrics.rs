@@ -105,6 +105,7 @@ metrics! { Gauge, AtomicI64, AtomicI64::new(0), "A figure that goes up and down.
     LagMillisLake => "kith_stage_lag_milliseconds", "stage=\"lake\"", "Age of the oldest record that a stage has still to take.";
     LagMillisCurated => "kith_stage_lag_milliseconds", "stage=\"curated\"", "Age of the oldest record that a stage has still to take.";
     LagMillisActivate => "kith_stage_lag_milliseconds", "stage=\"activate\"", "Age of the oldest record that a stage has still to take.";
+    HttpConnections => "kith_http_connections", "", "Connections that are open.";
     CollectBytesInFlight => "kith_collect_bytes_in_flight", "", "Bytes of bodies taken and not yet answered.";
     Profiles => "kith_profiles", "", "Profiles that are held.";
     ProfileCacheBytes => "kith_profile_cache_bytes", "", "Bytes of hot profiles in memory.";

@@ -8,6 +8,7 @@ mod decisions;
 mod definitions;
 mod ingest;
 mod json;
+mod listen;
 mod metrics;
 mod operations;
 mod people;
@@ -22,7 +23,6 @@ pub(crate) use config::{Role, ServerConfig};
 
 use crate::error::CommandError;
 use axum::Router;
-use axum::serve::ListenerExt;
 use kith_api::{ApiLimits, ApiState};
 use kith_catalog::{Catalog, TablePointers};
 use kith_clean::Limits;
@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 /// Steps that wait for a listener before the pipeline is held back.
-const STEPS_WAITING: usize = 2;
+const STEPS_WAITING: usize = 1;
 
 /// Everything that a running server is made of.
 pub(crate) struct Server {
@@ -112,21 +112,8 @@ impl Server {
         if let Some(extra) = extra {
             router = router.merge(extra(&parts));
         }
-        let listener = listener.tap_io(|connection| {
-            // Small answers must not wait for more to send; a connection that is gone already needs nothing.
-            let _gone = connection.set_nodelay(true);
-        });
-        let (stop, mut stopping) = watch::channel(false);
-        let serving = tokio::spawn(async move {
-            let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            let ended = axum::serve(listener, service).with_graceful_shutdown(async move {
-                // An error means that the sender has gone, which ends the server as well.
-                let _gone = stopping.wait_for(|stop| *stop).await;
-            });
-            if let Err(error) = ended.await {
-                tracing::error!(error = %error, "the listener failed");
-            }
-        });
+        let (stop, stopping) = watch::channel(false);
+        let serving = tokio::spawn(listen::serve(listener, router, stopping));
         metrics::watch(&parts);
         sending::follow(&parts);
         tracing::info!(%address, data = %config.data.display(), "serving");

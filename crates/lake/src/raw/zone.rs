@@ -9,16 +9,18 @@ use super::ranges::{self, Range};
 use crate::error::{ErrorKind, LakeError};
 use crate::store::{Put, Store};
 use bytes::Bytes;
-use kith_types::{Record, SpaceId};
+use kith_types::{Record, RecordBody, SpaceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 /// The version of the segment manifests.
 const MANIFEST_VERSION: u32 = 1;
 /// How hard objects are compressed.
 const ZSTD_LEVEL: i32 = 3;
+/// What a line says besides its body takes about so much.
+const LINE_HEAD_BYTES: usize = 512;
 /// No object may unpack to more: a segment is far smaller.
 const UNPACKED_BYTES_MAX: u64 = 4 << 30;
 
@@ -132,11 +134,11 @@ impl RawZone {
     ) -> Result<WrittenSegment, LakeError> {
         let range = range_of(records)?;
         let mut by_space: BTreeMap<String, Vec<RawObject>> = BTreeMap::new();
-        for ((space, path), lines) in collect(records, range, ranges)? {
-            by_space
-                .entry(space)
-                .or_default()
-                .push(self.write_object(path, lines).await?);
+        // One object's lines at a time are in memory.
+        for ((space, path), records) in by_object(records, range) {
+            let lines = Lines::of(&records, ranges)?;
+            let object = self.write_object(path, lines).await?;
+            by_space.entry(space.to_owned()).or_default().push(object);
         }
         for (space, objects) in &by_space {
             let manifest = SegmentManifest {
@@ -184,7 +186,7 @@ impl RawZone {
     }
 
     async fn write_object(&self, path: String, lines: Lines) -> Result<RawObject, LakeError> {
-        let packed = zstd::bulk::compress(&lines.bytes, ZSTD_LEVEL).map_err(|error| {
+        let packed = pack(&lines.bytes).map_err(|error| {
             LakeError::because(ErrorKind::Unavailable, "a raw object could not be compressed", error)
         })?;
         let mut sha256 = line::sha256_hex(&packed);
@@ -233,28 +235,45 @@ impl RawZone {
     }
 }
 
-/// Groups the records by the object that they belong to.
-fn collect(
-    records: &[Record],
-    range: RawRange,
-    ranges: &dyn Fn(&Record) -> Vec<ByteRange>,
-) -> Result<BTreeMap<(String, String), Lines>, LakeError> {
-    let mut objects: BTreeMap<(String, String), Lines> = BTreeMap::new();
+/// The records of each object, in order, by space and path.
+fn by_object(records: &[Record], range: RawRange) -> BTreeMap<(&str, String), Vec<&Record>> {
+    let mut objects: BTreeMap<(&str, String), Vec<&Record>> = BTreeMap::new();
     for record in records {
         let (year, month, day, hour) = record.received_at.date_and_hour();
         let (space, source) = (record.space.as_str(), line::source_of(record));
         let path = format!(
             "raw/space={space}/source={source}/date={year:04}-{month:02}-{day:02}/hour={hour:02}/{range}.jsonl.zst"
         );
-        let lines = objects.entry((space.to_owned(), path)).or_default();
-        let events = ranges(record);
-        line::write(record, &events, &mut lines.bytes)
-            .map_err(|error| LakeError::because(ErrorKind::Invalid, "a record cannot be written as JSON", error))?;
-        lines.lines += 1;
-        lines.events += events.len() as u64;
-        ranges::push(&mut lines.sequences, record.address.sequence);
+        objects.entry((space, path)).or_default().push(record);
     }
-    Ok(objects)
+    objects
+}
+
+impl Lines {
+    fn of(records: &[&Record], ranges: &dyn Fn(&Record) -> Vec<ByteRange>) -> Result<Self, LakeError> {
+        let body_bytes: usize = records.iter().map(|record| body_of(record).len()).sum();
+        let mut lines = Self {
+            // Quotes are escaped, and each line says where it came from.
+            bytes: Vec::with_capacity(body_bytes + body_bytes / 4 + records.len() * LINE_HEAD_BYTES),
+            ..Self::default()
+        };
+        for record in records {
+            let events = ranges(record);
+            line::write(record, &events, &mut lines.bytes)
+                .map_err(|error| LakeError::because(ErrorKind::Invalid, "a record cannot be written as JSON", error))?;
+            lines.lines += 1;
+            lines.events += events.len() as u64;
+            ranges::push(&mut lines.sequences, record.address.sequence);
+        }
+        Ok(lines)
+    }
+}
+
+fn body_of(record: &Record) -> &[u8] {
+    match &record.body {
+        RecordBody::Envelope(envelope) => &envelope.body,
+        RecordBody::Decision(decision) => decision.document.as_bytes(),
+    }
 }
 
 fn range_of(records: &[Record]) -> Result<RawRange, LakeError> {
@@ -281,13 +300,21 @@ fn range_of(records: &[Record]) -> Result<RawRange, LakeError> {
     })
 }
 
+/// Compresses in a stream: in one piece it would first ask for as much memory as lines that cannot be compressed take.
+fn pack(lines: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    encoder.set_pledged_src_size(Some(lines.len() as u64))?;
+    encoder.write_all(lines)?;
+    encoder.finish()
+}
+
 /// Unpacks an object, within the limit.
-pub(super) fn unpack(packed: &Bytes) -> std::io::Result<Vec<u8>> {
+pub(super) fn unpack(packed: &Bytes) -> io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     let decoder = zstd::stream::Decoder::new(&packed[..])?;
     let length = decoder.take(UNPACKED_BYTES_MAX).read_to_end(&mut unpacked)?;
     if length as u64 == UNPACKED_BYTES_MAX {
-        return Err(std::io::Error::other("a raw object unpacks to more than 4 GiB"));
+        return Err(io::Error::other("a raw object unpacks to more than 4 GiB"));
     }
     Ok(unpacked)
 }
