@@ -2,9 +2,10 @@
 
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
-    definitions, health, keys, members, operations, profile_api, profiles, sources, spaces, sql, tail, unsubscribe,
+    definitions, health, identity, keys, members, operations, profile_api, profiles, sources, spaces, sql, tail,
+    unsubscribe,
 };
-use crate::ports::{Definitions, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
+use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
 use crate::watch::watch;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -43,6 +44,8 @@ pub struct ApiState {
     pub segments: Arc<dyn Segments>,
     /// Planning and applying.
     pub definitions: Arc<dyn Definitions>,
+    /// Who is who.
+    pub identity: Arc<dyn Identity>,
     /// SQL.
     pub sql: Arc<dyn Sql>,
     /// The live tail.
@@ -118,6 +121,10 @@ endpoints! {
     SpaceRead get members::list __path_list;
     SpaceRead get members::members __path_members;
     SpaceRead get members::explain __path_explain;
+    SpaceRead get identity::why __path_why;
+    Admin post identity::what_if __path_what_if;
+    SpaceRead get identity::vetoes __path_vetoes;
+    Admin post identity::veto __path_veto;
     SpaceRead get tail::tail __path_tail;
     Admin post operations::pause __path_pause;
     Admin post operations::resume __path_resume;

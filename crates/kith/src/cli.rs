@@ -5,8 +5,8 @@
 
 use crate::client::{Client, Reach};
 use crate::commands::{
-    bench, definitions, demo, doctor, import, keys, messages, operations, profile, segment, serve, source, space, sql,
-    tail,
+    bench, definitions, demo, doctor, identity, import, keys, messages, operations, profile, segment, serve, source,
+    space, sql, tail,
 };
 use crate::error::CommandError;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +54,9 @@ enum Command {
     /// People.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// Who is who: why, what if, vetoes.
+    #[command(subcommand)]
+    Identity(identity::IdentityCommand),
     /// Segments.
     #[command(subcommand)]
     Segment(segment::SegmentCommand),
@@ -122,6 +125,7 @@ impl Cli {
             Command::Export(args) => definitions::export(&client()?, &args).await,
             Command::Import(args) => Box::pin(import::run(&client()?, args)).await,
             Command::Profile(command) => profile::run(&client()?, command).await,
+            Command::Identity(command) => identity::run(&client()?, command).await,
             Command::Segment(command) => segment::run(&client()?, command).await,
             Command::Sql(args) => sql::run(&client()?, &args).await,
             Command::Tail(args) => tail::run(&client()?, &args).await,
@@ -151,6 +155,11 @@ mod tests {
             "import orders.csv --source shop --map orders.yaml",
             "profile get email:jo@example.com --json",
             "segment members just_bought --json",
+            "identity why user_id:u email:jo@example.com --json",
+            "identity what-if --rules r.yaml --without 0-0-42-0 email:jo@example.com --around user_id:u",
+            "identity veto 0-0-42-0 email:jo@example.com --reason mistyped",
+            "identity unmerge user_id:a user_id:b --remove",
+            "identity vetoes --space main",
             "tail",
             "flush",
             "raw verify",

@@ -39,7 +39,7 @@ pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
-pub use reads::{Reads, Standing};
+pub use reads::{Question, Reads, Standing, WHAT_IF_EVENTS_MAX};
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};

@@ -3,6 +3,10 @@
 //! Every answer comes from one snapshot of the store, so it never shows half a step. A person is evaluated at the
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
+mod identity;
+
+pub use identity::{Question, WHAT_IF_EVENTS_MAX};
+
 use crate::definitions::Definitions;
 use crate::document::{IdentifierView, PersonDocument, TraitView};
 use crate::person::PersonOf;

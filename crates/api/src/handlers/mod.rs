@@ -2,6 +2,7 @@
 
 pub(crate) mod definitions;
 pub(crate) mod health;
+pub(crate) mod identity;
 pub(crate) mod keys;
 pub(crate) mod members;
 pub(crate) mod operations;

@@ -1,15 +1,16 @@
 //! The ports of a role that a process does not run: every one answers that another process must be asked.
 
 use super::{
-    Applied, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, Member,
-    Operations, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, SegmentStatus,
-    Segments, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe,
+    Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest, LineStream,
+    Member, Operations, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck,
+    SegmentStatus, Segments, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto,
+    Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
 use futures::StreamExt;
 use kith_catalog::{PlannedChange, Proposal};
-use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 
 /// Stands in for a role that was left out of `--roles`: 503 with the role's name.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,25 @@ impl Definitions for MissingRole {
     }
 
     async fn apply(&self, _: &SpaceId, _: &Proposal, _: &str, _: &str) -> Result<Applied, PortError> {
+        self.refuse()
+    }
+}
+
+#[async_trait]
+impl Identity for MissingRole {
+    async fn why(&self, _: &SpaceId, _: &Identifier, _: &Identifier) -> Result<Option<RawJson>, PortError> {
+        self.refuse()
+    }
+
+    async fn what_if(&self, _: &SpaceId, _: &WhatIf) -> Result<RawJson, PortError> {
+        self.refuse()
+    }
+
+    async fn vetoes(&self, _: &SpaceId) -> Result<Vec<Veto>, PortError> {
+        self.refuse()
+    }
+
+    async fn veto(&self, _: &SpaceId, _: &[Veto], _: &[Veto], _: &str, _: &str) -> Result<Vetoed, PortError> {
         self.refuse()
     }
 }

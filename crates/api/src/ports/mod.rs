@@ -4,6 +4,7 @@
 
 mod definitions;
 mod error;
+mod identity;
 mod missing;
 mod operations;
 mod people;
@@ -12,6 +13,7 @@ mod streams;
 
 pub use definitions::{Applied, Definitions};
 pub use error::{PortError, PortErrorKind};
+pub use identity::{Identity, Veto, Vetoed, WhatIf};
 pub use missing::MissingRole;
 pub use operations::{
     FlushReport, Operations, RawVerification, ReadinessCheck, RefoldStatus, StageStatus, Status, TableStatus,

@@ -2,6 +2,7 @@
 
 mod access;
 mod documents;
+mod identity;
 mod people;
 mod ports;
 mod streams;

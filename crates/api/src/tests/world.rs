@@ -74,6 +74,7 @@ impl World {
             profiles: ports.clone(),
             segments: ports.clone(),
             definitions: ports.clone(),
+            identity: ports.clone(),
             sql: ports.clone(),
             tail: ports.clone(),
             operations: ports.clone(),

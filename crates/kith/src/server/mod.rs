@@ -6,6 +6,7 @@
 mod config;
 mod decisions;
 mod definitions;
+mod identity;
 mod ingest;
 mod json;
 mod listen;
@@ -271,6 +272,7 @@ fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, Comm
         profiles: Arc::new(people::People(Arc::clone(parts))),
         segments: Arc::new(segments::LiveSegments(Arc::clone(parts))),
         definitions: Arc::new(definitions::AppliedDefinitions::new(Arc::clone(parts))),
+        identity: Arc::new(identity::WhoIsWho::new(Arc::clone(parts))),
         sql: sql::over(config, parts)?,
         tail: Arc::new(parts.tail.clone()),
         operations: Arc::new(operations::Running(Arc::clone(parts))),

@@ -1,9 +1,12 @@
 //! Reads over a committed store, without a pipeline's thread.
 
-use super::{PersonDocument, document, find};
+use super::{PersonDocument, Question, Reads, document, find};
 use crate::tests::{Bench, at, event, identify, main_space, performed};
-use kith_types::Timestamp;
+use crate::{EngineConfig, Pipeline, Veto};
+use kith_state::Store;
+use kith_types::{Identifier, Timestamp};
 use serde_json::json;
+use std::sync::Arc;
 
 fn person(bench: &Bench, name: &str, now: Timestamp) -> Option<PersonDocument> {
     let definitions = bench.engine.definitions(&main_space()).unwrap();
@@ -83,4 +86,125 @@ fn api_1_any_identifier_and_any_earlier_id_lead_to_the_person() {
         assert_eq!(found.segments.len(), 1);
     }
     assert!(person(&bench, "user_id:u9", at(4)).is_none());
+}
+
+fn id(text: &str) -> Identifier {
+    Identifier::parse(text).unwrap()
+}
+
+/// Ann types her friend's address; Bo has it too.
+fn melted() -> (Bench, Reads) {
+    let mut bench = Bench::new();
+    bench.take(1, &[event("email:jo@x.org", "Order Completed", 1, json!({}))]);
+    bench.take(2, &[event("user_id:ann phone:+31612345678", "Seen", 2, json!({}))]);
+    bench.take(3, &[event("user_id:ann email:jo@x.org", "Signed Up", 3, json!({}))]);
+    bench.take(4, &[event("user_id:bo email:jo@x.org", "Signed Up", 4, json!({}))]);
+    bench.take(5, &[event("user_id:far", "Seen", 5, json!({}))]);
+    bench.commit();
+    let reads = reads_of(&bench);
+    (bench, reads)
+}
+
+fn reads_of(bench: &Bench) -> Reads {
+    let store = Arc::clone(&bench.store) as Arc<dyn Store>;
+    let pipeline = Pipeline::at_rest(Arc::clone(&store), EngineConfig::default()).unwrap();
+    Reads::new(store, Arc::new(pipeline))
+}
+
+#[test]
+fn idn_7_why_names_the_events_and_what_was_left_out() {
+    let (mut bench, reads) = melted();
+    let why = |reads: &Reads, one: &str, other: &str| reads.why(&main_space(), &id(one), &id(other)).unwrap();
+    let one = why(&reads, "phone:+31612345678", "email:Jo@X.org").unwrap();
+    assert_eq!(
+        (&one["together"], one["path"].as_array().unwrap().len()),
+        (&json!(true), 2)
+    );
+    let last = &one["path"][1];
+    assert_eq!(last["how"], "named_together");
+    assert_eq!(
+        (&last["event"]["name"], &last["event"]["address"]),
+        (&json!("Signed Up"), &json!("1-0-2-0"))
+    );
+    assert_eq!(last["event"]["identifiers"], json!(["user_id:ann", "email:jo@x.org"]));
+    let apart = why(&reads, "user_id:bo", "user_id:ann").unwrap();
+    assert_eq!(apart["together"], false);
+    assert_eq!(
+        apart["path"][0]["left_out"],
+        json!([{"identifier": "email:jo@x.org", "because": "more than 1 of user_id"}])
+    );
+    assert_eq!(apart["left_out"][0]["event"]["address"], "1-0-3-0");
+    let nothing = why(&reads, "user_id:far", "user_id:ann").unwrap();
+    assert_eq!((&nothing["together"], &nothing["path"]), (&json!(false), &json!([])));
+    assert_eq!(why(&reads, "user_id:far", "user_id:nobody"), None);
+    bench.veto(6, &[veto("1-0-2-0", "email:jo@x.org")], &[]);
+    bench.commit();
+    let vetoed = why(&reads_of(&bench), "user_id:ann", "email:jo@x.org").unwrap();
+    assert_eq!(vetoed["together"], false);
+    assert_eq!(
+        vetoed["vetoes"],
+        json!([{"event": "1-0-2-0", "identifier": "email:jo@x.org"}])
+    );
+}
+
+fn veto(event: &str, identifier: &str) -> Veto {
+    Veto::Event {
+        event: event.parse().unwrap(),
+        identifier: id(identifier),
+    }
+}
+
+#[test]
+fn idn_7_what_if_tells_what_a_veto_or_rules_would_do_before_they_do() {
+    let (_bench, reads) = melted();
+    let ask = |question: &Question| reads.what_if(&main_space(), question).unwrap();
+    let without = Question {
+        added: vec![veto("1-0-2-0", "email:Jo@x.org")],
+        ..Question::default()
+    };
+    let outlook = ask(&without);
+    assert_eq!((&outlook["events"], &outlook["complete"]), (&json!(4), &json!(true)));
+    assert_eq!(
+        (&outlook["splits_total"], &outlook["merges_total"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(
+        outlook["merges"][0]["into"]["identifiers"],
+        json!(["email:jo@x.org", "user_id:bo"])
+    );
+    let rules = Question {
+        rules: Some(json!({"types": {"email": {"claim": "ambiguous"}}})),
+        ..Question::default()
+    };
+    let outlook = ask(&rules);
+    assert_eq!(
+        (
+            &outlook["events"],
+            &outlook["profiles_before"],
+            &outlook["profiles_after"]
+        ),
+        (&json!(5), &json!(3), &json!(4))
+    );
+    let wrong = Question {
+        rules: Some(json!({"types": {"email": {"claim": "mine"}}})),
+        ..Question::default()
+    };
+    assert!(
+        reads
+            .what_if(&main_space(), &wrong)
+            .unwrap_err()
+            .to_string()
+            .contains("no claim policy")
+    );
+    let sound = |veto: &Veto| reads.sound_veto(&main_space(), veto).unwrap();
+    assert_eq!(
+        sound(&veto("1-0-2-0", "email:Jo@X.org")),
+        Some(veto("1-0-2-0", "email:jo@x.org"))
+    );
+    assert_eq!(
+        sound(&veto("1-0-1-0", "email:jo@x.org")),
+        None,
+        "that event does not name it"
+    );
+    assert_eq!(sound(&veto("1-0-9-0", "email:jo@x.org")), None);
 }

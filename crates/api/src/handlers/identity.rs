@@ -1,0 +1,251 @@
+//! Who is who: why two identifiers are one person, what if, and vetoes (contracts IDN-6, IDN-7).
+
+use super::Api;
+use crate::RawJson;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{parse_body, parse_name, parse_person, parse_space};
+use crate::ports::{PersonRef, Veto, WhatIf};
+use axum::extract::{Path, Query};
+use axum::{Extension, Json};
+use bytes::Bytes;
+use kith_catalog::Principal;
+use kith_types::Identifier;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// Vetoes that one request may name.
+const VETOES_MAX: usize = 1_000;
+const REASON_BYTES_MAX: usize = 2_000;
+
+/// The two identifiers.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WhyQuery {
+    /// One, as `type:value`.
+    one: Option<String>,
+    /// The other.
+    other: Option<String>,
+}
+
+/// A veto: `event` and `identifier`, or `one` and `other`.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VetoBody {
+    /// The address of an event, such as `0-0-42-0`, that does not link `identifier`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+    /// What that event does not link, as `type:value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identifier: Option<String>,
+    /// One of two identifiers that are not one person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    one: Option<String>,
+    /// The other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    other: Option<String>,
+}
+
+/// What a comparison asks.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhatIfBody {
+    /// Other rules: the `spec` of a definition of kind `identity_rules`.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    rules: Option<serde_json::Value>,
+    /// Vetoes beyond those in force.
+    #[serde(default)]
+    add: Vec<VetoBody>,
+    /// Vetoes in force that would be no more.
+    #[serde(default)]
+    remove: Vec<VetoBody>,
+    /// Whose evidence is looked at, as `type:value`. Without it: the vetoed identifiers', and for other rules everybody's.
+    #[serde(default)]
+    around: Option<String>,
+}
+
+/// A decision about evidence.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct VetoesBody {
+    /// Vetoes from now on.
+    #[serde(default)]
+    add: Vec<VetoBody>,
+    /// Vetoes that are no more.
+    #[serde(default)]
+    remove: Vec<VetoBody>,
+    /// Who decides; the key's name unless given.
+    #[serde(default)]
+    author: Option<String>,
+    /// Why.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// The vetoes of a space.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VetoList {
+    /// In their order.
+    vetoes: Vec<VetoBody>,
+}
+
+/// What a decision did.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VetoedBody {
+    /// The decision's place in the log; absent where nothing changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decided_by: Option<String>,
+    /// Whether people are regrouped already; they will be, where not.
+    applied: bool,
+}
+
+/// Why two identifiers are, or are not, one person: the shortest way of events from one to the other, and what was left
+/// out of links.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/identity/why", operation_id = "explain_identity", tag = "identity",
+    params(("space", description = "The space."), WhyQuery),
+    responses(
+        (status = 200, description = "The evidence between them.", body = RawJson),
+        (status = 404, description = "One of them is unknown.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn why(
+    state: Api,
+    Path(space): Path<String>,
+    Query(query): Query<WhyQuery>,
+) -> Result<Json<RawJson>, ApiError> {
+    let space = parse_space(&space)?;
+    let given = |name: &str, text: Option<String>| {
+        let text = text.ok_or_else(|| ApiError::invalid(format!("{name} must be given, as type:value")))?;
+        parse_identifier(&text)
+    };
+    let (one, other) = (given("one", query.one)?, given("other", query.other)?);
+    let why = state.identity.why(&space, &one, &other).await?;
+    why.map(Json)
+        .ok_or_else(|| ApiError::not_found("no event has named one of these identifiers yet"))
+}
+
+/// Who would split and who would merge by other rules or vetoes, before anything changes.
+#[utoipa::path(
+    post, path = "/api/spaces/{space}/identity/what-if", operation_id = "compare_identity", tag = "identity",
+    params(("space", description = "The space.")),
+    request_body = WhatIfBody,
+    responses(
+        (status = 200, description = "Who would split and who would merge.", body = RawJson),
+        (status = 400, description = "Rules or vetoes that cannot be used.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn what_if(state: Api, Path(space): Path<String>, body: Bytes) -> Result<Json<RawJson>, ApiError> {
+    let space = parse_space(&space)?;
+    let body: WhatIfBody = parse_body(&body)?;
+    let question = WhatIf {
+        rules: body.rules,
+        add: vetoes_of(&body.add)?,
+        remove: vetoes_of(&body.remove)?,
+        around: body.around.as_deref().map(parse_identifier).transpose()?,
+    };
+    if question.rules.is_none() && question.add.is_empty() && question.remove.is_empty() {
+        return Err(ApiError::invalid("ask with rules, or with vetoes to add or to remove"));
+    }
+    Ok(Json(state.identity.what_if(&space, &question).await?))
+}
+
+/// The vetoes in force.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/identity/vetoes", operation_id = "list_vetoes", tag = "identity",
+    params(("space", description = "The space.")),
+    responses((status = 200, description = "The vetoes.", body = VetoList)),
+)]
+pub(crate) async fn vetoes(state: Api, Path(space): Path<String>) -> Result<Json<VetoList>, ApiError> {
+    let vetoes = state.identity.vetoes(&parse_space(&space)?).await?;
+    Ok(Json(VetoList {
+        vetoes: vetoes.iter().map(body_of).collect(),
+    }))
+}
+
+/// Adds and removes vetoes: an event does not link an identifier, or two identifiers are not one person.
+#[utoipa::path(
+    post, path = "/api/spaces/{space}/identity/vetoes", operation_id = "change_vetoes", tag = "identity",
+    params(("space", description = "The space.")),
+    request_body = VetoesBody,
+    responses(
+        (status = 200, description = "What the decision did.", body = VetoedBody),
+        (status = 404, description = "No such event or veto.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn veto(
+    state: Api,
+    Extension(principal): Extension<Principal>,
+    Path(space): Path<String>,
+    body: Bytes,
+) -> Result<Json<VetoedBody>, ApiError> {
+    let space = parse_space(&space)?;
+    let body: VetoesBody = parse_body(&body)?;
+    let (add, remove) = (vetoes_of(&body.add)?, vetoes_of(&body.remove)?);
+    if add.is_empty() && remove.is_empty() {
+        return Err(ApiError::invalid("name vetoes to add or to remove"));
+    }
+    let author = body.author.unwrap_or_else(|| principal.key_name);
+    let reason = body.reason.unwrap_or_default();
+    if author.len() + reason.len() > REASON_BYTES_MAX {
+        return Err(ApiError::invalid(format!(
+            "author and reason have at most {REASON_BYTES_MAX} bytes"
+        )));
+    }
+    let vetoed = state.identity.veto(&space, &add, &remove, &author, &reason).await?;
+    Ok(Json(VetoedBody {
+        decided_by: vetoed.decided_by.map(|address| address.to_string()),
+        applied: vetoed.applied,
+    }))
+}
+
+fn parse_identifier(text: &str) -> Result<Identifier, ApiError> {
+    match parse_person(text)? {
+        PersonRef::Identifier(identifier) => Ok(identifier),
+        PersonRef::Profile(_) => Err(ApiError::invalid("name an identifier as type:value, not a profile id")),
+    }
+}
+
+fn vetoes_of(bodies: &[VetoBody]) -> Result<Vec<Veto>, ApiError> {
+    if bodies.len() > VETOES_MAX {
+        return Err(ApiError::invalid(format!("at most {VETOES_MAX} vetoes a request")));
+    }
+    bodies.iter().map(veto_of).collect()
+}
+
+fn veto_of(body: &VetoBody) -> Result<Veto, ApiError> {
+    match (&body.event, &body.identifier, &body.one, &body.other) {
+        (Some(event), Some(identifier), None, None) => Ok(Veto::Event {
+            event: parse_name(event)?,
+            identifier: parse_identifier(identifier)?,
+        }),
+        (None, None, Some(one), Some(other)) => {
+            let (one, other) = (parse_identifier(one)?, parse_identifier(other)?);
+            if one == other {
+                return Err(ApiError::invalid("an identifier cannot be held apart from itself"));
+            }
+            Ok(Veto::Pair { one, other })
+        }
+        _ => Err(ApiError::invalid("a veto has event and identifier, or one and other")),
+    }
+}
+
+fn body_of(veto: &Veto) -> VetoBody {
+    let mut body = VetoBody {
+        event: None,
+        identifier: None,
+        one: None,
+        other: None,
+    };
+    match veto {
+        Veto::Event { event, identifier } => {
+            body.event = Some(event.to_string());
+            body.identifier = Some(identifier.to_string());
+        }
+        Veto::Pair { one, other } => {
+            body.one = Some(one.to_string());
+            body.other = Some(other.to_string());
+        }
+    }
+    body
+}

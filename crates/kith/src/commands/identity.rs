@@ -1,0 +1,384 @@
+//! `kith identity`: why two identifiers are one person, what would change if, and what operators say about evidence.
+
+use crate::client::{Client, InSpace, read};
+use crate::error::CommandError;
+use crate::output::{self, Hint};
+use clap::{Args, Subcommand};
+use kith_catalog::{DocumentKind, parse_yaml};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// What can be asked and decided.
+#[derive(Subcommand, Debug)]
+pub(crate) enum IdentityCommand {
+    /// Says why two identifiers are one person, or why not: the events between them.
+    Why(WhyArgs),
+    /// Says who would split and who would merge, before anything changes.
+    WhatIf(WhatIfArgs),
+    /// Decides that an event does not link an identifier.
+    Veto(VetoArgs),
+    /// Decides that two identifiers are not one person.
+    Unmerge(UnmergeArgs),
+    /// Lists what is decided.
+    Vetoes(VetoesArgs),
+}
+
+/// Flags of `kith identity why`.
+#[derive(Args, Debug)]
+pub(crate) struct WhyArgs {
+    /// One, as `type:value`, such as email:jo@example.com.
+    one: String,
+    /// The other.
+    other: String,
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `kith identity what-if`.
+#[derive(Args, Debug)]
+pub(crate) struct WhatIfArgs {
+    /// A file with a definition of kind `identity_rules`: with these rules.
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
+    /// Without the link of an event to an identifier; may be repeated.
+    #[arg(long, num_args = 2, value_names = ["EVENT", "IDENTIFIER"])]
+    without: Vec<String>,
+    /// With two identifiers held apart; may be repeated.
+    #[arg(long, num_args = 2, value_names = ["ONE", "OTHER"])]
+    apart: Vec<String>,
+    /// Looks at the evidence around this identifier only.
+    #[arg(long, value_name = "IDENTIFIER")]
+    around: Option<String>,
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `kith identity veto`.
+#[derive(Args, Debug)]
+pub(crate) struct VetoArgs {
+    /// The event's address, as `kith identity why` and `kith profile events` show it.
+    event: String,
+    /// What it does not link, as `type:value`.
+    identifier: String,
+    #[command(flatten)]
+    decision: DecisionArgs,
+}
+
+/// Flags of `kith identity unmerge`.
+#[derive(Args, Debug)]
+pub(crate) struct UnmergeArgs {
+    /// One, as `type:value`.
+    one: String,
+    /// The other.
+    other: String,
+    #[command(flatten)]
+    decision: DecisionArgs,
+}
+
+/// Flags of every decision.
+#[derive(Args, Debug)]
+pub(crate) struct DecisionArgs {
+    /// Takes the decision back.
+    #[arg(long)]
+    remove: bool,
+    /// Why.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `kith identity vetoes`.
+#[derive(Args, Debug)]
+pub(crate) struct VetoesArgs {
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints one JSON object a veto.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Why {
+    one: String,
+    other: String,
+    together: bool,
+    profiles: Vec<Option<String>>,
+    path: Vec<Joint>,
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Deserialize)]
+struct Joint {
+    from: Stop,
+    to: Stop,
+    how: String,
+    event: Event,
+    left_out: Vec<LeftOut>,
+}
+
+#[derive(Deserialize)]
+struct Stop {
+    identifier: String,
+}
+
+#[derive(Deserialize)]
+struct Event {
+    address: String,
+    event_time: Option<String>,
+    name: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    source: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LeftOut {
+    identifier: String,
+    because: String,
+    event: Option<Event>,
+}
+
+#[derive(Deserialize)]
+struct Outlook {
+    events: u64,
+    complete: bool,
+    profiles_before: u64,
+    profiles_after: u64,
+    largest_after: u64,
+    splits_total: u64,
+    splits: Vec<Split>,
+    merges_total: u64,
+    merges: Vec<Merge>,
+}
+
+#[derive(Deserialize)]
+struct Split {
+    profile: String,
+    into: Vec<Members>,
+}
+
+#[derive(Deserialize)]
+struct Merge {
+    profiles: Vec<String>,
+    into: Members,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    profile: String,
+    identifiers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Vetoed {
+    decided_by: Option<String>,
+    applied: bool,
+}
+
+#[derive(Deserialize)]
+struct Vetoes {
+    vetoes: Vec<Value>,
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// What the server refuses, or that it does not answer.
+pub(crate) async fn run(client: &Client, command: IdentityCommand) -> Result<(), CommandError> {
+    match command {
+        IdentityCommand::Why(args) => why(client, &args).await,
+        IdentityCommand::WhatIf(args) => what_if(client, &args).await,
+        IdentityCommand::Veto(args) => {
+            let veto = json!({"event": args.event, "identifier": args.identifier});
+            decide(client, veto, &args.decision).await
+        }
+        IdentityCommand::Unmerge(args) => {
+            let pair = json!({"one": args.one, "other": args.other});
+            decide(client, pair, &args.decision).await
+        }
+        IdentityCommand::Vetoes(args) => vetoes(client, &args).await,
+    }
+}
+
+async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "identity", "why"];
+    let text = client.get(&path, &[("one", &args.one), ("other", &args.other)]).await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let why: Why = read(&text)?;
+    let (one, other) = (output::shown(&why.one), output::shown(&why.other));
+    let are = if why.together {
+        "are one person"
+    } else {
+        "are not one person"
+    };
+    output::line(&format!("{one} and {other} {are}."))?;
+    for (identifier, profile) in [&one, &other].into_iter().zip(&why.profiles) {
+        output::line(&format!(
+            "  {identifier} belongs to {}",
+            profile.as_deref().unwrap_or("nobody")
+        ))?;
+    }
+    if why.path.is_empty() && !why.together {
+        output::line("No evidence connects them.")?;
+    }
+    for joint in &why.path {
+        let (from, to) = (
+            output::shown(&joint.from.identifier),
+            output::shown(&joint.to.identifier),
+        );
+        let how = match joint.how.as_str() {
+            "alias" => "by an alias",
+            "signed_in" => "by a sign-in",
+            "first_seen_beside" => "first seen beside it",
+            _ => "named together",
+        };
+        output::line(&format!("  {from} - {to}: {how}, {}", told(&joint.event)))?;
+        for out in &joint.left_out {
+            let identifier = output::shown(&out.identifier);
+            output::line(&format!(
+                "    {identifier} was left out: {}",
+                output::shown(&out.because)
+            ))?;
+        }
+    }
+    if !why.left_out.is_empty() {
+        output::line("Left out of their links:")?;
+    }
+    for out in &why.left_out {
+        let event = out.event.as_ref().map(told).unwrap_or_default();
+        output::line(&format!(
+            "  {}: {} ({event})",
+            output::shown(&out.identifier),
+            output::shown(&out.because)
+        ))?;
+    }
+    Ok(())
+}
+
+fn told(event: &Event) -> String {
+    let name = event
+        .name
+        .as_deref()
+        .filter(|name| !name.is_empty())
+        .or(event.kind.as_deref());
+    let parts = [name, event.source.as_deref(), event.event_time.as_deref()];
+    let mut text: String = parts
+        .into_iter()
+        .flatten()
+        .map(|part| format!("{}, ", output::shown(part)))
+        .collect();
+    text.push_str(&format!("event {}", event.address));
+    text
+}
+
+async fn what_if(client: &Client, args: &WhatIfArgs) -> Result<(), CommandError> {
+    let pairs = |list: &[String], names: [&str; 2]| -> Vec<Value> {
+        let pairs = list
+            .chunks_exact(2)
+            .map(|pair| json!({names[0]: pair[0], names[1]: pair[1]}));
+        pairs.collect()
+    };
+    let mut add = pairs(&args.without, ["event", "identifier"]);
+    add.extend(pairs(&args.apart, ["one", "other"]));
+    let rules = args.rules.as_deref().map(rules_in).transpose()?;
+    let body = json!({"rules": rules, "add": add, "around": args.around});
+    let path = ["api", "spaces", args.space.space.as_str(), "identity", "what-if"];
+    let text = client.post(&path, &body).await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let outlook: Outlook = read(&text)?;
+    let (splits, merges) = (outlook.splits_total, outlook.merges_total);
+    output::line(&format!(
+        "{splits} profiles would split and {merges} would come from several."
+    ))?;
+    output::line(&format!(
+        "By {} events: {} profiles now, {} then; the largest would have {} identifiers.",
+        outlook.events, outlook.profiles_before, outlook.profiles_after, outlook.largest_after
+    ))?;
+    if !outlook.complete {
+        output::line("There are more events than one comparison looks at; ask around an identifier with --around.")?;
+    }
+    for split in &outlook.splits {
+        output::line(&format!("{} would split into:", split.profile))?;
+        split.into.iter().try_for_each(members)?;
+    }
+    for merge in &outlook.merges {
+        output::line(&format!("{} would merge into:", merge.profiles.join(" and ")))?;
+        members(&merge.into)?;
+    }
+    Ok(())
+}
+
+fn members(members: &Members) -> Result<(), CommandError> {
+    let identifiers: Vec<String> = members.identifiers.iter().map(|one| output::shown(one)).collect();
+    output::line(&format!("  {}: {}", members.profile, identifiers.join(" ")))
+}
+
+/// The rules that a file defines.
+fn rules_in(path: &Path) -> Result<Value, CommandError> {
+    let name = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| CommandError::caused(format!("{name} cannot be read"), error))?;
+    let documents = parse_yaml(&name, &text).map_err(|problems| {
+        let lines: Vec<String> = problems
+            .iter()
+            .map(|one| format!("{}: {}", one.path, one.message))
+            .collect();
+        CommandError::caused(format!("{name} holds no definition"), Hint::new(lines.join("\n")))
+    })?;
+    let rules = documents
+        .into_iter()
+        .find(|document| document.kind == DocumentKind::IdentityRules);
+    rules.map(|document| document.spec).ok_or_else(|| {
+        let hint = Hint::new("write kind: identity_rules, a name and a spec");
+        CommandError::caused(format!("{name} defines no rules of identity"), hint)
+    })
+}
+
+async fn decide(client: &Client, veto: Value, args: &DecisionArgs) -> Result<(), CommandError> {
+    let field = if args.remove { "remove" } else { "add" };
+    let path = ["api", "spaces", args.space.space.as_str(), "identity", "vetoes"];
+    let text = client
+        .post(&path, &json!({field: [veto], "reason": args.reason}))
+        .await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let vetoed: Vetoed = read(&text)?;
+    output::line(match (&vetoed.decided_by, vetoed.applied) {
+        (None, _) => "that is decided already",
+        (Some(_), true) => "decided; people are regrouped",
+        (Some(_), false) => "decided; people will be regrouped once the pipeline has come to it",
+    })
+}
+
+async fn vetoes(client: &Client, args: &VetoesArgs) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "identity", "vetoes"];
+    let list: Vetoes = read(&client.get(&path, &[]).await?)?;
+    for veto in &list.vetoes {
+        if args.json {
+            output::line(&veto.to_string())?;
+            continue;
+        }
+        let field = |name: &str| output::shown(veto.get(name).and_then(Value::as_str).unwrap_or_default());
+        output::line(&match veto.get("event") {
+            Some(_) => format!("event {} does not link {}", field("event"), field("identifier")),
+            None => format!("{} and {} are not one person", field("one"), field("other")),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,401 @@
+//! Reading who is who: why two identifiers are one person, and what other vetoes or rules would make of it.
+//!
+//! From one snapshot each, in JSON as people read it. Nothing here changes anything; what is looked at is bounded, and an
+//! answer that is not complete says so.
+
+use super::{Reads, component_of, home_of};
+use crate::definitions::Definitions;
+use crate::vetoes::{self, Veto, VetoDecision};
+use crate::{PipelineError, history, keys};
+use kith_identity::{Component, How, Joint, LeftOut, Outlook, Position, ProfileMembers, Reading, Rules, Stop, WhatIf};
+use kith_state::{Keyspace, Read};
+use kith_types::{Event, Identifier, SpaceId};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Events that one comparison looks at.
+pub const WHAT_IF_EVENTS_MAX: usize = 200_000;
+
+/// Entries of a list in an answer; how many there are is told beside it.
+const LISTED_MAX: usize = 100;
+
+/// What a comparison asks.
+#[derive(Clone, Debug, Default)]
+pub struct Question {
+    /// Other rules: the `spec` of a definition of kind `identity_rules`.
+    pub rules: Option<Value>,
+    /// Vetoes beyond those in force.
+    pub added: Vec<Veto>,
+    /// Vetoes in force that would be no more.
+    pub removed: Vec<Veto>,
+    /// Whose evidence is looked at; without it, that of the vetoed identifiers, and for other rules everybody's.
+    pub around: Option<Identifier>,
+}
+
+impl Reads {
+    /// The vetoes in force in a space.
+    #[must_use]
+    pub fn vetoes(&self, space: &SpaceId) -> BTreeSet<Veto> {
+        let definitions = self.pipeline.definitions(space);
+        definitions
+            .map(|definitions| definitions.vetoes_decided.clone())
+            .unwrap_or_default()
+    }
+
+    /// A veto with its identifiers in their one spelling.
+    #[must_use]
+    pub fn spelt(&self, space: &SpaceId, veto: &Veto) -> Veto {
+        let definitions = self.pipeline.definitions(space);
+        definitions.map_or_else(|| veto.clone(), |definitions| veto.spelt(&definitions.rules))
+    }
+
+    /// A veto with its identifiers in their one spelling; nothing where its event is unknown or does not name its
+    /// identifier. A pair may be spoken of before anybody has seen it.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn sound_veto(&self, space: &SpaceId, veto: &Veto) -> Result<Option<Veto>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let spelt = veto.spelt(&definitions.rules);
+        let Veto::Event { event, identifier } = &spelt else {
+            return Ok(Some(spelt));
+        };
+        let snapshot = self.store.snapshot();
+        let Some(home) = home_of(&*snapshot, space, identifier.hash128())? else {
+            return Ok(None);
+        };
+        let component = component_of(&*snapshot, space, home)?;
+        let mut names = false;
+        visit(&*snapshot, space, &component, &mut |found| {
+            names |= found.address == *event
+                && definitions
+                    .read(found)
+                    .identifiers
+                    .iter()
+                    .any(|named| named.identifier == *identifier);
+            !names
+        })?;
+        Ok(names.then_some(spelt))
+    }
+
+    /// Why two identifiers (as sent) are, or are not, one person. Nothing where one of them is unknown.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn why(&self, space: &SpaceId, one: &Identifier, other: &Identifier) -> Result<Option<Value>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let (Some(one), Some(other)) = (definitions.rules.spell(one), definitions.rules.spell(other)) else {
+            return Ok(None);
+        };
+        let snapshot = self.store.snapshot();
+        let homes = (
+            home_of(&*snapshot, space, one.hash128())?,
+            home_of(&*snapshot, space, other.hash128())?,
+        );
+        let (Some(home), Some(other_home)) = homes else {
+            return Ok(None);
+        };
+        let component = component_of(&*snapshot, space, home)?;
+        let holder = |component: &Component, of: &Identifier| component.holder(of.hash128()).map(|id| id.to_string());
+        let Some(why) = component.why(one.hash128(), other.hash128()) else {
+            let apart = component_of(&*snapshot, space, other_home)?;
+            return Ok(Some(json!({
+                "one": one.to_string(), "other": other.to_string(), "together": false,
+                "profiles": [holder(&component, &one), holder(&apart, &other)],
+                "path": [], "left_out": [], "vetoes": [],
+            })));
+        };
+        let events = Lookup {
+            reader: &*snapshot,
+            space,
+            component: &component,
+            definitions: &definitions,
+        };
+        let path: Result<Vec<Value>, PipelineError> = why.path.iter().map(|joint| events.joint(joint)).collect();
+        Ok(Some(json!({
+            "one": one.to_string(),
+            "other": other.to_string(),
+            "together": why.together,
+            "profiles": [holder(&component, &one), holder(&component, &other)],
+            "path": path?,
+            "left_out": events.left_out(&[&one, &other])?,
+            "vetoes": vetoes_of(&component, &definitions),
+        })))
+    }
+
+    /// What other vetoes or other rules would make of the events looked at.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Definition`] for rules that cannot be used; otherwise as [`Reads::person`].
+    pub fn what_if(&self, space: &SpaceId, question: &Question) -> Result<Value, PipelineError> {
+        let definitions = self
+            .pipeline
+            .definitions(space)
+            .map_or_else(|| crate::check_definitions(&[], &[]).map(Into::into), Ok)?;
+        let rules = match &question.rules {
+            Some(spec) => {
+                let rules = Rules::from_json(spec).map_err(|error| PipelineError::definition(error.to_string()))?;
+                std::sync::Arc::new(rules)
+            }
+            None => std::sync::Arc::clone(&definitions.rules),
+        };
+        let spelt = |list: &[Veto]| list.iter().map(|veto| veto.spelt(&definitions.rules)).collect();
+        let decision = VetoDecision::new("", "", spelt(&question.added), spelt(&question.removed));
+        let too_many = || PipelineError::definition(format!("at most {} vetoes can be in force", vetoes::MAX_VETOES));
+        let after = decision.after(&definitions.vetoes_decided).ok_or_else(too_many)?;
+        let vetoes = vetoes::compile(&after, &rules);
+        let mut comparison = WhatIf::new(
+            space,
+            Reading {
+                rules: &definitions.rules,
+                vetoes: &definitions.vetoes,
+            },
+            Reading {
+                rules: &rules,
+                vetoes: &vetoes,
+            },
+        );
+        let snapshot = self.store.snapshot();
+        let (mut looked_at, mut complete) = (0_usize, true);
+        let mut take = |event: &Event| {
+            complete = looked_at < WHAT_IF_EVENTS_MAX;
+            if complete {
+                comparison.add(event);
+                looked_at += 1;
+            }
+            complete
+        };
+        match whose(&*snapshot, space, &definitions, question, &decision)? {
+            None => visit_all(&*snapshot, space, &mut take)?,
+            Some(homes) => {
+                for home in homes {
+                    visit(&*snapshot, space, &component_of(&*snapshot, space, home)?, &mut take)?;
+                }
+            }
+        }
+        Ok(outlook(&comparison.outlook(), complete))
+    }
+}
+
+/// The components that a question looks at; nothing for all of them.
+fn whose(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    question: &Question,
+    decision: &VetoDecision,
+) -> Result<Option<BTreeSet<u128>>, PipelineError> {
+    if question.around.is_none() && question.rules.is_some() {
+        return Ok(None);
+    }
+    let around = question.around.iter().filter_map(|sent| definitions.rules.spell(sent));
+    let named = decision
+        .added
+        .iter()
+        .chain(&decision.removed)
+        .flat_map(Veto::identifiers)
+        .cloned();
+    let mut homes = BTreeSet::new();
+    for identifier in around.chain(named) {
+        homes.extend(home_of(reader, space, identifier.hash128())?);
+    }
+    Ok(Some(homes))
+}
+
+/// Visits the events of a component's carriers.
+fn visit(
+    reader: &dyn Read,
+    space: &SpaceId,
+    component: &Component,
+    take: &mut dyn FnMut(&Event) -> bool,
+) -> Result<(), PipelineError> {
+    for carrier in component.hashes() {
+        if !visit_rows(reader, space, keys::row_range(space, carrier, None, None), take)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn visit_all(reader: &dyn Read, space: &SpaceId, take: &mut dyn FnMut(&Event) -> bool) -> Result<(), PipelineError> {
+    let from = keys::space(space);
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    visit_rows(reader, space, (from, to), take).map(drop)
+}
+
+/// Whether more is wanted.
+fn visit_rows(
+    reader: &dyn Read,
+    space: &SpaceId,
+    (from, to): (Vec<u8>, Vec<u8>),
+    take: &mut dyn FnMut(&Event) -> bool,
+) -> Result<bool, PipelineError> {
+    let (mut more, mut damaged) = (true, false);
+    reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+        match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
+            Some(event) => more = take(&event),
+            None => damaged = true,
+        }
+        more && !damaged
+    })?;
+    if damaged {
+        return Err(PipelineError::corrupt("history"));
+    }
+    Ok(more)
+}
+
+/// The events behind a component's evidence.
+struct Lookup<'a> {
+    reader: &'a dyn Read,
+    space: &'a SpaceId,
+    component: &'a Component,
+    definitions: &'a Definitions,
+}
+
+impl Lookup<'_> {
+    /// The event at a position: it lies under one of its identifiers, most likely one of those it joins.
+    fn event(&self, at: Position, likely: &[&Identifier]) -> Result<Value, PipelineError> {
+        let likely = likely.iter().map(|identifier| identifier.hash128());
+        for carrier in likely.chain(self.component.hashes()) {
+            let (time, address) = at;
+            let key = keys::row(self.space, carrier, time, address);
+            let Some(row) = self.reader.get(Keyspace::Events, &key)? else {
+                continue;
+            };
+            let event =
+                history::decode(self.space, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
+            let identifiers: Vec<String> = event.identifiers.iter().map(ToString::to_string).collect();
+            return Ok(json!({
+                "address": address.to_string(), "event_time": time.to_string(),
+                "received_at": event.received_at.to_string(), "type": event.event_type.as_str(), "name": &*event.name,
+                "message_id": event.message_id.as_deref(), "source": event.source.as_str(), "identifiers": identifiers,
+            }));
+        }
+        Ok(json!({"address": at.1.to_string(), "event_time": at.0.to_string()}))
+    }
+
+    fn joint(&self, joint: &Joint) -> Result<Value, PipelineError> {
+        let left_out: Vec<Value> = [&joint.from, &joint.to].into_iter().filter_map(left_out_of).collect();
+        Ok(json!({
+            "from": stop(&joint.from),
+            "to": stop(&joint.to),
+            "how": match joint.how {
+                How::NamedTogether => "named_together",
+                How::Alias => "alias",
+                How::SignedIn => "signed_in",
+                How::FirstCompany => "first_seen_beside",
+            },
+            "event": self.event(joint.event, &[&joint.to.identifier, &joint.from.identifier])?,
+            "left_out": left_out,
+        }))
+    }
+
+    /// What links have left out of the profiles of these identifiers, vetoes included.
+    fn left_out(&self, of: &[&Identifier]) -> Result<Value, PipelineError> {
+        let mut members: BTreeSet<Identifier> = BTreeSet::new();
+        let profiles: BTreeSet<_> = of
+            .iter()
+            .filter_map(|one| self.component.holder(one.hash128()))
+            .collect();
+        for profile in profiles {
+            members.extend(
+                self.component
+                    .members_of(profile)
+                    .into_iter()
+                    .map(|member| member.identifier),
+            );
+        }
+        let parked = self
+            .component
+            .parked()
+            .filter(|parked| members.contains(&parked.identifier));
+        let mut told = Vec::new();
+        for parked in parked.take(LISTED_MAX) {
+            told.push(json!({
+                "identifier": parked.identifier.to_string(), "because": parked.because.to_string(),
+                "event": self.event(parked.event, &[&parked.identifier])?,
+            }));
+        }
+        for veto in &self.definitions.vetoes_decided {
+            if let Veto::Event { event, identifier } = veto
+                && members.contains(identifier)
+                && told.len() < LISTED_MAX
+            {
+                let because = LeftOut::Vetoed.to_string();
+                let event = json!({"address": event.to_string()});
+                told.push(json!({"identifier": identifier.to_string(), "because": because, "event": event}));
+            }
+        }
+        Ok(Value::Array(told))
+    }
+}
+
+fn vetoes_of(component: &Component, definitions: &Definitions) -> Vec<Value> {
+    let known: BTreeSet<u128> = component.hashes().collect();
+    let concerns = |veto: &&Veto| {
+        let spelt = veto.spelt(&definitions.rules);
+        spelt
+            .identifiers()
+            .iter()
+            .all(|identifier| known.contains(&identifier.hash128()))
+    };
+    let vetoes = definitions.vetoes_decided.iter().filter(concerns).take(LISTED_MAX);
+    vetoes.filter_map(|veto| serde_json::to_value(veto).ok()).collect()
+}
+
+fn stop(stop: &Stop) -> Value {
+    let mut shown = json!({"identifier": stop.identifier.to_string()});
+    if let Some((time, _)) = stop.start {
+        shown["held_from"] = json!(time.to_string());
+    }
+    shown
+}
+
+fn left_out_of(stop: &Stop) -> Option<Value> {
+    let because = stop.left_out.as_ref()?.to_string();
+    Some(json!({"identifier": stop.identifier.to_string(), "because": because}))
+}
+
+fn profile(profile: &ProfileMembers) -> Value {
+    let mut identifiers: Vec<String> = profile
+        .members
+        .iter()
+        .map(|member| member.identifier.to_string())
+        .collect();
+    identifiers.dedup();
+    let count = identifiers.len();
+    identifiers.truncate(LISTED_MAX);
+    json!({"profile": profile.id.to_string(), "identifiers": identifiers, "identifiers_total": count})
+}
+
+fn outlook(outlook: &Outlook, complete: bool) -> Value {
+    let splits = outlook.splits.iter().take(LISTED_MAX).map(|split| {
+        let into: Vec<Value> = split.into.iter().take(LISTED_MAX).map(profile).collect();
+        json!({"profile": split.profile.to_string(), "into": into})
+    });
+    let merges = outlook.merges.iter().take(LISTED_MAX).map(|merge| {
+        let profiles: Vec<String> = merge
+            .profiles
+            .iter()
+            .take(LISTED_MAX)
+            .map(ToString::to_string)
+            .collect();
+        json!({"profiles": profiles, "into": profile(&merge.into)})
+    });
+    json!({
+        "events": outlook.events,
+        "complete": complete,
+        "profiles_before": outlook.profiles_before,
+        "profiles_after": outlook.profiles_after,
+        "largest_after": outlook.largest_after,
+        "splits_total": outlook.splits.len(),
+        "splits": splits.collect::<Vec<_>>(),
+        "merges_total": outlook.merges.len(),
+        "merges": merges.collect::<Vec<_>>(),
+        "refused": outlook.refused,
+    })
+}
