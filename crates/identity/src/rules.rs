@@ -194,6 +194,22 @@ impl Rules {
         })
     }
 
+    /// Whether events have the same identifiers, carriers, held identifiers and sign-ins under both rules: what differs
+    /// is how they link. Then components stay as they are connected, and each can be worked out anew by itself.
+    #[must_use]
+    pub fn reads_as(&self, other: &Self) -> bool {
+        let fixed = self
+            .fixed
+            .iter()
+            .zip(&other.fixed)
+            .all(|(one, other)| one.reads_as(other));
+        let mut named = self.named.keys().chain(other.named.keys());
+        let custom = |rules: &'_ Self, name: &Arc<str>| rules.named.get(name).unwrap_or(&rules.other).clone();
+        fixed
+            && self.other.reads_as(&other.other)
+            && named.all(|name| custom(self, name).reads_as(&custom(other, name)))
+    }
+
     fn compute_fingerprint(&self) -> u128 {
         let mut text = format!("{VERSION}");
         let names = ["user_id", "email", "phone", "device_id", "anonymous_id"];
@@ -228,6 +244,37 @@ impl TypeRule {
     #[must_use]
     pub fn held(&self) -> bool {
         self.claim == Claim::LastAuthenticated
+    }
+
+    fn reads_as(&self, other: &Self) -> bool {
+        let patterns = |rule: &Self| {
+            rule.patterns
+                .iter()
+                .map(|pattern| pattern.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let replace = |rule: &Self| {
+            let shown = rule
+                .replace
+                .iter()
+                .map(|(pattern, with)| (pattern.as_str().to_owned(), with.clone()));
+            shown.collect::<Vec<_>>()
+        };
+        (
+            self.priority,
+            self.held(),
+            self.authenticates,
+            self.normalise,
+            self.zeros,
+        ) == (
+            other.priority,
+            other.held(),
+            other.authenticates,
+            other.normalise,
+            other.zeros,
+        ) && self.blocked == other.blocked
+            && patterns(self) == patterns(other)
+            && replace(self) == replace(other)
     }
 
     /// The one spelling of a value: normalised, then replaced; nothing where it is no value of this type.

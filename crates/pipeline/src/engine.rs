@@ -375,17 +375,22 @@ impl Engine {
             self.sweep_turn()?;
         }
         self.commit_inside()?;
+        let store = Arc::clone(&self.store);
         let space = self.space(at)?;
         let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
+        let alike = definitions.rules.reads_as(&space.definitions.rules);
         space.set = set;
         space.definitions = Arc::new(definitions);
         space.profiles.clear();
         space.sweep = Some(0);
         space.swept = 0;
-        space.store_definitions()?;
-        if rules_changed {
-            let store = Arc::clone(&self.store);
-            self.space(at)?.rederive(&*store, now)?;
+        if !rules_changed {
+            space.store_definitions()?;
+        } else if alike {
+            space.revise_all(&*store, now)?;
+        } else {
+            space.store_definitions()?;
+            space.rederive(&*store, now)?;
         }
         Ok(rules_changed)
     }

@@ -1,6 +1,6 @@
-//! Evidence looked at again: what a veto, or its end, makes of the people it touches (contract IDN-6).
+//! Evidence looked at again: what a veto, its end, or rules that link otherwise make of people (contracts IDN-2, IDN-6).
 //!
-//! Only the components that the vetoed identifiers are in are worked out anew, from the history of their carriers, within
+//! With a veto only the components that the vetoed identifiers are in are worked out anew, from the history of their carriers, within
 //! one step: readers see the people before or after, never between. Parts are moved as they are; only one whose
 //! interval changed is folded anew. Changes of membership carry the cause `regrouping`.
 
@@ -10,10 +10,13 @@ use crate::vetoes::{Veto, VetoDecision};
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, Difference, Gathering};
 use kith_segment::Cause;
-use kith_state::{Keyspace, Read};
+use kith_state::{Batch, Keyspace, Read, Store};
 use kith_types::{Address, ProfileId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Components worked out anew in one transaction.
+const COMPONENTS_A_STEP: usize = if cfg!(test) { 2 } else { 2_000 };
 
 impl Space {
     /// Applies a decision about vetoes, from a committed state; what it wrote must be committed before the next record.
@@ -58,16 +61,54 @@ impl Space {
         Ok(true)
     }
 
-    /// Works out a component anew from the history of its carriers. `vetoed`: the events whose vetoes changed.
+    /// Works out every component anew under rules that read events as those before did, some in each transaction:
+    /// readers see each person before or after. The definitions are stored last: a process that ends on the way takes
+    /// the decision again, and finds nothing left to change where it has been.
+    pub(crate) fn revise_all(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), PipelineError> {
+        let mut from = Some(keys::space(&self.id));
+        while let Some(some) = from {
+            from = self.revise_some(store, &some, now)?;
+            let mut batch = Batch::default();
+            self.commit(&mut batch, now)?;
+            store.commit(batch)?;
+        }
+        self.store_definitions()
+    }
+
+    /// Works out the next components anew, from a committed state; answers where to go on.
+    pub(crate) fn revise_some(
+        &mut self,
+        store: &dyn Store,
+        from: &[u8],
+        now: Timestamp,
+    ) -> Result<Option<Vec<u8>>, PipelineError> {
+        let to = kith_state::prefix_end(&keys::space(&self.id)).unwrap_or_default();
+        let mut some = Vec::new();
+        store.scan(Keyspace::Components, from, &to, &mut |key, _| {
+            some.extend(keys::wide_id(key));
+            some.len() < COMPONENTS_A_STEP
+        })?;
+        for id in &some {
+            self.revise(store, *id, &BTreeSet::new(), now)?;
+        }
+        Ok(some.last().map(|last| {
+            let mut next = keys::wide(&self.id, *last);
+            next.push(0);
+            next
+        }))
+    }
+
+    /// Works out a component anew from the history of its carriers. `touched`: the events that say something else than
+    /// before.
     fn revise(
         &mut self,
         store: &dyn Read,
         id: u128,
-        vetoed: &BTreeSet<Address>,
+        touched: &BTreeSet<Address>,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         let before = self.component(store, id)?.component.clone();
-        let after = self.gathered(store, &before, vetoed)?;
+        let after = self.gathered(store, &before, touched)?;
         let found: usize = after.iter().map(Component::len).sum();
         if found != before.len() {
             return Err(PipelineError::corrupt("history"));
@@ -85,18 +126,20 @@ impl Space {
             if home != id {
                 component.hashes().for_each(|hash| self.set_component_of(hash, home));
             }
-            self.set_component(home, component);
+            if component != before[0] {
+                self.set_component(home, component);
+            }
         }
         Ok(())
     }
 
-    /// The components of a component's events under the vetoes in force; the rows of held identifiers are written anew
-    /// where a vetoed event has them.
+    /// The components of a component's events under the rules and vetoes in force; the rows of held identifiers are
+    /// written anew where a touched event has them.
     fn gathered(
         &mut self,
         store: &dyn Read,
         before: &Component,
-        vetoed: &BTreeSet<Address>,
+        touched: &BTreeSet<Address>,
     ) -> Result<Vec<Component>, PipelineError> {
         let definitions = Arc::clone(&self.definitions);
         let known: BTreeSet<u128> = before.hashes().collect();
@@ -115,7 +158,7 @@ impl Space {
                 let mut evidence = definitions.read(&event);
                 // What a bound kept out of the component stays out.
                 evidence.identifiers.retain(|named| known.contains(&named.hash));
-                if vetoed.contains(&event.address) {
+                if touched.contains(&event.address) {
                     for held in evidence.held() {
                         let row = history::encode_presence(event.received_at, evidence.signed_in_beside(held));
                         presence.insert(keys::row(&self.id, held.hash, event.event_time, event.address), row);

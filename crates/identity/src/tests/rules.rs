@@ -213,6 +213,36 @@ fn idn_2_a_wrong_document_is_refused_with_its_place() {
 }
 
 #[test]
+fn idn_2_rules_that_only_link_otherwise_read_events_alike() {
+    let default = Rules::default();
+    for (document, alike) in [
+        (
+            r#"{"types": {"email": {"limit": 1, "claim": "ambiguous"}, "card": {"limit": 2}}}"#,
+            true,
+        ),
+        (r#"{"types": {"card": {"authenticates": true}}}"#, false),
+        (r#"{"types": {"custom": {"limit": 2}, "user_id": {"limit": 9}}}"#, true),
+        (r#"{"types": {"email": {"priority": 1}}}"#, false),
+        (r#"{"types": {"email": {"claim": "last_authenticated"}}}"#, false),
+        (r#"{"types": {"email": {"blocked": ["x@y.z"]}}}"#, false),
+        (r#"{"types": {"card": {"blocked_patterns": ["x"]}}}"#, false),
+        (r#"{"types": {"card": {"normalise": "lowercase"}}}"#, false),
+        (
+            r#"{"types": {"card": {"replace": [{"pattern": "x", "with": ""}]}}}"#,
+            false,
+        ),
+        (r#"{"types": {"card": {"default_blocked": false}}}"#, false),
+    ] {
+        let other = rules(document).unwrap();
+        assert_eq!(
+            (default.reads_as(&other), other.reads_as(&default)),
+            (alike, alike),
+            "{document}"
+        );
+    }
+}
+
+#[test]
 fn idn_2_the_fingerprint_tells_rules_apart() {
     let default = Rules::default().fingerprint();
     assert_eq!(

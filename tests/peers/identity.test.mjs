@@ -1,0 +1,84 @@
+// Who is who, asked and decided from outside: why, what if, a veto and its end, over the command line and the API, with
+// the lake and a replay to compare. Runs alone: `node --test tests/peers/identity.test.mjs`.
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { startServer } from './support/server.mjs'
+
+const DEFINITIONS = `
+kind: computed_trait
+name: spent
+spec: { function: sum, event: Order Completed, property: total }
+---
+kind: segment
+name: pro
+spec: { where: { trait: plan, equals: pro } }
+`
+const AMBIGUOUS = `
+kind: identity_rules
+name: default
+spec: { types: { email: { claim: ambiguous } } }
+`
+const isIn = (person, segment) => person.segments.some(member => member.name === segment)
+
+test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout: 180_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('web')
+  await server.apply(DEFINITIONS)
+  const order = (person, total) => server.send(writeKey, 'track', { ...person, event: 'Order Completed', properties: { total } })
+  const jo = { anonymousId: 'jo-laptop', context: { traits: { email: 'jo@example.com' } } }
+  await order(jo, 5)
+  const before = await server.personWhen('email:jo@example.com', person => Number(person.computed_traits.spent) === 5)
+  await server.send(writeKey, 'identify', { userId: 'ann', traits: { plan: 'pro' } })
+  await server.personWhen('user_id:ann', person => isIn(person, 'pro'))
+  // Ann types her friend's address by mistake.
+  await server.send(writeKey, 'identify', { userId: 'ann', traits: { email: 'jo@example.com' } })
+  await server.personWhen('email:jo@example.com', person => isIn(person, 'pro'))
+  await order({ userId: 'ann' }, 7)
+
+  const why = JSON.parse(await server.kith('identity', 'why', 'user_id:ann', 'email:Jo@Example.com', '--json'))
+  assert.equal(why.together, true)
+  assert.equal(why.path.length, 1)
+  assert.equal(why.path[0].event.type, 'identify')
+  const wrong = why.path[0].event.address
+  assert.match(await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com'), /are one person/)
+
+  const asked = ['identity', 'what-if', '--without', wrong, 'email:jo@example.com']
+  const outlook = JSON.parse(await server.kith(...asked, '--json'))
+  assert.deepEqual([outlook.splits_total, outlook.merges_total, outlook.complete], [1, 0, true])
+  assert.match(await server.kith(...asked), /1 profiles would split/)
+  const rules = join(server.home, 'rules.yaml')
+  await writeFile(rules, AMBIGUOUS)
+  const under = JSON.parse(await server.kith('identity', 'what-if', '--rules', rules, '--json'))
+  assert.equal(under.splits_total, 0, 'only one has claimed the address')
+
+  const refused = await server.attempt(['identity', 'veto', '0-0-9999-0', 'email:jo@example.com'])
+  assert.notEqual(refused.code, 0)
+  assert.match(refused.stderr, /no event at that address/)
+  await server.kith('identity', 'veto', wrong, 'email:jo@example.com', '--reason', "a friend's address")
+  const parted = await server.personWhen('email:jo@example.com', person => !isIn(person, 'pro'))
+  assert.equal(parted.id, before.id)
+  assert.equal(Number(parted.computed_traits.spent), 5)
+  const ann = await server.personWhen('user_id:ann', person => Number(person.computed_traits.spent) === 7)
+  assert.ok(isIn(ann, 'pro') && ann.id !== before.id)
+  assert.match(await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com'), /are not one person/)
+  await server.kith('flush')
+  const changes = await server.sql(`
+    SELECT change, cause FROM curated.membership_changes WHERE segment = 'pro' ORDER BY at, change`)
+  assert.deepEqual(changes.slice(-2).map(({ change, cause }) => [change, cause]), [['entered', 'regrouping'], ['exited', 'regrouping']])
+
+  await server.kill()
+  await server.start()
+  assert.equal((await server.person('user_id:ann')).id, ann.id, 'a restart keeps it')
+  assert.match(await server.kith('identity', 'vetoes'), /does not link email:jo@example.com/)
+  await server.kith('rebuild', '--verify')
+
+  await server.kith('identity', 'veto', wrong, 'email:jo@example.com', '--remove')
+  const again = await server.personWhen('user_id:ann', person => person.id === before.id)
+  assert.equal(Number(again.computed_traits.spent), 12)
+  await server.kith('identity', 'unmerge', 'user_id:ann', 'email:jo@example.com')
+  await server.personWhen('user_id:ann', person => person.id === ann.id)
+  const { body } = await server.get('/api/spaces/main/identity/vetoes')
+  assert.deepEqual(body, { vetoes: [{ one: 'user_id:ann', other: 'email:jo@example.com' }] })
+})
