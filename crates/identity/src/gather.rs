@@ -31,6 +31,9 @@ pub struct Gathering<'a> {
     refused: u64,
 }
 
+/// A group's earliest event, its members, and whether any event was an alias.
+type Group = (Position, SmallVec<[usize; 4]>, bool);
+
 struct Found {
     identifier: Identifier,
     hash: u128,
@@ -158,7 +161,7 @@ impl<'a> Gathering<'a> {
         for place in 0..self.found.len() {
             members.entry(self.root(place)).or_default().push(place);
         }
-        let mut groups: FxHashMap<usize, Vec<(Position, SmallVec<[usize; 4]>, bool)>> = FxHashMap::default();
+        let mut groups: FxHashMap<usize, Vec<Group>> = FxHashMap::default();
         for (group, (at, alias)) in std::mem::take(&mut self.groups) {
             let root = self.root(group[0]);
             groups.entry(root).or_default().push((at, group, alias));
@@ -171,11 +174,7 @@ impl<'a> Gathering<'a> {
         components
     }
 
-    fn component(
-        &mut self,
-        mut members: Vec<usize>,
-        mut groups: Vec<(Position, SmallVec<[usize; 4]>, bool)>,
-    ) -> Component {
+    fn component(&mut self, mut members: Vec<usize>, mut groups: Vec<Group>) -> Component {
         members.sort_unstable_by_key(|place| self.found[*place].hash);
         let numbers: FxHashMap<usize, u32> = members.iter().copied().zip(0_u32..).collect();
         let number = |place: usize| numbers.get(&place).copied().unwrap_or(0);
