@@ -1,0 +1,90 @@
+//! A loaded person as readers see one, at an instant.
+
+use super::Loaded;
+use crate::definitions::Definitions;
+use crate::document::{IdentifierView, PersonDocument, TraitView};
+use crate::person::PersonOf;
+use kith_identity::Member;
+use kith_profile::Part;
+use kith_types::{ProfileId, Timestamp};
+
+pub(super) fn document(
+    loaded: &Loaded,
+    asked: Option<ProfileId>,
+    definitions: &Definitions,
+    now: Timestamp,
+) -> PersonDocument {
+    let whole = &loaded.whole;
+    // Answers are exact from the fold's horizon on; a clock that was set back does not go behind it.
+    let now = now.max(whole.horizon());
+    let carriers = loaded.carriers();
+    let person = PersonOf {
+        id: loaded.id,
+        view: whole.view(&definitions.plan, &definitions.trait_rules),
+        carriers: &carriers,
+    };
+    let parked = loaded
+        .component
+        .parked()
+        .filter(|parked| carriers.contains(&parked.identifier.hash128()));
+    PersonDocument {
+        id: loaded.id,
+        redirected_from: asked,
+        identifiers: loaded
+            .members
+            .iter()
+            .zip(&loaded.parts)
+            .map(|(member, part)| identifier(member, part))
+            .collect(),
+        parked: parked
+            .map(|parked| (parked.identifier, parked.because.to_string()))
+            .collect(),
+        traits: whole
+            .resolved_traits(&definitions.trait_rules)
+            .map(|(name, resolved)| TraitView {
+                name: name.to_owned(),
+                value: resolved.value.clone(),
+                source: resolved.source.clone(),
+                time: resolved.time,
+                approximate: resolved.approximate,
+                losers: resolved
+                    .losers
+                    .iter()
+                    .map(|lost| (lost.value.clone(), lost.source.clone(), lost.time))
+                    .collect(),
+            })
+            .collect(),
+        computed: definitions
+            .computed
+            .iter()
+            .map(|computed| {
+                let value = whole.aggregate(&definitions.plan, computed.aggregate, now);
+                (computed.name.clone(), value, whole.approximate(computed.aggregate, now))
+            })
+            .collect(),
+        consents: whole
+            .consents()
+            .map(|consent| (consent.category.to_owned(), consent.granted, consent.time))
+            .collect(),
+        segments: definitions
+            .segments
+            .iter()
+            .filter(|segment| segment.compiled.is_member(&person, now))
+            .map(|segment| (segment.name.clone(), loaded.record.member_since(&segment.name)))
+            .collect(),
+        event_count: whole.event_count(),
+        first_seen: whole.first_seen(),
+        last_seen: whole.last_seen(),
+        traits_limited: whole.traits_limited(),
+    }
+}
+
+fn identifier(member: &Member, part: &Part) -> IdentifierView {
+    IdentifierView {
+        identifier: member.identifier.clone(),
+        first_seen: member.first.time,
+        last_seen: part.last_seen(),
+        from: member.part.start.map(|(time, _)| time),
+        to: member.end.map(|(time, _)| time),
+    }
+}
