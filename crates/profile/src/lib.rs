@@ -28,7 +28,7 @@ pub use view::PartView;
 pub enum PartError {
     /// They were written by a later version of the program.
     #[error(
-        "the part has format version {0}, this program reads version {PART_VERSION}: use the program that wrote it or rebuild the state"
+        "the part has format version {0}, this program reads versions up to {PART_VERSION}: use the program that wrote it or rebuild the state"
     )]
     UnknownVersion(u8),
     /// They name a plan that nobody keeps any more.

@@ -1,8 +1,9 @@
 //! The limits of a profile (contract PRO-5). What a limit keeps is a function of the set of events, never of their
 //! order, and what it leaves out marks the answer approximate.
 
-/// How many events an aggregate over a sliding window keeps: the latest ones. The function last needs only the newest
-/// and those received before their time, which is at most five minutes off.
+/// How many events an aggregate over a sliding window keeps, one whose events wait to count, and one of sequences: the
+/// latest ones. The function last over *last N* needs only the newest and those received before their time, which is at
+/// most five minutes off.
 pub const MAX_POINTS: usize = 10_000;
 /// How many distinct values the functions most frequent, unique list and unique count tell apart: those of smallest
 /// hash. Beyond it a unique count is an estimate, the other two are of the values kept.
