@@ -95,6 +95,7 @@ endpoints! {
     Open get health::readyz __path_readyz;
     Open get health::metrics __path_metrics;
     Open get health::openapi __path_openapi;
+    Open get health::segment_schema __path_segment_schema;
     Open get unsubscribe::show __path_show;
     Open post unsubscribe::unsubscribe __path_unsubscribe;
     SpaceRead get profile_api::traits __path_traits;

@@ -99,3 +99,16 @@ pub(crate) async fn metrics() -> Response {
 pub(crate) async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], crate::openapi_json()).into_response()
 }
+
+/// The JSON Schema of a segment's document, for editors that complete and check.
+#[utoipa::path(
+    get, path = "/api/schemas/segment.json", tag = "operations",
+    responses((status = 200, description = "The JSON Schema.", content_type = "application/schema+json", body = String)),
+)]
+pub(crate) async fn segment_schema() -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/schema+json")],
+        kith_segment::schema().to_string(),
+    )
+        .into_response()
+}
