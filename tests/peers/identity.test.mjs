@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { startMailServer } from './support/mail.mjs'
 import { startServer } from './support/server.mjs'
 
 const DEFINITIONS = `
@@ -81,4 +82,55 @@ test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout
   await server.personWhen('user_id:ann', person => person.id === ann.id)
   const { body } = await server.get('/api/spaces/main/identity/vetoes')
   assert.deepEqual(body, { vetoes: [{ one: 'user_id:ann', other: 'email:jo@example.com' }] })
+})
+
+const THANKS = `
+kind: segment
+name: buyers
+spec: { where: { performed: Order Completed } }
+---
+kind: message
+name: thanks
+spec:
+  on: entered
+  segment: buyers
+  channel: email
+  topic: marketing
+  from: "Lamp Shop <shop@example.com>"
+  subject: Thank you
+  text: "You are in {{ segment.name }}."
+`
+
+test('idn_6_whoever_enters_a_segment_by_an_unmerge_gets_no_mail', { timeout: 120_000 }, async t => {
+  const mail = await startMailServer(t)
+  const server = await startServer(t, { args: ['--smtp', mail.smtp] })
+  const writeKey = await server.source('shop')
+  await server.apply(THANKS)
+  const consent = { context: { consent: { categoryPreferences: { marketing: true } } } }
+  const buyer = async userId => {
+    await server.send(writeKey, 'identify', { userId, traits: { email: `${userId}@example.com` }, ...consent })
+    await server.send(writeKey, 'track', { userId, event: 'Order Completed' })
+    await mail.next(`${userId}@example.com`)
+  }
+  // Jo has no account: only an address, which Eve types by mistake.
+  await server.send(writeKey, 'track', { anonymousId: 'jo', event: 'Seen', context: { traits: { email: 'jo@example.com' } } })
+  await buyer('eve')
+  const own = await server.personWhen('user_id:eve', person => isIn(person, 'buyers'))
+  await server.send(writeKey, 'identify', { userId: 'eve', traits: { email: 'jo@example.com' } })
+  await server.personWhen('user_id:eve', person => person.id !== own.id)
+  // Mails to others by the same road: whatever came before them has been decided by then. The merge was Eve's own act.
+  const count = async () => (await mail.of('eve@example.com')).length + (await mail.of('jo@example.com')).length
+  await buyer('marker-1')
+  await buyer('marker-2')
+  const before = await count()
+  const why = JSON.parse(await server.kith('identity', 'why', 'user_id:eve', 'email:jo@example.com', '--json'))
+  await server.kith('identity', 'veto', why.path.at(-1).event.address, 'email:jo@example.com')
+  await server.personWhen('user_id:eve', person => person.id === own.id && isIn(person, 'buyers'))
+  await buyer('marker-3')
+  await buyer('marker-4')
+  await server.kith('flush')
+  const entered = await server.sql(`
+    SELECT cause FROM curated.membership_changes WHERE segment = 'buyers' AND change = 'entered' AND profile_id = '${own.id}' ORDER BY at`)
+  assert.deepEqual(entered.map(({ cause }) => cause), ['event', 'regrouping'])
+  assert.equal(await count(), before)
 })
