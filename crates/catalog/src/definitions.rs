@@ -4,6 +4,7 @@
 //! nothing. Versions stand in the order of the log, so recording in any order gives the same catalog.
 
 use crate::diff::line_diff;
+use crate::recovery::note_recorded;
 use crate::sources::insert_source;
 use crate::spaces::insert_space;
 use crate::yaml::yaml_of;
@@ -153,6 +154,7 @@ impl Catalog {
                     follow_source(transaction, space, &id.name, decided_at)?;
                 }
             }
+            note_recorded(transaction)?;
             Ok(true)
         })?;
         if recorded {

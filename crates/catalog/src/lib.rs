@@ -12,6 +12,7 @@ mod documents;
 mod error;
 mod folder;
 mod plan;
+mod recovery;
 mod secrets;
 mod sources;
 mod spaces;

@@ -12,6 +12,7 @@ mod error;
 mod format;
 mod reader;
 mod recovery;
+mod removed;
 mod segment;
 mod shared;
 pub mod simulated;
@@ -58,7 +59,8 @@ impl Log {
     ) -> Result<(Arc<Self>, RecoveryReport), LogError> {
         let lock = take_folder(&config, &*disk)?;
         let salt = format::open_format(&*disk, &config.dir, config.generation, config.partition)?;
-        let recovered = recovery::recover(&config, &*disk, salt)?;
+        let mut recovered = recovery::recover(&config, &*disk, salt)?;
+        recovered.table.removed_before = removed::read(&*disk, &config.dir)?;
         let durable_end = recovered.table.durable_end;
         let shared = Arc::new(Shared {
             config,
@@ -273,6 +275,8 @@ impl Log {
         let oldest = locked(&self.shared.table).segments.first().cloned();
         let oldest = oldest.filter(|segment| segment.sealed && segment.first_sequence == first_sequence);
         let oldest = oldest.ok_or_else(|| no_such_segment(first_sequence))?;
+        removed::write(&*self.shared.disk, &self.shared.config.dir, oldest.end_sequence)
+            .map_err(|error| LogError::unavailable("say that a segment is removed", &error))?;
         match self.shared.disk.remove(&self.shared.segment_path(&oldest.name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(LogError::unavailable("remove a segment", &error));
@@ -285,6 +289,7 @@ impl Log {
             .map_err(|error| LogError::unavailable("remove a segment", &error))?;
         let mut table = locked(&self.shared.table);
         table.segments.retain(|segment| segment.ordinal != oldest.ordinal);
+        table.removed_before = oldest.end_sequence;
         let start = table.start();
         table.gaps.retain(|gap| gap.to > start);
         Ok(())

@@ -117,6 +117,8 @@ pub(crate) struct Table {
     pub(crate) gaps: Vec<Gap>,
     tail: VecDeque<Group>,
     tail_bytes: usize,
+    /// Segments before this sequence may have been removed on purpose.
+    pub(crate) removed_before: u64,
     pub(crate) durable_end: u64,
 }
 
@@ -157,10 +159,15 @@ impl Table {
     pub(crate) fn gap_at(&self, sequence: u64) -> Option<Gap> {
         let start = self.start();
         if sequence < start {
+            let removed = sequence < self.removed_before;
+            let (to, cause) = match removed {
+                true => (start.min(self.removed_before), GapCause::Removed),
+                false => (start, GapCause::Skipped),
+            };
             return Some(Gap {
                 from: sequence,
-                to: start,
-                cause: GapCause::Removed,
+                to,
+                cause,
             });
         }
         self.gaps

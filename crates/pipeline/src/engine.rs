@@ -131,11 +131,6 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Whether a lost state is being built again: people are missing who are there again when it ends.
-    pub(crate) fn is_rebuilding(&self) -> bool {
-        self.next < self.config.rebuilt_before
-    }
-
     /// Whether a store has never seen a step.
     ///
     /// # Errors
@@ -154,6 +149,12 @@ impl Engine {
     #[must_use]
     pub fn clock(&self) -> Timestamp {
         self.clock
+    }
+
+    /// Where a lost state is being built again: the sequence number at which that is done. People are missing until then.
+    #[must_use]
+    pub fn rebuilding(&self) -> Option<u64> {
+        Some(self.config.rebuilt_before).filter(|end| self.next < *end)
     }
 
     /// How many records and changes the open step holds.
@@ -311,6 +312,10 @@ impl Engine {
 
     fn apply_envelope(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {
         let cleaned = kith_clean::clean_record(record, &self.config.limits);
+        if !cleaned.rejects.is_empty() {
+            // The lake asks the state for the spaces there are: one that has sent nothing but rejects is one of them.
+            self.space(&record.space)?;
+        }
         self.output.rejects.extend(cleaned.rejects);
         for event in cleaned.events {
             self.apply_event(event, now)?;

@@ -4,6 +4,7 @@
 //! [`Reads`] answers from what is committed; [`Handover`] gives the lake and activation what they lack. The pipeline
 //! never serves a door and never sends a message.
 
+mod backlog;
 mod bytes;
 mod cache;
 mod dedupe;
@@ -31,6 +32,7 @@ mod tests;
 mod verify;
 mod vetoes;
 
+pub use backlog::{Archive, ArchiveFailure, ArchiveReader, Backlog, BacklogError};
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };

@@ -90,7 +90,7 @@ impl Reads {
     /// As [`Reads::person`].
     pub fn standing(&self, space: &SpaceId, name: &str, now: Timestamp) -> Result<Standing, PipelineError> {
         // Asked before the snapshot: once it is false, what was committed then is whole.
-        let rebuilding = self.pipeline.status().rebuilding;
+        let rebuilding = self.pipeline.status().rebuilding.is_some();
         let snapshot = self.store.snapshot();
         let mark = keys::named(space, crate::rederive::REDERIVING);
         if rebuilding || snapshot.get(Keyspace::Meta, &mark)?.is_some() {

@@ -6,8 +6,8 @@
 
 use crate::engine::{Engine, EngineConfig, SweepProgress};
 use crate::output::StepOutput;
-use crate::{Definitions, PipelineError};
-use kith_log::{ErrorKind, Log};
+use crate::{Archive, Backlog, Definitions, PipelineError};
+use kith_log::Log;
 use kith_state::Store;
 use kith_types::{RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
@@ -56,8 +56,8 @@ pub struct PipelineStatus {
     pub sweeps: BTreeMap<SpaceId, SweepProgress>,
     /// Bytes that the dedupe filters take.
     pub dedupe_memory_bytes: usize,
-    /// Whether a state that was lost is being built again from the log.
-    pub rebuilding: bool,
+    /// Where a lost state is being built again: the record at which that is done.
+    pub rebuilding: Option<u64>,
     /// Why the pipeline has stopped, if it has.
     pub failure: Option<String>,
 }
@@ -83,12 +83,13 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Pipeline {
-    /// Opens the engine and starts its thread.
+    /// Opens the engine and starts its thread. `archive` has what the log no longer has.
     ///
     /// # Errors
     /// As [`Engine::open`].
     pub fn start(
         log: Arc<Log>,
+        archive: Arc<dyn Archive>,
         store: Arc<dyn Store>,
         config: EngineConfig,
         listeners: Vec<StepSender>,
@@ -99,6 +100,7 @@ impl Pipeline {
         let worker = Worker {
             shared: Arc::clone(&shared),
             log,
+            archive,
             engine,
             listeners,
             committed_at: Instant::now(),
@@ -187,6 +189,7 @@ impl Shared {
     fn publish(&self, engine: &Engine, output: &StepOutput) {
         let mut status = locked(&self.status);
         status.committed = engine.next();
+        status.rebuilding = engine.rebuilding();
         status.clock = engine.clock();
         status.committed_at = Some(engine.clock());
         status.events += output.events.len() as u64;
@@ -194,7 +197,6 @@ impl Shared {
         status.rejects += output.rejects.len() as u64;
         status.changes += output.changes.len() as u64;
         status.steps += u64::from(!output.is_empty());
-        status.rebuilding = engine.is_rebuilding();
         status.dedupe_memory_bytes = engine.dedupe_memory_bytes();
         status.profiles = engine
             .spaces()
@@ -220,6 +222,7 @@ impl Shared {
 struct Worker {
     shared: Arc<Shared>,
     log: Arc<Log>,
+    archive: Arc<dyn Archive>,
     engine: Engine,
     listeners: Vec<StepSender>,
     committed_at: Instant,
@@ -245,23 +248,11 @@ impl Worker {
     }
 
     fn work(&mut self) -> Result<(), PipelineError> {
-        let mut reader = self.log.reader(self.engine.next());
+        let mut reader = Backlog::new(&self.log, Arc::clone(&self.archive), self.engine.next());
         loop {
-            let records = match reader.read(READ_RECORDS, READ_BYTES) {
-                Ok(records) => records,
-                Err(error) if error.kind() == ErrorKind::Gap => {
-                    if let Some(gap) = error.gap() {
-                        tracing::warn!(
-                            from = gap.from,
-                            to = gap.to,
-                            "passing over records that cannot be served"
-                        );
-                        reader.skip_to(gap.to);
-                    }
-                    continue;
-                }
-                Err(error) => return Err(PipelineError::storage("the log could not be read", error)),
-            };
+            let records = reader
+                .read(READ_RECORDS, READ_BYTES)
+                .map_err(|error| PipelineError::storage("the log could not be read", error))?;
             let caught_up = records.is_empty();
             for record in &records {
                 self.engine.apply(record)?;

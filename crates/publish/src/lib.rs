@@ -3,11 +3,17 @@
 //! The pipeline decides what happened; this crate writes it where other engines read it. It keeps Arrow and Iceberg out
 //! of the pipeline, and never decides what an event means.
 
+mod archive;
+mod backoff;
 mod curated;
 mod error;
+mod retention;
 mod service;
+#[cfg(test)]
+mod tests;
 mod writer;
 
+pub use archive::RawArchive;
 pub use error::PublishError;
 pub use service::{PublishConfig, PublishParts, PublishStatus, Publisher};
 pub use writer::LakeWriter;

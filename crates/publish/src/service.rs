@@ -1,8 +1,9 @@
 //! The publishing thread: takes committed steps, commits tables by size and age, rewrites the current tables at their
 //! period, and seals raw objects.
 
+use crate::backoff::Backoff;
 use crate::writer::LakeWriter;
-use crate::{PublishError, curated};
+use crate::{PublishError, curated, retention};
 use kith_lake::{Lake, RawZone};
 use kith_log::Log;
 use kith_pipeline::{Pipeline, Reads, StepOutput};
@@ -32,6 +33,8 @@ pub struct PublishConfig {
     pub age: Duration,
     /// How often the current tables are rewritten.
     pub curated_period: Duration,
+    /// How many bytes of the newest sealed segments stay in the log when older ones, which everything has passed, go.
+    pub log_keep_bytes: u64,
 }
 
 impl Default for PublishConfig {
@@ -41,6 +44,7 @@ impl Default for PublishConfig {
             bytes: 16 << 20,
             age: Duration::from_secs(30),
             curated_period: Duration::from_secs(300),
+            log_keep_bytes: 1 << 30,
         }
     }
 }
@@ -58,6 +62,10 @@ pub struct PublishStatus {
     pub raw_end: u64,
     /// Why the last attempt failed, if it did; it is tried again.
     pub failure: Option<String>,
+    /// How many attempts have failed in a row.
+    pub failures: u32,
+    /// When the first of these failed.
+    pub failing_since: Option<Timestamp>,
 }
 
 enum Request {
@@ -124,6 +132,7 @@ impl Publisher {
                 ready: false,
                 steps: 0,
                 bytes: 0,
+                backoff: Backoff::default(),
             };
             worker.run(&inbox);
         })?;
@@ -188,6 +197,8 @@ struct Worker {
     steps: u64,
     /// Of the bodies whose rows wait.
     bytes: usize,
+    /// After a failure: when to try again.
+    backoff: Backoff,
 }
 
 impl Worker {
@@ -199,7 +210,10 @@ impl Worker {
             match request {
                 Ok(Request::Step(step)) => {
                     self.steps += 1;
-                    self.attempt(|worker| worker.take(&step));
+                    // What comes while publishing waits is in the log, from where it is caught up.
+                    if !self.backoff.waits(Instant::now()) {
+                        self.attempt(|worker| worker.take(&step));
+                    }
                 }
                 Ok(Request::Flush(reply)) => {
                     let mut done = Ok(());
@@ -221,7 +235,9 @@ impl Worker {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            self.attempt(Self::turn);
+            if !self.backoff.waits(Instant::now()) {
+                self.attempt(Self::turn);
+            }
         }
     }
 
@@ -248,14 +264,24 @@ impl Worker {
 
     fn attempt(&mut self, work: impl FnOnce(&mut Self) -> Result<(), PublishError>) {
         let outcome = work(self);
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.failure = outcome.as_ref().err().map(ToString::to_string);
-        drop(status);
         if let Err(error) = outcome {
+            self.backoff.failed(Instant::now());
+            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.failure = Some(error.to_string());
+            status.failures = self.backoff.failures();
+            status.failing_since = status.failing_since.or_else(|| Some(self.parts.clock.now()));
+            drop(status);
             tracing::error!(error = %kith_telemetry::error_chain(&error), "publishing failed and will be tried again");
             // What waits may have been committed in part: take it again from where the tables end.
             self.ready = false;
         }
+    }
+
+    /// Notes that everything there is to do could be done.
+    fn worked(&mut self) {
+        self.backoff.worked();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        (status.failure, status.failures, status.failing_since) = (None, 0, None);
     }
 
     fn spaces(&self) -> Vec<SpaceId> {
@@ -296,11 +322,15 @@ impl Worker {
         }
         if rows == 0 {
             self.committed = Instant::now();
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).clean_end = self.parts.writer.taken();
         }
         if self.rewritten.elapsed() >= self.config.curated_period {
             self.rewrite()?;
         }
-        self.seal_raw()
+        self.seal_raw()?;
+        self.trim()?;
+        self.worked();
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), PublishError> {
@@ -311,7 +341,29 @@ impl Worker {
             .log
             .seal_now()
             .map_err(|error| PublishError::new("the log could not be sealed", error))?;
-        self.seal_raw()
+        self.seal_raw()?;
+        self.trim()?;
+        self.worked();
+        Ok(())
+    }
+
+    /// Removes the segments of the log that raw, the state and every table have passed, but for the margin.
+    fn trim(&mut self) -> Result<(), PublishError> {
+        let raw_end = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
+        let pipeline = self.parts.pipeline.status();
+        let passed = raw_end.min(pipeline.committed).min(self.parts.writer.taken());
+        let segments = retention::removable(&self.parts.log.sealed_segments(), passed, self.config.log_keep_bytes);
+        if segments.is_empty() {
+            return Ok(());
+        }
+        self.commit()?;
+        let spaces: Vec<SpaceId> = pipeline.profiles.into_keys().collect();
+        let runtime = self.parts.runtime.clone();
+        for space in &spaces {
+            runtime.block_on(self.parts.writer.ensure(space))?;
+        }
+        runtime.block_on(retention::note_ends(&self.parts.writer, &spaces))?;
+        retention::remove(&self.parts.log, &segments)
     }
 
     fn commit(&mut self) -> Result<(), PublishError> {

@@ -9,7 +9,7 @@ use kith_clean::{Limits, Reject};
 use kith_lake::rows::{self, MembershipChangeRow, RejectRow};
 use kith_lake::{ByteRange, Commit, Lake, OffsetRange, TableSpec, tables};
 use kith_log::Log;
-use kith_pipeline::{Handover, Numbered, OutboxReader, StepOutput};
+use kith_pipeline::{Archive, Backlog, Handover, Numbered, OutboxReader, StepOutput};
 use kith_types::{Event, Record, RecordBody, SpaceId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,11 +37,12 @@ const BATCH_ROWS: usize = 2_048;
 
 /// Writes one server's tables. One of it runs at a time; the tables' offsets refuse a second.
 pub struct LakeWriter {
-    lake: Arc<Lake>,
+    pub(crate) lake: Arc<Lake>,
     log: Arc<Log>,
+    archive: Arc<dyn Archive>,
     handover: Handover,
     limits: Limits,
-    generation: u16,
+    pub(crate) generation: u16,
     waiting: BTreeMap<SpaceId, Waiting>,
     /// Every record before it has its rows in the tables or waiting.
     taken: u64,
@@ -53,10 +54,18 @@ pub struct LakeWriter {
 impl LakeWriter {
     /// A writer that starts where the tables end.
     #[must_use]
-    pub fn new(lake: Arc<Lake>, log: Arc<Log>, handover: Handover, limits: Limits, generation: u16) -> Self {
+    pub fn new(
+        lake: Arc<Lake>,
+        log: Arc<Log>,
+        archive: Arc<dyn Archive>,
+        handover: Handover,
+        limits: Limits,
+        generation: u16,
+    ) -> Self {
         Self {
             lake,
             log,
+            archive,
             handover,
             limits,
             generation,
@@ -83,26 +92,13 @@ impl LakeWriter {
             ends.insert(space.clone(), self.ensure(space).await?);
             self.read_outbox(space).await?;
         }
-        let from = ends
-            .values()
-            .map(|(events, rejects)| (*events).min(*rejects))
-            .min()
-            .unwrap_or(to);
-        self.taken = from.max(self.log.start()).min(to);
-        let mut reader = self.log.reader(self.taken);
+        self.taken = self.start_of(&ends, to).min(to);
+        let mut reader = Backlog::new(&self.log, Arc::clone(&self.archive), self.taken);
         let mut bytes = 0;
         while self.taken < to {
-            let records = match reader.read(1_024, 8 << 20) {
-                Ok(records) => records,
-                Err(error) => match error.gap() {
-                    Some(gap) => {
-                        reader.skip_to(gap.to);
-                        self.taken = gap.to;
-                        continue;
-                    }
-                    None => return Err(PublishError::new("the log could not be read", error)),
-                },
-            };
+            let records = reader
+                .read(1_024, 8 << 20)
+                .map_err(|error| PublishError::new("the log could not be read", error))?;
             if records.is_empty() {
                 break;
             }
@@ -119,6 +115,15 @@ impl LakeWriter {
         }
         self.taken = self.taken.max(to);
         Ok(())
+    }
+
+    /// Where the tables of a restart begin. What the log has let go is in every table of then ([`crate::retention`]), so a
+    /// table without an end is younger than that; but where none has an end, the tables were lost, and raw is read.
+    fn start_of(&self, ends: &BTreeMap<SpaceId, (u64, u64)>, to: u64) -> u64 {
+        let each = ends.values().flat_map(|(events, rejects)| [*events, *rejects]);
+        let from = each.clone().min().unwrap_or(to);
+        let lost = each.max().is_none_or(|furthest| furthest == 0);
+        if lost { from } else { from.max(self.log.start()) }
     }
 
     fn take_record(&mut self, record: &Record, ends: &BTreeMap<SpaceId, (u64, u64)>) -> Result<(), PublishError> {
@@ -377,7 +382,7 @@ impl LakeWriter {
     }
 }
 
-async fn end_of(lake: &Lake, space: &SpaceId, table: &TableSpec, generation: u16) -> Result<u64, PublishError> {
+pub(crate) async fn end_of(lake: &Lake, space: &SpaceId, table: &TableSpec, generation: u16) -> Result<u64, PublishError> {
     match lake.offset(space, table, generation, 0).await {
         Ok(end) => Ok(end.unwrap_or(0)),
         Err(error) => Err(PublishError::new("the lake could not be read", error)),

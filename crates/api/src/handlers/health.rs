@@ -12,6 +12,8 @@ use utoipa::ToSchema;
 pub(crate) struct Readiness {
     /// Whether every check is well.
     ready: bool,
+    /// Whether it is ready and something is not well all the same.
+    degraded: bool,
     /// The checks.
     checks: Vec<Check>,
 }
@@ -23,6 +25,9 @@ pub(crate) struct Check {
     name: String,
     /// Whether it is well.
     ok: bool,
+    /// How it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// Says that the process runs.
@@ -34,7 +39,8 @@ pub(crate) async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Says whether the process takes requests: log writable, stores reachable.
+/// Says whether the process takes requests: log writable, stores reachable. What is late without being lost (publishing that
+/// keeps failing, a state that is being built again, lag) is told and leaves the process ready.
 #[utoipa::path(
     get, path = "/readyz", tag = "operations",
     responses(
@@ -53,8 +59,10 @@ pub(crate) async fn readyz(state: Api) -> Response {
     checks.push(ReadinessCheck {
         name: "catalog".to_owned(),
         fault: catalog_fault,
+        ..ReadinessCheck::default()
     });
-    let ready = checks.iter().all(|check| check.fault.is_none());
+    let ready = checks.iter().all(|check| check.fault.is_none() || check.bearable);
+    let degraded = ready && checks.iter().any(|check| check.fault.is_some());
     for check in &checks {
         if let Some(fault) = &check.fault {
             // The fault may name paths of the machine: it is for the log, not for whoever asks without a key.
@@ -66,6 +74,7 @@ pub(crate) async fn readyz(state: Api) -> Response {
         .map(|check| Check {
             ok: check.fault.is_none(),
             name: check.name,
+            note: check.note,
         })
         .collect();
     let status = if ready {
@@ -73,7 +82,11 @@ pub(crate) async fn readyz(state: Api) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, axum::Json(Readiness { ready, checks })).into_response()
+    (status, axum::Json(Readiness {
+        ready,
+        degraded,
+        checks,
+    })).into_response()
 }
 
 /// The metrics of the process for Prometheus.

@@ -4,13 +4,17 @@ use super::{LineStream, PortError};
 use async_trait::async_trait;
 use kith_types::{Address, SpaceId, Timestamp};
 
-/// One thing that must hold before the process takes requests.
-#[derive(Clone, Debug)]
+/// One thing that is to hold while the process takes requests.
+#[derive(Clone, Debug, Default)]
 pub struct ReadinessCheck {
     /// What is checked, such as `log`.
     pub name: String,
     /// What is wrong and what to do; `None` where it is well.
     pub fault: Option<String>,
+    /// Whether the process takes requests all the same: what is acknowledged is kept, and is late.
+    pub bearable: bool,
+    /// How it stands, in words that anybody may read: no path, no value, no name.
+    pub note: Option<String>,
 }
 
 /// How far a stage has come.

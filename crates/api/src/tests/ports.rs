@@ -333,10 +333,20 @@ impl Operations for Ports {
             .log_broken
             .load(Ordering::SeqCst)
             .then(|| "disk full at /secret/path".to_owned());
-        vec![ReadinessCheck {
-            name: "log".to_owned(),
-            fault,
-        }]
+        let publishing = self.seen.publishing_fails.load(Ordering::SeqCst);
+        vec![
+            ReadinessCheck {
+                name: "log".to_owned(),
+                fault,
+                ..ReadinessCheck::default()
+            },
+            ReadinessCheck {
+                name: "publishing".to_owned(),
+                fault: publishing.then(|| "no room at /secret/lake".to_owned()),
+                bearable: true,
+                note: publishing.then(|| "failed 7 times in a row".to_owned()),
+            },
+        ]
     }
 
     async fn status(&self) -> Result<Status, PortError> {

@@ -98,8 +98,17 @@ async fn ops_1_liveness_readiness_and_metrics_need_no_key() {
     assert_eq!(open("/livez").await.status, StatusCode::OK);
     assert_eq!(
         open("/readyz").await.json(),
-        json!({ "ready": true, "checks": [{ "name": "log", "ok": true }, { "name": "catalog", "ok": true }] })
+        json!({ "ready": true, "degraded": false, "checks": [
+            { "name": "log", "ok": true }, { "name": "publishing", "ok": true }, { "name": "catalog", "ok": true },
+        ] })
     );
+    world.seen.publishing_fails.store(true, Ordering::SeqCst);
+    let late = open("/readyz").await;
+    assert_eq!(late.status, StatusCode::OK, "what is late is not lost");
+    assert_eq!(late.json()["degraded"], json!(true));
+    let told = json!({ "name": "publishing", "ok": false, "note": "failed 7 times in a row" });
+    assert_eq!(late.json()["checks"][1], told);
+    assert!(!late.text.contains("/secret/lake"));
     world.seen.log_broken.store(true, Ordering::SeqCst);
     let unready = open("/readyz").await;
     assert_eq!(

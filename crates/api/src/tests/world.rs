@@ -18,6 +18,7 @@ pub(super) struct Seen {
     pub(super) rows_made: AtomicU64,
     pub(super) sql_dropped: AtomicBool,
     pub(super) log_broken: AtomicBool,
+    pub(super) publishing_fails: AtomicBool,
 }
 
 /// A server with its keys.

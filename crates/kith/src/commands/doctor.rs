@@ -63,6 +63,17 @@ struct Readiness {
 struct ReadinessCheck {
     name: String,
     ok: bool,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+impl ReadinessCheck {
+    fn shown(&self) -> String {
+        match &self.note {
+            Some(note) => format!("{} ({note})", self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// Checks everything that can be checked from here.
@@ -120,23 +131,24 @@ async fn readiness(client: &Client) -> Check {
     let checks = serde_json::from_str::<Readiness>(&text)
         .map(|found| found.checks)
         .unwrap_or_default();
-    if ready {
-        return Check::well(
-            "ready",
-            checks
-                .iter()
-                .map(|check| check.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        );
+    judge_readiness(ready, &checks)
+}
+
+fn judge_readiness(ready: bool, checks: &[ReadinessCheck]) -> Check {
+    let listed = |checks: Vec<&ReadinessCheck>| -> String {
+        let shown: Vec<String> = checks.iter().map(|check| check.shown()).collect();
+        shown.join(", ")
+    };
+    let failing: Vec<&ReadinessCheck> = checks.iter().filter(|check| !check.ok).collect();
+    if failing.is_empty() {
+        return Check::well("ready", listed(checks.iter().collect()));
     }
-    let failing = checks.iter().filter(|check| !check.ok).map(|check| check.name.as_str());
-    let failing = failing.collect::<Vec<_>>().join(", ");
-    Check::ill(
-        "ready",
-        format!("not well: {failing}"),
-        "the server's log names the cause, such as a full disk",
-    )
+    let remedy = match (ready, failing.iter().any(|check| check.name != "rebuild")) {
+        (true, false) => "wait: the state is built again from the log, and answers are whole once that is done",
+        (true, true) => "nothing is lost and tables are late; the server's log names the cause, such as a full disk",
+        (false, _) => "the server's log names the cause, such as a full disk",
+    };
+    Check::ill("ready", format!("not well: {}", listed(failing)), remedy)
 }
 
 async fn status(client: &Client, checks: &mut Vec<Check>) -> Option<Status> {
@@ -258,6 +270,22 @@ fn show(check: &Check, json: bool) -> Result<(), CommandError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ops_1_what_is_late_is_told_while_the_server_is_ready() {
+        let check = |name: &str, ok, note: Option<&str>| ReadinessCheck {
+            name: name.to_owned(),
+            ok,
+            note: note.map(str::to_owned),
+        };
+        let failing = [check("log", true, None), check("publishing", false, Some("failed 7 times in a row"))];
+        let found = judge_readiness(true, &failing);
+        assert_eq!(found.found, "not well: publishing (failed 7 times in a row)");
+        assert!(found.remedy.unwrap().starts_with("nothing is lost"));
+        let rebuilding = judge_readiness(true, &[check("rebuild", false, Some("5 of 9 records taken"))]);
+        assert!(rebuilding.remedy.unwrap().starts_with("wait"));
+        assert!(judge_readiness(true, &[check("log", true, None)]).remedy.is_none());
+    }
 
     #[test]
     fn free_space_is_read_as_posix_writes_it() {

@@ -74,6 +74,10 @@ pub(crate) struct ServerConfig {
     pub(crate) smtp: SmtpConfig,
     /// How the world reaches this server: what links in messages begin with.
     pub(crate) public_url: Option<String>,
+    /// A segment of the log is sealed before it grows past so many bytes.
+    pub(crate) log_segment_bytes: u64,
+    /// How many bytes of the newest segments stay in the log once everything has passed them.
+    pub(crate) log_keep_bytes: u64,
 }
 
 impl ServerConfig {
@@ -88,6 +92,8 @@ impl ServerConfig {
             cache_bytes: 256 << 20,
             smtp: SmtpConfig::default(),
             public_url: None,
+            log_segment_bytes: 64 << 20,
+            log_keep_bytes: 1 << 30,
         }
     }
 
@@ -118,6 +124,17 @@ impl ServerConfig {
         if let Some(megabytes) = file.cache_megabytes {
             self.cache_bytes = megabytes << 20;
         }
+        if let Some(log) = file.log {
+            if log.segment_kilobytes.is_some_and(|kilobytes| !(16..=1 << 20).contains(&kilobytes)) {
+                return Err(CommandError::new(format!(
+                    "log.segment_kilobytes in {} must be from 16 to 1048576",
+                    path.display()
+                )));
+            }
+            self.log_segment_bytes = log.segment_kilobytes.map_or(self.log_segment_bytes, |kilobytes| kilobytes << 10);
+            let keep = log.keep_megabytes.map(|megabytes| megabytes.saturating_mul(1 << 20));
+            self.log_keep_bytes = keep.unwrap_or(self.log_keep_bytes);
+        }
         Ok(())
     }
 }
@@ -128,6 +145,14 @@ struct FileConfig {
     smtp: Option<FileSmtp>,
     public_url: Option<String>,
     cache_megabytes: Option<u64>,
+    log: Option<FileLog>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileLog {
+    segment_kilobytes: Option<u64>,
+    keep_megabytes: Option<u64>,
 }
 
 #[derive(serde::Deserialize)]

@@ -1,42 +1,161 @@
-//! The catalog follows the log: decisions that stand in the log and not yet in the catalog are recorded at the start.
+//! The catalog follows the log: decisions that stand in the log and not in the catalog are recorded at the start, and
+//! those whose recording failed while the server runs as soon as it can be done.
+//!
+//! A catalog that was lost, or lost definitions, is filled from the first record on, out of raw where the log has let go
+//! (contract RAW-2): definitions, spaces, and the sources that have sent something, without keys, which are primary.
 
 use crate::error::CommandError;
-use kith_catalog::{Catalog, DECISION_KIND, DefinitionsDecision};
+use kith_catalog::{Catalog, CatalogError, DECISION_KIND, DefinitionsDecision};
 use kith_log::Log;
-use kith_types::RecordBody;
+use kith_pipeline::{Archive, Backlog};
+use kith_types::{Address, Record, RecordBody, Route, SourceName, SpaceId, Timestamp};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The setting that says before which sequence every decision is recorded.
 const FOLLOWED: &str = "decisions_followed";
+/// How often what could not be recorded is tried again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// Decisions that may wait to be recorded; while so many do, no more are taken.
+const WAITING_MAX: usize = 1_000;
 
 /// Records what the log holds beyond what the catalog has followed. Recording a decision again changes nothing.
-pub(crate) fn follow(catalog: &Catalog, log: &Log) -> Result<(), CommandError> {
-    let from = catalog
-        .setting(FOLLOWED)?
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(0_u64);
+pub(crate) fn follow(catalog: &Catalog, log: &Log, archive: Arc<dyn Archive>) -> Result<(), CommandError> {
+    let followed = catalog.setting(FOLLOWED)?.and_then(|text| text.parse().ok());
+    let lost = followed.is_none() || catalog.lacks_definitions()?;
+    if followed.is_some() && lost {
+        tracing::warn!("the catalog has lost definitions: recording every decision again");
+        catalog.forget_definitions()?;
+    }
+    let from = if lost { 0 } else { followed.unwrap_or(0) };
     let end = log.durable_end();
-    let mut reader = log.reader(from.max(log.start()));
-    while reader.position() < end {
-        let records = match reader.read(4_096, 16 << 20) {
-            Ok(records) if records.is_empty() => break,
-            Ok(records) => records,
-            Err(error) => match error.gap() {
-                Some(gap) => {
-                    reader.skip_to(gap.to);
-                    continue;
-                }
-                None => return Err(error.into()),
-            },
-        };
-        for record in records {
-            if let RecordBody::Decision(decision) = &record.body
-                && &*decision.kind == DECISION_KIND
-            {
-                let written = DefinitionsDecision::from_json(&decision.document)?;
-                catalog.record_definitions(&record.space, &written, record.address, record.received_at)?;
+    let mut sources = BTreeSet::new();
+    let mut backlog = Backlog::new(log, archive, from);
+    while backlog.position() < end {
+        let records = backlog
+            .read(4_096, 16 << 20)
+            .map_err(|error| CommandError::caused("the decisions could not be read", error))?;
+        if records.is_empty() {
+            break;
+        }
+        for record in &records {
+            record_one(catalog, record)?;
+            if lost && let Some(source) = source_of(record) {
+                sources.insert(source);
             }
         }
+    }
+    for (space, source) in &sources {
+        catalog.ensure_source(space, source)?;
     }
     catalog.set_setting(FOLLOWED, &end.to_string())?;
     Ok(())
 }
+
+fn record_one(catalog: &Catalog, record: &Record) -> Result<(), CatalogError> {
+    if let RecordBody::Decision(decision) = &record.body
+        && &*decision.kind == DECISION_KIND
+    {
+        let written = DefinitionsDecision::from_json(&decision.document)?;
+        catalog.record_definitions(&record.space, &written, record.address, record.received_at)?;
+    }
+    Ok(())
+}
+
+/// The source that sent a record; the server's own events have none.
+fn source_of(record: &Record) -> Option<(SpaceId, SourceName)> {
+    match &record.body {
+        RecordBody::Envelope(envelope) if envelope.route != Route::Internal => {
+            Some((record.space.clone(), envelope.source.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// A decision that stands in the log.
+struct Standing {
+    space: SpaceId,
+    decision: DefinitionsDecision,
+    address: Address,
+    decided_at: Timestamp,
+}
+
+/// Decisions that stand in the log and could not be recorded yet, in the order of the log.
+#[derive(Default)]
+pub(crate) struct Unrecorded(Mutex<VecDeque<Standing>>);
+
+impl Unrecorded {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Standing>> {
+        // What is behind the lock is whole at every moment.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records a decision, after those that wait; what fails waits, and is no failure of the decision.
+    pub(crate) fn record(
+        &self,
+        catalog: &Catalog,
+        space: &SpaceId,
+        decision: &DefinitionsDecision,
+        (address, decided_at): (Address, Timestamp),
+    ) {
+        self.waiting().push_back(Standing {
+            space: space.clone(),
+            decision: decision.clone(),
+            address,
+            decided_at,
+        });
+        if let Err(error) = self.catch_up(catalog) {
+            tracing::error!(error = %kith_telemetry::error_chain(&error), "a decision could not be recorded and will be tried again");
+        }
+    }
+
+    /// Records what waits, the oldest first.
+    ///
+    /// # Errors
+    /// Of the first that cannot be recorded; it stays, with those after it.
+    pub(crate) fn catch_up(&self, catalog: &Catalog) -> Result<(), CatalogError> {
+        let mut waiting = self.waiting();
+        while let Some(first) = waiting.front() {
+            catalog.record_definitions(&first.space, &first.decision, first.address, first.decided_at)?;
+            waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Whether no further decision may be taken until some are recorded.
+    pub(crate) fn is_full(&self) -> bool {
+        self.waiting().len() >= WAITING_MAX
+    }
+
+    fn is_empty(&self) -> bool {
+        self.waiting().is_empty()
+    }
+}
+
+/// Tries again what waits, until the server is gone.
+pub(crate) fn keep_recording(parts: &Arc<super::Parts>) {
+    let parts = Arc::downgrade(parts);
+    tokio::spawn(async move {
+        while let Some(parts) = parts.upgrade() {
+            if !parts.unrecorded.is_empty() {
+                let parts = Arc::clone(&parts);
+                let tried = tokio::task::spawn_blocking(move || {
+                    let outcome = parts.unrecorded.catch_up(&parts.catalog);
+                    if outcome.is_ok() {
+                        parts.messages.forget();
+                    }
+                    outcome.is_ok()
+                });
+                if matches!(tried.await, Ok(true)) {
+                    tracing::info!("the catalog has caught up with the decisions");
+                }
+            }
+            drop(parts);
+            tokio::time::sleep(RETRY_EVERY).await;
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

@@ -83,6 +83,12 @@ impl Definitions for AppliedDefinitions {
         reason: &str,
     ) -> Result<Applied, PortError> {
         let _one_at_a_time = self.applying.lock().await;
+        let catalog = &self.parts.catalog;
+        if let Err(error) = self.parts.unrecorded.catch_up(catalog) {
+            // A proposal is judged by what holds, which the catalog does not know yet.
+            let message = "the catalog cannot record what was decided before: see `kith doctor`, then apply again";
+            return Err(PortError::new(PortErrorKind::Unavailable, message).with_cause(error));
+        }
         self.validate(space, proposal)?;
         let changes = self.parts.catalog.plan(space, proposal)?;
         let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
@@ -102,9 +108,8 @@ impl Definitions for AppliedDefinitions {
             )
             .with_cause(error)
         })?;
-        self.parts
-            .catalog
-            .record_definitions(space, &decision, appended.address, appended.received_at)?;
+        let at = (appended.address, appended.received_at);
+        self.parts.unrecorded.record(catalog, space, &decision, at);
         self.parts.messages.forget();
         Ok(Applied {
             changes,

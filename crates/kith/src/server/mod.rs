@@ -31,7 +31,7 @@ use kith_collect::{Doors, DoorsConfig};
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
 use kith_pipeline::{Engine, EngineConfig, Handover, Pipeline, Reads};
-use kith_publish::{LakeWriter, PublishConfig, PublishParts, PublishStatus, Publisher};
+use kith_publish::{LakeWriter, PublishConfig, PublishParts, PublishStatus, Publisher, RawArchive};
 use kith_state::{FjallStore, Store};
 use kith_types::{Clock, SystemClock, Timestamp};
 use std::net::SocketAddr;
@@ -62,6 +62,8 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<Log>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,
+    /// Decisions that the catalog could not record yet.
+    pub(crate) unrecorded: decisions::Unrecorded,
     pub(crate) lake: Arc<Lake>,
     pub(crate) pipeline: Arc<Pipeline>,
     /// None where the process does not play the pipeline.
@@ -117,6 +119,7 @@ impl Server {
         let serving = tokio::spawn(listen::serve(listener, router, stopping));
         metrics::watch(&parts);
         sending::follow(&parts);
+        decisions::keep_recording(&parts);
         tracing::info!(%address, data = %config.data.display(), "serving");
         Ok(Self {
             address,
@@ -160,7 +163,11 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     std::fs::create_dir_all(data)
         .map_err(|error| CommandError::caused(format!("the data folder {} cannot be made", data.display()), error))?;
     // The log's lock comes first: a second server on the folder stops here and touches nothing.
-    let (log, recovered) = Log::open(LogConfig::new(data.join("log")), Arc::new(OsDisk), Arc::clone(&clock))?;
+    let log_config = LogConfig {
+        segment_bytes: config.log_segment_bytes,
+        ..LogConfig::new(data.join("log"))
+    };
+    let (log, recovered) = Log::open(log_config, Arc::new(OsDisk), Arc::clone(&clock))?;
     if recovered.tail_bytes_cut > 0 || !recovered.gaps.is_empty() {
         tracing::warn!(
             cut = recovered.tail_bytes_cut,
@@ -171,7 +178,6 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     let store: Arc<dyn Store> = Arc::new(FjallStore::open(&data.join("state"), config.cache_bytes)?);
     let catalog = Arc::new(Catalog::open(&data.join("catalog.db"), Arc::clone(&clock))?);
     let new_admin_key = catalog.ensure_admin_key(config.admin_key.as_deref())?;
-    decisions::follow(&catalog, &log)?;
     let pointers = TablePointers::open(&data.join("tables.db"))
         .map_err(|error| CommandError::caused("the table pointers cannot be opened", error))?;
     let root = data
@@ -183,23 +189,27 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         Arc::clone(&clock),
     )?);
 
+    let generation = 0;
+    let archive = Arc::new(RawArchive::new(lake.raw(), generation, tokio::runtime::Handle::current()));
+    decisions::follow(&catalog, &log, archive.clone())?;
+
     let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
     let (tail_steps, tail_inbox) = sync_channel(STEPS_WAITING);
     let (send_steps, send_inbox) = sync_channel(STEPS_WAITING);
     let engine = engine_config(&*store, &log)?;
     let pipeline = Arc::new(if config.has(Role::Pipeline) {
         let listeners = vec![lake_steps, tail_steps, send_steps];
-        Pipeline::start(Arc::clone(&log), Arc::clone(&store), engine, listeners)?
+        Pipeline::start(Arc::clone(&log), archive.clone(), Arc::clone(&store), engine, listeners)?
     } else {
         Pipeline::at_rest(Arc::clone(&store), engine)?
     });
     let reads = Reads::new(Arc::clone(&store), Arc::clone(&pipeline));
-    let generation = 0;
     let handover = Handover::new(Arc::clone(&store));
     let limits = Limits::default();
     let writer = LakeWriter::new(
         Arc::clone(&lake),
         Arc::clone(&log),
+        archive,
         handover.clone(),
         limits,
         generation,
@@ -214,7 +224,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         runtime: tokio::runtime::Handle::current(),
     };
     let publisher = match config.has(Role::Pipeline) {
-        true => Some(Publisher::start(PublishConfig::default(), publish, lake_inbox)?),
+        true => Some(Publisher::start(publish_config(config), publish, lake_inbox)?),
         false => None,
     };
     let tail = tail::LiveTail::start(tail_inbox)?;
@@ -237,6 +247,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         log,
         store,
         catalog,
+        unrecorded: decisions::Unrecorded::default(),
         lake,
         pipeline,
         publisher,
@@ -247,6 +258,13 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         scratch: data.join("scratch"),
     };
     Ok((parts, new_admin_key))
+}
+
+fn publish_config(config: &ServerConfig) -> PublishConfig {
+    PublishConfig {
+        log_keep_bytes: config.log_keep_bytes,
+        ..PublishConfig::default()
+    }
 }
 
 /// A state that is new beside a log that is not was lost: it is built again from the log, in silence, and its outbox

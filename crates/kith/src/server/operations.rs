@@ -45,6 +45,47 @@ impl Running {
         }
     }
 
+    fn publishing(&self) -> ReadinessCheck {
+        let publish = self.0.published();
+        let note = publish.failing_since.map(|since| {
+            let times = if publish.failures == 1 { "time" } else { "times in a row" };
+            format!("failed {} {times}, since {since}", publish.failures)
+        });
+        // One failure is tried again within a second; more of them need somebody to look.
+        let keeps_failing = publish.failures > 1;
+        ReadinessCheck {
+            name: "publishing".to_owned(),
+            fault: publish.failure.filter(|_| keeps_failing),
+            bearable: true,
+            note,
+        }
+    }
+
+    fn rebuilding(&self) -> ReadinessCheck {
+        let status = self.0.pipeline.status();
+        let note = status
+            .rebuilding
+            .map(|end| format!("{} of {end} records taken", status.committed));
+        ReadinessCheck {
+            name: "rebuild".to_owned(),
+            fault: note.as_ref().map(|note| format!("the live state is being built again: {note}")),
+            bearable: true,
+            note,
+        }
+    }
+
+    fn lag(&self) -> ReadinessCheck {
+        let publish = self.0.published();
+        let ends = [self.0.pipeline.status().committed, publish.clean_end];
+        let behind = ends.map(|end| self.0.log.durable_end().saturating_sub(end));
+        ReadinessCheck {
+            name: "lag".to_owned(),
+            fault: None,
+            bearable: true,
+            note: Some(format!("{} records before people, {} before tables", behind[0], behind[1])),
+        }
+    }
+
     async fn tables(&self) -> Vec<TableStatus> {
         let mut tables = Vec::new();
         for space in self.0.pipeline.status().profiles.keys() {
@@ -78,19 +119,29 @@ impl Operations for Running {
             .status()
             .failure
             .map(|why| format!("{why}: see the server's log, then restart it"));
+        let needed = |name: &str, fault| ReadinessCheck {
+            name: name.to_owned(),
+            fault,
+            ..ReadinessCheck::default()
+        };
         // The API checks the catalog itself.
-        [("log", log), ("pipeline", pipeline)]
-            .into_iter()
-            .map(|(name, fault)| ReadinessCheck {
-                name: name.to_owned(),
-                fault,
-            })
-            .collect()
+        let mut checks = vec![needed("log", log), needed("pipeline", pipeline)];
+        if self.0.publisher.is_some() {
+            checks.extend([self.publishing(), self.rebuilding(), self.lag()]);
+        }
+        checks
     }
 
     async fn status(&self) -> Result<Status, PortError> {
         let pipeline = self.0.pipeline.status();
         let publish = self.0.published();
+        // The catalog knows spaces by name, and a state that is built again is of all of them.
+        let rebuild = pipeline.rebuilding.map(|end| RefoldStatus {
+            space: SpaceId::main(),
+            definition: "the whole state".to_owned(),
+            records_done: pipeline.committed,
+            records_total: end,
+        });
         let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
             space: space.clone(),
             definition: "definitions".to_owned(),
@@ -105,7 +156,7 @@ impl Operations for Running {
                 self.stage("lake", publish.clean_end, publish.failure.clone()),
                 self.stage("raw", publish.raw_end, None),
             ],
-            refolds: refolds.collect(),
+            refolds: rebuild.into_iter().chain(refolds).collect(),
             tables: self.tables().await,
             messages_paused: self.0.activation.paused_spaces().map_err(PortError::internal)?,
         })

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt;
 use kith_api::ports::{LineStream, PortError, RawVerification};
 use kith_lake::VerifyReport;
-use kith_pipeline::{Engine, EngineConfig, PipelineError, compare_states};
+use kith_pipeline::{Backlog, Engine, EngineConfig, PipelineError, compare_states};
+use kith_publish::RawArchive;
 use kith_state::{FjallStore, Keyspace, Store};
 use kith_types::{Record, Timestamp};
 use serde_json::json;
@@ -29,7 +30,7 @@ pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
     RawVerification {
         objects: report.objects,
         records: report.lines,
-        bytes: 0,
+        bytes: report.bytes,
         faults: missing.chain(damaged).collect(),
     }
 }
@@ -99,19 +100,14 @@ fn replay(
             return Ok(None);
         }
     }
-    let mut rest = parts.log.reader(engine.next());
+    // Segments may leave the log while this reads: what has gone is in raw by then.
+    let archive = RawArchive::new(parts.lake.raw(), parts.generation, runtime.clone());
+    let mut rest = Backlog::new(&parts.log, Arc::new(archive), engine.next());
     while rest.position() < end {
-        let records = match rest.read(4_096, 8 << 20) {
-            Ok(records) if records.is_empty() => break,
-            Ok(records) => records,
-            Err(error) => match error.gap() {
-                Some(gap) => {
-                    rest.skip_to(gap.to);
-                    continue;
-                }
-                None => return Err(error.into()),
-            },
-        };
+        let records = rest.read(4_096, 8 << 20)?;
+        if records.is_empty() {
+            break;
+        }
         for record in records.iter().filter(|record| record.address.sequence < end) {
             engine.apply(record)?;
         }

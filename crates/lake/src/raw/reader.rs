@@ -34,6 +34,18 @@ impl RawZone {
         })
     }
 
+    /// As [`RawZone::read`] for all spaces, without the segments of a generation that end before a sequence number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store cannot be listed.
+    pub async fn read_from(&self, generation: u16, partition: u16, sequence: u64) -> Result<RawReader, LakeError> {
+        let mut reader = self.read(None).await?;
+        reader.segments.retain(|segment| {
+            (segment.generation, segment.partition) == (generation, partition) && segment.end > sequence
+        });
+        Ok(reader)
+    }
+
     pub(super) async fn object_lines(&self, path: &str) -> Result<Vec<u8>, LakeError> {
         let packed = self.store.get(path).await?;
         unpack(&packed)

@@ -30,6 +30,8 @@ pub struct VerifyReport {
     pub lines: u64,
     /// Events in those.
     pub events: u64,
+    /// Bytes of those objects, as they lie in the store.
+    pub bytes: u64,
     /// Addresses between the first and the last sealed one that no sound object holds.
     pub missing: Vec<RawRange>,
     /// What is damaged or gone; at most 1,000 are named.
@@ -182,6 +184,7 @@ impl RawZone {
             return Ok(None);
         }
         report.objects += 1;
+        report.bytes += packed.len() as u64;
         report.lines += count;
         report.events += events;
         Ok(Some(sequences))

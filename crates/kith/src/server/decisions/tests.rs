@@ -1,0 +1,151 @@
+//! A catalog that lost its definitions, or could not record one, has them again.
+
+use super::*;
+use kith_catalog::{Document, DocumentKind};
+use kith_log::{LogConfig, OsDisk};
+use kith_pipeline::{ArchiveFailure, ArchiveReader};
+use kith_types::{Clock, Decision, Envelope, Origin, SystemClock};
+use serde_json::json;
+use std::path::Path;
+
+/// The records that were let go of, as raw has them.
+struct Kept(Vec<Record>);
+
+impl Archive for Kept {
+    fn open(&self, _from: u64) -> Result<Box<dyn ArchiveReader>, ArchiveFailure> {
+        Ok(Box::new(Kept(self.0.clone())))
+    }
+}
+
+impl ArchiveReader for Kept {
+    fn next_part(&mut self) -> Result<Option<Vec<Record>>, ArchiveFailure> {
+        let part = std::mem::take(&mut self.0);
+        Ok(Some(part).filter(|part| !part.is_empty()))
+    }
+}
+
+fn space() -> SpaceId {
+    "main".parse().unwrap()
+}
+
+fn document(kind: DocumentKind, name: &str, spec: serde_json::Value) -> Document {
+    Document {
+        kind,
+        name: name.to_owned(),
+        spec,
+    }
+}
+
+fn decided(applied: Vec<Document>) -> DefinitionsDecision {
+    DefinitionsDecision {
+        author: "jo".to_owned(),
+        reason: "because".to_owned(),
+        applied,
+        removed: Vec::new(),
+    }
+}
+
+fn decide(log: &Log, applied: Vec<Document>) -> (DefinitionsDecision, (Address, Timestamp)) {
+    let decision = decided(applied);
+    let body = RecordBody::Decision(Decision {
+        kind: DECISION_KIND.into(),
+        document: decision.to_json().into(),
+    });
+    let appended = log.append_blocking(&space(), &body).unwrap();
+    (decision, (appended.address, appended.received_at))
+}
+
+/// A log whose first half has been let go of, and what was in it.
+fn log_in(folder: &Path) -> (Arc<Log>, Arc<Kept>) {
+    let (log, _) = Log::open(LogConfig::new(folder), Arc::new(OsDisk), Arc::new(SystemClock)).unwrap();
+    let vip = json!({"where": {"trait": "plan", "equals": "vip"}});
+    decide(&log, vec![
+        document(DocumentKind::Segment, "vip", vip),
+        document(DocumentKind::Source, "web", json!({"enabled": false})),
+    ]);
+    let envelope = RecordBody::Envelope(Envelope {
+        source: "app".parse().unwrap(),
+        route: Route::Track,
+        origin: Origin::Live,
+        content_type: "".into(),
+        client_ip: "".into(),
+        user_agent: "".into(),
+        body: "{}".into(),
+    });
+    log.append_blocking(&space(), &envelope).unwrap();
+    log.seal_now().unwrap();
+    let kept = log.read_segment(0).unwrap().records;
+    decide(&log, vec![document(DocumentKind::IdentityRules, "default", json!({}))]);
+    log.remove_segment(0).unwrap();
+    (log, Arc::new(Kept(kept)))
+}
+
+fn names(catalog: &Catalog) -> Vec<String> {
+    let documents = catalog.definitions(&space()).unwrap();
+    documents.iter().map(|document| document.name.clone()).collect()
+}
+
+#[test]
+fn raw_2_a_catalog_that_lost_its_definitions_has_them_again_from_log_and_raw() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (log, kept) = log_in(&folder.path().join("log"));
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let file = folder.path().join("catalog.db");
+    let open = || {
+        let catalog = Catalog::open(&file, Arc::clone(&clock)).unwrap();
+        follow(&catalog, &log, Arc::clone(&kept) as Arc<dyn Archive>).unwrap();
+        catalog
+    };
+    let catalog = open();
+    let all = names(&catalog);
+    assert_eq!(all.len(), 3, "{all:?}");
+    let key = catalog.rotate_write_key(&space(), &"app".parse().unwrap()).unwrap().write_key;
+    let sources = |catalog: &Catalog| -> Vec<(String, bool, bool)> {
+        let sources = catalog.sources(&space()).unwrap();
+        sources
+            .iter()
+            .map(|source| (source.name.to_string(), source.enabled, source.has_write_key))
+            .collect()
+    };
+    assert_eq!(sources(&catalog), [("app".to_owned(), true, true), ("web".to_owned(), false, false)]);
+
+    catalog.forget_definitions().unwrap();
+    assert!(names(&catalog).is_empty());
+    drop(catalog);
+    let catalog = open();
+    assert_eq!(names(&catalog), all, "the rows were lost");
+    assert!(
+        matches!(catalog.resolve_write_key(&key), kith_catalog::WriteKeyOutcome::Source { .. }),
+        "keys are kept apart"
+    );
+
+    drop(catalog);
+    std::fs::remove_file(&file).unwrap();
+    let catalog = open();
+    assert_eq!(names(&catalog), all, "the file was lost");
+    assert_eq!(sources(&catalog), [("app".to_owned(), true, false), ("web".to_owned(), false, false)]);
+}
+
+#[test]
+fn raw_2_a_decision_that_could_not_be_recorded_is_recorded_later_and_in_order() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (log, _) = log_in(&folder.path().join("log"));
+    let file = folder.path().join("catalog.db");
+    let catalog = Catalog::open(&file, Arc::new(SystemClock)).unwrap();
+    let unrecorded = Unrecorded::default();
+    // Nobody may write the table: as on a full disk.
+    let spoiler = rusqlite::Connection::open(&file).unwrap();
+    spoiler.execute_batch("CREATE TRIGGER full BEFORE INSERT ON definitions BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
+    for plan in ["a", "b"] {
+        let spec = json!({"where": {"trait": "plan", "equals": plan}});
+        let (decision, at) = decide(&log, vec![document(DocumentKind::Segment, "plan", spec)]);
+        unrecorded.record(&catalog, &space(), &decision, at);
+    }
+    assert!(names(&catalog).is_empty() && !unrecorded.is_empty());
+    unrecorded.catch_up(&catalog).unwrap_err();
+    spoiler.execute_batch("DROP TRIGGER full").unwrap();
+    unrecorded.catch_up(&catalog).unwrap();
+    assert!(unrecorded.is_empty());
+    let documents = catalog.definitions(&space()).unwrap();
+    assert_eq!(documents[0].spec["where"]["equals"], "b");
+}
