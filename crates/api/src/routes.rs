@@ -2,8 +2,8 @@
 
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
-    definitions, health, identity, keys, members, operations, profile_api, profiles, sources, spaces, sql, tail,
-    unsubscribe,
+    definitions, health, identity, keys, members, operations, profile_api, profiles, rejects, sources, spaces, sql,
+    tail, unsubscribe,
 };
 use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
 use crate::watch::watch;
@@ -131,6 +131,7 @@ endpoints! {
     Admin post operations::resume __path_resume;
     Admin post sql::sql __path_sql;
     Admin post operations::flush __path_flush;
+    Admin post rejects::replay __path_replay;
     Admin post operations::verify_raw __path_verify_raw;
     Admin post operations::verify_rebuild __path_verify_rebuild;
     Admin get operations::status __path_status;

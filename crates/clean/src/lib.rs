@@ -9,11 +9,13 @@ mod event;
 mod fields;
 mod json;
 mod record;
+mod replay;
 
 pub use body::{BodyError, Inspection, Rejected, Split, inspect, split, write_key};
 pub use fields::{Violation, check_event};
 pub use json::{JSON_DEPTH_MAX, JsonError, JsonFault, parse_json};
 pub use record::{Cleaned, Original, Reject, clean_record};
+pub use replay::{REJECTS_REPLAYED, RejectsReplay, ReplayError, replay_limits};
 
 /// The most that one body may carry (contract COL-4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::event::{Origins, to_event};
 use crate::fields::Violation;
 use crate::json::Values;
 use base64::Engine;
-use kith_types::{Address, Event, Record, RecordBody, SourceName, SpaceId, Timestamp};
+use kith_types::{Address, Envelope, Event, Record, RecordBody, SourceName, SpaceId, Timestamp};
 use std::borrow::Cow;
 
 /// What a record holds.
@@ -86,12 +86,21 @@ impl Original {
     }
 }
 
-/// Cleans one record: a deterministic function of it and the limits (contract CLN-1). A decision holds no events.
+/// Cleans one record: a deterministic function of it and the limits (contract CLN-1). Of decisions only the one that puts
+/// rejects through again holds events, under limits of its own.
 #[must_use]
 pub fn clean_record(record: &Record, limits: &Limits) -> Cleaned {
-    let RecordBody::Envelope(envelope) = &record.body else {
-        return Cleaned::default();
-    };
+    match &record.body {
+        RecordBody::Envelope(envelope) => clean_envelope(record, envelope, limits),
+        RecordBody::Decision(decision) if &*decision.kind == crate::REJECTS_REPLAYED => {
+            crate::replay::clean_replay(record, &decision.document)
+        }
+        RecordBody::Decision(_) => Cleaned::default(),
+    }
+}
+
+/// Cleans a body of events.
+pub(crate) fn clean_envelope(record: &Record, envelope: &Envelope, limits: &Limits) -> Cleaned {
     let reject = |index: usize, violation: Violation, original: &[u8]| Reject {
         space: record.space.clone(),
         source: envelope.source.clone(),

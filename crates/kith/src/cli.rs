@@ -5,8 +5,8 @@
 
 use crate::client::{Client, Reach};
 use crate::commands::{
-    bench, definitions, demo, doctor, identity, import, keys, messages, operations, profile, segment, serve, source,
-    space, sql, tail,
+    bench, definitions, demo, doctor, identity, import, keys, messages, operations, profile, replay, segment, serve,
+    source, space, sql, tail,
 };
 use crate::error::CommandError;
 use clap::{Args, Parser, Subcommand};
@@ -71,6 +71,8 @@ enum Command {
     Raw(operations::RawCommand),
     /// Replays the raw zone into fresh state and compares it with the live one.
     Rebuild(operations::RebuildArgs),
+    /// Puts rejects through again after their cause is mended.
+    Replay(replay::ReplayArgs),
     /// Lag and freshness of every stage.
     Status(operations::StatusArgs),
     /// Messages to people.
@@ -132,6 +134,7 @@ impl Cli {
             Command::Flush(args) => operations::flush(&client()?, &args).await,
             Command::Raw(command) => operations::raw(&client()?, &command).await,
             Command::Rebuild(args) => operations::rebuild(&client()?, &args).await,
+            Command::Replay(args) => replay::run(&client()?, &args).await,
             Command::Status(args) => operations::status(&client()?, &args).await,
             Command::Messages(command) => messages::run(&client()?, command).await,
             Command::Doctor(args) => doctor::run(&client()?, &args).await,
@@ -165,6 +168,7 @@ mod tests {
             "raw verify",
             "rebuild --verify",
             "doctor",
+            "replay --rejects --source web --reason event_too_large --event-bytes 65536 --json",
             "bench end-to-end --events 1000 --seconds 5 --json",
             "demo --events 5 --http 127.0.0.1:0 --data d --seed 3 --exit-when-loaded",
         ] {

@@ -63,6 +63,6 @@ mod tests {
 
     #[test]
     fn the_text_is_that_of_version_1() {
-        assert_eq!(text_of(7), "kith-log-removed 1\nbefore 7\ncheck 8a366f51\n");
+        assert_eq!(text_of(7), "kith-log-removed 1\nbefore 7\ncheck 90af2731\n");
     }
 }

@@ -113,7 +113,11 @@ impl Backlog {
             });
             return Ok(());
         }
-        tracing::warn!(from = gap.from, to = gap.to, "passing over records that cannot be served");
+        tracing::warn!(
+            from = gap.from,
+            to = gap.to,
+            "passing over records that cannot be served"
+        );
         self.log.skip_to(gap.to);
         self.position = gap.to;
         Ok(())
@@ -138,7 +142,11 @@ impl Backlog {
         if let (Some(first), Some(last)) = (records.first(), records.last()) {
             let first = first.address.sequence;
             if first > self.position {
-                tracing::warn!(from = self.position, to = first, "passing over records that no part of the archive has");
+                tracing::warn!(
+                    from = self.position,
+                    to = first,
+                    "passing over records that no part of the archive has"
+                );
             }
             self.position = last.address.sequence + 1;
         }
@@ -165,7 +173,11 @@ impl Backlog {
                 });
             }
             if self.position < open.to {
-                tracing::warn!(from = self.position, to = open.to, "passing over records that no part of the archive has");
+                tracing::warn!(
+                    from = self.position,
+                    to = open.to,
+                    "passing over records that no part of the archive has"
+                );
             }
             self.position = open.to;
             self.log.skip_to(open.to);

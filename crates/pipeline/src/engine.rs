@@ -9,7 +9,7 @@ use crate::output::StepOutput;
 use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::{PipelineError, keys};
-use kith_clean::Limits;
+use kith_clean::{Limits, REJECTS_REPLAYED};
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Store};
 use kith_types::{Decision, Duration, Event, Origin, Record, RecordBody, SpaceId, Timestamp};
@@ -203,6 +203,7 @@ impl Engine {
         self.clock = now;
         match &record.body {
             RecordBody::Envelope(_) => self.apply_envelope(record, now)?,
+            RecordBody::Decision(decision) if &*decision.kind == REJECTS_REPLAYED => self.apply_replay(record, now)?,
             RecordBody::Decision(decision) => {
                 let derived_anew = self.apply_decision(&record.space, decision, now)?;
                 self.next = record.address.sequence + 1;
@@ -323,15 +324,35 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes rejects that are put through again: each claims its key for good, one without a message id as well, and none
+    /// counts as happening live.
+    fn apply_replay(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {
+        for event in kith_clean::clean_record(record, &self.config.limits).events {
+            self.take_event(event, now, Some(Timestamp::MAX), Cause::Import)?;
+        }
+        Ok(())
+    }
+
     fn apply_event(&mut self, event: Event, now: Timestamp) -> Result<(), PipelineError> {
-        let window = self.config.dedupe_window;
+        let (expires, cause) = match event.origin {
+            Origin::Live => (event.received_at + self.config.dedupe_window, Cause::Event(event.key)),
+            Origin::Import => (Timestamp::MAX, Cause::Import),
+        };
+        let expires = event.message_id.is_some().then_some(expires);
+        self.take_event(event, now, expires, cause)
+    }
+
+    /// Takes an event, once until its key expires, where it claims one.
+    fn take_event(
+        &mut self,
+        event: Event,
+        now: Timestamp,
+        expires: Option<Timestamp>,
+        cause: Cause,
+    ) -> Result<(), PipelineError> {
         let store = Arc::clone(&self.store);
         let space = self.space(&event.space)?;
-        if event.message_id.is_some() {
-            let expires = match event.origin {
-                Origin::Live => event.received_at + window,
-                Origin::Import => Timestamp::MAX,
-            };
+        if let Some(expires) = expires {
             if !space.dedupe.first(&*store, event.key, event.received_at, expires)? {
                 let mut key = keys::space(&event.space);
                 key.extend_from_slice(&event.address.to_bytes());
@@ -340,10 +361,6 @@ impl Engine {
                 return Ok(());
             }
         }
-        let cause = match event.origin {
-            Origin::Live => Cause::Event(event.key),
-            Origin::Import => Cause::Import,
-        };
         let profile = space.place_event(&*store, &event, now, cause)?;
         self.output.events.push(event);
         self.output.people.push(profile);

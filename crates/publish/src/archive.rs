@@ -53,6 +53,8 @@ impl ArchiveReader for Parts {
 fn wait<T: Send>(runtime: &Handle, work: impl Future<Output = T> + Send) -> Result<T, ArchiveFailure> {
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| runtime.block_on(work));
-        waiting.join().map_err(|_| "reading the raw zone ended by a panic".into())
+        waiting
+            .join()
+            .map_err(|_| "reading the raw zone ended by a panic".into())
     })
 }

@@ -69,7 +69,13 @@ impl World {
         if log.durable_end() > 0 && Engine::is_new(&*store).unwrap() {
             engine.rebuilt_before = log.durable_end();
         }
-        let pipeline = Pipeline::start(Arc::clone(&log), archive.clone(), Arc::clone(&store), engine, vec![steps]);
+        let pipeline = Pipeline::start(
+            Arc::clone(&log),
+            archive.clone(),
+            Arc::clone(&store),
+            engine,
+            vec![steps],
+        );
         let pipeline = Arc::new(pipeline.unwrap());
         let parts = PublishParts {
             lake: Arc::clone(&lake),
@@ -103,7 +109,10 @@ impl World {
 
     /// Seals, commits and lets go.
     pub(super) fn flush(&self, run: &Run) -> Result<(), String> {
-        assert!(run.pipeline.wait_committed(run.log.durable_end(), Duration::from_secs(60)));
+        assert!(
+            run.pipeline
+                .wait_committed(run.log.durable_end(), Duration::from_secs(60))
+        );
         self.runtime.block_on(run.publisher.flush())
     }
 
@@ -134,7 +143,12 @@ impl Run {
     pub(super) fn send(&self, from: usize, to: usize) {
         for number in (from..to).step_by(5) {
             let events: Vec<String> = (number..to.min(number + 5))
-                .map(|number| format!(r#"{{"type":"track","event":"Seen","userId":"u{}","messageId":"m{number}"}}"#, number % 7))
+                .map(|number| {
+                    format!(
+                        r#"{{"type":"track","event":"Seen","userId":"u{}","messageId":"m{number}"}}"#,
+                        number % 7
+                    )
+                })
                 .collect();
             self.append(&format!(r#"{{"batch":[{}]}}"#, events.join(",")));
         }

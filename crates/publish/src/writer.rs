@@ -382,7 +382,12 @@ impl LakeWriter {
     }
 }
 
-pub(crate) async fn end_of(lake: &Lake, space: &SpaceId, table: &TableSpec, generation: u16) -> Result<u64, PublishError> {
+pub(crate) async fn end_of(
+    lake: &Lake,
+    space: &SpaceId,
+    table: &TableSpec,
+    generation: u16,
+) -> Result<u64, PublishError> {
     match lake.offset(space, table, generation, 0).await {
         Ok(end) => Ok(end.unwrap_or(0)),
         Err(error) => Err(PublishError::new("the lake could not be read", error)),

@@ -82,11 +82,15 @@ pub(crate) async fn readyz(state: Api) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, axum::Json(Readiness {
-        ready,
-        degraded,
-        checks,
-    })).into_response()
+    (
+        status,
+        axum::Json(Readiness {
+            ready,
+            degraded,
+            checks,
+        }),
+    )
+        .into_response()
 }
 
 /// The metrics of the process for Prometheus.

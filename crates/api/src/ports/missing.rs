@@ -3,8 +3,8 @@
 use super::{
     Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest, LineStream,
     Member, Operations, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck,
-    SegmentStatus, Segments, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto,
-    Vetoed, WhatIf,
+    RejectsReplayed, ReplayRejects, SegmentStatus, Segments, Sql, SqlRequest, Status, Subscription, Tail, TailFilter,
+    TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -105,6 +105,10 @@ impl Operations for MissingRole {
     }
 
     async fn flush(&self) -> Result<FlushReport, PortError> {
+        self.refuse()
+    }
+
+    async fn replay_rejects(&self, _: &SpaceId, _: ReplayRejects) -> Result<RejectsReplayed, PortError> {
         self.refuse()
     }
 

@@ -16,7 +16,8 @@ pub use error::{PortError, PortErrorKind};
 pub use identity::{Identity, Veto, Vetoed, WhatIf};
 pub use missing::MissingRole;
 pub use operations::{
-    FlushReport, Operations, RawVerification, ReadinessCheck, RefoldStatus, StageStatus, Status, TableStatus,
+    FlushReport, Operations, RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects,
+    StageStatus, Status, TableStatus,
 };
 pub use people::{
     Account, Consent, EventPage, EventQuery, Membership, PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles,

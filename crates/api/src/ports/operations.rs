@@ -2,7 +2,7 @@
 
 use super::{LineStream, PortError};
 use async_trait::async_trait;
-use kith_types::{Address, SpaceId, Timestamp};
+use kith_types::{Address, SourceName, SpaceId, Timestamp};
 
 /// One thing that is to hold while the process takes requests.
 #[derive(Clone, Debug, Default)]
@@ -95,6 +95,36 @@ pub struct RawVerification {
     pub faults: Vec<String>,
 }
 
+/// Which rejects are to be put through again, and under which limits.
+#[derive(Clone, Debug, Default)]
+pub struct ReplayRejects {
+    /// Only those of this source.
+    pub source: Option<SourceName>,
+    /// Only those with this code.
+    pub reason: Option<String>,
+    /// How many bytes an event may have; as ever unless given.
+    pub event_bytes: Option<usize>,
+    /// How many bytes a body may have.
+    pub batch_bytes: Option<usize>,
+    /// How many events a body may have.
+    pub batch_events: Option<usize>,
+    /// Who decides.
+    pub author: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What putting rejects through again came to.
+#[derive(Clone, Debug, Default)]
+pub struct RejectsReplayed {
+    /// Rejects that were looked at.
+    pub rejects: u64,
+    /// Events of them that are accepted now, those that count already among them.
+    pub accepted: u64,
+    /// The decisions in the log.
+    pub decided_by: Vec<Address>,
+}
+
 /// Runs the server.
 #[async_trait]
 pub trait Operations: Send + Sync {
@@ -112,6 +142,12 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// A [`PortError`].
     async fn flush(&self) -> Result<FlushReport, PortError>;
+
+    /// Puts rejects of a space through again, and returns when those that are accepted now count.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn replay_rejects(&self, space: &SpaceId, asked: ReplayRejects) -> Result<RejectsReplayed, PortError>;
 
     /// Proves the hashes of the raw zone and that no address is missing.
     ///

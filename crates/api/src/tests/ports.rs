@@ -5,9 +5,9 @@ use crate::RawJson;
 use crate::ports::{
     Account, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome, Ingest,
     LineStream, Member, Membership, Operations, PersonRef, PortError, PortErrorKind, Profile, ProfileEvent,
-    ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, SegmentState,
-    SegmentStatus, Segments, Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter,
-    TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
+    ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
+    ReplayRejects, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus, Status, Subscription,
+    TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -347,6 +347,21 @@ impl Operations for Ports {
                 note: publishing.then(|| "failed 7 times in a row".to_owned()),
             },
         ]
+    }
+
+    async fn replay_rejects(&self, _: &SpaceId, asked: ReplayRejects) -> Result<RejectsReplayed, PortError> {
+        let told = (
+            asked.source.is_some(),
+            asked.reason.as_deref(),
+            asked.event_bytes,
+            asked.author.as_str(),
+        );
+        let as_asked = told == (true, Some("event_too_large"), Some(65_536), "ops");
+        Ok(RejectsReplayed {
+            rejects: 3,
+            accepted: if as_asked { 2 } else { 0 },
+            decided_by: vec![at(50)],
+        })
     }
 
     async fn status(&self) -> Result<Status, PortError> {

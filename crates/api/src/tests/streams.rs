@@ -132,6 +132,22 @@ async fn ops_1_liveness_readiness_and_metrics_need_no_key() {
 }
 
 #[tokio::test]
+async fn cln_4_rejects_are_put_through_again_as_asked() {
+    let world = World::new();
+    let asked = r#"{"source":"web","reason":"event_too_large","event_bytes":65536,"author":"ops"}"#;
+    let replayed = world.post("/api/spaces/main/rejects/replay", asked).await;
+    assert_eq!(replayed.json()["rejects"], json!(3));
+    assert_eq!(replayed.json()["accepted"], json!(2));
+    assert_eq!(replayed.json()["decided_by"].as_array().unwrap().len(), 1);
+    let unknown = world
+        .post("/api/spaces/main/rejects/replay", r#"{"sources":"web"}"#)
+        .await;
+    assert_eq!(unknown.status, StatusCode::BAD_REQUEST);
+    let nowhere = world.post("/api/spaces/nowhere/rejects/replay", "{}").await;
+    assert_eq!(nowhere.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn ops_1_lag_and_freshness_of_every_stage_are_visible() {
     let world = World::new();
     let status = world.get("/api/status").await.json();

@@ -278,7 +278,10 @@ mod tests {
             ok,
             note: note.map(str::to_owned),
         };
-        let failing = [check("log", true, None), check("publishing", false, Some("failed 7 times in a row"))];
+        let failing = [
+            check("log", true, None),
+            check("publishing", false, Some("failed 7 times in a row")),
+        ];
         let found = judge_readiness(true, &failing);
         assert_eq!(found.found, "not well: publishing (failed 7 times in a row)");
         assert!(found.remedy.unwrap().starts_with("nothing is lost"));

@@ -10,6 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod messages;
 pub(crate) mod operations;
 pub(crate) mod profile;
+pub(crate) mod replay;
 pub(crate) mod segment;
 pub(crate) mod serve;
 pub(crate) mod source;

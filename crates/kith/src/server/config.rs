@@ -125,13 +125,18 @@ impl ServerConfig {
             self.cache_bytes = megabytes << 20;
         }
         if let Some(log) = file.log {
-            if log.segment_kilobytes.is_some_and(|kilobytes| !(16..=1 << 20).contains(&kilobytes)) {
+            if log
+                .segment_kilobytes
+                .is_some_and(|kilobytes| !(16..=1 << 20).contains(&kilobytes))
+            {
                 return Err(CommandError::new(format!(
                     "log.segment_kilobytes in {} must be from 16 to 1048576",
                     path.display()
                 )));
             }
-            self.log_segment_bytes = log.segment_kilobytes.map_or(self.log_segment_bytes, |kilobytes| kilobytes << 10);
+            self.log_segment_bytes = log
+                .segment_kilobytes
+                .map_or(self.log_segment_bytes, |kilobytes| kilobytes << 10);
             let keep = log.keep_megabytes.map(|megabytes| megabytes.saturating_mul(1 << 20));
             self.log_keep_bytes = keep.unwrap_or(self.log_keep_bytes);
         }

@@ -17,8 +17,6 @@ use std::time::Duration;
 const FOLLOWED: &str = "decisions_followed";
 /// How often what could not be recorded is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
-/// Decisions that may wait to be recorded; while so many do, no more are taken.
-const WAITING_MAX: usize = 1_000;
 
 /// Records what the log holds beyond what the catalog has followed. Recording a decision again changes nothing.
 pub(crate) fn follow(catalog: &Catalog, log: &Log, archive: Arc<dyn Archive>) -> Result<(), CommandError> {
@@ -81,7 +79,8 @@ struct Standing {
     decided_at: Timestamp,
 }
 
-/// Decisions that stand in the log and could not be recorded yet, in the order of the log.
+/// Decisions that stand in the log and could not be recorded yet, in the order of the log. Few: while one waits, no proposal
+/// is taken.
 #[derive(Default)]
 pub(crate) struct Unrecorded(Mutex<VecDeque<Standing>>);
 
@@ -121,11 +120,6 @@ impl Unrecorded {
             waiting.pop_front();
         }
         Ok(())
-    }
-
-    /// Whether no further decision may be taken until some are recorded.
-    pub(crate) fn is_full(&self) -> bool {
-        self.waiting().len() >= WAITING_MAX
     }
 
     fn is_empty(&self) -> bool {

@@ -14,6 +14,7 @@ mod metrics;
 mod operations;
 mod people;
 mod rebuild;
+mod rejects;
 mod segments;
 mod sending;
 mod sources;
@@ -190,7 +191,11 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     )?);
 
     let generation = 0;
-    let archive = Arc::new(RawArchive::new(lake.raw(), generation, tokio::runtime::Handle::current()));
+    let archive = Arc::new(RawArchive::new(
+        lake.raw(),
+        generation,
+        tokio::runtime::Handle::current(),
+    ));
     decisions::follow(&catalog, &log, archive.clone())?;
 
     let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);

@@ -1,11 +1,11 @@
 //! Running the server: readiness, status, flushing, proving.
 
-use super::{Parts, rebuild};
+use super::{Parts, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope;
 use kith_api::ports::{
     FlushReport, LineStream, Operations, PortError, PortErrorKind, RawVerification, ReadinessCheck, RefoldStatus,
-    StageStatus, Status, TableStatus,
+    RejectsReplayed, ReplayRejects, StageStatus, Status, TableStatus,
 };
 use kith_types::{Address, SpaceId};
 use std::sync::Arc;
@@ -48,7 +48,11 @@ impl Running {
     fn publishing(&self) -> ReadinessCheck {
         let publish = self.0.published();
         let note = publish.failing_since.map(|since| {
-            let times = if publish.failures == 1 { "time" } else { "times in a row" };
+            let times = if publish.failures == 1 {
+                "time"
+            } else {
+                "times in a row"
+            };
             format!("failed {} {times}, since {since}", publish.failures)
         });
         // One failure is tried again within a second; more of them need somebody to look.
@@ -68,7 +72,9 @@ impl Running {
             .map(|end| format!("{} of {end} records taken", status.committed));
         ReadinessCheck {
             name: "rebuild".to_owned(),
-            fault: note.as_ref().map(|note| format!("the live state is being built again: {note}")),
+            fault: note
+                .as_ref()
+                .map(|note| format!("the live state is being built again: {note}")),
             bearable: true,
             note,
         }
@@ -82,7 +88,10 @@ impl Running {
             name: "lag".to_owned(),
             fault: None,
             bearable: true,
-            note: Some(format!("{} records before people, {} before tables", behind[0], behind[1])),
+            note: Some(format!(
+                "{} records before people, {} before tables",
+                behind[0], behind[1]
+            )),
         }
     }
 
@@ -187,6 +196,20 @@ impl Operations for Running {
             through: self.through(end),
             tables: self.tables().await,
         })
+    }
+
+    async fn replay_rejects(&self, space: &SpaceId, asked: ReplayRejects) -> Result<RejectsReplayed, PortError> {
+        // The table tells the rejects: those that are not in it yet are put there first.
+        self.flush().await?;
+        let replayed = rejects::replay(&self.0, space, asked).await?;
+        let end = replayed.decided_by.last().map_or(0, |address| address.sequence + 1);
+        let pipeline = Arc::clone(&self.0.pipeline);
+        let waited = tokio::task::spawn_blocking(move || pipeline.wait_committed(end, FLUSH_MAX));
+        if waited.await.map_err(PortError::internal)? {
+            return Ok(replayed);
+        }
+        let message = "the decision stands, and the pipeline has not taken it yet: see `kith status`";
+        Err(PortError::new(PortErrorKind::Unavailable, message))
     }
 
     async fn verify_raw(&self) -> Result<RawVerification, PortError> {

@@ -147,6 +147,12 @@ fn log_1_sealing_at_will_and_removal_are_safe() {
         .open()
         .unwrap();
         assert_eq!((report.start, report.end), (1, 3));
+        let gap = log.reader(0).read(1, 1).unwrap_err().gap().unwrap();
+        assert_eq!(
+            (gap.to, gap.cause),
+            (1, crate::GapCause::Removed),
+            "a crash forgets nothing of it"
+        );
         assert_eq!(read_all(&log).0.len(), 2);
     }
 }

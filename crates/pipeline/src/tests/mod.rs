@@ -6,6 +6,7 @@ mod handover;
 mod identity;
 mod oracle;
 mod order;
+mod rejects;
 mod replay;
 mod timers;
 mod vetoes;

@@ -13,7 +13,7 @@ fn cln_4_a_flush_that_fails_half_way_is_taken_up_without_repeating_a_row() {
     world.flush(&run).unwrap();
     run.send(10, 20);
     run.append(r#"{"batch":[{"type":"track","userId":"u"}]}"#);
-    let mend = obstruct(&world.path("lake/main/clean/rejects"));
+    let mend = obstruct(&world.path("lake/space=main/clean/rejects"));
     world.flush(&run).unwrap_err();
     assert_eq!(world.rows(&run, "clean", "events"), 20, "the first table was committed");
     let status = run.publisher.status();

@@ -18,9 +18,17 @@ fn log_1_only_what_everything_has_passed_leaves_and_the_newest_stay() {
         bytes: 100,
     };
     let sealed: Vec<SealedSegment> = (0..5).map(|number| segment(number * 10)).collect();
-    assert_eq!(removable(&sealed, 50, 0), [0, 10, 20, 30], "one stays whatever the margin");
+    assert_eq!(
+        removable(&sealed, 50, 0),
+        [0, 10, 20, 30],
+        "one stays whatever the margin"
+    );
     assert_eq!(removable(&sealed, 50, 150), [0, 10, 20]);
-    assert_eq!(removable(&sealed, 29, 0), [0, 10], "the third has not been passed whole");
+    assert_eq!(
+        removable(&sealed, 29, 0),
+        [0, 10],
+        "the third has not been passed whole"
+    );
     assert!(removable(&sealed, 50, 1_000).is_empty() && removable(&[], 50, 0).is_empty());
 }
 
@@ -70,7 +78,10 @@ fn raw_2_a_state_is_not_rebuilt_without_what_has_left_the_log() {
     std::fs::remove_dir_all(world.path("raw")).unwrap();
     world.store = Arc::new(MemoryStore::default());
     let run = world.start();
-    assert!(!run.pipeline.wait_committed(run.log.durable_end(), std::time::Duration::from_secs(60)));
+    assert!(
+        !run.pipeline
+            .wait_committed(run.log.durable_end(), std::time::Duration::from_secs(60))
+    );
     let failure = run.pipeline.status().failure.unwrap();
     assert!(failure.contains("could not be read"), "{failure}");
     assert_eq!(run.pipeline.status().profiles.get(&space()), None);

@@ -59,10 +59,13 @@ fn decide(log: &Log, applied: Vec<Document>) -> (DefinitionsDecision, (Address, 
 fn log_in(folder: &Path) -> (Arc<Log>, Arc<Kept>) {
     let (log, _) = Log::open(LogConfig::new(folder), Arc::new(OsDisk), Arc::new(SystemClock)).unwrap();
     let vip = json!({"where": {"trait": "plan", "equals": "vip"}});
-    decide(&log, vec![
-        document(DocumentKind::Segment, "vip", vip),
-        document(DocumentKind::Source, "web", json!({"enabled": false})),
-    ]);
+    decide(
+        &log,
+        vec![
+            document(DocumentKind::Segment, "vip", vip),
+            document(DocumentKind::Source, "web", json!({"enabled": false})),
+        ],
+    );
     let envelope = RecordBody::Envelope(Envelope {
         source: "app".parse().unwrap(),
         route: Route::Track,
@@ -99,7 +102,10 @@ fn raw_2_a_catalog_that_lost_its_definitions_has_them_again_from_log_and_raw() {
     let catalog = open();
     let all = names(&catalog);
     assert_eq!(all.len(), 3, "{all:?}");
-    let key = catalog.rotate_write_key(&space(), &"app".parse().unwrap()).unwrap().write_key;
+    let key = catalog
+        .rotate_write_key(&space(), &"app".parse().unwrap())
+        .unwrap()
+        .write_key;
     let sources = |catalog: &Catalog| -> Vec<(String, bool, bool)> {
         let sources = catalog.sources(&space()).unwrap();
         sources
@@ -107,7 +113,10 @@ fn raw_2_a_catalog_that_lost_its_definitions_has_them_again_from_log_and_raw() {
             .map(|source| (source.name.to_string(), source.enabled, source.has_write_key))
             .collect()
     };
-    assert_eq!(sources(&catalog), [("app".to_owned(), true, true), ("web".to_owned(), false, false)]);
+    assert_eq!(
+        sources(&catalog),
+        [("app".to_owned(), true, true), ("web".to_owned(), false, false)]
+    );
 
     catalog.forget_definitions().unwrap();
     assert!(names(&catalog).is_empty());
@@ -115,7 +124,10 @@ fn raw_2_a_catalog_that_lost_its_definitions_has_them_again_from_log_and_raw() {
     let catalog = open();
     assert_eq!(names(&catalog), all, "the rows were lost");
     assert!(
-        matches!(catalog.resolve_write_key(&key), kith_catalog::WriteKeyOutcome::Source { .. }),
+        matches!(
+            catalog.resolve_write_key(&key),
+            kith_catalog::WriteKeyOutcome::Source { .. }
+        ),
         "keys are kept apart"
     );
 
@@ -123,7 +135,10 @@ fn raw_2_a_catalog_that_lost_its_definitions_has_them_again_from_log_and_raw() {
     std::fs::remove_file(&file).unwrap();
     let catalog = open();
     assert_eq!(names(&catalog), all, "the file was lost");
-    assert_eq!(sources(&catalog), [("app".to_owned(), true, false), ("web".to_owned(), false, false)]);
+    assert_eq!(
+        sources(&catalog),
+        [("app".to_owned(), true, false), ("web".to_owned(), false, false)]
+    );
 }
 
 #[test]
@@ -135,7 +150,9 @@ fn raw_2_a_decision_that_could_not_be_recorded_is_recorded_later_and_in_order() 
     let unrecorded = Unrecorded::default();
     // Nobody may write the table: as on a full disk.
     let spoiler = rusqlite::Connection::open(&file).unwrap();
-    spoiler.execute_batch("CREATE TRIGGER full BEFORE INSERT ON definitions BEGIN SELECT RAISE(ABORT, 'full'); END").unwrap();
+    spoiler
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON definitions BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .unwrap();
     for plan in ["a", "b"] {
         let spec = json!({"where": {"trait": "plan", "equals": plan}});
         let (decision, at) = decide(&log, vec![document(DocumentKind::Segment, "plan", spec)]);
