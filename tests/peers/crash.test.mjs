@@ -1,7 +1,7 @@
 // Ends of a server, sudden and orderly: what was acknowledged stays, once. KITH_KILLS says how often it is killed (10
 // unless given), KITH_SEED which moments. Runs alone: `node --test tests/peers/crash.test.mjs`.
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Load, random } from './support/load.mjs'
@@ -61,6 +61,37 @@ test('log_1_cln_2_no_kill_loses_or_doubles_what_was_acknowledged', { timeout: 60
   const events = await everythingIsThereOnce(server, load, 'load')
   const [counted] = await server.sql('SELECT sum(event_count) AS n FROM curated.profiles')
   assert.equal(Number(counted.n), events, 'profiles count every event once')
+  await server.kith('raw', 'verify')
+  await server.kith('rebuild', '--verify', { timeout: 300_000 })
+  await server.stop()
+})
+
+test('raw_2_segments_leave_the_log_and_no_kill_loses_what_was_in_them', { timeout: 60_000 + KILLS * 30_000 }, async t => {
+  t.diagnostic(`${KILLS} kills, KITH_SEED=${SEED}`)
+  const number = random(SEED + 1)
+  const server = await startServer(t, { start: false })
+  const config = join(server.home, 'config.yaml')
+  await writeFile(config, 'log: { segment_kilobytes: 16, keep_megabytes: 0 }\n')
+  server.args = ['--config', config]
+  await server.start()
+  const writeKey = await server.source('load')
+  await server.apply(DEFINITIONS)
+  const load = new Load(server, writeKey, { seed: SEED })
+  for (let kill = 0; kill < KILLS; kill++) {
+    const before = load.acknowledged.size
+    await until('the load to go on', () => load.acknowledged.size > before + 20)
+    // A kill meets every stage of sealing, noting and removing.
+    if (kill % 2 === 1) server.attempt(['flush'])
+    await pause(Math.floor(number() * 700))
+    await server.kill()
+    if (kill % 4 === 3) await rm(join(server.data, 'state'), { recursive: true })
+    await server.start()
+  }
+  await load.stop()
+  await everythingIsThereOnce(server, load, 'load')
+  const names = await readdir(join(server.data, 'log'))
+  const begun = Math.min(...names.filter(name => name.endsWith('.segment')).map(name => Number(name.split('-')[0])))
+  assert.ok(begun > 0 && names.includes('REMOVED'), `the log still begins at ${begun}: ${names}`)
   await server.kith('raw', 'verify')
   await server.kith('rebuild', '--verify', { timeout: 300_000 })
   await server.stop()
