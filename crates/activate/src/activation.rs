@@ -86,6 +86,19 @@ pub enum PauseScope<'a> {
     All,
     /// One space.
     Space(&'a SpaceId),
+    /// One message of a space.
+    Message(&'a SpaceId, &'a str),
+}
+
+impl PauseScope<'_> {
+    /// The name that the ledger keeps: no space is called `*`, and none has a slash in its name.
+    pub(crate) fn key(self) -> String {
+        match self {
+            Self::All => "*".to_owned(),
+            Self::Space(space) => space.to_string(),
+            Self::Message(space, message) => format!("{space}/{message}"),
+        }
+    }
 }
 
 /// Sending, at work. Dropping it lets its threads end by themselves; [`Activation::stop`] waits for them.
@@ -177,22 +190,18 @@ impl Activation {
     /// # Errors
     /// [`ActivateErrorKind::Storage`]: nothing was changed.
     pub fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<(), ActivateError> {
-        let space = match scope {
-            PauseScope::All => None,
-            PauseScope::Space(space) => Some(space),
-        };
-        self.shared.engine.ledger.pause(space, paused)?;
+        self.shared.engine.ledger.pause(scope, paused)?;
         self.shared.count_paused();
         self.shared.wake();
         Ok(())
     }
 
-    /// The spaces that are paused by themselves.
+    /// What is paused: `*` for everything, `SPACE`, or `SPACE/MESSAGE`.
     ///
     /// # Errors
     /// [`ActivateErrorKind::Storage`].
-    pub fn paused_spaces(&self) -> Result<Vec<SpaceId>, ActivateError> {
-        self.shared.engine.ledger.paused_spaces()
+    pub fn paused(&self) -> Result<Vec<String>, ActivateError> {
+        self.shared.engine.ledger.paused()
     }
 
     /// How sending stands. It counts rows: for people and dashboards, not for every second.
@@ -335,10 +344,8 @@ impl Shared {
     }
 
     fn count_paused(&self) {
-        let ledger = &self.engine.ledger;
-        let spaces = ledger.paused_spaces().map_or(0, |spaces| spaces.len());
-        let all = usize::from(ledger.all_paused().unwrap_or(false));
-        Gauge::MessagesPaused.set(i64::try_from(spaces + all).unwrap_or(i64::MAX));
+        let paused = self.engine.ledger.paused().map_or(0, |paused| paused.len());
+        Gauge::MessagesPaused.set(i64::try_from(paused).unwrap_or(i64::MAX));
     }
 
     fn wake(&self) {

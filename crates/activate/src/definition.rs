@@ -1,6 +1,7 @@
 //! The definition of a message: its document, its checks, its templates. It works with `template`; it never sends and
 //! never asks whether somebody agreed.
 
+use crate::limits::{Cap, CapScope, QuietChoice, read_caps, read_quiet_choice};
 use crate::mail::one_line;
 use crate::suggest::suggestion;
 use crate::template::{Escaping, RenderError, Template, variables};
@@ -13,7 +14,7 @@ use std::fmt;
 mod tests;
 
 /// The fields of a definition.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 14] = [
     "description",
     "on",
     "segment",
@@ -21,6 +22,8 @@ const FIELDS: [&str; 12] = [
     "topic",
     "transactional",
     "only_while_in_segment",
+    "caps",
+    "quiet_hours",
     "from",
     "reply_to",
     "subject",
@@ -75,6 +78,8 @@ pub struct MessageDefinition {
     segment: SegmentName,
     purpose: Purpose,
     only_while_in_segment: bool,
+    caps: Vec<Cap>,
+    quiet_hours: QuietChoice,
     from: Mailbox,
     reply_to: Option<Mailbox>,
     subject: Template,
@@ -114,6 +119,8 @@ impl MessageDefinition {
         let segment = reader.segment();
         let purpose = reader.purpose();
         let only_while_in_segment = reader.truth("only_while_in_segment");
+        let caps = read_caps(fields.get("caps"), Some(CapScope::Message), &mut reader.problems);
+        let quiet_hours = read_quiet_choice(fields.get("quiet_hours"), &mut reader.problems);
         let from = reader.mailbox("from", true);
         let reply_to = reader.mailbox("reply_to", false);
         let subject = reader.template("subject", Escaping::Plain);
@@ -134,6 +141,8 @@ impl MessageDefinition {
                 segment,
                 purpose,
                 only_while_in_segment,
+                caps,
+                quiet_hours,
                 from,
                 reply_to,
                 subject,
@@ -172,6 +181,16 @@ impl MessageDefinition {
     #[must_use]
     pub fn sender(&self) -> String {
         self.from.name.clone().unwrap_or_else(|| self.from.email.to_string())
+    }
+
+    /// Its own caps.
+    pub(crate) fn caps(&self) -> &[Cap] {
+        &self.caps
+    }
+
+    /// What it says of quiet hours.
+    pub(crate) fn quiet_hours(&self) -> QuietChoice {
+        self.quiet_hours
     }
 
     pub(crate) fn from(&self) -> &Mailbox {

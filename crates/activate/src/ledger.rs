@@ -6,6 +6,7 @@
 
 mod attempt;
 mod deliver;
+mod limits;
 mod reserve;
 mod status;
 mod unsubscribe;
@@ -26,13 +27,14 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// The version of the file's layout that this release writes.
-pub const LEDGER_VERSION: u32 = 2;
+pub const LEDGER_VERSION: u32 = 3;
 /// SQLite's `application_id` of a send ledger: the bytes `KSND`.
 const APPLICATION_ID: u32 = 0x4b53_4e44;
 /// The steps from each version to the next. A released step is never edited: a new one is added.
 const MIGRATIONS: [&str; LEDGER_VERSION as usize] = [
     include_str!("ledger/0001_first.sql"),
     include_str!("ledger/0002_missed.sql"),
+    include_str!("ledger/0003_limits.sql"),
 ];
 
 /// Where a send stands. The names are persisted.

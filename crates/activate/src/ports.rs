@@ -4,6 +4,7 @@
 
 use crate::definition::MessageDefinition;
 use crate::error::BoxError;
+use crate::limits::SendingRules;
 use kith_segment::Change;
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
@@ -82,12 +83,22 @@ pub trait People: Send + Sync {
     /// # Errors
     /// Any; the call is repeated.
     fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Reading, BoxError>;
+
+    /// The zone that a person lives in, as a trait or their latest events say, such as `Europe/Berlin`; `None` where
+    /// nothing does. Asked only where there are quiet hours.
+    ///
+    /// # Errors
+    /// Any; the call is repeated.
+    fn zone(&self, space: &SpaceId, recipient: &Recipient) -> Result<Option<String>, BoxError>;
 }
 
 /// The definitions of messages in force.
 pub trait Messages: Send + Sync {
     /// The messages of a space that are sent on entering a segment.
     fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>>;
+
+    /// What holds for all marketing of a space.
+    fn sending_rules(&self, space: &SpaceId) -> Arc<SendingRules>;
 }
 
 /// Takes what became of messages back in as events.

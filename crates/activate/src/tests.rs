@@ -2,13 +2,14 @@
 
 mod crash;
 mod entries;
+mod limits;
 mod server;
 
 use crate::engine::{DieAt, Engine, Settings};
 use crate::ledger::Ledger;
 use crate::{
     BoxError, ConsentWord, Feedback, Mail, Mailer, MessageDefinition, Messages, Outbox, People, Ports, Reading,
-    Recipient, SendOutcome,
+    Recipient, SendOutcome, SendingRules,
 };
 use async_trait::async_trait;
 use kith_segment::{Cause, Change};
@@ -33,6 +34,8 @@ pub(super) struct World {
     /// What the provider answers next; accepted where there is nothing.
     pub(super) answers: Mutex<Vec<SendOutcome>>,
     pub(super) log_fails: Mutex<bool>,
+    pub(super) rules: Mutex<Arc<SendingRules>>,
+    pub(super) zones: Mutex<HashMap<ProfileId, String>>,
     /// Whether who is who is being worked out anew.
     pub(super) rederiving: Mutex<bool>,
     /// What was said to be taken for good: the outbox has forgotten it.
@@ -50,6 +53,8 @@ impl World {
             accepted: Mutex::default(),
             answers: Mutex::default(),
             log_fails: Mutex::default(),
+            rules: Mutex::default(),
+            zones: Mutex::default(),
             rederiving: Mutex::default(),
             passed: Mutex::default(),
         })
@@ -66,6 +71,11 @@ impl World {
     pub(super) fn define(&self, name: &str, spec: &Value) {
         let definition = MessageDefinition::parse(name, spec).unwrap();
         self.definitions.lock().unwrap().push(Arc::new(definition));
+    }
+
+    /// The rules of the space from now on.
+    pub(super) fn rule(&self, spec: &Value) {
+        *self.rules.lock().unwrap() = Arc::new(SendingRules::parse(spec).unwrap());
     }
 
     pub(super) fn person(&self, number: u128, email: Option<&str>, consent: Option<bool>) {
@@ -172,9 +182,17 @@ impl People for World {
         let person = self.people.lock().unwrap().get(&profile).cloned();
         Ok(person.map_or(Reading::Nobody, |person| Reading::Found(Box::new(person))))
     }
+
+    fn zone(&self, _space: &SpaceId, recipient: &Recipient) -> Result<Option<String>, BoxError> {
+        Ok(self.zones.lock().unwrap().get(&recipient.profile).cloned())
+    }
 }
 
 impl Messages for World {
+    fn sending_rules(&self, _space: &SpaceId) -> Arc<SendingRules> {
+        self.rules.lock().unwrap().clone()
+    }
+
     fn for_segment(&self, _space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
         let definitions = self.definitions.lock().unwrap();
         definitions

@@ -129,6 +129,10 @@ endpoints! {
     SpaceRead get tail::tail __path_tail;
     Admin post operations::pause __path_pause;
     Admin post operations::resume __path_resume;
+    Admin post operations::pause_message __path_pause_message;
+    Admin post operations::resume_message __path_resume_message;
+    Admin post operations::pause_all __path_pause_all;
+    Admin post operations::resume_all __path_resume_all;
     Admin post sql::sql __path_sql;
     Admin post operations::flush __path_flush;
     Admin post rejects::replay __path_replay;

@@ -25,18 +25,21 @@ pub enum DocumentKind {
     ComputedTrait,
     /// A segment (contract SEG-1).
     Segment,
+    /// Caps and quiet hours for all marketing of the space (contract ACT-1).
+    SendingRules,
     /// A message that is sent to whoever enters a segment.
     Message,
 }
 
 impl DocumentKind {
     /// Every kind, in the order in which documents are listed: what others build on comes first.
-    pub const ALL: [DocumentKind; 6] = [
+    pub const ALL: [DocumentKind; 7] = [
         Self::Source,
         Self::IdentityRules,
         Self::TraitRules,
         Self::ComputedTrait,
         Self::Segment,
+        Self::SendingRules,
         Self::Message,
     ];
 
@@ -49,6 +52,7 @@ impl DocumentKind {
             Self::TraitRules => "trait_rules",
             Self::ComputedTrait => "computed_trait",
             Self::Segment => "segment",
+            Self::SendingRules => "sending_rules",
             Self::Message => "message",
         }
     }

@@ -5,13 +5,14 @@ use super::{Boundary, Engine, port_error};
 use crate::definition::{MessageDefinition, Rendered};
 use crate::error::{ActivateError, ActivateErrorKind};
 use crate::ledger::{Attempt, Begun, Finished, SendRow, SendState};
+use crate::limits::{Limits, Quiet};
 use crate::mail::{Mail, Mailer, SendOutcome};
 use crate::policy::{Permission, permission};
 use crate::ports::{Reading, Recipient};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kith_telemetry::Histogram;
-use kith_types::{Duration, Timestamp};
+use kith_types::{Duration, SpaceId, Timestamp};
 use rand::TryRngCore;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -65,7 +66,7 @@ impl Engine {
         self.reached(Boundary::Rendered)?;
         match self.ledger.begin(&ready.attempt, self.clock.now())? {
             Begun::Yes => {}
-            Begun::Paused | Begun::Gone => return Ok(()),
+            Begun::Paused | Begun::Later | Begun::Gone => return Ok(()),
             Begun::Skipped(send) => {
                 self.tell(&send, self.clock.now());
                 return Ok(());
@@ -141,6 +142,7 @@ impl Engine {
             sender: definition.sender(),
             token_hash: token.as_deref().map(token_hash),
             granted_at,
+            limits: self.limits(&send.space, &definition, &recipient)?,
         };
         let mail = mail(send, &definition, rendered, url, now);
         if let Err(problem) = mail.to_message() {
@@ -188,25 +190,54 @@ impl Engine {
 
     fn judge_outcome(&self, send: &SendRow, outcome: SendOutcome, now: Timestamp) -> Finished {
         let attempts = send.attempts + 1;
-        let again = |reason: String| Finished::Again(self.next_try(attempts), reason);
+        let again = |reason: String, may_have_left: bool| Finished::Again {
+            due_at: self.next_try(attempts),
+            reason,
+            may_have_left,
+        };
         match outcome {
             SendOutcome::Accepted(reply) => Finished::Settled(SendState::Accepted, Some(kept(&reply))),
-            SendOutcome::NotSent(reason) => again(kept(&reason)),
+            SendOutcome::NotSent(reason) => again(kept(&reason), false),
             SendOutcome::Rejected { permanent, code, text } => {
                 let reason = kept(&format!("{code} {text}"));
                 let late = now > send.entered_at + self.settings.give_up_after;
                 match permanent {
                     // 5.1.1 of RFC 3463: there is no such mailbox.
                     true if text.contains("5.1.1") => Finished::HardBounce(reason),
-                    false if !late => again(reason),
+                    false if !late => again(reason, false),
                     true | false => Finished::Settled(SendState::Rejected, Some(reason)),
                 }
             }
             SendOutcome::Unknown(reason) if send.topic.is_none() && attempts < UNKNOWN_ATTEMPTS_MAX => {
-                again(kept(&reason))
+                again(kept(&reason), true)
             }
             SendOutcome::Unknown(reason) => Finished::Settled(SendState::Unknown, Some(kept(&reason))),
         }
+    }
+
+    /// What caps and quiet hours say of a message to a person now.
+    pub(super) fn limits(
+        &self,
+        space: &SpaceId,
+        definition: &MessageDefinition,
+        recipient: &Recipient,
+    ) -> Result<Limits, ActivateError> {
+        let rules = self.ports.messages.sending_rules(space);
+        let is_marketing = definition.purpose().topic().is_some();
+        let quiet = match rules.quiet_hours(definition.quiet_hours(), is_marketing) {
+            Some(hours) => {
+                let known = self.ports.people.zone(space, recipient);
+                let known = known.map_err(|error| port_error("a person's zone cannot be read", error))?;
+                let zone = rules.zone_of(known.as_deref());
+                Some(Quiet { hours, zone })
+            }
+            None => None,
+        };
+        Ok(Limits {
+            caps: rules.caps(definition.caps(), is_marketing),
+            quiet,
+            person: Some(recipient.profile),
+        })
     }
 
     /// When to try again after so many attempts: twice as long each time.

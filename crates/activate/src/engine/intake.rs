@@ -4,6 +4,7 @@
 use super::{Boundary, Engine, port_error};
 use crate::error::ActivateError;
 use crate::ledger::{NewSend, NotLive, PersonKey, Plan, Reservations};
+use crate::limits::Limits;
 use crate::policy::{Permission, permission, person_key};
 use crate::ports::{Reading, Recipient};
 use kith_segment::Change;
@@ -128,12 +129,22 @@ impl Engine {
             Reading::NotNow => return Ok(false),
         };
         for definition in definitions {
+            let limits = match &recipient {
+                Some(recipient) => self.limits(space, &definition, recipient)?,
+                None => Limits::default(),
+            };
             let permitted = match &recipient {
                 Some(recipient) => permission(&definition, recipient),
                 None => Permission::Refused("no_person"),
             };
             let (address, plan) = match permitted {
-                Permission::Granted { address, granted_at } => (address, Plan::Reserve { granted_at }),
+                Permission::Granted { address, granted_at } => (
+                    address,
+                    Plan::Reserve {
+                        granted_at,
+                        limits: Box::new(limits),
+                    },
+                ),
                 Permission::Refused(reason) => (known_address(recipient.as_deref()), Plan::Skip(reason.to_owned())),
             };
             let nobody = PersonKey {

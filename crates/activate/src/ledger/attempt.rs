@@ -1,10 +1,12 @@
 //! The attempt: what is due, the last check, the mark before the mail leaves, and the outcome (contract ACT-2). It
 //! never decides to send again what may have been sent, unless the message is transactional.
 
-use super::reserve::suppression;
+use super::limits::{Asking, Counting, used_up};
+use super::reserve::{QUIET_HOURS, suppression};
 use super::{Ledger, SendRow, SendState, queue_feedback, read_send, set_state, settle};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
+use crate::limits::Limits;
 use kith_types::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -17,6 +19,7 @@ pub(crate) struct Attempt {
     /// The hash of the unsubscribe token in the mail; none for transactional mail.
     pub(crate) token_hash: Option<[u8; 32]>,
     pub(crate) granted_at: Option<Timestamp>,
+    pub(crate) limits: Limits,
 }
 
 /// Whether a mail may leave.
@@ -26,6 +29,8 @@ pub(crate) enum Begun {
     Yes,
     /// Sending is paused: the send waits.
     Paused,
+    /// Hours are quiet: the send is put off to their end.
+    Later,
     /// It may not any more: the send is `skipped`.
     Skipped(Box<SendRow>),
     /// The send is not reserved any more.
@@ -39,34 +44,55 @@ pub(crate) enum Finished {
     Settled(SendState, Option<String>),
     /// It is refused for good since the address does not exist: nothing goes there any more.
     HardBounce(String),
-    /// It is due again at that time.
-    Again(Timestamp, String),
+    /// It is due again.
+    Again {
+        due_at: Timestamp,
+        reason: String,
+        /// Whether it may have reached the person all the same: then it goes on to count.
+        may_have_left: bool,
+    },
 }
 
 impl Ledger {
     /// Sends that are due and not paused, oldest first.
     pub(crate) fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<i64>, ActivateError> {
-        const DUE: &str = "SELECT id FROM sends WHERE state = 'reserved' AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space) ORDER BY due_at, id LIMIT ?2";
+        const DUE: &str = "SELECT id FROM sends WHERE state = 'reserved' AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space OR scope = sends.space || '/' || sends.message) ORDER BY due_at, id LIMIT ?2";
         let connection = self.connection();
         let mut statement = connection.prepare_cached(DUE)?;
         let ids = statement.query_map(params![now.as_micros(), limit], |row| row.get(0))?;
         Ok(ids.collect::<Result<_, _>>()?)
     }
 
-    /// The mark before the mail leaves. Pause and suppression are asked in the same transaction.
+    /// The mark before the mail leaves. Pause, suppression, quiet hours and caps are asked in the same transaction, so
+    /// two workers never take the last place of a cap both.
     pub(crate) fn begin(&self, attempt: &Attempt, now: Timestamp) -> Result<Begun, ActivateError> {
         self.transaction(|ledger| {
             let Some(send) = read_send(ledger, attempt.id)?.filter(|send| send.state == SendState::Reserved) else {
                 return Ok(Begun::Gone);
             };
-            if is_paused(ledger, send.space.as_str())? {
+            if is_paused(ledger, send.space.as_str(), &send.message)? {
                 return Ok(Begun::Paused);
             }
             let topic = send.topic.as_deref();
             if let Some(reason) = suppression(ledger, &send.space, &send.address, topic, attempt.granted_at)? {
                 return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
             }
-            const BEGIN: &str = "UPDATE sends SET state = 'attempting', attempts = attempts + 1, reason = NULL, subject = ?2, sender = ?3, token_hash = ?4, changed_at = ?5 WHERE id = ?1";
+            if let Some(end) = attempt.limits.quiet.and_then(|quiet| quiet.ends(now)) {
+                const PUT_OFF: &str = "UPDATE sends SET due_at = ?2, reason = ?3 WHERE id = ?1";
+                ledger.execute(PUT_OFF, params![attempt.id, end.as_micros(), QUIET_HOURS])?;
+                return Ok(Begun::Later);
+            }
+            let asking = Asking {
+                space: &send.space,
+                message: &send.message,
+                profile: send.profile,
+                address: &send.address,
+                id: Some(send.id),
+            };
+            if let Some(reason) = used_up(ledger, &asking, &attempt.limits, Counting::Left, now)? {
+                return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
+            }
+            const BEGIN: &str = "UPDATE sends SET state = 'attempting', attempts = attempts + 1, reason = NULL, subject = ?2, sender = ?3, token_hash = ?4, changed_at = ?5, left_at = ?5 WHERE id = ?1";
             ledger.prepare_cached(BEGIN)?.execute(params![
                 attempt.id,
                 attempt.subject,
@@ -112,14 +138,28 @@ impl Ledger {
                     const SUPPRESS: &str = "INSERT INTO suppressions (space, address, topic, reason, at) VALUES (?1, ?2, '', 'hard_bounce', ?3) ON CONFLICT DO NOTHING";
                     ledger.execute(SUPPRESS, params![send.space.as_str(), send.address, now.as_micros()])?;
                 }
-                Finished::Again(due_at, reason) => {
+                Finished::Again { due_at, reason, .. } => {
                     set_state(ledger, &send, SendState::Reserved, Some(reason), now)?;
                     const PUT_OFF: &str = "UPDATE sends SET due_at = ?2 WHERE id = ?1";
                     ledger.execute(PUT_OFF, params![id, due_at.as_micros()])?;
                 }
             }
+            if !finished.may_have_left() {
+                ledger.execute("UPDATE sends SET left_at = NULL WHERE id = ?1", [id])?;
+            }
             Ok(read_send(ledger, id)?)
         })
+    }
+}
+
+impl Finished {
+    /// Whether the mail may have reached the person.
+    fn may_have_left(&self) -> bool {
+        match self {
+            Self::Settled(state, _) => matches!(state, SendState::Accepted | SendState::Unknown),
+            Self::HardBounce(_) => false,
+            Self::Again { may_have_left, .. } => *may_have_left,
+        }
     }
 }
 
@@ -131,11 +171,12 @@ fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Timestamp) ->
     Ok(send)
 }
 
-pub(super) fn is_paused(ledger: &Connection, space: &str) -> rusqlite::Result<bool> {
-    const PAUSED: &str = "SELECT 1 FROM pauses WHERE scope = '*' OR scope = ?1 LIMIT 1";
+/// Whether everything, a space or a message of it is paused.
+pub(super) fn is_paused(ledger: &Connection, space: &str, message: &str) -> rusqlite::Result<bool> {
+    const PAUSED: &str = "SELECT 1 FROM pauses WHERE scope = '*' OR scope = ?1 OR scope = ?1 || '/' || ?2 LIMIT 1";
     let row = ledger
         .prepare_cached(PAUSED)?
-        .query_row([space], |_| Ok(()))
+        .query_row([space, message], |_| Ok(()))
         .optional()?;
     Ok(row.is_some())
 }

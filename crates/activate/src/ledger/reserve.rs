@@ -1,11 +1,16 @@
 //! Taking entries from the outbox: reservations, skips, counts and the outbox's cursor in one transaction (contract
 //! ACT-1). It never reads a person; what consent says comes with the plan, and is weighed here against suppressions.
 
+use super::limits::{Asking, Counting, used_up};
 use super::{Ledger, PersonKey, SendRow, SendState, queue_feedback, read_send};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
+use crate::limits::Limits;
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
+
+/// Why a send waits for the end of quiet hours.
+pub(super) const QUIET_HOURS: &str = "quiet_hours";
 
 /// What is to become of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +19,8 @@ pub(crate) enum Plan {
     Reserve {
         /// When consent was given, for marketing.
         granted_at: Option<Timestamp>,
+        /// Caps, which may skip it, and quiet hours, which put it off.
+        limits: Box<Limits>,
     },
     /// No send, for this reason.
     Skip(String),
@@ -97,18 +104,8 @@ impl Ledger {
 
 /// The row of a new send; `None` where it exists already.
 fn insert(ledger: &Connection, space: &SpaceId, send: &NewSend, now: Timestamp) -> rusqlite::Result<Option<i64>> {
-    const INSERT: &str = "INSERT INTO sends (space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, due_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) ON CONFLICT DO NOTHING";
-    let reason = match &send.plan {
-        Plan::Skip(reason) => Some(reason.clone()),
-        Plan::Reserve { granted_at } => {
-            suppression(ledger, space, &send.address, send.topic.as_deref(), *granted_at)?.map(str::to_owned)
-        }
-    };
-    let state = if reason.is_some() {
-        SendState::Skipped
-    } else {
-        SendState::Reserved
-    };
+    const INSERT: &str = "INSERT INTO sends (space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, due_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?13) ON CONFLICT DO NOTHING";
+    let (state, reason, due_at) = decide(ledger, space, send, now)?;
     let mut statement = ledger.prepare_cached(INSERT)?;
     let made = statement.execute(params![
         space.as_str(),
@@ -124,8 +121,40 @@ fn insert(ledger: &Connection, space: &SpaceId, send: &NewSend, now: Timestamp) 
         state.as_str(),
         reason,
         now.as_micros(),
+        due_at.as_micros(),
     ])?;
     Ok((made > 0).then(|| ledger.last_insert_rowid()))
+}
+
+/// What becomes of a new send, why, and when it is due.
+fn decide(
+    ledger: &Connection,
+    space: &SpaceId,
+    send: &NewSend,
+    now: Timestamp,
+) -> rusqlite::Result<(SendState, Option<String>, Timestamp)> {
+    let (granted_at, limits) = match &send.plan {
+        Plan::Skip(reason) => return Ok((SendState::Skipped, Some(reason.clone()), now)),
+        Plan::Reserve { granted_at, limits } => (*granted_at, limits),
+    };
+    let topic = send.topic.as_deref();
+    if let Some(reason) = suppression(ledger, space, &send.address, topic, granted_at)? {
+        return Ok((SendState::Skipped, Some(reason.to_owned()), now));
+    }
+    let put_off = limits.quiet.and_then(|quiet| quiet.ends(now));
+    let due_at = put_off.unwrap_or(now);
+    let asking = Asking {
+        space,
+        message: &send.message,
+        profile: send.profile,
+        address: &send.address,
+        id: None,
+    };
+    if let Some(reason) = used_up(ledger, &asking, limits, Counting::WithReserved, due_at)? {
+        return Ok((SendState::Skipped, Some(reason.to_owned()), now));
+    }
+    let reason = put_off.map(|_| QUIET_HOURS.to_owned());
+    Ok((SendState::Reserved, reason, due_at))
 }
 
 /// Why nothing may go to an address: it bounces, or it unsubscribed from the topic after consent was given.

@@ -1,7 +1,8 @@
 //! How sending stands, and pausing it. Figures come from the ledger's rows, never from memory.
 
 use super::attempt::is_paused;
-use super::{Ledger, SendState, parsed};
+use super::{Ledger, SendState};
+use crate::activation::PauseScope;
 use crate::error::ActivateError;
 use kith_types::{SpaceId, Timestamp};
 use std::collections::BTreeMap;
@@ -41,28 +42,22 @@ pub struct ActivationStatus {
 }
 
 impl Ledger {
-    /// Pauses a space, or everything (`None`), or lets it go on. Persisted before it returns.
-    pub(crate) fn pause(&self, space: Option<&SpaceId>, paused: bool) -> Result<(), ActivateError> {
-        let scope = space.map_or("*", SpaceId::as_str);
+    /// Pauses something, or lets it go on. Persisted before it returns.
+    pub(crate) fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<(), ActivateError> {
         let change = if paused {
             "INSERT INTO pauses (scope) VALUES (?1) ON CONFLICT DO NOTHING"
         } else {
             "DELETE FROM pauses WHERE scope = ?1"
         };
-        self.connection().execute(change, [scope])?;
+        self.connection().execute(change, [scope.key()])?;
         Ok(())
     }
 
-    /// Whether everything is paused.
-    pub(crate) fn all_paused(&self) -> Result<bool, ActivateError> {
-        Ok(is_paused(&self.connection(), "*")?)
-    }
-
-    /// The spaces that are paused by themselves.
-    pub(crate) fn paused_spaces(&self) -> Result<Vec<SpaceId>, ActivateError> {
+    /// What is paused, by its key.
+    pub(crate) fn paused(&self) -> Result<Vec<String>, ActivateError> {
         let connection = self.connection();
-        let mut statement = connection.prepare_cached("SELECT scope FROM pauses WHERE scope <> '*'")?;
-        let rows = statement.query_map([], |row| parsed(row, 0))?;
+        let mut statement = connection.prepare_cached("SELECT scope FROM pauses ORDER BY scope")?;
+        let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -124,9 +119,9 @@ impl Ledger {
             });
         }
         for (name, space) in &mut status.spaces {
-            space.paused = is_paused(&connection, name)?;
+            space.paused = is_paused(&connection, name, "")?;
         }
-        status.all_paused = is_paused(&connection, "*")?;
+        status.all_paused = is_paused(&connection, "*", "")?;
         status.feedback_due = connection.query_row("SELECT count(*) FROM feedback", [], |row| row.get(0))?;
         Ok(status)
     }

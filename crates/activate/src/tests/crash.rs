@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex};
 const SUBJECT_OF_MARKETING: &str = "Hello Jo";
 
 /// Dies at the n-th boundary, from 1, and remembers which it was.
-struct Death {
+pub(super) struct Death {
     left: AtomicUsize,
-    at: Mutex<Option<Boundary>>,
+    pub(super) at: Mutex<Option<Boundary>>,
 }
 
-fn death(number: usize) -> (Arc<Death>, DieAt) {
+pub(super) fn death(number: usize) -> (Arc<Death>, DieAt) {
     let death = Arc::new(Death {
         left: AtomicUsize::new(number),
         at: Mutex::default(),
@@ -35,7 +35,7 @@ fn death(number: usize) -> (Arc<Death>, DieAt) {
 
 /// The files as they are on disk now, while the dead process still has them open. The index in shared memory is not
 /// taken along: it is made anew.
-fn files_after_kill(from: &Path, to: &Path) {
+pub(super) fn files_after_kill(from: &Path, to: &Path) {
     for name in ["ledger.db", "ledger.db-wal"] {
         if from.join(name).exists() {
             std::fs::copy(from.join(name), to.join(name)).unwrap();
@@ -144,7 +144,7 @@ fn world() -> Arc<World> {
 }
 
 /// A folder in memory where there is one: thousands of synchronised commits are made.
-fn scratch() -> tempfile::TempDir {
+pub(super) fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() {
         tempfile::tempdir_in(memory).unwrap()

@@ -1,7 +1,7 @@
 //! Who gets what: one send an entry, consent, causes, pause, suppression (contracts ACT-1 and ACT-6).
 
 use super::{START, World, engine, marketing, run, runtime};
-use crate::{ConsentWord, SendOutcome, SendState};
+use crate::{ConsentWord, PauseScope, SendOutcome, SendState};
 use kith_segment::Cause;
 use kith_types::{Clock, Duration, EventKey, ProfileId, SpaceId};
 use serde_json::json;
@@ -198,34 +198,46 @@ fn act_6_pause_holds_what_is_due_and_survives_a_restart() {
     let world = &fixture.world;
     world.person(1, Some("p1@example.com"), Some(true));
     let space = SpaceId::main();
-    for scope in [None, Some(&space)] {
+    for scope in [
+        PauseScope::All,
+        PauseScope::Space(&space),
+        PauseScope::Message(&space, "welcome"),
+    ] {
         fixture.engine().ledger.pause(scope, true).unwrap();
         let before = world.accepted.lock().unwrap().len();
         world.enter(1);
         run(&fixture.engine()).unwrap();
         let engine = fixture.engine();
         let status = engine.ledger.status(&[]).unwrap();
-        assert_eq!(status.all_paused, scope.is_none());
-        assert!(status.spaces["main"].paused);
+        assert_eq!(status.all_paused, scope == PauseScope::All);
+        assert_eq!(status.spaces["main"].paused, !matches!(scope, PauseScope::Message(..)));
+        assert_eq!(engine.ledger.paused().unwrap(), [scope.key()]);
         assert_eq!(status.spaces["main"].sends["reserved"], 1, "it waits");
         assert_eq!(world.accepted.lock().unwrap().len(), before);
         engine.ledger.pause(scope, false).unwrap();
         run(&engine).unwrap();
         assert_eq!(world.accepted.lock().unwrap().len(), before + 1);
     }
+    // What else there is goes on, and a pause of something that has another's name holds nothing up.
+    let going = fixture.engine();
+    going.ledger.pause(PauseScope::Message(&space, "other"), true).unwrap();
+    let before = world.accepted.lock().unwrap().len();
+    world.enter(1);
+    run(&going).unwrap();
+    assert_eq!(world.accepted.lock().unwrap().len(), before + 1);
     // A pause that comes between rendering and the mark holds as well.
     world.enter(1);
     let ledger = Arc::new(fixture.engine());
     let pausing = ledger.clone();
     let die_at: crate::engine::DieAt = Arc::new(move |boundary| {
         if boundary == crate::engine::Boundary::Rendered {
-            pausing.ledger.pause(None, true).unwrap();
+            pausing.ledger.pause(PauseScope::All, true).unwrap();
         }
         false
     });
     let engine = engine(fixture.folder.path(), world, &fixture.runtime, Some(die_at));
     run(&engine).unwrap();
-    assert_eq!(world.accepted.lock().unwrap().len(), 2);
+    assert_eq!(world.accepted.lock().unwrap().len(), before + 1);
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub(crate) struct ProposalBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DocumentName {
-    /// `source`, `identity_rules`, `trait_rules`, `computed_trait`, `segment` or `message`.
+    /// `source`, `identity_rules`, `trait_rules`, `computed_trait`, `segment`, `sending_rules` or `message`.
     kind: String,
     /// Its name within the kind.
     name: String,

@@ -3,11 +3,12 @@
 use super::Api;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{blocking, parse_space};
-use crate::ports::{StageStatus, Status, TableStatus};
+use crate::ports::{PauseScope, StageStatus, Status, TableStatus};
 use crate::stream::ndjson;
 use axum::Json;
 use axum::extract::Path;
 use axum::response::Response;
+use kith_catalog::{Document, DocumentKind};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -22,7 +23,7 @@ pub(crate) struct StatusBody {
     /// Definitions whose history is being folded.
     refolds: Vec<RefoldBody>,
     tables: Vec<TableBody>,
-    /// Spaces whose sending is paused.
+    /// What sends nothing at present, such as `everything`, `space main`, `message welcome of space main`.
     messages_paused: Vec<String>,
 }
 
@@ -78,10 +79,15 @@ pub(crate) struct RawBody {
     faults: Vec<String>,
 }
 
-/// Whether a space sends.
+/// Whether something sends.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PauseBody {
-    space: String,
+    /// The space; left out where it is about everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    space: Option<String>,
+    /// The message; left out where it is about the whole space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     paused: bool,
 }
 
@@ -163,15 +169,96 @@ pub(crate) async fn resume(state: Api, Path(space): Path<String>) -> Result<Json
     set_paused(&state, &space, false).await
 }
 
+/// Pauses one message of a space; what is due meanwhile waits.
+#[utoipa::path(
+    post, path = "/api/spaces/{space}/messages/{message}/pause", operation_id = "pause_message", tag = "messages",
+    params(("space", description = "The space."), ("message", description = "The message's name.")),
+    responses((status = 200, description = "It is paused.", body = PauseBody)),
+)]
+pub(crate) async fn pause_message(
+    state: Api,
+    Path((space, message)): Path<(String, String)>,
+) -> Result<Json<PauseBody>, ApiError> {
+    let (catalog, asked, name) = (Arc::clone(&state.catalog), parse_space(&space)?, message.clone());
+    let is_known = blocking(move || {
+        let documents = catalog.definitions(&asked)?;
+        let is_it = |document: &Document| document.kind == DocumentKind::Message && document.name == name;
+        Ok(documents.iter().any(is_it))
+    });
+    if !is_known.await? {
+        return Err(ApiError::not_found(format!(
+            "there is no message {message} in space {space}"
+        )));
+    }
+    set_message_paused(&state, &space, message, true).await
+}
+
+/// Resumes sending a message.
+#[utoipa::path(
+    post, path = "/api/spaces/{space}/messages/{message}/resume", operation_id = "resume_message", tag = "messages",
+    params(("space", description = "The space."), ("message", description = "The message's name.")),
+    responses((status = 200, description = "It is sent.", body = PauseBody)),
+)]
+pub(crate) async fn resume_message(
+    state: Api,
+    Path((space, message)): Path<(String, String)>,
+) -> Result<Json<PauseBody>, ApiError> {
+    set_message_paused(&state, &space, message, false).await
+}
+
+/// Pauses everything that sends, in every space; what is due meanwhile waits.
+#[utoipa::path(
+    post, path = "/api/messages/pause", operation_id = "pause_all_messages", tag = "messages",
+    responses((status = 200, description = "Nothing is sent.", body = PauseBody)),
+)]
+pub(crate) async fn pause_all(state: Api) -> Result<Json<PauseBody>, ApiError> {
+    set_all_paused(&state, true).await
+}
+
+/// Resumes sending. What a space or a message was paused by itself stays so.
+#[utoipa::path(
+    post, path = "/api/messages/resume", operation_id = "resume_all_messages", tag = "messages",
+    responses((status = 200, description = "It sends.", body = PauseBody)),
+)]
+pub(crate) async fn resume_all(state: Api) -> Result<Json<PauseBody>, ApiError> {
+    set_all_paused(&state, false).await
+}
+
+async fn set_all_paused(state: &Api, paused: bool) -> Result<Json<PauseBody>, ApiError> {
+    state.operations.pause_messages(&PauseScope::All, paused).await?;
+    Ok(Json(PauseBody {
+        space: None,
+        message: None,
+        paused,
+    }))
+}
+
+async fn set_message_paused(
+    state: &Api,
+    space: &str,
+    message: String,
+    paused: bool,
+) -> Result<Json<PauseBody>, ApiError> {
+    let scope = PauseScope::Message(parse_space(space)?, message.clone());
+    state.operations.pause_messages(&scope, paused).await?;
+    Ok(Json(PauseBody {
+        space: Some(space.to_owned()),
+        message: Some(message),
+        paused,
+    }))
+}
+
 async fn set_paused(state: &Api, space: &str, paused: bool) -> Result<Json<PauseBody>, ApiError> {
     let space = parse_space(space)?;
     let (catalog, asked) = (Arc::clone(&state.catalog), space.clone());
     if !blocking(move || Ok(catalog.has_space(&asked)?)).await? {
         return Err(ApiError::not_found(format!("there is no space {space}")));
     }
-    state.operations.pause_messages(&space, paused).await?;
+    let scope = PauseScope::Space(space.clone());
+    state.operations.pause_messages(&scope, paused).await?;
     Ok(Json(PauseBody {
-        space: space.to_string(),
+        space: Some(space.to_string()),
+        message: None,
         paused,
     }))
 }

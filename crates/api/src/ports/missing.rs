@@ -2,9 +2,9 @@
 
 use super::{
     Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest, LineStream,
-    Member, Operations, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck,
-    RejectsReplayed, ReplayRejects, SegmentStatus, Segments, Sql, SqlRequest, Status, Subscription, Tail, TailFilter,
-    TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
+    Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification,
+    ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentStatus, Segments, Sql, SqlRequest, Status, Subscription,
+    Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -120,7 +120,7 @@ impl Operations for MissingRole {
         self.refuse()
     }
 
-    async fn pause_messages(&self, _: &SpaceId, _: bool) -> Result<(), PortError> {
+    async fn pause_messages(&self, _: &PauseScope, _: bool) -> Result<(), PortError> {
         self.refuse()
     }
 }

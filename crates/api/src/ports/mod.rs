@@ -16,7 +16,7 @@ pub use error::{PortError, PortErrorKind};
 pub use identity::{Identity, Veto, Vetoed, WhatIf};
 pub use missing::MissingRole;
 pub use operations::{
-    FlushReport, Operations, RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects,
+    FlushReport, Operations, PauseScope, RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects,
     StageStatus, Status, TableStatus,
 };
 pub use people::{

@@ -69,8 +69,29 @@ pub struct Status {
     pub refolds: Vec<RefoldStatus>,
     /// The tables.
     pub tables: Vec<TableStatus>,
-    /// Spaces whose sending is paused.
-    pub messages_paused: Vec<SpaceId>,
+    /// What sends nothing at present.
+    pub messages_paused: Vec<PauseScope>,
+}
+
+/// What of sending is paused or resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PauseScope {
+    /// Everything, in every space.
+    All,
+    /// A space.
+    Space(SpaceId),
+    /// A message of a space.
+    Message(SpaceId, String),
+}
+
+impl std::fmt::Display for PauseScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::All => f.write_str("everything"),
+            Self::Space(space) => write!(f, "space {space}"),
+            Self::Message(space, message) => write!(f, "message {message} of space {space}"),
+        }
+    }
 }
 
 /// What a flush reached.
@@ -162,9 +183,9 @@ pub trait Operations: Send + Sync {
     /// A [`PortError`] where it could not begin.
     async fn verify_rebuild(&self) -> Result<LineStream, PortError>;
 
-    /// Stops or resumes everything that sends in a space. What is due meanwhile waits.
+    /// Stops or resumes sending, durably. What is due meanwhile waits.
     ///
     /// # Errors
     /// A [`PortError`].
-    async fn pause_messages(&self, space: &SpaceId, paused: bool) -> Result<(), PortError>;
+    async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<(), PortError>;
 }

@@ -4,7 +4,7 @@ use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
     Account, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome, Ingest,
-    LineStream, Member, Membership, Operations, PersonRef, PortError, PortErrorKind, Profile, ProfileEvent,
+    LineStream, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, ProfileEvent,
     ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
     ReplayRejects, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus, Status, Subscription,
     TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
@@ -423,7 +423,7 @@ impl Operations for Ports {
         .boxed())
     }
 
-    async fn pause_messages(&self, _: &SpaceId, _: bool) -> Result<(), PortError> {
+    async fn pause_messages(&self, _: &PauseScope, _: bool) -> Result<(), PortError> {
         Ok(())
     }
 }

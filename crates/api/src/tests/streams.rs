@@ -193,6 +193,15 @@ async fn what_sends_is_paused_and_resumed_by_space() {
         world.post("/api/spaces/main/messages/resume", "").await.json(),
         json!({ "space": "main", "paused": false })
     );
+    let all = world.post("/api/messages/pause", "").await.json();
+    assert_eq!(all, json!({ "paused": true }));
+    // Only a message that there is can be paused; one that was removed can be resumed.
+    assert_eq!(
+        world.post("/api/spaces/main/messages/nothing/pause", "").await.status,
+        StatusCode::NOT_FOUND
+    );
+    let message = world.post("/api/spaces/main/messages/gone/resume", "").await.json();
+    assert_eq!(message, json!({ "space": "main", "message": "gone", "paused": false }));
     assert_eq!(
         world.post("/api/spaces/nowhere/messages/pause", "").await.status,
         StatusCode::NOT_FOUND

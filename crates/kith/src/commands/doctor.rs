@@ -211,8 +211,8 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
     });
     if !status.messages_paused.is_empty() {
         // Somebody decided it, so it is told and fails nothing.
-        let spaces = status.messages_paused.join(", ");
-        let found = format!("paused in {spaces}; `kith messages resume --space SPACE` resumes them");
+        let paused = status.messages_paused.join(", ");
+        let found = format!("paused: {paused}; `kith messages resume` with --all, --space or --message resumes it");
         checks.push(Check::well("messages", found));
     }
 }

@@ -82,7 +82,7 @@ pub(crate) struct Status {
     pub(crate) stages: Vec<Stage>,
     refolds: Vec<Refold>,
     tables: Vec<TableState>,
-    /// Spaces whose sending is paused.
+    /// What sends nothing at present.
     pub(crate) messages_paused: Vec<String>,
 }
 
@@ -300,9 +300,10 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             "\nfolding history of {definition} in space {space}: {records_done} of {records_total}"
         ))?;
     }
-    for space in &status.messages_paused {
+    for paused in &status.messages_paused {
         output::line(&format!(
-            "\nsending in space {space} is paused; `kith messages resume --space {space}` resumes it"
+            "\nsending is paused: {}; `kith messages resume` resumes it",
+            output::shown(paused)
         ))?;
     }
     Ok(())

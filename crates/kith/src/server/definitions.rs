@@ -2,7 +2,7 @@
 
 use super::Parts;
 use async_trait::async_trait;
-use kith_activate::MessageDefinition;
+use kith_activate::{MessageDefinition, SendingRules};
 use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
 use kith_catalog::{Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
@@ -40,16 +40,26 @@ impl AppliedDefinitions {
 pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut checked = Vec::new();
+    let mut rules = None;
     for document in documents {
-        if document.kind == DocumentKind::Message {
-            let found = MessageDefinition::parse(&document.name, &document.spec)
-                .err()
-                .unwrap_or_default();
-            problems.extend(found.into_iter().map(|problem| Problem {
+        let sends = match document.kind {
+            DocumentKind::Message => Some(MessageDefinition::parse(&document.name, &document.spec).err()),
+            DocumentKind::SendingRules => Some(SendingRules::parse(&document.spec).err()),
+            _ => None,
+        };
+        if let Some(found) = sends {
+            problems.extend(found.unwrap_or_default().into_iter().map(|problem| Problem {
                 document: document.id().to_string(),
                 path: format!("spec.{}", problem.path),
                 message: problem.message,
             }));
+            if document.kind == DocumentKind::SendingRules && rules.replace(&document.name).is_some() {
+                problems.push(Problem {
+                    document: document.id().to_string(),
+                    path: String::new(),
+                    message: "a space has one document of kind sending_rules: remove the other one".to_owned(),
+                });
+            }
             continue;
         }
         checked.push(DefinitionDocument {

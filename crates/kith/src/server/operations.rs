@@ -2,10 +2,10 @@
 
 use super::{Parts, rebuild, rejects};
 use async_trait::async_trait;
-use kith_activate::PauseScope;
+use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
-    FlushReport, LineStream, Operations, PortError, PortErrorKind, RawVerification, ReadinessCheck, RefoldStatus,
-    RejectsReplayed, ReplayRejects, StageStatus, Status, TableStatus,
+    FlushReport, LineStream, Operations, PauseScope, PortError, PortErrorKind, RawVerification, ReadinessCheck,
+    RefoldStatus, RejectsReplayed, ReplayRejects, StageStatus, Status, TableStatus,
 };
 use kith_types::{Address, SpaceId};
 use std::sync::Arc;
@@ -151,6 +151,7 @@ impl Operations for Running {
             records_done: pipeline.committed,
             records_total: end,
         });
+        let paused = self.0.activation.paused().map_err(PortError::internal)?;
         let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
             space: space.clone(),
             definition: "definitions".to_owned(),
@@ -167,7 +168,7 @@ impl Operations for Running {
             ],
             refolds: rebuild.into_iter().chain(refolds).collect(),
             tables: self.tables().await,
-            messages_paused: self.0.activation.paused_spaces().map_err(PortError::internal)?,
+            messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
         })
     }
 
@@ -221,10 +222,23 @@ impl Operations for Running {
         rebuild::verify(Arc::clone(&self.0))
     }
 
-    async fn pause_messages(&self, space: &SpaceId, paused: bool) -> Result<(), PortError> {
-        self.0
-            .activation
-            .pause(PauseScope::Space(space), paused)
-            .map_err(PortError::internal)
+    async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<(), PortError> {
+        let scope = match scope {
+            PauseScope::All => Scope::All,
+            PauseScope::Space(space) => Scope::Space(space),
+            PauseScope::Message(space, message) => Scope::Message(space, message),
+        };
+        self.0.activation.pause(scope, paused).map_err(PortError::internal)
     }
+}
+
+/// What a key of activation names.
+fn paused_scope(key: &str) -> Option<PauseScope> {
+    if key == "*" {
+        return Some(PauseScope::All);
+    }
+    Some(match key.split_once('/') {
+        Some((space, message)) => PauseScope::Message(space.parse().ok()?, message.to_owned()),
+        None => PauseScope::Space(key.parse().ok()?),
+    })
 }

@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use async_trait::async_trait;
 use kith_activate::{
     Activation, ActivationConfig, BoxError, ConsentWord, Feedback, Mailer, MessageDefinition, Messages, OUTBOX_BATCH,
-    Outbox, People, Ports, Reading, Recipient, SmtpMailer, SmtpTls,
+    Outbox, People, Ports, Reading, Recipient, SendingRules, SmtpMailer, SmtpTls,
 };
 use kith_api::RawJson;
 use kith_api::ports::{PortError, Subscription, TailKind, Unsubscribe};
@@ -24,6 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The source that events about messages come from.
 const OWN_SOURCE: &str = "kith";
+
+/// Of how many of a person's latest events the zone is looked for.
+const ZONE_EVENTS: usize = 10;
 
 struct Changes {
     handover: Handover,
@@ -67,6 +70,18 @@ impl People for Recipients {
             Standing::NotNow => Reading::NotNow,
         })
     }
+
+    fn zone(&self, space: &SpaceId, recipient: &Recipient) -> Result<Option<String>, BoxError> {
+        if let Some(serde_json::Value::String(zone)) = recipient.traits.get("timezone") {
+            return Ok(Some(zone.clone()));
+        }
+        let person = recipient.profile.to_string();
+        let events = self.reads.events(space, &person, None, ZONE_EVENTS)?;
+        Ok(events.unwrap_or_default().iter().find_map(|event| {
+            let (_, zone) = event.context.iter().find(|(name, _)| &**name == "timezone")?;
+            serde_json::from_str(&zone.to_json()).ok()
+        }))
+    }
 }
 
 fn recipient(person: &PersonDocument) -> Recipient {
@@ -106,7 +121,14 @@ fn recipient(person: &PersonDocument) -> Recipient {
 /// Messages in force, compiled once and again after each change of definitions.
 pub(crate) struct CatalogMessages {
     catalog: Arc<Catalog>,
-    compiled: Mutex<BTreeMap<SpaceId, Vec<Arc<MessageDefinition>>>>,
+    compiled: Mutex<BTreeMap<SpaceId, Compiled>>,
+}
+
+/// What of a space's definitions sends.
+#[derive(Clone, Default)]
+struct Compiled {
+    messages: Vec<Arc<MessageDefinition>>,
+    rules: Arc<SendingRules>,
 }
 
 impl CatalogMessages {
@@ -122,17 +144,17 @@ impl CatalogMessages {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn of(&self, space: &SpaceId) -> Vec<Arc<MessageDefinition>> {
+    fn of(&self, space: &SpaceId) -> Compiled {
         // The lock is held over the reading, so that a change cannot fall between reading and keeping.
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(messages) = compiled.get(space) {
-            return messages.clone();
+        if let Some(known) = compiled.get(space) {
+            return known.clone();
         }
         let documents = match self.catalog.definitions(space) {
             Ok(documents) => documents,
             Err(error) => {
                 tracing::error!(error = %kith_telemetry::error_chain(&error), "messages could not be read");
-                return Vec::new();
+                return Compiled::default();
             }
         };
         let messages: Vec<_> = documents
@@ -144,17 +166,28 @@ impl CatalogMessages {
                     .map(Arc::new)
             })
             .collect();
-        compiled.insert(space.clone(), messages.clone());
-        messages
+        let rules = documents
+            .iter()
+            .find(|document| document.kind == DocumentKind::SendingRules)
+            .and_then(|document| SendingRules::parse(&document.spec).ok());
+        let read = Compiled {
+            messages,
+            rules: Arc::new(rules.unwrap_or_default()),
+        };
+        compiled.insert(space.clone(), read.clone());
+        read
     }
 }
 
 impl Messages for CatalogMessages {
     fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
-        self.of(space)
-            .into_iter()
-            .filter(|message| message.segment() == segment)
-            .collect()
+        let mut messages = self.of(space).messages;
+        messages.retain(|message| message.segment() == segment);
+        messages
+    }
+
+    fn sending_rules(&self, space: &SpaceId) -> Arc<SendingRules> {
+        self.of(space).rules
     }
 }
 
