@@ -8,7 +8,7 @@ use crate::ledger::{ActivationStatus, Ledger, Subscription};
 use crate::ports::Ports;
 use kith_telemetry::{Gauge, error_chain};
 use kith_types::{Clock, Duration, SpaceId};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -118,7 +118,9 @@ struct Shared {
     stopping: AtomicBool,
     wakes: Mutex<u64>,
     woken: Condvar,
-    in_flight: Mutex<HashSet<i64>>,
+    /// The sends that are being attempted, with their destinations.
+    in_flight: Mutex<HashMap<i64, String>>,
+    workers: usize,
     last_error: Mutex<Option<String>>,
 }
 
@@ -147,6 +149,7 @@ impl Activation {
             wakes: Mutex::new(0),
             woken: Condvar::new(),
             in_flight: Mutex::default(),
+            workers: config.workers,
             last_error: Mutex::default(),
         });
         let activation = Arc::new(Self {
@@ -325,16 +328,18 @@ impl Shared {
         failed.map_or(Ok(found), Err)
     }
 
-    /// Attempts the send that has waited longest and that no other worker has.
+    /// Attempts the send that has waited longest, that no other worker has and whose destination is open.
     fn attempt_next(&self) -> Result<bool, ActivateError> {
         let claimed = {
             let mut in_flight = locked(&self.in_flight);
-            let due = self.engine.ledger.due(self.engine.clock.now(), in_flight.len() + 1)?;
-            let next = due.into_iter().find(|id| !in_flight.contains(id));
-            if let Some(id) = next {
-                in_flight.insert(id);
-            }
-            next
+            let now = self.engine.clock.now();
+            let closed = self.engine.destinations.closed(in_flight.values(), self.workers, now);
+            let due = self.engine.ledger.due(now, in_flight.len() + 1, &closed)?;
+            let next = due.into_iter().find(|due| !in_flight.contains_key(&due.id));
+            next.map(|due| {
+                in_flight.insert(due.id, due.destination);
+                due.id
+            })
         };
         let Some(id) = claimed else { return Ok(false) };
         let outcome = self.engine.attempt(id);

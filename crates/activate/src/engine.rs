@@ -3,10 +3,13 @@
 //! a send in memory only: between any two steps the process may die.
 
 mod attempt;
+mod destinations;
 mod intake;
 
 pub(crate) use attempt::token_hash;
+use destinations::Destinations;
 
+use self::destinations::Destinations;
 use crate::error::{ActivateError, ActivateErrorKind, BoxError};
 use crate::ledger::{Ledger, SendRow, SendState};
 use crate::ports::Ports;
@@ -90,6 +93,8 @@ pub(crate) struct Engine {
     renders: Arc<Semaphore>,
     /// How far each outbox was read; it may be ahead of the ledger where nothing was to be recorded.
     cursors: Mutex<HashMap<SpaceId, u64>>,
+    /// The destinations that fail.
+    pub(crate) destinations: Destinations,
     die_at: Option<DieAt>,
 }
 
@@ -112,6 +117,7 @@ impl Engine {
             runtime,
             renders,
             cursors: Mutex::default(),
+            destinations: Destinations::default(),
             die_at,
         }
     }

@@ -158,6 +158,11 @@ impl SendRow {
         hasher.finalize().to_hex()[..32].to_owned()
     }
 
+    /// Where it goes, as [`Ledger::due`] tells it.
+    pub(crate) fn destination(&self) -> &str {
+        self.address.split_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// The part of the address after the `@`.
     pub(crate) fn address_domain(&self) -> &str {
         self.address.rsplit_once('@').map_or("", |(_, domain)| domain)

@@ -299,12 +299,12 @@ pub(super) fn run(engine: &Engine) -> Result<(), crate::ActivateError> {
         engine.tell_passed(&space)?;
     }
     loop {
-        let due = engine.ledger.due(engine.clock.now(), 100)?;
+        let due = engine.ledger.due(engine.clock.now(), 100, &[])?;
         if due.is_empty() {
             break;
         }
-        for id in due {
-            engine.attempt(id)?;
+        for due in due {
+            engine.attempt(due.id)?;
         }
     }
     while engine.deliver_feedback()? {}

@@ -54,7 +54,8 @@ impl Engine {
             Ok(prepared) => prepared,
             Err(error) if error.kind() == ActivateErrorKind::Stopped => return Err(error),
             Err(error) => {
-                self.ledger.put_off(id, self.next_try(send.attempts + 1), None)?;
+                self.ledger
+                    .put_off(id, self.next_try(send.attempts + 1, &send.key()), None)?;
                 return Err(error);
             }
         };
@@ -78,6 +79,13 @@ impl Engine {
         Histogram::MessageSeconds.observe(began.elapsed());
         self.reached(Boundary::Answered)?;
         let now = self.clock.now();
+        match &outcome {
+            SendOutcome::NotSent(_) | SendOutcome::Unknown(_) => {
+                let wait = |failures| self.wait(failures, send.destination());
+                self.destinations.failed(send.destination(), now, wait);
+            }
+            SendOutcome::Accepted(_) | SendOutcome::Rejected { .. } => self.destinations.answered(send.destination()),
+        }
         let finished = self.judge_outcome(&send, outcome, now);
         if let Some(send) = self.ledger.finish(id, &finished, now)? {
             self.tell(&send, now);
@@ -191,7 +199,7 @@ impl Engine {
     fn judge_outcome(&self, send: &SendRow, outcome: SendOutcome, now: Timestamp) -> Finished {
         let attempts = send.attempts + 1;
         let again = |reason: String, may_have_left: bool| Finished::Again {
-            due_at: self.next_try(attempts),
+            due_at: self.next_try(attempts, &send.key()),
             reason,
             may_have_left,
         };
@@ -240,12 +248,20 @@ impl Engine {
         })
     }
 
-    /// When to try again after so many attempts: twice as long each time.
-    fn next_try(&self, attempts: u32) -> Timestamp {
+    /// When to try a send again after so many attempts.
+    fn next_try(&self, attempts: u32, key: &str) -> Timestamp {
+        self.clock.now() + self.wait(attempts, key)
+    }
+
+    /// How long to wait after so many attempts: about twice as long each time. The last half differs from one to the
+    /// next, so that what failed together does not come back together.
+    fn wait(&self, attempts: u32, key: &str) -> Duration {
         let doublings = attempts.saturating_sub(1).min(20);
         let wait = self.settings.retry_first.as_micros().saturating_mul(1 << doublings);
         let wait = wait.min(self.settings.retry_longest.as_micros());
-        self.clock.now() + Duration::from_micros(wait)
+        let hash = blake3::hash(format!("{key} {attempts}").as_bytes());
+        let share = i64::from(u16::from_le_bytes([hash.as_bytes()[0], hash.as_bytes()[1]]));
+        Duration::from_micros(wait / 2 + (wait / 2) / i64::from(u16::MAX) * share)
     }
 }
 

@@ -22,6 +22,14 @@ pub(crate) struct Attempt {
     pub(crate) limits: Limits,
 }
 
+/// A send that is due.
+#[derive(Clone, Debug)]
+pub(crate) struct Due {
+    pub(crate) id: i64,
+    /// The part of its address behind the `@`.
+    pub(crate) destination: String,
+}
+
 /// Whether a mail may leave.
 #[derive(Clone, Debug)]
 pub(crate) enum Begun {
@@ -54,13 +62,19 @@ pub(crate) enum Finished {
 }
 
 impl Ledger {
-    /// Sends that are due and not paused, oldest first.
-    pub(crate) fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<i64>, ActivateError> {
-        const DUE: &str = "SELECT id FROM sends WHERE state = 'reserved' AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space OR scope = sends.space || '/' || sends.message) ORDER BY due_at, id LIMIT ?2";
+    /// Sends that are due, not paused and not to a destination that is closed, oldest first.
+    pub(crate) fn due(&self, now: Timestamp, limit: usize, closed: &[String]) -> Result<Vec<Due>, ActivateError> {
+        const DUE: &str = "SELECT id, substr(address, instr(address, '@') + 1) AS destination FROM sends WHERE state = 'reserved' AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space OR scope = sends.space || '/' || sends.message) AND destination NOT IN (SELECT value FROM json_each(?3)) ORDER BY due_at, id LIMIT ?2";
         let connection = self.connection();
         let mut statement = connection.prepare_cached(DUE)?;
-        let ids = statement.query_map(params![now.as_micros(), limit], |row| row.get(0))?;
-        Ok(ids.collect::<Result<_, _>>()?)
+        let closed = serde_json::Value::from(closed).to_string();
+        let due = statement.query_map(params![now.as_micros(), limit, closed], |row| {
+            Ok(Due {
+                id: row.get(0)?,
+                destination: row.get(1)?,
+            })
+        })?;
+        Ok(due.collect::<Result<_, _>>()?)
     }
 
     /// The mark before the mail leaves. Pause, suppression, quiet hours and caps are asked in the same transaction, so

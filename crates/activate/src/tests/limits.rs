@@ -124,12 +124,12 @@ fn act_1_two_workers_at_once_never_exceed_a_cap() {
     // The cap comes when everything is reserved: only the last question can keep it.
     world.rule(&json!({ "caps": [{ "at_most": 2, "within": "1h" }] }));
     let second = engine(folder.path(), &world, &runtime, None);
-    let due = first.ledger.due(world.clock.now(), 100).unwrap();
+    let due = first.ledger.due(world.clock.now(), 100, &[]).unwrap();
     assert_eq!(due.len(), 36);
     std::thread::scope(|scope| {
         for worker in [&first, &second] {
             let due = &due;
-            scope.spawn(move || due.iter().for_each(|id| worker.attempt(*id).unwrap()));
+            scope.spawn(move || due.iter().for_each(|due| worker.attempt(due.id).unwrap()));
         }
     });
     for person in 1..=3 {

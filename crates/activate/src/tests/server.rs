@@ -1,7 +1,8 @@
 //! Activation with its threads, against the world of fakes.
 
 use super::{World, runtime};
-use crate::{Activation, ActivationConfig, PauseScope};
+use crate::{Activation, ActivationConfig, Mail, Mailer, PauseScope, SendOutcome, SmtpConfig, SmtpMailer, SmtpTls};
+use async_trait::async_trait;
 use kith_types::SpaceId;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -100,4 +101,60 @@ fn a_wrong_configuration_is_refused_with_what_to_do() {
     let config = ActivationConfig::new(folder.path().join("ledger.db"), "kith.example.com");
     let refused = Activation::start(&config, world.ports(), world.clone().clock(), runtime.handle().clone());
     assert!(refused.unwrap_err().to_string().contains("must begin with http"));
+}
+
+/// A mail server of its own for one destination; what goes elsewhere is taken by the world.
+struct Routes {
+    world: Arc<World>,
+    dead: SmtpMailer,
+}
+
+#[async_trait]
+impl Mailer for Routes {
+    async fn send(&self, mail: &Mail) -> SendOutcome {
+        if mail.to.ends_with("@dead.example") {
+            self.dead.send(mail).await
+        } else {
+            self.world.send(mail).await
+        }
+    }
+}
+
+#[test]
+fn act_4_a_server_that_takes_connections_and_never_answers_slows_no_other() {
+    let (world, runtime, folder) = (World::new(), runtime(), tempfile::tempdir().unwrap());
+    world.define("welcome", &super::marketing());
+    // What goes to the dead destination is due first.
+    for person in 1..=60 {
+        let domain = if person <= 30 { "dead.example" } else { "alive.example" };
+        world.person(person, Some(&format!("p{person}@{domain}")), Some(true));
+        world.enter(person);
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut smtp = SmtpConfig::new("127.0.0.1", silent.local_addr().unwrap().port(), SmtpTls::None);
+    // Nothing but the end of the connection ends an attempt.
+    smtp.step_time_max = Duration::from_secs(3_600);
+    let mut config = ActivationConfig::new(folder.path().join("ledger.db"), "https://kith.example.com/");
+    config.attempt_time_max = Duration::from_secs(3_600);
+    let mut ports = world.ports();
+    ports.mailer = Some(Arc::new(Routes {
+        world: world.clone(),
+        dead: SmtpMailer::new(smtp).unwrap(),
+    }));
+    let clock = world.clone().clock();
+    let activation = Activation::start(&config, ports, clock, runtime.handle().clone()).unwrap();
+    // Half of the four workers wait for it, and no more of them ever do.
+    let waiting = [silent.accept().unwrap().0, silent.accept().unwrap().0];
+    until("all others are sent", || world.accepted.lock().unwrap().len() == 30);
+    let stands = activation.status().unwrap().spaces["main"].sends.clone();
+    assert_eq!(
+        (stands["accepted"], stands["attempting"], stands["reserved"]),
+        (30, 2, 28)
+    );
+    // It breaks off: the destination rests, what was tried is tried again later, and nothing is lost.
+    drop(waiting);
+    until("put back", || {
+        activation.status().unwrap().spaces["main"].sends.get("reserved") == Some(&30)
+    });
+    activation.stop();
 }
