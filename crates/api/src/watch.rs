@@ -9,7 +9,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, header};
-use kith_telemetry::{Counter, Histogram};
+use kith_telemetry::{Counter, Histogram, RequestSpan};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,12 +32,18 @@ pub(crate) async fn watch(request: Request, next: Next) -> Response {
         .unwrap_or_default();
     let method = request.method().clone();
     let span = tracing::info_span!("request", id, route);
+    let parent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|parent| parent.to_str().ok());
+    let mut trace = RequestSpan::begin(method.as_str(), &route, parent);
     let response = next.run(request).instrument(span).await;
     let mut response = in_one_shape(response).await;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let status = response.status();
+    trace.answered(status.as_u16());
     Histogram::HttpSeconds.observe(begun.elapsed());
     match status.as_u16() {
         500.. => Counter::HttpResponsesServerError.increment(),

@@ -10,11 +10,11 @@ use crate::credentials::{basic_user, client_ip, kept_header};
 use crate::ports::{AppendError, Appender, KeyVerdict, Sources};
 use crate::{pixel, reply};
 use axum::body::Body;
-use axum::extract::Query;
+use axum::extract::{MatchedPath, Query};
 use axum::http::{HeaderMap, Request, Response, Uri, header};
 use bytes::Bytes;
 use kith_clean::{BodyError, Inspection, Limits};
-use kith_telemetry::{Counter, Histogram};
+use kith_telemetry::{Counter, Histogram, RequestSpan};
 use kith_types::{Envelope, Origin, RecordBody, Route, SourceName, SpaceId};
 use std::sync::Arc;
 use std::time::Instant;
@@ -81,11 +81,16 @@ impl Doors {
     pub(crate) async fn take(&self, route: Route, request: Request<Body>) -> Response<Body> {
         let began = Instant::now();
         let mut share = self.budget.share();
+        let mut span = span_of(&request);
         let taken = match self.read(route, request, &mut share).await {
             Ok(taken) => taken,
-            Err(refused) => return count(*refused),
+            Err(refused) => {
+                span.answered(refused.status().as_u16());
+                return count(*refused);
+            }
         };
-        let response = self.keep(taken).await;
+        let response = self.keep(taken, &mut span).await;
+        span.answered(response.status().as_u16());
         Histogram::CollectSeconds.observe(began.elapsed());
         drop(share);
         count(response)
@@ -104,10 +109,12 @@ impl Doors {
                 self.config.kept_bytes_max,
             ));
         }
+        let mut span = span_of(&request);
         let response = match self.attribute(route, &request, event) {
-            Ok(taken) => self.keep(taken).await,
+            Ok(taken) => self.keep(taken, &mut span).await,
             Err(refused) => *refused,
         };
+        span.answered(response.status().as_u16());
         count(if response.status().is_success() {
             reply::pixel()
         } else {
@@ -161,22 +168,39 @@ impl Doors {
     }
 
     /// Judges the body, makes it durable whatever the verdict, and answers.
-    async fn keep(&self, taken: Taken) -> Response<Body> {
+    async fn keep(&self, taken: Taken, span: &mut RequestSpan) -> Response<Body> {
         let Taken { space, envelope } = taken;
         let verdict = kith_clean::inspect(envelope.route, &envelope.body, &self.config.limits);
         let is_batch = envelope.route == Route::Batch;
         Counter::CollectBytes.add(envelope.body.len() as u64);
-        if let Err(error) = self.appender.append(&space, RecordBody::Envelope(envelope)).await {
-            if let AppendError::Refused(reason) = &error {
-                tracing::error!(
-                    reason,
-                    "the log refuses a body that the doors took; lower the doors' limits"
-                );
+        let part = span.part("log");
+        let appended = self.appender.append(&space, RecordBody::Envelope(envelope)).await;
+        drop(part);
+        match appended {
+            Ok(appended) => {
+                span.became(appended.address.sequence);
+                answer(&verdict, is_batch)
             }
-            return reply::append_error(&error);
+            Err(error) => {
+                if let AppendError::Refused(reason) = &error {
+                    tracing::error!(
+                        reason,
+                        "the log refuses a body that the doors took; lower the doors' limits"
+                    );
+                }
+                reply::append_error(&error)
+            }
         }
-        answer(&verdict, is_batch)
     }
+}
+
+fn span_of<B>(request: &Request<B>) -> RequestSpan {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let parent = request
+        .headers()
+        .get("traceparent")
+        .and_then(|parent| parent.to_str().ok());
+    RequestSpan::begin(request.method().as_str(), route.unwrap_or_default(), parent)
 }
 
 fn answer(verdict: &Result<Inspection, BodyError>, is_batch: bool) -> Response<Body> {

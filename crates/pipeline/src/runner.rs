@@ -106,6 +106,7 @@ impl Pipeline {
             committed_at: Instant::now(),
             commits: 0,
             step_bytes: 0,
+            step_began: None,
         };
         let thread = std::thread::Builder::new()
             .name("kith-pipeline".to_owned())
@@ -229,6 +230,8 @@ struct Worker {
     commits: u32,
     /// Of the bodies taken since the last commit.
     step_bytes: usize,
+    /// When the first record since the last commit was taken, for the traces.
+    step_began: Option<u64>,
 }
 
 fn body_bytes(body: &RecordBody) -> usize {
@@ -257,6 +260,7 @@ impl Worker {
             for record in &records {
                 self.engine.apply(record)?;
                 self.step_bytes += body_bytes(&record.body);
+                self.step_began = self.step_began.or_else(kith_telemetry::stage_begins);
                 if self.engine.pending() >= STEP_SIZE || self.step_bytes >= STEP_BYTES {
                     self.commit()?;
                 }
@@ -305,6 +309,7 @@ impl Worker {
     fn commit(&mut self) -> Result<(), PipelineError> {
         let mut output = self.engine.commit()?;
         output.body_bytes = std::mem::take(&mut self.step_bytes);
+        kith_telemetry::step_committed(output.from..output.to, output.events.len(), self.step_began.take());
         self.commits += 1;
         self.committed_at = Instant::now();
         self.hand_on(output);

@@ -368,8 +368,10 @@ impl Worker {
 
     fn commit(&mut self) -> Result<(), PublishError> {
         self.catch_up()?;
+        let began = kith_telemetry::stage_begins();
         let runtime = self.parts.runtime.clone();
         runtime.block_on(self.parts.writer.commit())?;
+        kith_telemetry::tables_committed(self.parts.writer.taken(), began);
         self.bytes = 0;
         self.committed = Instant::now();
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,10 +7,12 @@
 mod logs;
 mod metrics;
 mod scrub;
+mod traces;
 
 pub use logs::{LogFormat, TracingError, init_tracing};
 pub use metrics::{Counter, Gauge, Histogram, render_prometheus};
 pub use scrub::scrub;
+pub use traces::{PartSpan, RequestSpan, stage_begins, start_traces, step_committed, tables_committed, take_spans};
 
 use std::error::Error;
 

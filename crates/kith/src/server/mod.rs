@@ -20,6 +20,7 @@ mod sending;
 mod sources;
 mod sql;
 mod tail;
+mod traces;
 
 pub(crate) use config::{Role, ServerConfig};
 
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     pub(crate) parts: Arc<Parts>,
     stop: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
+    traces: Option<traces::Traces>,
 }
 
 /// What the adapters share.
@@ -95,6 +97,7 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| CommandError::caused("the listener has no address", error))?;
+        let traces = traces::start()?;
         let opening = config.clone();
         let (parts, new_admin_key) = tokio::task::spawn_blocking(move || open(&opening, address))
             .await
@@ -128,6 +131,7 @@ impl Server {
             parts,
             stop,
             serving,
+            traces,
         })
     }
 
@@ -151,6 +155,9 @@ impl Server {
         });
         if closed.await.is_err() {
             tracing::error!("closing ended by a panic");
+        }
+        if let Some(traces) = self.traces {
+            traces.end().await;
         }
     }
 }
