@@ -116,11 +116,14 @@ impl From<LakeError> for SqlError {
 
 /// The error's text without the engine's names for kinds of errors.
 fn plain_text(error: &DataFusionError) -> String {
-    let text = error.strip_backtrace();
+    let text = match error {
+        DataFusionError::SQL(parser, _) => parser.to_string(),
+        _ => error.strip_backtrace(),
+    };
     let prefixes = [
         "Error during planning: ",
         "Schema error: ",
-        "SQL error: ",
+        "sql parser error: ",
         "Execution error: ",
         "Arrow error: ",
         "This feature is not implemented: ",

@@ -80,6 +80,12 @@ impl Segments for LiveSegments {
             let message = "an explanation is given as of now: leave as_of out";
             return Err(PortError::new(PortErrorKind::Invalid, message));
         }
+        let definitions = self.0.pipeline.definitions(space);
+        let is_defined = definitions.is_some_and(|known| known.segments.iter().any(|one| one.name == *segment));
+        if !is_defined {
+            let message = format!("space {space} has no segment {segment}");
+            return Err(PortError::new(PortErrorKind::NotFound, message));
+        }
         let now = self.0.clock.now();
         let explained = self
             .0

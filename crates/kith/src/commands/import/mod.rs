@@ -113,13 +113,14 @@ async fn take_all(
         args.source.as_str(),
         "import",
     ];
+    let mut shows = !args.json;
     while let Some(batch) = received.recv().await {
         for fault in &batch.faults {
             bar.suspend(|| report.failed(fault));
         }
         if !batch.places.is_empty() {
             let outcome = if args.dry_run {
-                judge(&batch, report, args.json)?
+                judge(&batch, std::mem::take(&mut shows))?
             } else {
                 send::send(client, &path, &batch, bar)
                     .await
@@ -132,10 +133,10 @@ async fn take_all(
     Ok(())
 }
 
-/// What a door would say of a batch; shows the first events.
-fn judge(batch: &Batch, report: &Report, json: bool) -> Result<send::Outcome, CommandError> {
+/// What a door would say of a batch; `shows` its first events.
+fn judge(batch: &Batch, shows: bool) -> Result<send::Outcome, CommandError> {
     let body = batch.to_body();
-    if report.rows() == 0 && !json {
+    if shows {
         let events: send::Events = crate::client::read(&body)?;
         for event in events.batch.iter().take(SHOWN_EVENTS) {
             output::line(event.get())?;
