@@ -7,7 +7,6 @@ mod destinations;
 mod intake;
 
 pub(crate) use attempt::token_hash;
-use destinations::Destinations;
 
 use self::destinations::Destinations;
 use crate::error::{ActivateError, ActivateErrorKind, BoxError};
