@@ -97,6 +97,31 @@ test('raw_2_segments_leave_the_log_and_no_kill_loses_what_was_in_them', { timeou
   await server.stop()
 })
 
+test('cln_4_rejects_are_put_through_again_once_over_kills_and_a_rebuild', { timeout: 120_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('large')
+  const large = { type: 'track', event: 'Large', userId: 'u', messageId: 'large', properties: { note: 'x'.repeat(40_000) } }
+  const told = await server.send(writeKey, 'batch', { batch: [large, { type: 'track', event: 'Small', userId: 'u' }] })
+  assert.equal(told.rejected[0].code, 'event_too_large')
+  const again = async (...flags) =>
+    JSON.parse(await server.kith('replay', '--rejects', '--source', 'large', '--reason', 'event_too_large', '--json', ...flags))
+  const asEver = await again()
+  assert.deepEqual([asEver.rejects, asEver.accepted, asEver.decided_by], [1, 0, []], 'its cause is not mended')
+  for (let time = 0; time < 2; time++) {
+    const replayed = await again('--event-bytes', '65536', '--why', 'larger notes')
+    assert.deepEqual([replayed.rejects, replayed.accepted, replayed.decided_by.length], [1, 1, 1])
+    await server.kill()
+    await server.start()
+  }
+  await server.kith('flush')
+  const rows = await server.sql('SELECT event FROM clean.events ORDER BY event')
+  assert.deepEqual(rows.map(row => row.event), ['Large', 'Small'])
+  const [counted] = await server.sql('SELECT sum(event_count) AS n FROM curated.profiles')
+  assert.equal(Number(counted.n), 2)
+  await server.kith('rebuild', '--verify')
+  await server.stop()
+})
+
 test('ops_1_sigterm_under_load_drains', { timeout: 120_000 }, async t => {
   const server = await startServer(t)
   const load = new Load(server, await server.source('load'), { retries: false, prefix: 'drain' })
