@@ -160,6 +160,9 @@ impl Build for Skip {
     fn object((): ()) {}
 }
 
+/// Fields that room is made for when an object's first one is read.
+const FIELDS_EXPECTED: usize = 8;
+
 /// Makes [`Value`]s.
 pub(crate) struct Values;
 
@@ -187,6 +190,10 @@ impl Build for Values {
         Value::Array(items)
     }
     fn insert(fields: &mut Object, key: &str, node: Value) {
+        if fields.is_empty() {
+            // Most objects have a handful of fields: one allocation instead of growth from one to the next size.
+            fields.reserve_exact(FIELDS_EXPECTED);
+        }
         fields.push((key.into(), node));
     }
     fn object(fields: Object) -> Value {

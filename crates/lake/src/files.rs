@@ -46,42 +46,71 @@ impl NewFile {
     }
 }
 
-/// Encodes batches as one Parquet file and describes it.
-pub(crate) fn encode(
-    table: &TableSpec,
+/// A data file that is being written: rows are encoded as they come, and only what they are encoded to is held.
+pub struct FileWriter<'a> {
+    table: &'a TableSpec,
     location: String,
-    bucket: Option<u32>,
-    batches: &[RecordBatch],
-) -> Result<(Bytes, NewFile), LakeError> {
-    let mut metrics: Vec<ColumnMetrics> = table.columns.iter().map(|_| ColumnMetrics::default()).collect();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, table.arrow_schema(), Some(writer_properties(table)?))?;
-    for batch in batches {
+    partition: Struct,
+    metrics: Vec<ColumnMetrics>,
+    writer: ArrowWriter<Vec<u8>>,
+}
+
+impl<'a> FileWriter<'a> {
+    pub(crate) fn new(table: &'a TableSpec, location: String, bucket: Option<u32>) -> Result<Self, LakeError> {
+        let properties = Some(writer_properties(table)?);
+        Ok(Self {
+            table,
+            location,
+            partition: partition(table, bucket)?,
+            metrics: table.columns.iter().map(|_| ColumnMetrics::default()).collect(),
+            writer: ArrowWriter::try_new(Vec::new(), table.arrow_schema(), properties)?,
+        })
+    }
+
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when they are not rows of the table.
+    pub fn append(&mut self, batch: &RecordBatch) -> Result<(), LakeError> {
+        let table = self.table;
         if batch.schema_ref().fields() != table.arrow_schema().fields() {
             let message = format!("the rows are not rows of {}.{}", table.namespace, table.name);
             return Err(LakeError::new(ErrorKind::Invalid, message));
         }
-        for ((column, array), metrics) in table.columns.iter().zip(batch.columns()).zip(&mut metrics) {
+        for ((column, array), metrics) in table.columns.iter().zip(batch.columns()).zip(&mut self.metrics) {
             metrics.take(column, array);
         }
-        writer.write(batch)?;
+        Ok(self.writer.write(batch)?)
     }
-    let footer = writer.close()?;
-    let record_count = metrics.first().map_or(0, |metrics| metrics.values);
-    let mut builder = DataFileBuilder::default();
-    builder
-        .content(DataContentType::Data)
-        .file_path(location)
-        .file_format(DataFileFormat::Parquet)
-        .partition(partition(table, bucket)?)
-        .record_count(record_count);
-    builder.file_size_in_bytes(bytes.len() as u64);
-    describe_layout(&mut builder, table, footer.row_groups());
-    describe_values(&mut builder, table, metrics);
-    let file = builder
-        .build()
-        .map_err(|error| LakeError::because(ErrorKind::Invalid, "a data file lacks a property", error.to_string()))?;
-    Ok((bytes.into(), NewFile { file }))
+
+    /// The bytes of the file, and what is recorded of it.
+    pub(crate) fn finish(mut self) -> Result<(Bytes, NewFile), LakeError> {
+        let footer = self.writer.finish()?;
+        let bytes = std::mem::take(self.writer.inner_mut());
+        let record_count = self.metrics.first().map_or(0, |metrics| metrics.values);
+        let mut builder = DataFileBuilder::default();
+        builder
+            .content(DataContentType::Data)
+            .file_path(self.location)
+            .file_format(DataFileFormat::Parquet)
+            .partition(self.partition)
+            .record_count(record_count);
+        builder.file_size_in_bytes(bytes.len() as u64);
+        describe_layout(&mut builder, self.table, footer.row_groups());
+        describe_values(&mut builder, self.table, self.metrics);
+        let file = builder.build().map_err(|error| {
+            LakeError::because(ErrorKind::Invalid, "a data file lacks a property", error.to_string())
+        })?;
+        Ok((bytes.into(), NewFile { file }))
+    }
+}
+
+impl std::fmt::Debug for FileWriter<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileWriter")
+            .field("location", &self.location)
+            .finish_non_exhaustive()
+    }
 }
 
 fn partition(table: &TableSpec, bucket: Option<u32>) -> Result<Struct, LakeError> {
@@ -112,7 +141,7 @@ fn writer_properties(table: &TableSpec) -> Result<WriterProperties, LakeError> {
         } else if column.column_type == ColumnType::Time {
             properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
         }
-        if column.column_type == ColumnType::Json {
+        if column.distinct || column.column_type == ColumnType::Json {
             properties = properties.set_column_dictionary_enabled(path, false);
         }
     }

@@ -4,7 +4,7 @@
 //! runtime; encoding runs on the caller's thread.
 
 use crate::error::{ErrorKind, LakeError};
-use crate::files::{self, NewFile};
+use crate::files::{FileWriter, NewFile};
 use crate::loaded::LoadedTable;
 use crate::manifests::{LiveFile, LoadedManifest, Manifests};
 use crate::pointers::PointerStore;
@@ -129,10 +129,35 @@ impl Lake {
         bucket: Option<u32>,
         batches: &[RecordBatch],
     ) -> Result<NewFile, LakeError> {
+        let mut file = self.begin(space, table, bucket).await?;
+        for batch in batches {
+            file.append(batch)?;
+        }
+        self.store_file(file).await
+    }
+
+    /// Begins a data file whose rows come one batch after the other; [`Lake::store_file`] stores it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] when there is no such table, [`ErrorKind::Invalid`] when it is not divided so.
+    pub async fn begin<'a>(
+        &self,
+        space: &SpaceId,
+        table: &'a TableSpec,
+        bucket: Option<u32>,
+    ) -> Result<FileWriter<'a>, LakeError> {
         let base = self.existing(space, table.namespace, table.name).await?;
         // The name says nothing: a value in it would be a value in metadata.
         let location = format!("{}/data/{}.parquet", base.metadata.location(), Uuid::now_v7());
-        let (bytes, file) = files::encode(table, location, bucket, batches)?;
+        FileWriter::new(table, location, bucket)
+    }
+
+    /// Stores a data file, durable and ready to be committed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when it cannot be written.
+    pub async fn store_file(&self, file: FileWriter<'_>) -> Result<NewFile, LakeError> {
+        let (bytes, file) = file.finish()?;
         self.store
             .put(self.store.path_of(file.location())?, bytes, Put::Fresh)
             .await?;

@@ -24,7 +24,7 @@ pub mod tables;
 pub use commit::{Commit, Committed, OffsetRange, Replace};
 pub use error::{ErrorKind, LakeError};
 pub use expire::Expired;
-pub use files::NewFile;
+pub use files::{FileWriter, NewFile};
 pub use lake::Lake;
 pub use loaded::{Bound, ColumnBounds, DataFileEntry, LoadedTable};
 pub use pointers::PointerStore;

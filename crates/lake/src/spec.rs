@@ -41,6 +41,8 @@ pub struct Column {
     pub required: bool,
     /// Whether it may hold personal values: then no bounds of it are kept anywhere (contract LAK-6).
     pub classified: bool,
+    /// Whether nearly every row has another value: then files try no dictionary of it.
+    pub distinct: bool,
 }
 
 /// Divides rows into `count` partitions by Iceberg's `bucket` transform of a text column.

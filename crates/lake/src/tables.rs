@@ -22,6 +22,7 @@ fn required(name: &'static str, column_type: ColumnType) -> Column {
         column_type,
         required: true,
         classified: false,
+        distinct: false,
     }
 }
 
@@ -39,17 +40,25 @@ fn personal(name: &'static str, column_type: ColumnType) -> Column {
     }
 }
 
+/// A column that nearly every row has another value of.
+fn distinct(column: Column) -> Column {
+    Column {
+        distinct: true,
+        ..column
+    }
+}
+
 static CLEAN_EVENTS: LazyLock<TableSpec> = LazyLock::new(|| {
     let columns = vec![
-        required("event_key", Text),
-        personal("message_id", Text),
+        distinct(required("event_key", Text)),
+        distinct(personal("message_id", Text)),
         required("event_type", Text),
         required("event", Text),
         required("source", Text),
         personal("user_id", Text),
         personal("anonymous_id", Text),
         personal("group_id", Text),
-        required("event_time", Time),
+        distinct(required("event_time", Time)),
         required("received_at", Time),
         optional("time_note", Text),
         required("origin", Text),

@@ -1,6 +1,7 @@
 //! The current tables of the curated zone, rewritten bucket by bucket: profiles, identifiers, memberships.
 //!
-//! People are read as they are committed, one bucket of profile ids at a time, so memory holds one bucket's rows. A
+//! People are read as they are committed, one bucket of profile ids at a time, so memory holds all ids and one bucket's
+//! rows. A
 //! table that is not divided into buckets would be rewritten whole.
 
 use crate::PublishError;
@@ -24,8 +25,11 @@ struct Rows {
 /// When the state cannot be read or a table cannot be committed; what was rewritten before stands.
 pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Timestamp) -> Result<u64, PublishError> {
     let mut people = 0;
-    for bucket in 0..tables::PROFILE_BUCKETS {
-        let ids = reads.profile_ids(space, &|id| rows::profile_bucket(id) == bucket)?;
+    let mut buckets = vec![Vec::new(); tables::PROFILE_BUCKETS as usize];
+    for id in reads.profile_ids(space)? {
+        buckets[rows::profile_bucket(id) as usize].push(id);
+    }
+    for (bucket, ids) in (0..).zip(buckets) {
         let mut rows = Rows::default();
         for id in ids {
             if let Some(person) = reads.person_of(space, id, now)? {

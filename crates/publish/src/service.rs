@@ -19,6 +19,8 @@ use tokio::sync::oneshot;
 const STEPS_WAITING: usize = 1;
 /// How often the thread looks at the clock when nothing comes.
 const TURN: Duration = Duration::from_millis(200);
+/// The current tables are rewritten no sooner than after so many times as long as that took.
+const REWRITING_SHARE: u32 = 9;
 /// How long a flush waits for steps that are committed and still on their way through the queues.
 const STEPS_WITHIN: Duration = Duration::from_secs(60);
 
@@ -31,7 +33,7 @@ pub struct PublishConfig {
     pub bytes: usize,
     /// How long rows wait at most before they are committed.
     pub age: Duration,
-    /// How often the current tables are rewritten.
+    /// How often the current tables are rewritten; less often where rewriting would take more than a tenth of the time.
     pub curated_period: Duration,
     /// How many bytes of the newest sealed segments stay in the log when older ones, which everything has passed, go.
     pub log_keep_bytes: u64,
@@ -41,7 +43,7 @@ impl Default for PublishConfig {
     fn default() -> Self {
         Self {
             rows: 50_000,
-            bytes: 16 << 20,
+            bytes: 64 << 20,
             age: Duration::from_secs(30),
             curated_period: Duration::from_secs(300),
             log_keep_bytes: 1 << 30,
@@ -129,6 +131,7 @@ impl Publisher {
                 status: shared,
                 committed: now,
                 rewritten: now,
+                rewriting: Duration::ZERO,
                 ready: false,
                 steps: 0,
                 bytes: 0,
@@ -191,6 +194,8 @@ struct Worker {
     status: Arc<Mutex<PublishStatus>>,
     committed: Instant,
     rewritten: Instant,
+    /// How long rewriting the current tables took.
+    rewriting: Duration,
     /// Whether the writer has caught up with what the tables lacked at the start.
     ready: bool,
     /// Steps that have come, of those that the pipeline counts.
@@ -324,7 +329,7 @@ impl Worker {
             self.committed = Instant::now();
             self.status.lock().unwrap_or_else(PoisonError::into_inner).clean_end = self.parts.writer.taken();
         }
-        if self.rewritten.elapsed() >= self.config.curated_period {
+        if self.rewritten.elapsed() >= self.config.curated_period.max(self.rewriting * REWRITING_SHARE) {
             self.rewrite()?;
         }
         self.seal_raw()?;
@@ -381,13 +386,16 @@ impl Worker {
     }
 
     fn rewrite(&mut self) -> Result<(), PublishError> {
-        self.rewritten = Instant::now();
+        let started = Instant::now();
+        self.rewritten = started;
         let now = self.parts.clock.now();
         for space in self.spaces() {
             let runtime = self.parts.runtime.clone();
             runtime.block_on(self.parts.writer.ensure(&space))?;
             runtime.block_on(curated::rewrite(&self.parts.lake, &self.parts.reads, &space, now))?;
         }
+        self.rewritten = Instant::now();
+        self.rewriting = started.elapsed();
         self.status.lock().unwrap_or_else(PoisonError::into_inner).curated_at = Some(now);
         Ok(())
     }

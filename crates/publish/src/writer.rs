@@ -7,7 +7,7 @@
 use crate::PublishError;
 use kith_clean::{Limits, Reject};
 use kith_lake::rows::{self, MembershipChangeRow, RejectRow};
-use kith_lake::{ByteRange, Commit, Lake, OffsetRange, TableSpec, tables};
+use kith_lake::{ByteRange, Commit, FileWriter, Lake, OffsetRange, TableSpec, tables};
 use kith_log::Log;
 use kith_pipeline::{Archive, Backlog, Handover, Numbered, OutboxReader, StepOutput};
 use kith_types::{Event, Record, RecordBody, SpaceId};
@@ -19,10 +19,19 @@ const OUTBOX_END: &str = "kith.outbox.end";
 /// Changes that are taken from the outbox and committed at once while catching up.
 const OUTBOX_PAGE: usize = 50_000;
 
+/// Rows that are made into columns at once: few enough for the buffers to be used again.
+const ROWS_A_BATCH: usize = 2_048;
+/// Bytes of the bodies that events come from, beyond which they are made into columns though they are fewer.
+const BYTES_A_BATCH: usize = 2 << 20;
+
 /// Rows of one space that wait to be committed.
 #[derive(Default)]
 struct Waiting {
-    events: Vec<Event>,
+    /// Events that are not yet in the file.
+    events: Vec<Arc<Event>>,
+    /// The next file of `clean.events`, and how many rows it has.
+    file: Option<FileWriter<'static>>,
+    rows: usize,
     rejects: Vec<Reject>,
     changes: Vec<Numbered>,
     /// The number of the first change that is neither in the table nor here.
@@ -31,9 +40,24 @@ struct Waiting {
 
 /// Rows, and bytes of the bodies that they come from, between two commits while the tables catch up.
 const CATCH_UP_ROWS: usize = 200_000;
-const CATCH_UP_BYTES: usize = 16 << 20;
-/// Rows that are made at a time.
-const BATCH_ROWS: usize = 2_048;
+const CATCH_UP_BYTES: usize = 64 << 20;
+
+impl Waiting {
+    /// Adds the events to the file, so that what waits is small.
+    async fn encode(&mut self, lake: &Lake, space: &SpaceId) -> Result<(), PublishError> {
+        let failed = |error| PublishError::new("rows could not be encoded", error);
+        for events in self.events.chunks(ROWS_A_BATCH) {
+            let batch = rows::events(events).map_err(failed)?;
+            let file = match &mut self.file {
+                Some(file) => file,
+                none => none.insert(lake.begin(space, tables::clean_events(), None).await.map_err(failed)?),
+            };
+            file.append(&batch).map_err(failed)?;
+        }
+        self.rows += std::mem::take(&mut self.events).len();
+        Ok(())
+    }
+}
 
 /// Writes one server's tables. One of it runs at a time; the tables' offsets refuse a second.
 pub struct LakeWriter {
@@ -44,6 +68,8 @@ pub struct LakeWriter {
     limits: Limits,
     pub(crate) generation: u16,
     waiting: BTreeMap<SpaceId, Waiting>,
+    /// Bytes of the bodies whose events are not all made into columns.
+    bytes: usize,
     /// Every record before it has its rows in the tables or waiting.
     taken: u64,
     /// The spaces whose tables exist, with the ends of `clean.events` and `clean.rejects` when that was seen: a state that
@@ -70,6 +96,7 @@ impl LakeWriter {
             limits,
             generation,
             waiting: BTreeMap::new(),
+            bytes: 0,
             taken: 0,
             known: BTreeMap::new(),
         }
@@ -78,6 +105,7 @@ impl LakeWriter {
     /// Forgets what waits, before it catches up anew.
     pub fn reset(&mut self) {
         self.waiting.clear();
+        self.bytes = 0;
         self.known.clear();
         self.taken = 0;
     }
@@ -106,8 +134,10 @@ impl LakeWriter {
                 self.take_record(record, &ends)?;
                 if let RecordBody::Envelope(envelope) = &record.body {
                     bytes += envelope.body.len();
+                    self.bytes += envelope.body.len();
                 }
             }
+            self.encode_waiting().await?;
             if self.rows() >= CATCH_UP_ROWS || bytes >= CATCH_UP_BYTES {
                 self.commit().await?;
                 bytes = 0;
@@ -142,7 +172,7 @@ impl LakeWriter {
         }
         for event in cleaned.events {
             if !self.handover.is_later_copy(&event.space, event.address)? {
-                waiting.events.push(event);
+                waiting.events.push(Arc::new(event));
             }
         }
         Ok(())
@@ -169,7 +199,6 @@ impl LakeWriter {
                 self.ensure(&space.clone()).await?;
             }
         }
-        // Rows are copied once here: the step is shared with the live tail.
         if output.to > self.taken {
             for event in &output.events {
                 if self
@@ -177,11 +206,8 @@ impl LakeWriter {
                     .get(&event.space)
                     .is_none_or(|(end, _)| event.address.sequence >= *end)
                 {
-                    self.waiting
-                        .entry(event.space.clone())
-                        .or_default()
-                        .events
-                        .push(event.clone());
+                    let waiting = self.waiting.entry(event.space.clone()).or_default();
+                    waiting.events.push(Arc::clone(event));
                 }
             }
             for reject in &output.rejects {
@@ -210,6 +236,21 @@ impl LakeWriter {
         for space in spaces {
             self.ensure(&space).await?;
         }
+        self.bytes += output.body_bytes;
+        self.encode_waiting().await
+    }
+
+    /// Makes columns of the events that wait, once they are many or large.
+    async fn encode_waiting(&mut self) -> Result<(), PublishError> {
+        let large = self.bytes >= BYTES_A_BATCH;
+        for (space, waiting) in &mut self.waiting {
+            if large || waiting.events.len() >= ROWS_A_BATCH {
+                waiting.encode(&self.lake, space).await?;
+            }
+        }
+        if large {
+            self.bytes = 0;
+        }
         Ok(())
     }
 
@@ -218,7 +259,7 @@ impl LakeWriter {
     pub fn rows(&self) -> usize {
         self.waiting
             .values()
-            .map(|waiting| waiting.events.len() + waiting.rejects.len() + waiting.changes.len())
+            .map(|waiting| waiting.rows + waiting.events.len() + waiting.rejects.len() + waiting.changes.len())
             .sum()
     }
 
@@ -231,7 +272,7 @@ impl LakeWriter {
     /// Commits what waits, then forgets the marks of later copies that the tables have passed.
     ///
     /// # Errors
-    /// [`PublishErrorKind::Storage`] when a table cannot be committed; what waits stays waiting.
+    /// When a table cannot be committed. What waited may be gone then: reset, and catch up again.
     pub async fn commit(&mut self) -> Result<(), PublishError> {
         let spaces: Vec<SpaceId> = self.waiting.keys().cloned().collect();
         for space in spaces {
@@ -245,19 +286,15 @@ impl LakeWriter {
             return Ok(());
         };
         let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
-        if !waiting.events.is_empty() {
+        if waiting.rows + waiting.events.len() > 0 {
             let start = end_of(&self.lake, space, tables::clean_events(), self.generation).await?;
-            // A large batch grows its buffers by doubling them.
-            let batches = waiting.events.chunks(BATCH_ROWS).map(rows::events);
-            let batches = batches.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-            let file = self
-                .lake
-                .write(space, tables::clean_events(), None, &batches)
-                .await
-                .map_err(failed)?;
-            self.append(space, tables::clean_events(), file, start).await?;
+            waiting.encode(&self.lake, space).await?;
+            if let Some(file) = waiting.file.take() {
+                let file = self.lake.store_file(file).await.map_err(failed)?;
+                self.append(space, tables::clean_events(), file, start).await?;
+            }
             if let Some(waiting) = self.waiting.get_mut(space) {
-                waiting.events = Vec::new();
+                waiting.rows = 0;
             }
         }
         let Some(waiting) = self.waiting.get_mut(space) else {

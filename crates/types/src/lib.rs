@@ -6,6 +6,7 @@
 mod decimal;
 mod event;
 mod ids;
+mod json_text;
 mod record;
 mod time;
 mod value;
@@ -13,6 +14,7 @@ mod value;
 pub use decimal::{Decimal, DecimalError};
 pub use event::{Event, EventType, Identifier, IdentifierType, Origin, TimeNote};
 pub use ids::{Address, EventKey, InvalidName, ProfileId, SegmentName, SourceName, SpaceId};
+pub use json_text::{find_json_special, write_json_bytes, write_json_string};
 pub use record::{Decision, Envelope, Record, RecordBody, Route};
 pub use time::{Clock, Duration, ManualClock, SystemClock, TimeError, Timestamp};
-pub use value::{Object, Value, write_json_object, write_json_string};
+pub use value::{Object, Value, write_json_object};

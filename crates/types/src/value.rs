@@ -1,6 +1,6 @@
 //! JSON values with exact numbers.
 
-use crate::Decimal;
+use crate::{Decimal, write_json_string};
 use std::fmt;
 
 /// The fields of an object in the order they were sent; keys are distinct.
@@ -146,34 +146,6 @@ pub fn write_json_object(fields: &Object, out: &mut String) {
         value.write_json(out);
     }
     out.push('}');
-}
-
-/// Appends the text as a JSON string.
-pub fn write_json_string(text: &str, out: &mut String) {
-    use fmt::Write;
-    out.push('"');
-    let mut clean_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        let escape = match byte {
-            b'"' => "\\\"",
-            b'\\' => "\\\\",
-            b'\n' => "\\n",
-            b'\r' => "\\r",
-            b'\t' => "\\t",
-            0..0x20 => "",
-            _ => continue,
-        };
-        out.push_str(&text[clean_from..at]);
-        if escape.is_empty() {
-            // Writing to a string cannot fail.
-            write!(out, "\\u{byte:04x}").unwrap_or_default();
-        } else {
-            out.push_str(escape);
-        }
-        clean_from = at + 1;
-    }
-    out.push_str(&text[clean_from..]);
-    out.push('"');
 }
 
 #[cfg(test)]

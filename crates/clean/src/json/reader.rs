@@ -4,6 +4,7 @@
 //! no escapes, and never recurses deeper than [`JSON_DEPTH_MAX`].
 
 use super::{Build, JSON_DEPTH_MAX, JsonError, JsonFault, Number, Reading, Text};
+use kith_types::find_json_special;
 use std::borrow::Cow;
 use std::collections::HashSet;
 
@@ -203,7 +204,7 @@ impl<'a> Reader<'a> {
         let mut escaped = false;
         self.at = from;
         loop {
-            self.at = find_special(bytes, self.at);
+            self.at = find_json_special(bytes, self.at);
             match bytes.get(self.at) {
                 Some(b'"') => {
                     let raw = &self.text[from..self.at];
@@ -335,35 +336,11 @@ pub(super) fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
         .try_fold(0, |code, digit| Some(code * 16 + char::from(*digit).to_digit(16)?))
 }
 
-/// The place of the next quote, backslash or control character, or the end. Eight bytes at a time, by the test for a
-/// zero byte of "Bit Twiddling Hacks": its lowest mark is always right.
-#[inline]
-fn find_special(bytes: &[u8], from: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut at = from;
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*word);
-        let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5C));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let marks = (control | (quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & HIGH;
-        if marks != 0 {
-            return at + (marks.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or(&[]);
-    at + rest
-        .iter()
-        .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))
-        .unwrap_or(rest.len())
-}
-
 /// The place of the quote that closes a string, or the end.
 fn find_closing_quote(bytes: &[u8], from: usize) -> usize {
     let mut at = from;
     loop {
-        at = find_special(bytes, at).min(bytes.len());
+        at = find_json_special(bytes, at).min(bytes.len());
         match bytes.get(at) {
             Some(b'\\') => at += 2,
             Some(b'"') | None => return at,

@@ -68,7 +68,7 @@ impl TruthBook {
     /// People cannot be read.
     pub(super) fn score(mut self, parts: &Parts, space: &SpaceId) -> Result<Score, PipelineError> {
         let mut scoring = Scoring::new(&self.evidence);
-        for profile in parts.reads.profile_ids(space, &|_| true)? {
+        for profile in parts.reads.profile_ids(space)? {
             let profile = profile.to_string();
             let events = parts.reads.events(space, &profile, None, EVENTS_A_PERSON_MAX)?;
             for event in events.unwrap_or_default() {

@@ -9,18 +9,18 @@ use super::ranges::{self, Range};
 use crate::error::{ErrorKind, LakeError};
 use crate::store::{Put, Store};
 use bytes::Bytes;
-use kith_types::{Record, RecordBody, SpaceId};
+use kith_types::{Record, SpaceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 /// The version of the segment manifests.
 const MANIFEST_VERSION: u32 = 1;
 /// How hard objects are compressed.
 const ZSTD_LEVEL: i32 = 3;
-/// What a line says besides its body takes about so much.
-const LINE_HEAD_BYTES: usize = 512;
+/// Lines are handed to the compressor in pieces of this size, or of one line.
+const BUFFER_BYTES: usize = 256 << 10;
 /// No object may unpack to more: a segment is far smaller.
 const UNPACKED_BYTES_MAX: u64 = 4 << 30;
 
@@ -106,11 +106,9 @@ pub(super) fn manifest_folder(space: &str) -> String {
     format!("raw/space={space}/_segments")
 }
 
-/// The lines of one object to be.
-#[derive(Default)]
-struct Lines {
+/// One object to be: its lines, compressed.
+struct Packed {
     bytes: Vec<u8>,
-    lines: u64,
     events: u64,
     sequences: Vec<Range>,
 }
@@ -134,11 +132,12 @@ impl RawZone {
     ) -> Result<WrittenSegment, LakeError> {
         let range = range_of(records)?;
         let mut by_space: BTreeMap<String, Vec<RawObject>> = BTreeMap::new();
-        // One object's lines at a time are in memory.
-        for ((space, path), records) in by_object(records, range) {
-            let lines = Lines::of(&records, ranges)?;
-            let object = self.write_object(path, lines).await?;
-            by_space.entry(space.to_owned()).or_default().push(object);
+        for ((space, path), records) in divide(records, range) {
+            let packed = pack(&records, ranges).map_err(|error| {
+                LakeError::because(ErrorKind::Unavailable, "a raw object could not be compressed", error)
+            })?;
+            let object = self.write_object(path, packed, records.len() as u64).await?;
+            by_space.entry(space).or_default().push(object);
         }
         for (space, objects) in &by_space {
             let manifest = SegmentManifest {
@@ -185,15 +184,13 @@ impl RawZone {
             .collect())
     }
 
-    async fn write_object(&self, path: String, lines: Lines) -> Result<RawObject, LakeError> {
-        let packed = pack(&lines.bytes).map_err(|error| {
-            LakeError::because(ErrorKind::Unavailable, "a raw object could not be compressed", error)
-        })?;
-        let mut sha256 = line::sha256_hex(&packed);
-        if !self.store.put(&path, packed.into(), Put::Create).await? {
+    async fn write_object(&self, path: String, packed: Packed, lines: u64) -> Result<RawObject, LakeError> {
+        let mut sha256 = line::sha256_hex(&packed.bytes);
+        let bytes = Bytes::from(packed.bytes);
+        if !self.store.put(&path, bytes.clone(), Put::Create).await? {
             let there = self.store.get(&path).await?;
             // Another version of the compressor may have packed the same lines otherwise.
-            if unpack(&there).ok().as_deref() != Some(lines.bytes.as_slice()) {
+            if there != bytes && unpack(&there).ok() != unpack(&bytes).ok() {
                 let message = format!("{path} exists and holds something else: raw objects are never replaced");
                 return Err(LakeError::new(ErrorKind::Conflict, message));
             }
@@ -202,9 +199,9 @@ impl RawZone {
         Ok(RawObject {
             path,
             sha256,
-            lines: lines.lines,
-            events: lines.events,
-            sequences: lines.sequences,
+            lines,
+            events: packed.events,
+            sequences: packed.sequences,
         })
     }
 
@@ -235,45 +232,40 @@ impl RawZone {
     }
 }
 
-/// The records of each object, in order, by space and path.
-fn by_object(records: &[Record], range: RawRange) -> BTreeMap<(&str, String), Vec<&Record>> {
-    let mut objects: BTreeMap<(&str, String), Vec<&Record>> = BTreeMap::new();
+/// The records by the space and the path of the object that they belong to.
+fn divide(records: &[Record], range: RawRange) -> BTreeMap<(String, String), Vec<&Record>> {
+    let mut objects: BTreeMap<(String, String), Vec<&Record>> = BTreeMap::new();
     for record in records {
         let (year, month, day, hour) = record.received_at.date_and_hour();
         let (space, source) = (record.space.as_str(), line::source_of(record));
         let path = format!(
             "raw/space={space}/source={source}/date={year:04}-{month:02}-{day:02}/hour={hour:02}/{range}.jsonl.zst"
         );
-        objects.entry((space, path)).or_default().push(record);
+        objects.entry((space.to_owned(), path)).or_default().push(record);
     }
     objects
 }
 
-impl Lines {
-    fn of(records: &[&Record], ranges: &dyn Fn(&Record) -> Vec<ByteRange>) -> Result<Self, LakeError> {
-        let body_bytes: usize = records.iter().map(|record| body_of(record).len()).sum();
-        let mut lines = Self {
-            // Quotes are escaped, and each line says where it came from.
-            bytes: Vec::with_capacity(body_bytes + body_bytes / 4 + records.len() * LINE_HEAD_BYTES),
-            ..Self::default()
-        };
-        for record in records {
-            let events = ranges(record);
-            line::write(record, &events, &mut lines.bytes)
-                .map_err(|error| LakeError::because(ErrorKind::Invalid, "a record cannot be written as JSON", error))?;
-            lines.lines += 1;
-            lines.events += events.len() as u64;
-            ranges::push(&mut lines.sequences, record.address.sequence);
+/// Compresses the lines of an object as they are written: only a buffer of them is ever held in full.
+fn pack(records: &[&Record], ranges: &dyn Fn(&Record) -> Vec<ByteRange>) -> std::io::Result<Packed> {
+    let mut encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+    let (mut buffer, mut events, mut sequences) = (Vec::with_capacity(2 * BUFFER_BYTES), 0, Vec::new());
+    for record in records {
+        let found = ranges(record);
+        line::write(record, &found, &mut buffer);
+        if buffer.len() >= BUFFER_BYTES {
+            encoder.write_all(&buffer)?;
+            buffer.clear();
         }
-        Ok(lines)
+        events += found.len() as u64;
+        ranges::push(&mut sequences, record.address.sequence);
     }
-}
-
-fn body_of(record: &Record) -> &[u8] {
-    match &record.body {
-        RecordBody::Envelope(envelope) => &envelope.body,
-        RecordBody::Decision(decision) => decision.document.as_bytes(),
-    }
+    encoder.write_all(&buffer)?;
+    Ok(Packed {
+        bytes: encoder.finish()?,
+        events,
+        sequences,
+    })
 }
 
 fn range_of(records: &[Record]) -> Result<RawRange, LakeError> {
@@ -300,21 +292,13 @@ fn range_of(records: &[Record]) -> Result<RawRange, LakeError> {
     })
 }
 
-/// Compresses in a stream: in one piece it would first ask for as much memory as lines that cannot be compressed take.
-fn pack(lines: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = zstd::stream::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-    encoder.set_pledged_src_size(Some(lines.len() as u64))?;
-    encoder.write_all(lines)?;
-    encoder.finish()
-}
-
 /// Unpacks an object, within the limit.
-pub(super) fn unpack(packed: &Bytes) -> io::Result<Vec<u8>> {
+pub(super) fn unpack(packed: &Bytes) -> std::io::Result<Vec<u8>> {
     let mut unpacked = Vec::new();
     let decoder = zstd::stream::Decoder::new(&packed[..])?;
     let length = decoder.take(UNPACKED_BYTES_MAX).read_to_end(&mut unpacked)?;
     if length as u64 == UNPACKED_BYTES_MAX {
-        return Err(io::Error::other("a raw object unpacks to more than 4 GiB"));
+        return Err(std::io::Error::other("a raw object unpacks to more than 4 GiB"));
     }
     Ok(unpacked)
 }

@@ -11,6 +11,7 @@ use arrow_array::builder::StringBuilder;
 use kith_types::{
     Event, EventType, IdentifierType, Object, Origin, TimeNote, Value, write_json_object, write_json_string,
 };
+use std::borrow::Borrow;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -110,12 +111,12 @@ fn write_identifiers(event: &Event, out: &mut String) {
 }
 
 /// A column of text that is written, not borrowed.
-fn written(columns: &mut Columns, events: &[Event], write: impl Fn(&Event, &mut String)) {
+fn written<E: Borrow<Event>>(columns: &mut Columns, events: &[E], write: impl Fn(&Event, &mut String)) {
     let mut scratch = String::new();
     let mut builder = StringBuilder::with_capacity(events.len(), events.len() * 64);
     for event in events {
         scratch.clear();
-        write(event, &mut scratch);
+        write(event.borrow(), &mut scratch);
         builder.append_value(&scratch);
     }
     columns.push(Arc::new(builder.finish()));
@@ -126,35 +127,32 @@ fn written(columns: &mut Columns, events: &[Event], write: impl Fn(&Event, &mut 
 /// # Errors
 /// [`crate::ErrorKind::Invalid`] when the batch would exceed what Arrow holds (2 GiB of text in a column): hand in
 /// fewer events.
-pub fn events(events: &[Event]) -> Result<RecordBatch, LakeError> {
-    let common: Vec<Common<'_>> = events.iter().map(Common::of).collect();
+pub fn events<E: Borrow<Event>>(events: &[E]) -> Result<RecordBatch, LakeError> {
+    let common: Vec<Common<'_>> = events.iter().map(|event| Common::of(event.borrow())).collect();
+    let all = || events.iter().map(Borrow::<Event>::borrow);
     let mut columns = Columns::default();
     // Writing to a string cannot fail.
     written(&mut columns, events, |event, out| {
         write!(out, "{:032x}", event.key.0).unwrap_or_default();
     });
-    columns.optional_text(events.iter().map(|event| event.message_id.as_deref()));
-    columns.text(events.iter().map(|event| event.event_type.as_str()));
-    columns.text(events.iter().map(|event| &*event.name));
-    columns.text(events.iter().map(|event| event.source.as_str()));
-    columns.optional_text(events.iter().map(|event| identifier(event, &IdentifierType::UserId)));
-    columns.optional_text(
-        events
-            .iter()
-            .map(|event| identifier(event, &IdentifierType::AnonymousId)),
-    );
-    columns.optional_text(events.iter().map(|event| event.group_id.as_deref()));
-    columns.time(events.iter().map(|event| event.event_time));
-    columns.time(events.iter().map(|event| event.received_at));
-    columns.optional_text(events.iter().map(|event| event.time_note.map(TimeNote::as_str)));
-    columns.text(events.iter().map(|event| match event.origin {
+    columns.optional_text(all().map(|event| event.message_id.as_deref()));
+    columns.text(all().map(|event| event.event_type.as_str()));
+    columns.text(all().map(|event| &*event.name));
+    columns.text(all().map(|event| event.source.as_str()));
+    columns.optional_text(all().map(|event| identifier(event, &IdentifierType::UserId)));
+    columns.optional_text(all().map(|event| identifier(event, &IdentifierType::AnonymousId)));
+    columns.optional_text(all().map(|event| event.group_id.as_deref()));
+    columns.time(all().map(|event| event.event_time));
+    columns.time(all().map(|event| event.received_at));
+    columns.optional_text(all().map(|event| event.time_note.map(TimeNote::as_str)));
+    columns.text(all().map(|event| match event.origin {
         Origin::Live => "live",
         Origin::Import => "import",
     }));
-    columns.int(events.iter().map(|event| i32::from(event.address.generation)));
-    columns.int(events.iter().map(|event| i32::from(event.address.partition)));
-    columns.long(events.iter().map(|event| event.address.sequence));
-    columns.long(events.iter().map(|event| u64::from(event.address.index)));
+    columns.int(all().map(|event| i32::from(event.address.generation)));
+    columns.int(all().map(|event| i32::from(event.address.partition)));
+    columns.long(all().map(|event| event.address.sequence));
+    columns.long(all().map(|event| u64::from(event.address.index)));
     columns.optional_text(common.iter().map(|common| common.page_url));
     columns.optional_text(common.iter().map(|common| common.page_path));
     columns.optional_text(common.iter().map(|common| common.page_title));
