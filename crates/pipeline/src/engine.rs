@@ -362,7 +362,7 @@ impl Engine {
             }
         }
         let profile = space.place_event(&*store, &event, now, cause)?;
-        self.output.events.push(event);
+        self.output.events.push(Arc::new(event));
         self.output.people.push(profile);
         Ok(())
     }

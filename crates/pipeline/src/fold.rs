@@ -5,7 +5,7 @@
 //! first read on; the sweep only visits who would not have been loaded anyway.
 
 use crate::record::ProfileRecord;
-use crate::space::{End, PartSlot, ProfileEntry, Space};
+use crate::space::{End, PartSlot, ProfileEntry, Space, StoredRecord};
 use crate::{PipelineError, history, keys, plans};
 use kith_identity::PartKey;
 use kith_profile::Part;
@@ -20,8 +20,8 @@ impl Space {
             return Ok(());
         }
         let stored = store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))?;
-        let record = stored
-            .and_then(|bytes| ProfileRecord::decode(&bytes))
+        let (record, bytes) = stored
+            .and_then(|bytes| Some((ProfileRecord::decode(&bytes)?, bytes.into_boxed_slice())))
             .ok_or_else(|| PipelineError::corrupt("profiles"))?;
         let home = self
             .component_of(store, record.founder)?
@@ -39,8 +39,9 @@ impl Space {
             parts.push(self.load_part(store, key, end)?);
         }
         let changed = parts.iter().any(|slot| slot.dirty);
-        let stored_due = record.due;
-        self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored_due));
+        let due = record.due;
+        let stored = StoredRecord { bytes, due };
+        self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored));
         if changed {
             self.profile_changed(id);
         }
@@ -86,12 +87,10 @@ impl Space {
         end: End,
         visit: &mut dyn FnMut(&Event),
     ) -> Result<(), PipelineError> {
-        let range = keys::row_range(&self.id, key.carrier, key.start, end);
         let mut damaged = false;
-        self.rows(store, Keyspace::Events, range, &mut |row_key, row| {
-            let event =
-                keys::row_place(row_key).and_then(|(time, address)| history::decode(&self.id, time, address, row));
-            match event {
+        let of = (Keyspace::Events, key.carrier);
+        self.rows(store, of, key.start, end, &mut |(time, address), row| {
+            match history::decode(&self.id, time, address, row) {
                 Some(event) => visit(&event),
                 None => damaged = true,
             }

@@ -5,7 +5,7 @@
 //! folded from its carrier's history. Nobody else of the component is loaded, and no other event is read.
 
 use crate::record::ProfileRecord;
-use crate::space::{PartSlot, ProfileEntry, Space, SpacePresence};
+use crate::space::{PartSlot, ProfileEntry, Space, SpacePresence, StoredRecord};
 use crate::{PipelineError, keys};
 use kith_identity::{Applied, Component, Evidence, PartKey, Placement, Resolver, Vanished};
 use kith_profile::Part;
@@ -21,7 +21,7 @@ const NOBODY: u128 = 0;
 /// People taken apart while they are regrouped.
 #[derive(Default)]
 pub(crate) struct Pieces {
-    records: BTreeMap<ProfileId, (ProfileRecord, Option<Timestamp>)>,
+    records: BTreeMap<ProfileId, (ProfileRecord, StoredRecord)>,
     parts: BTreeMap<PartKey, PartSlot>,
 }
 
@@ -156,7 +156,7 @@ impl Space {
         let Some(entry) = self.profiles.remove(id.0) else {
             return;
         };
-        pieces.records.insert(id, (entry.record, entry.stored_due));
+        pieces.records.insert(id, (entry.record, entry.stored));
         pieces
             .parts
             .extend(entry.parts.into_iter().map(|slot| (slot.key, slot)));
@@ -193,25 +193,25 @@ impl Space {
                     },
                 });
             }
-            let (record, stored_due) = match pieces.records.remove(id) {
+            let (record, stored) = match pieces.records.remove(id) {
                 Some(record) => record,
                 None => {
                     let founder = members.first().map_or(0, |oldest| oldest.part.carrier);
                     if !all_new && !self.quiet {
                         self.writes.remove(Keyspace::Redirects, keys::wide(&self.id, id.0));
                     }
-                    (self.new_record(founder), None)
+                    (self.new_record(founder), StoredRecord::default())
                 }
             };
-            self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored_due));
+            self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored));
             self.profile_changed(*id);
         }
         // Parts that nobody has any more: intervals that are gone.
         for key in pieces.parts.keys() {
             self.writes.remove(Keyspace::Parts, keys::part(&self.id, key));
         }
-        for (id, (record, stored_due)) in pieces.records {
-            self.vanish(id, &record, stored_due, outcome, moment);
+        for (id, (record, stored)) in pieces.records {
+            self.vanish(id, &record, stored.due, outcome, moment);
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ impl Reads {
             return Ok(None);
         };
         let snapshot = self.store.snapshot();
-        let loaded = load(&*snapshot, space, &definitions, id)?;
+        let loaded = load(&*snapshot, space, &definitions, id, None)?;
         Ok(loaded.map(|loaded| document(&loaded, None, &definitions, now)))
     }
 
@@ -153,7 +153,7 @@ impl Reads {
         let Some(definitions) = self.pipeline.definitions(space) else {
             return Ok(None);
         };
-        Ok(resolve(&*self.store.snapshot(), space, &definitions, name)?.map(|(id, _)| id))
+        Ok(resolve(&*self.store.snapshot(), space, &definitions, name)?.map(|found| found.id))
     }
 
     /// A person's events, the latest first: at most `limit` of those before `before`.
@@ -252,37 +252,46 @@ impl Reads {
         Ok(Some(live.compiled.explain(&person, now.max(loaded.whole.horizon()))))
     }
 
-    /// All profile ids of a space whose id satisfies `wanted`, in order.
+    /// All profile ids of a space, in order.
     ///
     /// # Errors
     /// As [`Reads::person`].
-    pub fn profile_ids(
-        &self,
-        space: &SpaceId,
-        wanted: &dyn Fn(ProfileId) -> bool,
-    ) -> Result<Vec<ProfileId>, PipelineError> {
+    pub fn profile_ids(&self, space: &SpaceId) -> Result<Vec<ProfileId>, PipelineError> {
         let from = keys::space(space);
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         let mut found = Vec::new();
         self.store
             .snapshot()
             .scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
-                found.extend(keys::wide_id(key).map(ProfileId).filter(|id| wanted(*id)));
+                found.extend(keys::wide_id(key).map(ProfileId));
                 true
             })?;
         Ok(found)
     }
 }
 
-/// The profile that a name leads to now, and the id asked for where it was another.
+/// What a name leads to.
+struct Found {
+    id: ProfileId,
+    /// The id asked for, where it was another.
+    asked: Option<ProfileId>,
+    /// The person's component, where it was read on the way.
+    component: Option<Component>,
+}
+
+/// The profile that a name leads to now.
 fn resolve(
     reader: &dyn Read,
     space: &SpaceId,
     definitions: &Definitions,
     name: &str,
-) -> Result<Option<(ProfileId, Option<ProfileId>)>, PipelineError> {
+) -> Result<Option<Found>, PipelineError> {
     if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
-        return Ok(follow(reader, space, asked)?.map(|id| (id, (id != asked).then_some(asked))));
+        return Ok(follow(reader, space, asked)?.map(|id| Found {
+            id,
+            asked: (id != asked).then_some(asked),
+            component: None,
+        }));
     }
     let Some(sent) = Identifier::parse(name) else {
         return Ok(None);
@@ -294,9 +303,12 @@ fn resolve(
     let Some(component) = home_of(reader, space, hash)? else {
         return Ok(None);
     };
-    Ok(component_of(reader, space, component)?
-        .holder(hash)
-        .map(|id| (id, None)))
+    let component = component_of(reader, space, component)?;
+    Ok(component.holder(hash).map(|id| Found {
+        id,
+        asked: None,
+        component: Some(component),
+    }))
 }
 
 fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option<ProfileId>, PipelineError> {
@@ -338,24 +350,36 @@ fn find(
     definitions: &Definitions,
     name: &str,
 ) -> Result<Option<(Loaded, Option<ProfileId>)>, PipelineError> {
-    let Some((id, asked)) = resolve(reader, space, definitions, name)? else {
+    let Some(found) = resolve(reader, space, definitions, name)? else {
         return Ok(None);
     };
-    Ok(load(reader, space, definitions, id)?.map(|loaded| (loaded, asked)))
+    let loaded = load(reader, space, definitions, found.id, found.component)?;
+    Ok(loaded.map(|loaded| (loaded, found.asked)))
 }
 
+/// Loads a profile; `component` is its component where the caller has read it, which spares two look-ups.
 fn load(
     reader: &dyn Read,
     space: &SpaceId,
     definitions: &Definitions,
     id: ProfileId,
+    component: Option<Component>,
 ) -> Result<Option<Loaded>, PipelineError> {
     let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else {
         return Ok(None);
     };
     let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
-    let home = home_of(reader, space, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
-    let component = component_of(reader, space, home)?;
+    let component = match component {
+        Some(component) => component,
+        None => {
+            let home = home_of(reader, space, record.founder)?;
+            component_of(
+                reader,
+                space,
+                home.ok_or_else(|| PipelineError::corrupt("identifiers"))?,
+            )?
+        }
+    };
     let members = component.members_of(id);
     let mut parts = Vec::with_capacity(members.len());
     for member in &members {
@@ -408,7 +432,11 @@ fn latest_events(
     if limit == 0 {
         return Ok(events);
     }
-    for member in &loaded.members {
+    for (member, part) in loaded.members.iter().zip(&loaded.parts) {
+        if part.is_empty() {
+            // An identifier that carries no event has no rows: most of a person's do not.
+            continue;
+        }
         let end = [member.end, before].into_iter().flatten().min();
         let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
         let mut left = limit;

@@ -18,10 +18,11 @@ use std::time::{Duration, Instant};
 
 /// Records and bytes taken from the log at once.
 const READ_RECORDS: usize = 4_096;
-const READ_BYTES: usize = 8 * 1024 * 1024;
+const READ_BYTES: usize = 1024 * 1024;
 /// A step is committed when it holds so many records and changes, or bodies of so many bytes, or so much time has passed.
 const STEP_SIZE: usize = 20_000;
-const STEP_BYTES: usize = 4 * 1024 * 1024;
+/// Few enough bytes for the events to be in the processor's caches still when their rows are written and they are freed.
+const STEP_BYTES: usize = 2 * 1024 * 1024;
 const STEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the thread sleeps at most when nothing comes.
 const IDLE: Duration = Duration::from_millis(25);

@@ -13,14 +13,15 @@ use kith_identity::{Component, PartKey, Position, Presence, PresenceError, Prese
 use kith_profile::{FoldPlan, Part, Plans};
 use kith_segment::Change;
 use kith_state::{Batch, Keyspace, Read};
-use kith_types::{Event, ProfileId, SpaceId, Timestamp};
+use kith_types::{Address, Event, ProfileId, SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Young entries kept between steps: identifiers, components, and profiles with their parts.
 const IDENTIFIERS_CACHED: usize = if cfg!(test) { 3 } else { 400_000 };
-const COMPONENTS_CACHED: usize = if cfg!(test) { 2 } else { 60_000 };
-const PROFILES_CACHED: usize = if cfg!(test) { 2 } else { 60_000 };
+const COMPONENTS_CACHED: usize = if cfg!(test) { 2 } else { 30_000 };
+const PROFILES_CACHED: usize = if cfg!(test) { 2 } else { 20_000 };
 
 pub(crate) const DEFINITIONS: &str = "definitions";
 const OUTBOX_NEXT: &str = "outbox_next";
@@ -37,6 +38,28 @@ pub(crate) struct PartSlot {
     pub(crate) dirty: bool,
 }
 
+/// A row of a carrier's history or of a held identifier, until it is written: where it goes, and its place there.
+type RowKey = (Keyspace, u128, Position);
+
+const FIRST_PLACE: Position = (
+    Timestamp::from_micros(i64::MIN),
+    Address {
+        generation: 0,
+        partition: 0,
+        sequence: 0,
+        index: 0,
+    },
+);
+const LAST_PLACE: Position = (
+    Timestamp::from_micros(i64::MAX),
+    Address {
+        generation: u16::MAX,
+        partition: u16::MAX,
+        sequence: u64::MAX,
+        index: u32::MAX,
+    },
+);
+
 /// A profile in memory: its record, its parts, and what they merge to.
 #[derive(Debug)]
 pub(crate) struct ProfileEntry {
@@ -44,20 +67,27 @@ pub(crate) struct ProfileEntry {
     pub(crate) parts: Vec<PartSlot>,
     /// The merge of the parts, where there is more than one.
     pub(crate) merged: Option<Part>,
-    /// The timer as the store holds it.
-    pub(crate) stored_due: Option<Timestamp>,
+    /// What the store holds of the record.
+    pub(crate) stored: StoredRecord,
     pub(crate) dirty: bool,
+}
+
+/// A profile's record as the store holds it; empty where it holds none.
+#[derive(Debug, Default)]
+pub(crate) struct StoredRecord {
+    pub(crate) bytes: Box<[u8]>,
+    pub(crate) due: Option<Timestamp>,
 }
 
 impl ProfileEntry {
     /// A profile of these parts.
-    pub(crate) fn new(record: ProfileRecord, parts: Vec<PartSlot>, stored_due: Option<Timestamp>) -> Self {
+    pub(crate) fn new(record: ProfileRecord, parts: Vec<PartSlot>, stored: StoredRecord) -> Self {
         let merged = (parts.len() > 1).then(|| Part::merged(parts.iter().map(|slot| &slot.part)));
         Self {
             record,
             parts,
             merged,
-            stored_due,
+            stored,
             dirty: false,
         }
     }
@@ -103,7 +133,7 @@ pub(crate) struct Space {
     pub(crate) silent: bool,
     /// After that, what time alone changed before this instant is not told either.
     pub(crate) silent_until: Timestamp,
-    rows: BTreeMap<(Keyspace, Vec<u8>), Vec<u8>>,
+    rows: BTreeMap<RowKey, Vec<u8>>,
     pub(crate) writes: Batch,
     dirty_components: Vec<u128>,
     dirty_profiles: Vec<u128>,
@@ -267,22 +297,15 @@ impl Space {
     pub(crate) fn add_history(&mut self, event: &Event, carrier: u128) {
         let mut row = Vec::with_capacity(512);
         history::encode(event, &mut row);
-        self.rows.insert(
-            (
-                Keyspace::Events,
-                keys::row(&self.id, carrier, event.event_time, event.address),
-            ),
-            row,
-        );
+        let place = (event.event_time, event.address);
+        self.rows.insert((Keyspace::Events, carrier, place), row);
     }
 
     /// Adds who stood beside a held identifier in an event.
     pub(crate) fn add_presence(&mut self, event: &Event, held: u128, beside: Option<u128>) {
-        let key = keys::row(&self.id, held, event.event_time, event.address);
-        self.rows.insert(
-            (Keyspace::Presence, key),
-            history::encode_presence(event.received_at, beside),
-        );
+        let place = (event.event_time, event.address);
+        let row = history::encode_presence(event.received_at, beside);
+        self.rows.insert((Keyspace::Presence, held, place), row);
     }
 
     /// How much the open step holds that is not committed yet.
@@ -290,27 +313,43 @@ impl Space {
         self.changes.len() + self.dirty_profiles.len()
     }
 
-    /// Visits the rows of an identifier in canonical order, those of this step among them.
+    /// Visits the rows of an identifier in canonical order, those of this step among them: from one place to before
+    /// another, where `None` is open.
     pub(crate) fn rows(
         &self,
         store: &dyn Read,
-        keyspace: Keyspace,
-        range: (Vec<u8>, Vec<u8>),
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+        (keyspace, identifier): (Keyspace, u128),
+        from: Option<Position>,
+        to: Option<Position>,
+        visit: &mut dyn FnMut(Position, &[u8]) -> bool,
     ) -> Result<(), PipelineError> {
-        let (from, to) = range;
-        let fresh = (keyspace, from.clone())..(keyspace, to.clone());
-        let mut fresh = self.rows.range(fresh).peekable();
-        let mut go_on = true;
-        store.scan(keyspace, &from, &to, &mut |key, value| {
-            while let Some(((_, fresh_key), row)) = fresh.next_if(|((_, fresh_key), _)| fresh_key.as_slice() < key) {
-                go_on = go_on && visit(fresh_key, row);
+        let end = match to {
+            Some(place) => Bound::Excluded((keyspace, identifier, place)),
+            None => Bound::Included((keyspace, identifier, LAST_PLACE)),
+        };
+        let start = (keyspace, identifier, from.unwrap_or(FIRST_PLACE));
+        if to.is_some_and(|to| to <= start.2) {
+            return Ok(());
+        }
+        let mut fresh = self.rows.range((Bound::Included(start), end)).peekable();
+        let (mut go_on, mut damaged) = (true, false);
+        let (first, last) = keys::row_range(&self.id, identifier, from, to);
+        store.scan(keyspace, &first, &last, &mut |key, row| {
+            let Some(place) = keys::row_place(key) else {
+                damaged = true;
+                return false;
+            };
+            while let Some(((_, _, newer), row)) = fresh.next_if(|((_, _, newer), _)| *newer < place) {
+                go_on = go_on && visit(*newer, row);
             }
-            go_on = go_on && visit(key, value);
+            go_on = go_on && visit(place, row);
             go_on
         })?;
-        for ((_, key), row) in fresh {
-            go_on = go_on && visit(key, row);
+        if damaged {
+            return Err(PipelineError::corrupt("rows"));
+        }
+        for ((_, _, place), row) in fresh {
+            go_on = go_on && visit(*place, row);
         }
         Ok(())
     }
@@ -324,8 +363,8 @@ impl Space {
                 None => batch.remove(keyspace, key),
             }
         }
-        for ((keyspace, key), row) in std::mem::take(&mut self.rows) {
-            batch.put(keyspace, key, row);
+        for ((keyspace, identifier, (time, address)), row) in std::mem::take(&mut self.rows) {
+            batch.put(keyspace, keys::row(&self.id, identifier, time, address), row);
         }
         for id in std::mem::take(&mut self.dirty_components) {
             if let Some(entry) = self.components.get_mut(id)
@@ -381,8 +420,13 @@ fn write_profile(
     batch: &mut Batch,
     now: Timestamp,
 ) {
-    batch.put(Keyspace::Profiles, keys::wide(space, id.0), entry.record.encode());
-    let before = std::mem::replace(&mut entry.stored_due, entry.record.due);
+    let bytes = entry.record.encode();
+    // Most events change a fold and no membership.
+    if *bytes != *entry.stored.bytes {
+        entry.stored.bytes = bytes.clone().into();
+        batch.put(Keyspace::Profiles, keys::wide(space, id.0), bytes);
+    }
+    let before = std::mem::replace(&mut entry.stored.due, entry.record.due);
     if before != entry.record.due {
         if let Some(time) = before {
             batch.remove(Keyspace::Due, keys::due(space, time, id));
@@ -423,11 +467,10 @@ impl Presence for SpacePresence<'_> {
         to: Option<Position>,
         visit: &mut dyn FnMut(&PresenceRow) -> bool,
     ) -> Result<(), PresenceError> {
-        let range = keys::row_range(&self.space.id, held, from, to);
         let mut damaged = false;
-        let scanned = self.space.rows(self.store, Keyspace::Presence, range, &mut |key, row| {
-            let place = keys::row_place(key).zip(history::decode_presence(row));
-            let Some(((time, address), (received_at, authenticated))) = place else {
+        let of = (Keyspace::Presence, held);
+        let scanned = self.space.rows(self.store, of, from, to, &mut |(time, address), row| {
+            let Some((received_at, authenticated)) = history::decode_presence(row) else {
                 damaged = true;
                 return false;
             };

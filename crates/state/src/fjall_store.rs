@@ -5,7 +5,7 @@
 //! journal errors, and the log knows better.
 
 use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit};
-use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
+use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 use std::path::Path;
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
@@ -35,6 +35,8 @@ impl FjallStore {
         let database = Database::builder(folder.join("trees"))
             .cache_size(cache_bytes)
             .max_journaling_size(512 * 1024 * 1024)
+            // With more than one, the first leaves compactions to the others and spins on their queue meanwhile.
+            .worker_threads(1)
             .manual_journal_persist(true)
             .open()
             .map_err(|error| open_error(folder, error))?;
@@ -49,9 +51,12 @@ impl FjallStore {
 
 fn options(keyspace: Keyspace) -> KeyspaceCreateOptions {
     let large = matches!(keyspace, Keyspace::Events | Keyspace::Parts | Keyspace::Presence);
+    // An event is written once: kept apart from its key, it is not copied again whenever keys are merged.
+    let apart = (keyspace == Keyspace::Events).then(|| KvSeparationOptions::default().separation_threshold(128));
     KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
-        .max_memtable_size(if large { 64 * 1024 * 1024 } else { 16 * 1024 * 1024 })
+        .max_memtable_size(if large { 32 * 1024 * 1024 } else { 16 * 1024 * 1024 })
+        .with_kv_separation(apart)
 }
 
 /// Refuses a folder of another version, and marks a new one.

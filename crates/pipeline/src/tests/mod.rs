@@ -239,7 +239,8 @@ impl Bench {
     }
 
     pub(super) fn events(&self) -> Vec<Event> {
-        self.outputs.iter().flat_map(|output| output.events.clone()).collect()
+        let events = self.outputs.iter().flat_map(|output| &output.events);
+        events.map(|event| (**event).clone()).collect()
     }
 
     /// The person of the last event.
