@@ -174,7 +174,7 @@ test('act_6_sending_can_be_paused_at_once', { timeout: 60_000 }, async () => {
   await identify('patient', { email: 'patient@example.com' }, consent(true))
   await server.kith('messages', 'pause')
   const status = (await server.get('/api/status')).body
-  assert.deepEqual(status.messages_paused, ['main'])
+  assert.deepEqual(status.messages_paused, ['space main'])
   await buy('patient')
   await entered('patient')
   assert.deepEqual(await mail.of('patient@example.com'), [])

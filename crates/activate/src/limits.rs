@@ -143,6 +143,8 @@ pub(crate) struct Limits {
     pub(crate) quiet: Option<Quiet>,
     /// The profile that stands for the person now: sends to it count, beside those to the profile that entered.
     pub(crate) person: Option<ProfileId>,
+    /// The person's other addresses: sends to them count as well.
+    pub(crate) addresses: Vec<String>,
 }
 
 /// What holds for all marketing of a space: the `spec` of a definition of kind `sending_rules`.

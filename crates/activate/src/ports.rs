@@ -50,6 +50,8 @@ pub struct Recipient {
     pub profile: ProfileId,
     /// The e-mail address, if one is known.
     pub email: Option<String>,
+    /// Every e-mail address that is known: what went to any of them went to the person.
+    pub addresses: Vec<String>,
     /// A user id of the person, if one is known.
     pub user_id: Option<String>,
     /// An anonymous id of the person, if one is known.

@@ -87,6 +87,7 @@ impl World {
         let recipient = Recipient {
             profile: ProfileId(number),
             email: email.map(str::to_owned),
+            addresses: email.map(str::to_owned).into_iter().collect(),
             user_id: Some(format!("user-{number}")),
             anonymous_id: None,
             traits: json!({ "first_name": "Jo" }).as_object().unwrap().clone(),

@@ -214,8 +214,24 @@ impl Lake {
     /// # Errors
     /// As [`Lake::table`], and [`ErrorKind::Damaged`] for an unreadable file.
     pub async fn read_all(&self, space: &SpaceId, namespace: &str, name: &str) -> Result<Vec<RecordBatch>, LakeError> {
-        let table = self.table(space, namespace, name).await?;
         let mut batches = Vec::new();
+        self.visit_rows(space, namespace, name, &mut |batch| batches.push(batch))
+            .await?;
+        Ok(batches)
+    }
+
+    /// Visits all rows of a table, file by file, newest first; one file is in memory at a time.
+    ///
+    /// # Errors
+    /// As [`Lake::read_all`].
+    pub(crate) async fn visit_rows(
+        &self,
+        space: &SpaceId,
+        namespace: &str,
+        name: &str,
+        visit: &mut (dyn FnMut(RecordBatch) + Send),
+    ) -> Result<(), LakeError> {
+        let table = self.table(space, namespace, name).await?;
         for file in &table.files {
             let bytes = self.store.get(file.path.as_ref()).await?;
             for batch in ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()? {
@@ -225,10 +241,10 @@ impl Lake {
                     let found = batch.column_by_name(field.name()).cloned();
                     found.unwrap_or_else(|| new_null_array(field.data_type(), batch.num_rows()))
                 });
-                batches.push(RecordBatch::try_new(Arc::clone(&table.schema), columns.collect())?);
+                visit(RecordBatch::try_new(Arc::clone(&table.schema), columns.collect())?);
             }
         }
-        Ok(batches)
+        Ok(())
     }
 
     /// The table's current metadata, if there is such a table.

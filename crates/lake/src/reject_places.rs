@@ -35,9 +35,10 @@ impl Lake {
     ) -> Result<Vec<RejectPlace>, LakeError> {
         let table = tables::clean_rejects();
         let mut places = Vec::new();
-        for batch in self.read_all(space, table.namespace, table.name).await? {
+        self.visit_rows(space, table.namespace, table.name, &mut |batch| {
             take_places(&batch, generation, source, code, &mut places);
-        }
+        })
+        .await?;
         places.sort_unstable();
         places.dedup();
         Ok(places)

@@ -63,6 +63,13 @@ pub struct SweepProgress {
     pub profiles: u64,
 }
 
+/// What an event claims its key with: the instant at which earlier claims must still hold, and the end of its own.
+#[derive(Clone, Copy)]
+struct Claim {
+    at: Timestamp,
+    expires: Timestamp,
+}
+
 /// The engine over a store.
 pub struct Engine {
     store: Arc<dyn Store>,
@@ -328,7 +335,11 @@ impl Engine {
     /// counts as happening live.
     fn apply_replay(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {
         for event in kith_clean::clean_record(record, &self.config.limits).events {
-            self.take_event(event, now, Some(Timestamp::MAX), Cause::Import)?;
+            let claim = Claim {
+                at: now,
+                expires: Timestamp::MAX,
+            };
+            self.take_event(event, now, Some(claim), Cause::Import)?;
         }
         Ok(())
     }
@@ -338,22 +349,24 @@ impl Engine {
             Origin::Live => (event.received_at + self.config.dedupe_window, Cause::Event(event.key)),
             Origin::Import => (Timestamp::MAX, Cause::Import),
         };
-        let expires = event.message_id.is_some().then_some(expires);
-        self.take_event(event, now, expires, cause)
+        let at = event.received_at;
+        let claim = event.message_id.is_some().then_some(Claim { at, expires });
+        self.take_event(event, now, claim, cause)
     }
 
-    /// Takes an event, once until its key expires, where it claims one.
+    /// Takes an event, once until its key expires, where it claims one. A replayed one asks as of the replay: earlier
+    /// claims that have expired by then may be forgotten already.
     fn take_event(
         &mut self,
         event: Event,
         now: Timestamp,
-        expires: Option<Timestamp>,
+        claim: Option<Claim>,
         cause: Cause,
     ) -> Result<(), PipelineError> {
         let store = Arc::clone(&self.store);
         let space = self.space(&event.space)?;
-        if let Some(expires) = expires {
-            if !space.dedupe.first(&*store, event.key, event.received_at, expires)? {
+        if let Some(Claim { at, expires }) = claim {
+            if !space.dedupe.first(&*store, event.key, at, expires)? {
                 let mut key = keys::space(&event.space);
                 key.extend_from_slice(&event.address.to_bytes());
                 space.writes.put(Keyspace::Duplicates, key, Vec::new());

@@ -43,7 +43,7 @@ impl Default for PublishConfig {
     fn default() -> Self {
         Self {
             rows: 50_000,
-            bytes: 64 << 20,
+            bytes: 32 << 20,
             age: Duration::from_secs(30),
             curated_period: Duration::from_secs(300),
             log_keep_bytes: 1 << 30,

@@ -40,7 +40,7 @@ struct Waiting {
 
 /// Rows, and bytes of the bodies that they come from, between two commits while the tables catch up.
 const CATCH_UP_ROWS: usize = 200_000;
-const CATCH_UP_BYTES: usize = 64 << 20;
+const CATCH_UP_BYTES: usize = 32 << 20;
 
 impl Waiting {
     /// Adds the events to the file, so that what waits is small.
@@ -120,7 +120,7 @@ impl LakeWriter {
             ends.insert(space.clone(), self.ensure(space).await?);
             self.read_outbox(space).await?;
         }
-        self.taken = self.start_of(&ends, to).min(to);
+        self.taken = self.start_of(&ends, to).await?.min(to);
         let mut reader = Backlog::new(&self.log, Arc::clone(&self.archive), self.taken);
         let mut bytes = 0;
         while self.taken < to {
@@ -132,10 +132,12 @@ impl LakeWriter {
             }
             for record in records.iter().filter(|record| record.address.sequence < to) {
                 self.take_record(record, &ends)?;
-                if let RecordBody::Envelope(envelope) = &record.body {
-                    bytes += envelope.body.len();
-                    self.bytes += envelope.body.len();
-                }
+                let body = match &record.body {
+                    RecordBody::Envelope(envelope) => envelope.body.len(),
+                    RecordBody::Decision(decision) => decision.document.len(),
+                };
+                bytes += body;
+                self.bytes += body;
             }
             self.encode_waiting().await?;
             if self.rows() >= CATCH_UP_ROWS || bytes >= CATCH_UP_BYTES {
@@ -148,12 +150,28 @@ impl LakeWriter {
     }
 
     /// Where the tables of a restart begin. What the log has let go is in every table of then ([`crate::retention`]), so a
-    /// table without an end is younger than that; but where none has an end, the tables were lost, and raw is read.
-    fn start_of(&self, ends: &BTreeMap<SpaceId, (u64, u64)>, to: u64) -> u64 {
-        let each = ends.values().flat_map(|(events, rejects)| [*events, *rejects]);
-        let from = each.clone().min().unwrap_or(to);
-        let lost = each.max().is_none_or(|furthest| furthest == 0);
-        if lost { from } else { from.max(self.log.start()) }
+    /// table without an end is younger than that, unless raw has segments of its space that the log has let go: then the
+    /// table was lost, and raw is read.
+    async fn start_of(&self, ends: &BTreeMap<SpaceId, (u64, u64)>, to: u64) -> Result<u64, PublishError> {
+        let kept = self.log.start();
+        let mut from = to;
+        for (space, (events, rejects)) in ends {
+            let end = (*events).min(*rejects);
+            from = from.min(if end == 0 && kept > 0 && !self.is_lost(space, kept).await? {
+                kept
+            } else {
+                end
+            });
+        }
+        Ok(from)
+    }
+
+    /// Whether raw has segments of a space from before what the log keeps.
+    async fn is_lost(&self, space: &SpaceId, kept: u64) -> Result<bool, PublishError> {
+        let segments = self.lake.raw().segments(Some(space)).await;
+        let segments = segments.map_err(|error| PublishError::new("the raw zone could not be listed", error))?;
+        let before = |range: &kith_lake::RawRange| range.generation == self.generation && range.first < kept;
+        Ok(segments.iter().any(before))
     }
 
     fn take_record(&mut self, record: &Record, ends: &BTreeMap<SpaceId, (u64, u64)>) -> Result<(), PublishError> {

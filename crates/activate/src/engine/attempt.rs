@@ -245,6 +245,7 @@ impl Engine {
             caps: rules.caps(definition.caps(), is_marketing),
             quiet,
             person: Some(recipient.profile),
+            addresses: recipient.addresses.clone(),
         })
     }
 

@@ -1,5 +1,5 @@
 //! Counting against caps, inside the transaction that decides (contract ACT-1). A person is the profile that entered, the
-//! profile that stands for it now, and the address: each of them is enough. It never decides what follows.
+//! profile that stands for it now, and the addresses: each of them is enough. It never decides what follows.
 
 use crate::limits::{CapScope, Limits};
 use kith_types::{ProfileId, SpaceId, Timestamp};
@@ -48,7 +48,7 @@ fn count(
     counting: Counting,
     (scope, after): (CapScope, Timestamp),
 ) -> rusqlite::Result<u32> {
-    const COUNT: &str = "SELECT count(*) FROM sends WHERE space = ?1 AND (profile = ?2 OR profile = ?3 OR address = ?4) AND id <> ?5 AND (left_at > ?6 OR (?7 AND left_at IS NULL AND state = 'reserved' AND due_at > ?6)) AND CASE ?8 WHEN 'message' THEN message = ?9 WHEN 'channel' THEN topic IS NOT NULL AND channel = 'email' ELSE topic IS NOT NULL END";
+    const COUNT: &str = "SELECT count(*) FROM sends WHERE space = ?1 AND (profile = ?2 OR profile = ?3 OR address = ?4 OR address IN (SELECT value FROM json_each(?10))) AND id <> ?5 AND (left_at > ?6 OR (?7 AND left_at IS NULL AND state = 'reserved' AND due_at > ?6)) AND CASE ?8 WHEN 'message' THEN message = ?9 WHEN 'channel' THEN topic IS NOT NULL AND channel = 'email' ELSE topic IS NOT NULL END";
     let scope = match scope {
         CapScope::Message => "message",
         CapScope::Channel => "channel",
@@ -66,6 +66,7 @@ fn count(
             counting == Counting::WithReserved,
             scope,
             asking.message,
+            serde_json::Value::from(limits.addresses.clone()).to_string(),
         ],
         |row| row.get(0),
     )

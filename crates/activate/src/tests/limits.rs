@@ -90,6 +90,24 @@ fn act_1_a_message_has_caps_of_its_own_and_merged_people_count_as_one() {
 }
 
 #[test]
+fn act_1_what_went_to_any_address_of_a_person_counts() {
+    let world = world(2);
+    world.rule(&json!({ "caps": [{ "at_most": 2, "within": "7d" }] }));
+    let (runtime, folder) = (runtime(), scratch());
+    let engine = engine(folder.path(), &world, &runtime, None);
+    (0..2).for_each(|_| world.enter(2));
+    run(&engine).unwrap();
+    // The second turns out to be the first, who entered before under another address.
+    let mut people = world.people.lock().unwrap();
+    let first = people.get_mut(&ProfileId(1)).unwrap();
+    first.addresses.push("p2@example.com".to_owned());
+    drop(people);
+    world.enter(1);
+    run(&engine).unwrap();
+    assert_eq!(reasons(&engine), [("cap_person".to_owned(), 1)]);
+}
+
+#[test]
 fn act_1_what_was_not_sent_uses_up_no_cap_and_what_may_have_been_does() {
     let world = world(1);
     world.rule(&json!({ "caps": [{ "at_most": 1, "within": "30d" }] }));

@@ -24,6 +24,8 @@ pub(crate) fn follow(catalog: &Catalog, log: &Log, archive: Arc<dyn Archive>) ->
     let lost = followed.is_none() || catalog.lacks_definitions()?;
     if followed.is_some() && lost {
         tracing::warn!("the catalog has lost definitions: recording every decision again");
+        // First where to begin: an end in the middle must not leave the rest unrecorded.
+        catalog.set_setting(FOLLOWED, "0")?;
         catalog.forget_definitions()?;
     }
     let from = if lost { 0 } else { followed.unwrap_or(0) };

@@ -26,7 +26,8 @@ const CONNECTIONS_MAX: usize = 2_048;
 /// The most that is read of a connection before the request's handler takes it, in bytes; also the largest head.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// How long a connection may wait for its next request, or take over a request's head.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
+/// Short, since idle connections take the place of others.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// Serves until `stop` turns true, then until the requests under way have been answered.
 pub(super) async fn serve(mut listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {

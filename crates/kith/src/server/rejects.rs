@@ -118,10 +118,12 @@ impl Decisions<'_> {
         Ok(())
     }
 
-    fn add(&mut self, record: Record, places: &[RejectPlace]) -> Result<(), PortError> {
-        let RecordBody::Envelope(envelope) = &record.body else {
+    fn add(&mut self, mut record: Record, places: &[RejectPlace]) -> Result<(), PortError> {
+        let RecordBody::Envelope(envelope) = &mut record.body else {
             return Ok(());
         };
+        // A body as it was read holds all that was read with it.
+        envelope.body = bytes::Bytes::copy_from_slice(&envelope.body);
         let bytes = envelope.body.len();
         let text_bytes = match std::str::from_utf8(&envelope.body) {
             Ok(text) => text.len(),
@@ -132,7 +134,11 @@ impl Decisions<'_> {
             .iter()
             .any(|place| place.index == 0 && place.original_bytes == text_bytes);
         let indexes = match whole {
-            true => (0..u32::try_from(self.limits.batch_events).unwrap_or(u32::MAX)).collect(),
+            true => {
+                let split = kith_clean::split(envelope.route, &envelope.body, &self.limits);
+                let events = split.map_or(0, |split| split.events.len());
+                (0..u32::try_from(events).unwrap_or(u32::MAX)).collect()
+            }
             false => places.iter().map(|place| place.index).collect(),
         };
         if self.waiting_bytes + bytes > BODIES_BYTES_MAX {

@@ -101,6 +101,12 @@ fn recipient(person: &PersonDocument) -> Recipient {
     Recipient {
         profile: person.id,
         email: identifier(&IdentifierType::Email),
+        addresses: person
+            .identifiers
+            .iter()
+            .filter(|view| view.identifier.kind == IdentifierType::Email)
+            .map(|view| view.identifier.value.to_string())
+            .collect(),
         user_id: identifier(&IdentifierType::UserId),
         anonymous_id: identifier(&IdentifierType::AnonymousId),
         traits: person
