@@ -11,6 +11,9 @@ use std::process::ExitCode;
 /// What a check found: where, and what is wrong there.
 type Findings = Vec<String>;
 
+/// Looks at the repository beneath a path.
+type Check = fn(&Path) -> Findings;
+
 #[expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -23,7 +26,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let root = root();
-    let checks: [(&str, fn(&Path) -> Findings); 3] = [
+    let checks: [(&str, Check); 3] = [
         ("layers", layers::check),
         ("files", files::check),
         ("contracts", contracts::check),

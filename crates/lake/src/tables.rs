@@ -41,11 +41,9 @@ fn personal(name: &'static str, column_type: ColumnType) -> Column {
 }
 
 /// A column that nearly every row has another value of.
-fn distinct(column: Column) -> Column {
-    Column {
-        distinct: true,
-        ..column
-    }
+fn distinct(mut column: Column) -> Column {
+    column.distinct = true;
+    column
 }
 
 static CLEAN_EVENTS: LazyLock<TableSpec> = LazyLock::new(|| {

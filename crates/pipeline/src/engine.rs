@@ -365,14 +365,14 @@ impl Engine {
     ) -> Result<(), PipelineError> {
         let store = Arc::clone(&self.store);
         let space = self.space(&event.space)?;
-        if let Some(Claim { at, expires }) = claim {
-            if !space.dedupe.first(&*store, event.key, at, expires)? {
-                let mut key = keys::space(&event.space);
-                key.extend_from_slice(&event.address.to_bytes());
-                space.writes.put(Keyspace::Duplicates, key, Vec::new());
-                self.output.duplicates += 1;
-                return Ok(());
-            }
+        if let Some(Claim { at, expires }) = claim
+            && !space.dedupe.first(&*store, event.key, at, expires)?
+        {
+            let mut key = keys::space(&event.space);
+            key.extend_from_slice(&event.address.to_bytes());
+            space.writes.put(Keyspace::Duplicates, key, Vec::new());
+            self.output.duplicates += 1;
+            return Ok(());
         }
         let profile = space.place_event(&*store, &event, now, cause)?;
         self.output.events.push(Arc::new(event));

@@ -226,7 +226,7 @@ impl Worker {
                         let flushed = worker.take_committed(inbox, &mut later).and_then(|()| worker.flush());
                         done = flushed
                             .as_ref()
-                            .map(|()| ())
+                            .copied()
                             .map_err(|error| kith_telemetry::error_chain(error));
                         flushed
                     });

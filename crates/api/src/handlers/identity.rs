@@ -185,7 +185,7 @@ pub(crate) async fn veto(
     if add.is_empty() && remove.is_empty() {
         return Err(ApiError::invalid("name vetoes to add or to remove"));
     }
-    let author = body.author.unwrap_or_else(|| principal.key_name);
+    let author = body.author.unwrap_or(principal.key_name);
     let reason = body.reason.unwrap_or_default();
     if author.len() + reason.len() > REASON_BYTES_MAX {
         return Err(ApiError::invalid(format!(
