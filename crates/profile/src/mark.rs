@@ -2,6 +2,7 @@
 
 use crate::limits::{MAX_VALUE_BYTES, MAX_VALUE_DEPTH};
 use kith_types::{Address, Event, Timestamp, Value};
+use std::cmp::Ordering;
 
 /// The canonical place of an observation: event time, then address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,6 +80,17 @@ pub(crate) fn hash_value(value: &Value) -> u64 {
     let mut hasher = Hasher(0xcbf2_9ce4_8422_2325);
     hasher.value(value);
     hasher.finish()
+}
+
+/// The order in which values are kept: by hash. Values of equal hash are rare enough to be written out for their order.
+pub(crate) fn order((hash, value): (u64, &Value), (other_hash, other): (u64, &Value)) -> Ordering {
+    hash.cmp(&other_hash).then_with(|| {
+        if value == other {
+            Ordering::Equal
+        } else {
+            value.to_json().cmp(&other.to_json())
+        }
+    })
 }
 
 /// Whether a value is small enough to be kept.

@@ -13,7 +13,7 @@ use crate::PartError;
 use crate::codec::{Reader, put_flag, put_len, put_mark, put_text, put_u64, put_value};
 use crate::growth::insert_tight;
 use crate::limits::{MAX_TRAIT_NAME_BYTES, MAX_TRAIT_VALUES, MAX_TRAITS};
-use crate::mark::{Mark, fits, hash_text, hash_value};
+use crate::mark::{self, Mark, fits, hash_text, hash_value};
 use kith_types::{Event, EventType, SourceName, Value};
 use smallvec::SmallVec;
 use std::cmp::Ordering;
@@ -30,14 +30,7 @@ struct Seen {
 
 impl Seen {
     fn order(&self, hash: u64, value: &Value) -> Ordering {
-        // Values of equal hash are rare enough to be written out for their order.
-        self.hash.cmp(&hash).then_with(|| {
-            if self.value == *value {
-                Ordering::Equal
-            } else {
-                self.value.to_json().cmp(&value.to_json())
-            }
-        })
+        mark::order((self.hash, &self.value), (hash, value))
     }
 }
 

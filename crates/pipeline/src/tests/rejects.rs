@@ -98,3 +98,17 @@ fn cln_4_a_reject_whose_key_counts_already_adds_nothing() {
     assert_eq!(bench.events().len(), 2);
     assert_eq!(bench.outputs.last().unwrap().duplicates, 1);
 }
+
+/// A replay asks which keys count at its own moment: those of before may be forgotten by then, or not yet.
+#[test]
+fn cln_4_a_key_that_has_expired_by_the_replay_does_not_hold_it_off() {
+    let first = sent(0);
+    let mut bench = Bench::new();
+    bench.apply(&first);
+    bench.take(11, &[with_id(event("user_id:u1", "Bought", 1, json!({})), "m1")]);
+    let day = 86_400;
+    bench.apply(&again(&first, 2, 31 * day, &[0]));
+    bench.commit();
+    assert_eq!(bench.events().len(), 3);
+    assert_eq!(bench.outputs.last().unwrap().duplicates, 0);
+}

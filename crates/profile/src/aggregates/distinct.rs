@@ -8,7 +8,7 @@ use crate::PartError;
 use crate::codec::{Reader, put_flag, put_len, put_mark, put_u64, put_value};
 use crate::growth::insert_tight;
 use crate::limits::MAX_DISTINCT;
-use crate::mark::{Mark, hash_value};
+use crate::mark::{self, Mark, hash_value};
 use kith_expr::Function;
 use kith_types::{Decimal, Value};
 use std::cmp::{Ordering, Reverse};
@@ -23,14 +23,7 @@ struct Held {
 
 impl Held {
     fn order(&self, hash: u64, value: &Value) -> Ordering {
-        // Values of equal hash are rare enough to be written out for their order.
-        self.hash.cmp(&hash).then_with(|| {
-            if self.value == *value {
-                Ordering::Equal
-            } else {
-                self.value.to_json().cmp(&value.to_json())
-            }
-        })
+        mark::order((self.hash, &self.value), (hash, value))
     }
 }
 

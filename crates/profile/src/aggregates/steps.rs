@@ -9,7 +9,7 @@ use crate::PartError;
 use crate::codec::{Reader, put_flag, put_i64, put_len, put_time, put_value};
 use crate::growth::insert_tight;
 use crate::limits::MAX_POINTS;
-use crate::mark::hash_value;
+use crate::mark::{self, hash_value};
 use kith_expr::{Follows, Role, Window};
 use kith_types::{Duration, Timestamp, Value};
 use std::cmp::Ordering;
@@ -27,14 +27,7 @@ struct Group {
 
 impl Group {
     fn order(&self, hash: u64, key: &Value) -> Ordering {
-        // Keys of equal hash are rare enough to be written out for their order.
-        self.hash.cmp(&hash).then_with(|| {
-            if self.key == *key {
-                Ordering::Equal
-            } else {
-                self.key.to_json().cmp(&key.to_json())
-            }
-        })
+        mark::order((self.hash, &self.key), (hash, key))
     }
 
     fn insert(&mut self, event: (Timestamp, Role)) {
