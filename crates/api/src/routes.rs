@@ -2,8 +2,8 @@
 
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
-    definitions, health, identity, keys, members, operations, profile_api, profiles, rejects, sources, spaces, sql,
-    tail, unsubscribe,
+    definitions, drafts, health, identity, keys, members, operations, profile_api, profiles, rejects, sources, spaces,
+    sql, tail, unsubscribe,
 };
 use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
 use crate::watch::watch;
@@ -116,10 +116,13 @@ endpoints! {
     Admin delete keys::revoke __path_revoke;
     Admin post definitions::plan __path_plan;
     Admin post definitions::apply __path_apply;
+    Admin post drafts::impact __path_impact;
     SpaceRead get definitions::export __path_export;
     SpaceRead get definitions::history __path_history;
     SpaceRead get profiles::profile __path_profile;
     SpaceRead get members::list __path_list;
+    SpaceRead post drafts::estimate __path_estimate;
+    SpaceRead get drafts::overlap __path_overlap;
     SpaceRead get members::members __path_members;
     SpaceRead get members::explain __path_explain;
     SpaceRead get identity::why __path_why;

@@ -51,6 +51,19 @@ pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
     put_object(out, &event.context);
 }
 
+/// What kind of event a row holds, and its name, without reading the rest; `None` as [`decode`].
+pub(crate) fn kind_of(row: &[u8]) -> Option<(EventType, &str)> {
+    let mut reader = Reader(row);
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    let flags = usize::from(reader.byte()?);
+    reader.wide()?;
+    reader.signed()?;
+    reader.text()?;
+    Some((*TYPES.get(flags & 7)?, reader.text()?))
+}
+
 /// Reads a row; `None` when the bytes are not a row of this version.
 pub(crate) fn decode(space: &SpaceId, time: Timestamp, address: Address, row: &[u8]) -> Option<Event> {
     let mut reader = Reader(row);
@@ -173,6 +186,7 @@ mod tests {
         let event = event();
         let mut row = Vec::new();
         encode(&event, &mut row);
+        assert_eq!(kind_of(&row), Some((EventType::Track, "Order Completed")));
         assert_eq!(decode(&event.space, event.event_time, event.address, &row), Some(event));
     }
 

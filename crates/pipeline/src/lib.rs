@@ -41,7 +41,10 @@ pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
-pub use reads::{Question, Reads, Standing, WHAT_IF_EVENTS_MAX};
+pub use reads::{
+    Estimate, Impact, OVERLAP_MAX, Overlap, Proposed, Question, Reads, Region, SAMPLES_MAX, Sampler, SegmentImpact,
+    Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX,
+};
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};

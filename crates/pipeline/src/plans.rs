@@ -4,7 +4,7 @@
 //! part of a plan that is not kept any more folds it anew from its carrier's history.
 
 use crate::{PipelineError, keys};
-use kith_profile::{FoldPlan, Part, PartError, PlanDirectory, Plans};
+use kith_profile::{Part, PartError, PlanDirectory, Plans};
 use kith_state::{Keyspace, Read};
 use kith_types::SpaceId;
 
@@ -16,19 +16,6 @@ pub(crate) fn load(store: &dyn Read, space: &SpaceId) -> Result<Plans, PipelineE
     match store.get(Keyspace::Meta, &keys::named(space, PLANS))? {
         Some(bytes) => Plans::decode(&bytes).map_err(|_| PipelineError::corrupt("plans")),
         None => Ok(Plans::default()),
-    }
-}
-
-/// A stored part, most likely one of the plan in force; `None` when it names a plan that is not known.
-pub(crate) fn read(
-    store: &dyn Read,
-    space: &SpaceId,
-    bytes: &[u8],
-    plan: &FoldPlan,
-) -> Result<Option<Part>, PipelineError> {
-    match decode(bytes, plan)? {
-        Some(part) => Ok(Some(part)),
-        None => decode(bytes, &load(store, space)?),
     }
 }
 

@@ -3,19 +3,24 @@
 //! Every answer comes from one snapshot of the store, so it never shows half a step. A person is evaluated at the
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
+mod drafts;
 mod identity;
+mod overlap;
+mod parts;
 mod shown;
 
+pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX};
+pub use overlap::{OVERLAP_MAX, Overlap, Region};
 
 use crate::definitions::Definitions;
 use crate::document::PersonDocument;
 use crate::person::PersonOf;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
-use crate::{PipelineError, history, keys, plans};
+use crate::{PipelineError, history, keys};
 use kith_identity::{Component, Member};
-use kith_profile::Part;
+use kith_profile::{FoldPlan, Part};
 use kith_segment::Explanation;
 use kith_state::{Keyspace, Read, Store};
 use kith_types::{Address, Event, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
@@ -141,7 +146,7 @@ impl Reads {
             return Ok(None);
         };
         let snapshot = self.store.snapshot();
-        let loaded = load(&*snapshot, space, &definitions, id, None)?;
+        let loaded = load(&*snapshot, space, &definitions.plan, id, None)?;
         Ok(loaded.map(|loaded| document(&loaded, None, &definitions, now)))
     }
 
@@ -353,7 +358,7 @@ fn find(
     let Some(found) = resolve(reader, space, definitions, name)? else {
         return Ok(None);
     };
-    let loaded = load(reader, space, definitions, found.id, found.component)?;
+    let loaded = load(reader, space, &definitions.plan, found.id, found.component)?;
     Ok(loaded.map(|loaded| (loaded, found.asked)))
 }
 
@@ -361,7 +366,7 @@ fn find(
 fn load(
     reader: &dyn Read,
     space: &SpaceId,
-    definitions: &Definitions,
+    plan: &FoldPlan,
     id: ProfileId,
     component: Option<Component>,
 ) -> Result<Option<Loaded>, PipelineError> {
@@ -381,34 +386,9 @@ fn load(
         }
     };
     let members = component.members_of(id);
-    let mut parts = Vec::with_capacity(members.len());
-    for member in &members {
-        let bytes = reader.get(Keyspace::Parts, &keys::part(space, &member.part))?;
-        let plan = &definitions.plan;
-        let stored = match bytes {
-            Some(bytes) => plans::read(reader, space, &bytes, plan)?,
-            None => Some(Part::default()),
-        };
-        let whole = stored.is_none();
-        let mut part = stored.unwrap_or_default();
-        let missing = part.missing(plan);
-        if whole || !missing.is_empty() {
-            // A definition that the sweep has not brought here yet: fold it for this answer.
-            part.begin(&missing);
-            let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, member.end);
-            reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-                let event = keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row));
-                match event {
-                    Some(event) if whole => part.apply(plan, &event),
-                    Some(event) => part.apply_only(plan, &missing, &event),
-                    None => {}
-                }
-                true
-            })?;
-        }
-        part.retain(plan);
-        parts.push(part);
-    }
+    let stored = parts::StoredParts::new(reader, space, plan);
+    let parts = members.iter().map(|member| stored.read(&member.part, member.end));
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
     let whole = Part::merged(parts.iter());
     Ok(Some(Loaded {
         id,
@@ -453,4 +433,4 @@ fn latest_events(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

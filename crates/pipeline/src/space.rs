@@ -25,7 +25,7 @@ const PROFILES_CACHED: usize = if cfg!(test) { 2 } else { 20_000 };
 
 pub(crate) const DEFINITIONS: &str = "definitions";
 const OUTBOX_NEXT: &str = "outbox_next";
-const PROFILE_COUNT: &str = "profile_count";
+pub(crate) const PROFILE_COUNT: &str = "profile_count";
 
 /// Where a part of a held identifier ends: the start of the next interval.
 pub(crate) type End = Option<Position>;

@@ -66,9 +66,9 @@ pub(crate) struct DocumentBody {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ApplyQuery {
     /// With a YAML body: whether every definition that is not in it shall be deleted.
-    prune: Option<String>,
+    pub(super) prune: Option<String>,
     /// With a YAML body: why.
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
 }
 
 /// What would change, or did.
@@ -247,13 +247,13 @@ pub(crate) async fn history(
     }))
 }
 
-struct ReadRequest {
-    proposal: Proposal,
+pub(super) struct ReadRequest {
+    pub(super) proposal: Proposal,
     author: Option<String>,
     reason: String,
 }
 
-fn read_request(headers: &HeaderMap, query: &ApplyQuery, body: &[u8]) -> Result<ReadRequest, ApiError> {
+pub(super) fn read_request(headers: &HeaderMap, query: &ApplyQuery, body: &[u8]) -> Result<ReadRequest, ApiError> {
     if says_yaml(headers, header::CONTENT_TYPE.as_str()) {
         let text = std::str::from_utf8(body).map_err(|_| ApiError::invalid("the body is not UTF-8"))?;
         let documents = parse_yaml("body", text).map_err(ApiError::problems)?;

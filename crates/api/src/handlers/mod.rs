@@ -1,6 +1,7 @@
 //! The handlers, a module a subject: they read a request, ask a port and write the answer.
 
 pub(crate) mod definitions;
+pub(crate) mod drafts;
 pub(crate) mod health;
 pub(crate) mod identity;
 pub(crate) mod keys;

@@ -1,6 +1,7 @@
 //! Planning and applying definitions. What holds and what held is read from the catalog.
 
 use super::PortError;
+use crate::RawJson;
 use async_trait::async_trait;
 use kith_catalog::{PlannedChange, Proposal};
 use kith_types::{Address, SpaceId};
@@ -22,6 +23,12 @@ pub trait Definitions: Send + Sync {
     /// # Errors
     /// [`PortError::problems`] for documents that are not sound.
     async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError>;
+
+    /// What the proposal would do to people, exactly, once it is found sound, as JSON; lists show at most `samples` people.
+    ///
+    /// # Errors
+    /// As [`Definitions::plan`]; `Busy` while others are counted, `Unavailable` while people are missing.
+    async fn impact(&self, space: &SpaceId, proposal: &Proposal, samples: usize) -> Result<RawJson, PortError>;
 
     /// Validates the proposal, appends its decision durably to the log and records it in the catalog. One at a time.
     ///

@@ -3,8 +3,8 @@
 use super::{
     Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest, LineStream,
     Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification,
-    ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentStatus, Segments, Sql, SqlRequest, Status, Subscription,
-    Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
+    ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments, Sql, SqlRequest, Status,
+    Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -53,6 +53,14 @@ impl Segments for MissingRole {
         self.refuse()
     }
 
+    async fn estimate(&self, _: &SpaceId, _: &SegmentDraft) -> Result<RawJson, PortError> {
+        self.refuse()
+    }
+
+    async fn overlap(&self, _: &SpaceId, _: &[SegmentName]) -> Result<Option<RawJson>, PortError> {
+        self.refuse()
+    }
+
     async fn explain(
         &self,
         _: &SpaceId,
@@ -67,6 +75,10 @@ impl Segments for MissingRole {
 #[async_trait]
 impl Definitions for MissingRole {
     async fn plan(&self, _: &SpaceId, _: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
+        self.refuse()
+    }
+
+    async fn impact(&self, _: &SpaceId, _: &Proposal, _: usize) -> Result<RawJson, PortError> {
         self.refuse()
     }
 

@@ -23,7 +23,7 @@ pub use people::{
     Account, Consent, EventPage, EventQuery, Membership, PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles,
     Trait, TraitAlternative,
 };
-pub use segments::{Member, SegmentState, SegmentStatus, Segments};
+pub use segments::{Member, SegmentDraft, SegmentState, SegmentStatus, Segments};
 pub use streams::{
     Import, ImportOutcome, Ingest, LineStream, RejectedEvent, Sql, SqlRequest, Subscription, Tail, TailFilter,
     TailItem, TailKind, TailStream, Unsubscribe,

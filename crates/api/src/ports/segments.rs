@@ -41,6 +41,21 @@ pub struct Member {
     pub identifiers: Vec<Identifier>,
 }
 
+/// A segment that is only drafted, or a live one that is edited.
+#[derive(Clone, Debug)]
+pub struct SegmentDraft {
+    /// Its name; that of a live segment asks for the difference.
+    pub name: SegmentName,
+    /// The `spec` of its document.
+    pub spec: serde_json::Value,
+    /// Whether an estimate is enough, at once.
+    pub quick: bool,
+    /// How many people each list shows.
+    pub samples: usize,
+    /// Segments to count its members in.
+    pub beside: Vec<SegmentName>,
+}
+
 /// Reads segments.
 #[async_trait]
 pub trait Segments: Send + Sync {
@@ -61,6 +76,18 @@ pub trait Segments: Send + Sync {
         after: Option<ProfileId>,
         limit: usize,
     ) -> Result<Option<Vec<Member>>, PortError>;
+
+    /// How many people a draft has, exactly or by an estimate, with samples, as JSON.
+    ///
+    /// # Errors
+    /// `Invalid` for a draft that cannot be used, `Busy` while others are counted, `Unavailable` while people are missing.
+    async fn estimate(&self, space: &SpaceId, draft: &SegmentDraft) -> Result<RawJson, PortError>;
+
+    /// How segments overlap, as JSON; `None` where one of them does not exist.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn overlap(&self, space: &SpaceId, segments: &[SegmentName]) -> Result<Option<RawJson>, PortError>;
 
     /// Why a person is or is not in a segment, now or as of a moment: the truth of every leaf and the events behind it
     /// (contract SEG-6), as JSON. `None` where there is no such segment or person.

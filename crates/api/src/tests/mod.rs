@@ -2,6 +2,7 @@
 
 mod access;
 mod documents;
+mod drafts;
 mod identity;
 mod people;
 mod ports;

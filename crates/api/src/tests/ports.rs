@@ -6,8 +6,8 @@ use crate::ports::{
     Account, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome, Ingest,
     LineStream, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, ProfileEvent,
     ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
-    ReplayRejects, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus, Status, Subscription,
-    TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
+    ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus, Status,
+    Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -221,6 +221,18 @@ impl Segments for Ports {
         Ok(Some((first..=5).take(limit).map(member).collect()))
     }
 
+    async fn estimate(&self, _: &SpaceId, draft: &SegmentDraft) -> Result<RawJson, PortError> {
+        Ok(RawJson::of(&serde_json::json!({
+            "name": draft.name.as_str(), "quick": draft.quick, "samples": draft.samples,
+            "beside": draft.beside.iter().map(SegmentName::as_str).collect::<Vec<_>>(),
+        })))
+    }
+
+    async fn overlap(&self, space: &SpaceId, segments: &[SegmentName]) -> Result<Option<RawJson>, PortError> {
+        let known = space.as_str() == "main" && segments.iter().all(|name| name.as_str() != "nobody");
+        Ok(known.then(|| RawJson::of(&serde_json::json!({ "asked": segments.len() }))))
+    }
+
     async fn explain(
         &self,
         space: &SpaceId,
@@ -250,6 +262,13 @@ impl Definitions for Ports {
         } else {
             Err(PortError::problems(wrong))
         }
+    }
+
+    async fn impact(&self, space: &SpaceId, proposal: &Proposal, samples: usize) -> Result<RawJson, PortError> {
+        let changes = self.plan(space, proposal).await?.len();
+        Ok(RawJson::of(
+            &serde_json::json!({ "changes": changes, "samples": samples }),
+        ))
     }
 
     async fn apply(

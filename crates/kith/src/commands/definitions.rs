@@ -3,6 +3,7 @@
 //! Files are read and checked for their form here, so that a problem names its file; what they mean is the server's to
 //! judge.
 
+use super::drafts;
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
@@ -17,12 +18,17 @@ use std::time::Duration;
 
 /// How often a refold is looked at.
 const POLL: Duration = Duration::from_millis(250);
+/// The kinds of definition that say something about people.
+const PEOPLES: [&str; 4] = ["identity_rules", "trait_rules", "computed_trait", "segment"];
 
 /// Flags of `kith plan`.
 #[derive(Args, Debug)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     proposal: ProposalArgs,
+    /// Leaves out what it would do to people, for which everybody is counted.
+    #[arg(long)]
+    no_people: bool,
 }
 
 /// Flags of `kith apply`.
@@ -105,7 +111,20 @@ struct Refold {
 /// # Errors
 /// Files that cannot be read, and what the server refuses.
 pub(crate) async fn plan(client: &Client, args: &PlanArgs) -> Result<(), CommandError> {
-    propose(client, &args.proposal, "plan", "").await.map(drop)
+    let proposal = &args.proposal;
+    let (body, text) = propose(client, proposal, "plan", "").await?;
+    let plan: Plan = read(&text)?;
+    let concerns = |change: &Change| change.action != "unchanged" && PEOPLES.contains(&change.kind.as_str());
+    if args.no_people || !plan.changes.iter().any(concerns) {
+        return if proposal.json { output::line(&text) } else { Ok(()) };
+    }
+    let people = drafts::impact(client, &proposal.space, &body).await?;
+    if !proposal.json {
+        return drafts::show_impact(&people);
+    }
+    let mut whole: serde_json::Value = read(&text)?;
+    whole["people"] = people;
+    output::line(&whole.to_string())
 }
 
 /// Applies.
@@ -113,28 +132,34 @@ pub(crate) async fn plan(client: &Client, args: &PlanArgs) -> Result<(), Command
 /// # Errors
 /// As [`plan`].
 pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), CommandError> {
-    let text = propose(client, &args.proposal, "apply", &args.reason).await?;
+    let (_, text) = propose(client, &args.proposal, "apply", &args.reason).await?;
+    if args.proposal.json {
+        output::line(&text)?;
+    }
     match read::<Plan>(&text)?.decided_by {
         Some(decision) if args.wait => wait_for_refolds(client, args.proposal.space.space.as_str(), &decision).await,
         _ => Ok(()),
     }
 }
 
-/// Sends a proposal, shows what came of it, and gives that as JSON.
-async fn propose(client: &Client, args: &ProposalArgs, action: &str, reason: &str) -> Result<String, CommandError> {
+/// Sends a proposal, puts what came of it into words unless JSON is wanted, and gives what was sent and answered.
+async fn propose(
+    client: &Client,
+    args: &ProposalArgs,
+    action: &str,
+    reason: &str,
+) -> Result<(serde_json::Value, String), CommandError> {
     let documents = read_files(&args.file)?;
     let body = json!({ "documents": documents, "prune": args.prune, "reason": reason });
     let path = ["api", "spaces", args.space.space.as_str(), "definitions", action];
     let text = client.post(&path, &body).await?;
-    if args.json {
-        output::line(&text)?;
-    } else {
+    if !args.json {
         show(&read(&text)?, action == "apply")?;
     }
-    Ok(text)
+    Ok((body, text))
 }
 
-fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
+pub(super) fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
     match read_documents(path) {
         Ok(documents) => Ok(documents.iter().map(kith_catalog::Document::to_json).collect()),
         Err(problems) => {

@@ -1,5 +1,6 @@
 //! `kith segment`: sizes, members, and why somebody is in one or is not.
 
+use super::drafts::{self, EstimateArgs, OverlapArgs};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
@@ -25,6 +26,10 @@ pub(crate) enum SegmentCommand {
     },
     /// Lists who is in a segment now.
     Members(MembersArgs),
+    /// Says how many people a draft has, or what editing a live segment would change.
+    Estimate(EstimateArgs),
+    /// Shows how segments overlap.
+    Overlap(OverlapArgs),
     /// Says why somebody is in a segment or is not.
     Explain {
         /// The segment.
@@ -109,6 +114,8 @@ pub(crate) async fn run(client: &Client, command: SegmentCommand) -> Result<(), 
     match command {
         SegmentCommand::List { space, json } => list(client, &space, json).await,
         SegmentCommand::Members(args) => members(client, &args).await,
+        SegmentCommand::Estimate(args) => drafts::estimate(client, &args).await,
+        SegmentCommand::Overlap(args) => drafts::overlap(client, &args).await,
         SegmentCommand::Explain {
             name,
             person,

@@ -3,8 +3,9 @@
 use super::Parts;
 use async_trait::async_trait;
 use kith_activate::{MessageDefinition, SendingRules};
+use kith_api::RawJson;
 use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
-use kith_catalog::{Document, DocumentKind, PlannedChange, Problem, Proposal};
+use kith_catalog::{ChangeAction, Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
 use kith_types::{Decision, RecordBody, SpaceId};
 use std::sync::Arc;
@@ -83,6 +84,23 @@ impl Definitions for AppliedDefinitions {
     async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
         self.validate(space, proposal)?;
         Ok(self.parts.catalog.plan(space, proposal)?)
+    }
+
+    async fn impact(&self, space: &SpaceId, proposal: &Proposal, samples: usize) -> Result<RawJson, PortError> {
+        self.validate(space, proposal)?;
+        let after = self.parts.catalog.definitions_after(space, proposal)?;
+        let planned = self.parts.catalog.plan(space, proposal)?;
+        let changed = planned
+            .into_iter()
+            .filter(|change| change.action != ChangeAction::Unchanged);
+        let changes = changed.map(|change| DefinitionDocument {
+            kind: change.id.kind.as_str().to_owned(),
+            spec: (after.iter())
+                .find(|document| document.id() == change.id)
+                .map(|document| document.spec.clone()),
+            name: change.id.name,
+        });
+        self.parts.drafts.impact(space, changes.collect(), samples).await
     }
 
     async fn apply(

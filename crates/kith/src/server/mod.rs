@@ -6,6 +6,7 @@
 mod config;
 mod decisions;
 mod definitions;
+mod drafts;
 mod identity;
 mod ingest;
 mod json;
@@ -72,6 +73,7 @@ pub(crate) struct Parts {
     /// None where the process does not play the pipeline.
     pub(crate) publisher: Option<Publisher>,
     pub(crate) reads: Reads,
+    pub(crate) drafts: drafts::Drafts,
     pub(crate) tail: tail::LiveTail,
     pub(crate) activation: Arc<kith_activate::Activation>,
     pub(crate) messages: Arc<sending::CatalogMessages>,
@@ -252,6 +254,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         messages: Arc::clone(&messages),
     };
     let activation = sending::start(sending, send_inbox)?;
+    let drafts = drafts::Drafts::new(reads.clone(), Arc::clone(&clock));
     let parts = Parts {
         started_at: clock.now(),
         clock,
@@ -263,6 +266,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         lake,
         pipeline,
         publisher,
+        drafts,
         reads,
         tail,
         activation,

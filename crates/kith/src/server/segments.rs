@@ -4,7 +4,9 @@ use super::Parts;
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
-use kith_api::ports::{Member, PersonRef, PortError, PortErrorKind, SegmentState, SegmentStatus, Segments};
+use kith_api::ports::{
+    Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
+};
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
 
@@ -67,6 +69,14 @@ impl Segments for LiveSegments {
         });
         let members: Result<_, kith_pipeline::PipelineError> = members.await.map_err(PortError::internal)?;
         members.map_err(PortError::internal)
+    }
+
+    async fn estimate(&self, space: &SpaceId, draft: &SegmentDraft) -> Result<RawJson, PortError> {
+        self.0.drafts.estimate(space, draft).await
+    }
+
+    async fn overlap(&self, space: &SpaceId, segments: &[SegmentName]) -> Result<Option<RawJson>, PortError> {
+        self.0.drafts.overlap(space, segments).await
     }
 
     async fn explain(

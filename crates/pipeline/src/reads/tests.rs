@@ -105,7 +105,7 @@ fn melted() -> (Bench, Reads) {
     (bench, reads)
 }
 
-fn reads_of(bench: &Bench) -> Reads {
+pub(crate) fn reads_of(bench: &Bench) -> Reads {
     let store = Arc::clone(&bench.store) as Arc<dyn Store>;
     let pipeline = Pipeline::at_rest(Arc::clone(&store), EngineConfig::default()).unwrap();
     Reads::new(store, Arc::new(pipeline))

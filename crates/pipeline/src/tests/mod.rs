@@ -10,7 +10,7 @@ mod rejects;
 mod replay;
 mod timers;
 mod vetoes;
-mod worlds;
+pub(crate) mod worlds;
 
 use crate::{
     DEFINITIONS_APPLIED, Engine, EngineConfig, IDENTITY_VETOED, Numbered, StepOutput, Veto, VetoDecision,

@@ -9,9 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
 
 /// A history: records in their order, and the second after the last of them.
-pub(super) struct World {
-    pub(super) records: Vec<Record>,
-    pub(super) end: i64,
+pub(crate) struct World {
+    pub(crate) records: Vec<Record>,
+    pub(crate) end: i64,
 }
 
 const PEOPLE: [&str; 4] = ["user_id:u1", "user_id:u2", "user_id:u3", "user_id:u4"];
@@ -20,7 +20,7 @@ const MAILS: [&str; 3] = ["email:m1@x.org", "email:m2@x.org", "email:m3@x.org"];
 const NAMES: [&str; 3] = ["Order Completed", "Product Viewed", "Call Ended"];
 
 /// The definitions that a world may apply.
-pub(super) fn documents() -> Vec<(&'static str, &'static str, Json)> {
+pub(crate) fn documents() -> Vec<(&'static str, &'static str, Json)> {
     vec![
         (
             "computed_trait",
@@ -123,7 +123,7 @@ fn one_event(random: &mut ChaCha8Rng, received: i64, messages: u64) -> Json {
 }
 
 /// Vetoes of events before `sequence` and of pairs, and the end of some.
-pub(super) fn some_vetoes(random: &mut ChaCha8Rng, in_force: &mut Vec<Veto>, sequence: u64) -> (Vec<Veto>, Vec<Veto>) {
+pub(crate) fn some_vetoes(random: &mut ChaCha8Rng, in_force: &mut Vec<Veto>, sequence: u64) -> (Vec<Veto>, Vec<Veto>) {
     let identifier = |random: &mut ChaCha8Rng| {
         let pool = [&PEOPLE[..], &DEVICES[..], &MAILS[..]][random.random_range(0..3)];
         Identifier::parse(pool.choose(random).unwrap()).unwrap()
@@ -154,7 +154,7 @@ pub(super) fn some_vetoes(random: &mut ChaCha8Rng, in_force: &mut Vec<Veto>, seq
 }
 
 /// A world of so many records, whose definitions come and go in the middle.
-pub(super) fn world(seed: u64, count: u64, rules_change: bool) -> World {
+pub(crate) fn world(seed: u64, count: u64, rules_change: bool) -> World {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let all = documents();
     let (mut records, mut received) = (Vec::new(), 0);

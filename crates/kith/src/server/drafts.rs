@@ -1,0 +1,191 @@
+//! Counting drafts while the server serves: few at a time, given up when nobody waits for the answer any more.
+
+use kith_api::RawJson;
+use kith_api::ports::{PortError, PortErrorKind, SegmentDraft};
+use kith_pipeline::{DefinitionDocument, PipelineError, PipelineErrorKind, Proposed, Question, Reads, Sampler};
+use kith_types::{Clock, SegmentName, SpaceId};
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Exact counts at a time: each takes every core that is free.
+const EXACT_AT_ONCE: usize = 1;
+/// Estimates and overlaps at a time.
+const QUICK_AT_ONCE: usize = 4;
+/// How long a request waits for those before it.
+const WAITS: Duration = Duration::from_secs(5);
+/// How long an estimate goes on loading people.
+const ESTIMATE_LOADS: Duration = Duration::from_millis(25);
+/// Turns of loading the rest of a sample after an estimate; each lets other estimates in between.
+const TURNS_AFTER: usize = 400;
+
+/// Counts drafts.
+pub(crate) struct Drafts {
+    reads: Reads,
+    clock: Arc<dyn Clock>,
+    sampler: Arc<Sampler>,
+    exact: Semaphore,
+    quick: Semaphore,
+    /// Whether the rest of a sample is being loaded.
+    filling: Arc<AtomicBool>,
+}
+
+/// Says so when whoever waits for an answer has gone.
+struct Gone(Arc<AtomicBool>);
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl Drafts {
+    pub(crate) fn new(reads: Reads, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            sampler: Arc::new(Sampler::new(reads.clone())),
+            reads,
+            clock,
+            exact: Semaphore::new(EXACT_AT_ONCE),
+            quick: Semaphore::new(QUICK_AT_ONCE),
+            filling: Arc::default(),
+        }
+    }
+
+    /// A draft's size, exactly or by an estimate.
+    pub(crate) async fn estimate(&self, space: &SpaceId, draft: &SegmentDraft) -> Result<RawJson, PortError> {
+        let proposed = Proposed {
+            changes: vec![DefinitionDocument {
+                kind: "segment".to_owned(),
+                name: draft.name.to_string(),
+                spec: Some(draft.spec.clone()),
+            }],
+            beside: draft.beside.clone(),
+            samples: draft.samples,
+        };
+        let mut counted = match draft.quick {
+            true => self.sampled(space, proposed).await?,
+            false => self.exactly(space, proposed).await?,
+        };
+        // The draft stands before those that name it.
+        if let Some(segments) = counted["segments"].as_array_mut() {
+            segments.sort_by_key(|segment| segment["name"] != json!(draft.name.as_str()));
+        }
+        Ok(RawJson::of(&counted))
+    }
+
+    /// What documents would do to everybody, and other rules of identity to who is who.
+    pub(crate) async fn impact(
+        &self,
+        space: &SpaceId,
+        changes: Vec<DefinitionDocument>,
+        samples: usize,
+    ) -> Result<RawJson, PortError> {
+        let rules = changes.iter().find(|change| change.kind == "identity_rules").cloned();
+        let proposed = Proposed {
+            changes,
+            beside: Vec::new(),
+            samples,
+        };
+        let mut counted = self.exactly(space, proposed).await?;
+        if let Some(rules) = rules {
+            let question = Question {
+                // Without rules of its own a space has those that are built in.
+                rules: Some(rules.spec.unwrap_or_else(|| json!({}))),
+                ..Question::default()
+            };
+            let (reads, space) = (self.reads.clone(), space.clone());
+            let asked = tokio::task::spawn_blocking(move || reads.what_if(&space, &question));
+            counted["identity"] = asked.await.map_err(PortError::internal)?.map_err(refused)?;
+        }
+        Ok(RawJson::of(&counted))
+    }
+
+    /// How segments overlap.
+    pub(crate) async fn overlap(
+        &self,
+        space: &SpaceId,
+        segments: &[SegmentName],
+    ) -> Result<Option<RawJson>, PortError> {
+        let _permit = permit(&self.quick).await?;
+        let (reads, space, segments) = (self.reads.clone(), space.clone(), segments.to_vec());
+        let gone = Arc::new(AtomicBool::new(false));
+        let _guard = Gone(Arc::clone(&gone));
+        let counted =
+            tokio::task::spawn_blocking(move || reads.overlap(&space, &segments, &|| !gone.load(Ordering::Acquire)));
+        let counted = counted.await.map_err(PortError::internal)?.map_err(refused)?;
+        Ok(counted.map(|overlap| RawJson::of(&overlap.to_document())))
+    }
+
+    async fn exactly(&self, space: &SpaceId, proposed: Proposed) -> Result<Json, PortError> {
+        let _permit = permit(&self.exact).await?;
+        let (reads, space, now) = (self.reads.clone(), space.clone(), self.clock.now());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let gone = Arc::new(AtomicBool::new(false));
+        let _guard = Gone(Arc::clone(&gone));
+        let counted = tokio::task::spawn_blocking(move || {
+            reads.impact(&space, &proposed, now, threads, &|_| !gone.load(Ordering::Acquire))
+        });
+        let counted = counted.await.map_err(PortError::internal)?.map_err(refused)?;
+        counted.map(|impact| impact.to_document()).ok_or_else(not_now)
+    }
+
+    async fn sampled(&self, space: &SpaceId, proposed: Proposed) -> Result<Json, PortError> {
+        let _permit = permit(&self.quick).await?;
+        let (sampler, now) = (Arc::clone(&self.sampler), self.clock.now());
+        let (asked_space, asked) = (space.clone(), proposed.clone());
+        let counted = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            sampler.estimate(&asked_space, &asked, now, &|| began.elapsed() < ESTIMATE_LOADS)
+        });
+        let counted = counted.await.map_err(PortError::internal)?.map_err(refused)?;
+        let estimate = counted.ok_or_else(not_now)?;
+        if estimate.more {
+            self.fill(space.clone(), proposed);
+        }
+        Ok(estimate.to_document())
+    }
+
+    /// Loads the rest of a sample for the edits to come, one sample at a time.
+    fn fill(&self, space: SpaceId, proposed: Proposed) {
+        if self.filling.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (sampler, filling, now) = (Arc::clone(&self.sampler), Arc::clone(&self.filling), self.clock.now());
+        tokio::task::spawn_blocking(move || {
+            for _ in 0..TURNS_AFTER {
+                let began = Instant::now();
+                let turn = sampler.estimate(&space, &proposed, now, &|| began.elapsed() < ESTIMATE_LOADS);
+                if !matches!(turn, Ok(Some(estimate)) if estimate.more) {
+                    break;
+                }
+            }
+            filling.store(false, Ordering::Release);
+        });
+    }
+}
+
+async fn permit(from: &Semaphore) -> Result<SemaphorePermit<'_>, PortError> {
+    match tokio::time::timeout(WAITS, from.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        _ => Err(PortError::new(
+            PortErrorKind::Busy,
+            "other drafts are being counted: ask again in a while, or for an estimate with quick",
+        )),
+    }
+}
+
+fn refused(error: PipelineError) -> PortError {
+    match error.kind() {
+        PipelineErrorKind::Definition => PortError::new(PortErrorKind::Invalid, error.to_string()),
+        PipelineErrorKind::Storage | PipelineErrorKind::Corrupt => PortError::internal(error),
+    }
+}
+
+fn not_now() -> PortError {
+    PortError::new(
+        PortErrorKind::Unavailable,
+        "people are being worked out anew: ask again when that has ended, `kith doctor` shows how far it is",
+    )
+}

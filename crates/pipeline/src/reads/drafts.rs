@@ -1,0 +1,148 @@
+//! What definitions that are only proposed would make of people: exact sizes, who enters and leaves, samples (contract
+//! SEG-7).
+//!
+//! Everybody in one snapshot of the state is asked by the code that keeps segments live, under the definitions in force
+//! and under those that would be; what their stored folds lack is folded from their histories for the answer. Nothing
+//! here changes anything, and nothing of a draft is kept but what the sample of an estimate holds in memory.
+
+mod comparison;
+mod document;
+mod everybody;
+mod sample;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use super::Reads;
+use crate::definitions::{DefinitionDocument, DefinitionSet};
+use crate::{PipelineError, keys};
+use comparison::Comparison;
+use kith_state::{Keyspace, Read};
+use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
+pub use sample::{Estimate, Sampler};
+
+/// The most people that one list of an answer shows.
+pub const SAMPLES_MAX: usize = 100;
+/// Identifiers shown of a person.
+const IDENTIFIERS_SHOWN: usize = 5;
+
+/// Definitions that are proposed.
+#[derive(Clone, Debug, Default)]
+pub struct Proposed {
+    /// What would be applied.
+    pub changes: Vec<DefinitionDocument>,
+    /// Segments, as they would be then, whose members are counted among those of each segment concerned.
+    pub beside: Vec<SegmentName>,
+    /// How many people each list shows, at most [`SAMPLES_MAX`].
+    pub samples: usize,
+}
+
+/// A person in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Who.
+    pub id: ProfileId,
+    /// Some of their identifiers, the oldest first.
+    pub identifiers: Vec<Identifier>,
+}
+
+/// What proposed definitions would make of people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Impact {
+    /// The instant that everybody was asked about.
+    pub as_of: Timestamp,
+    /// How many people were asked.
+    pub people: u64,
+    /// Every segment whose members may be others then, by name.
+    pub segments: Vec<SegmentImpact>,
+    /// Every computed trait that is another then, by name.
+    pub computed_traits: Vec<ValueImpact>,
+    /// How many people would have another trait survive; `None` where the rules for traits stay.
+    pub traits: Option<u64>,
+}
+
+/// What would become of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentImpact {
+    /// The segment.
+    pub name: SegmentName,
+    /// Its members now; `None` where there is no such segment.
+    pub before: Option<u64>,
+    /// Its members then; `None` where it would be removed.
+    pub after: Option<u64>,
+    /// Who would enter.
+    pub enters: u64,
+    /// Who would leave.
+    pub leaves: u64,
+    /// Of whom a limit of the profile may have made the answer other than exact.
+    pub approximate: u64,
+    /// Of its members then, how many are members of the segments asked for beside it.
+    pub beside: Vec<(SegmentName, u64)>,
+    /// Some members then, by the order of their ids, as in all lists.
+    pub members: Vec<Shown>,
+    /// Some who would enter.
+    pub entering: Vec<Shown>,
+    /// Some who would leave.
+    pub leaving: Vec<Shown>,
+}
+
+/// What would become of a computed trait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueImpact {
+    /// Its name.
+    pub name: String,
+    /// How many people would have another value than now, one or none included.
+    pub changes: u64,
+}
+
+/// What is asked, and in which snapshot.
+struct Asking {
+    snapshot: Box<dyn Read>,
+    comparison: Comparison,
+}
+
+impl Reads {
+    /// What proposed definitions would make of everybody, exactly, at `now`. Everybody is asked by `threads` threads;
+    /// between people they ask `go_on`, which is also told how many people have been asked so far. `None`: people are
+    /// missing from the state just now, or `go_on` has said no.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Definition`] for documents that cannot be used, `Storage` or `Corrupt` when the store
+    /// cannot be read.
+    pub fn impact(
+        &self,
+        space: &SpaceId,
+        proposed: &Proposed,
+        now: Timestamp,
+        threads: usize,
+        go_on: &(dyn Fn(u64) -> bool + Sync),
+    ) -> Result<Option<Impact>, PipelineError> {
+        let Some(Asking { snapshot, comparison }) = self.compare(space, proposed)? else {
+            return Ok(None);
+        };
+        let tally = everybody::ask(&*snapshot, space, &comparison, now, threads, go_on)?;
+        Ok(tally.map(|tally| comparison.impact(tally, now)))
+    }
+
+    /// A snapshot, and what is to be compared in it; nothing while people are missing.
+    fn compare(&self, space: &SpaceId, proposed: &Proposed) -> Result<Option<Asking>, PipelineError> {
+        // Asked before the snapshot: once it is false, what was committed then is whole.
+        let rebuilding = self.pipeline.status().rebuilding.is_some();
+        let snapshot = self.store.snapshot();
+        let in_force = definitions_in(&*snapshot, space)?;
+        let comparison = Comparison::new(&in_force, proposed)?;
+        let mark = keys::named(space, crate::rederive::REDERIVING);
+        if rebuilding || snapshot.get(Keyspace::Meta, &mark)?.is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Asking { snapshot, comparison }))
+    }
+}
+
+/// The documents in force in a snapshot.
+fn definitions_in(reader: &dyn Read, space: &SpaceId) -> Result<DefinitionSet, PipelineError> {
+    match reader.get(Keyspace::Meta, &keys::named(space, crate::space::DEFINITIONS))? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions")),
+        None => Ok(DefinitionSet::default()),
+    }
+}

@@ -1,0 +1,245 @@
+//! What is asked of each person: every segment and trait that a proposal concerns, as it is and as it would be.
+//!
+//! A segment is concerned when its own document changes or anything that it names; others keep their members and are not
+//! asked. It works with `tally`, which counts the answers, and never looks for people.
+
+use super::tally::{Counts, Tally};
+use super::{Impact, Proposed, SegmentImpact, Shown, ValueImpact};
+use crate::PipelineError;
+use crate::definitions::{DefinitionSet, Definitions, LiveSegment};
+use crate::person::PersonOf;
+use kith_expr::{AggregateId, AggregateSpec};
+use kith_identity::Member;
+use kith_profile::{FoldPlan, Part};
+use kith_types::{ProfileId, SegmentName, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A person as they are asked.
+pub(super) struct Asked<'a> {
+    pub(super) id: ProfileId,
+    pub(super) carriers: &'a [u128],
+    pub(super) members: &'a [Member],
+    pub(super) whole: &'a Part,
+}
+
+/// What a proposal concerns, compiled.
+pub(super) struct Comparison {
+    before: Definitions,
+    after: Definitions,
+    segments: Vec<SegmentPair>,
+    computed: Vec<ComputedPair>,
+    trait_rules_change: bool,
+    /// Where the segments asked for beside the others stand in `after`.
+    beside: Vec<usize>,
+    /// Every aggregate that is asked for.
+    pub(super) plan: FoldPlan,
+    pub(super) samples: usize,
+}
+
+/// A segment before and after, by its place in the definitions.
+struct SegmentPair {
+    name: SegmentName,
+    before: Option<usize>,
+    after: Option<usize>,
+}
+
+struct ComputedPair {
+    name: String,
+    before: Option<AggregateId>,
+    after: Option<AggregateId>,
+}
+
+impl Comparison {
+    pub(super) fn new(in_force: &DefinitionSet, proposed: &Proposed) -> Result<Self, PipelineError> {
+        let before = in_force.compile()?;
+        let proposal = in_force.with(&proposed.changes, Timestamp::from_micros(in_force.decided_at_micros));
+        let after = proposal.compile()?;
+        let computed = computed_pairs(&before, &after);
+        let changed_traits: BTreeSet<&str> = computed.iter().map(|pair| pair.name.as_str()).collect();
+        let trait_rules_change = before.trait_rules != after.trait_rules;
+        // What is proposed is asked for also where it says what holds already.
+        let named: BTreeSet<&str> = proposed
+            .changes
+            .iter()
+            .filter(|change| change.kind == "segment")
+            .map(|change| change.name.as_str())
+            .collect();
+        let document = |set: &'_ DefinitionSet, name: &SegmentName| {
+            set.documents
+                .get("segment")
+                .and_then(|kind| kind.get(name.as_str()))
+                .cloned()
+        };
+        let changed = |name: &SegmentName| document(in_force, name) != document(&proposal, name);
+        let concerned = |live: &LiveSegment| {
+            let compiled = &live.compiled;
+            named.contains(live.name.as_str())
+                || changed(&live.name)
+                || compiled.references().iter().any(changed)
+                || (compiled.computed_traits().iter()).any(|name| changed_traits.contains(&**name))
+                || (trait_rules_change && compiled.depends_on_traits())
+        };
+        let mut places: BTreeMap<&SegmentName, (Option<usize>, Option<usize>)> = BTreeMap::new();
+        for (place, live) in before.segments.iter().enumerate().filter(|(_, live)| concerned(live)) {
+            places.entry(&live.name).or_default().0 = Some(place);
+        }
+        for (place, live) in after.segments.iter().enumerate().filter(|(_, live)| concerned(live)) {
+            places.entry(&live.name).or_default().1 = Some(place);
+        }
+        let segments: Vec<SegmentPair> = places
+            .into_iter()
+            .map(|(name, (before, after))| SegmentPair {
+                name: name.clone(),
+                before,
+                after,
+            })
+            .collect();
+        let beside = (proposed.beside.iter())
+            .map(|name| place_of(&after, name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let plan = FoldPlan::new(asked_for(&before, &after, &segments, &computed, &beside));
+        Ok(Self {
+            segments,
+            computed,
+            trait_rules_change,
+            beside,
+            plan,
+            samples: proposed.samples.min(super::SAMPLES_MAX),
+            before,
+            after,
+        })
+    }
+
+    /// Counts a person's answers at `now`, or at the instant from which on their fold answers.
+    pub(super) fn ask(&self, asked: &Asked<'_>, now: Timestamp, tally: &mut Tally) {
+        let now = now.max(asked.whole.horizon());
+        let (then, next) = (self.under(&self.before, asked), self.under(&self.after, asked));
+        let is_in = |place: usize| self.after.segments[place].compiled.is_member(&next, now);
+        tally.people += 1;
+        tally.segments.resize_with(self.segments.len(), Counts::default);
+        for (pair, counts) in self.segments.iter().zip(&mut tally.segments) {
+            let was = pair
+                .before
+                .is_some_and(|place| self.before.segments[place].compiled.is_member(&then, now));
+            let is = pair.after.is_some_and(is_in);
+            let unsure = |place: usize| self.after.segments[place].compiled.is_approximate(&next, now);
+            counts.approximate += u64::from(pair.after.is_some_and(unsure));
+            counts.count(was, is, asked, self.samples);
+            if is {
+                counts.beside.resize(self.beside.len(), 0);
+                for (place, both) in self.beside.iter().zip(&mut counts.beside) {
+                    *both += u64::from(is_in(*place));
+                }
+            }
+        }
+        tally.computed.resize(self.computed.len(), 0);
+        for (pair, changes) in self.computed.iter().zip(&mut tally.computed) {
+            let value = |id: Option<AggregateId>| id.map(|id| asked.whole.aggregate(&self.plan, id, now));
+            *changes += u64::from(value(pair.before) != value(pair.after));
+        }
+        if self.trait_rules_change {
+            let surviving = |definitions: &'_ Definitions| -> Vec<(String, kith_types::Value)> {
+                let resolved = asked.whole.resolved_traits(&definitions.trait_rules);
+                resolved
+                    .map(|(name, one)| (name.to_owned(), one.value.clone()))
+                    .collect()
+            };
+            tally.traits += u64::from(surviving(&self.before) != surviving(&self.after));
+        }
+    }
+
+    /// The person as segments see one under these definitions.
+    fn under<'a>(&'a self, definitions: &'a Definitions, asked: &'a Asked<'a>) -> PersonOf<'a> {
+        PersonOf {
+            id: asked.id,
+            view: asked.whole.view(&self.plan, &definitions.trait_rules),
+            carriers: asked.carriers,
+        }
+    }
+
+    /// The answer, from everybody's.
+    pub(super) fn impact(&self, mut tally: Tally, as_of: Timestamp) -> Impact {
+        tally.segments.resize_with(self.segments.len(), Counts::default);
+        tally.computed.resize(self.computed.len(), 0);
+        let segments = self.segments.iter().zip(tally.segments).map(|(pair, mut counts)| {
+            counts.beside.resize(self.beside.len(), 0);
+            let names = self.beside.iter().map(|place| self.after.segments[*place].name.clone());
+            let listed = |list: BTreeMap<ProfileId, Shown>| list.into_values().collect();
+            SegmentImpact {
+                name: pair.name.clone(),
+                before: pair.before.map(|_| counts.before),
+                after: pair.after.map(|_| counts.after),
+                enters: counts.enters,
+                leaves: counts.leaves,
+                approximate: counts.approximate,
+                beside: names.zip(counts.beside).collect(),
+                members: listed(counts.members),
+                entering: listed(counts.entering),
+                leaving: listed(counts.leaving),
+            }
+        });
+        let computed = self.computed.iter().zip(tally.computed);
+        Impact {
+            as_of,
+            people: tally.people,
+            segments: segments.collect(),
+            computed_traits: computed
+                .map(|(pair, changes)| ValueImpact {
+                    name: pair.name.clone(),
+                    changes,
+                })
+                .collect(),
+            traits: self.trait_rules_change.then_some(tally.traits),
+        }
+    }
+}
+
+fn place_of(definitions: &Definitions, name: &SegmentName) -> Result<usize, PipelineError> {
+    let place = definitions.segments.iter().position(|live| live.name == *name);
+    place.ok_or_else(|| PipelineError::definition(format!("there is no segment {name}")))
+}
+
+fn computed_pairs(before: &Definitions, after: &Definitions) -> Vec<ComputedPair> {
+    let mut pairs: BTreeMap<&str, (Option<AggregateId>, Option<AggregateId>)> = BTreeMap::new();
+    for computed in &before.computed {
+        pairs.entry(&computed.name).or_default().0 = Some(computed.aggregate);
+    }
+    for computed in &after.computed {
+        pairs.entry(&computed.name).or_default().1 = Some(computed.aggregate);
+    }
+    pairs
+        .into_iter()
+        .filter(|(_, (before, after))| before != after)
+        .map(|(name, (before, after))| ComputedPair {
+            name: name.to_owned(),
+            before,
+            after,
+        })
+        .collect()
+}
+
+fn asked_for(
+    before: &Definitions,
+    after: &Definitions,
+    segments: &[SegmentPair],
+    computed: &[ComputedPair],
+    beside: &[usize],
+) -> Vec<AggregateSpec> {
+    let of_segment = |definitions: &'_ Definitions, place: Option<usize>| -> Vec<AggregateSpec> {
+        let live = place.and_then(|place| definitions.segments.get(place));
+        live.map_or_else(Vec::new, |live| live.compiled.aggregates().to_vec())
+    };
+    let mut asked = Vec::new();
+    for pair in segments {
+        asked.extend(of_segment(before, pair.before));
+        asked.extend(of_segment(after, pair.after));
+    }
+    for place in beside {
+        asked.extend(of_segment(after, Some(*place)));
+    }
+    for pair in computed {
+        asked.extend(pair.before.and_then(|id| before.plan.spec(id)).cloned());
+        asked.extend(pair.after.and_then(|id| after.plan.spec(id)).cloned());
+    }
+    asked
+}

@@ -1,0 +1,106 @@
+//! Counts of answers, which add up in any order: people may be asked by several threads.
+
+use super::comparison::Asked;
+use super::{IDENTIFIERS_SHOWN, Shown};
+use kith_types::ProfileId;
+use std::collections::BTreeMap;
+
+/// The answers of some people.
+#[derive(Default)]
+pub(super) struct Tally {
+    pub(super) people: u64,
+    /// One for each segment concerned.
+    pub(super) segments: Vec<Counts>,
+    /// One for each computed trait concerned: who has another value.
+    pub(super) computed: Vec<u64>,
+    /// Who has another trait survive.
+    pub(super) traits: u64,
+}
+
+/// The answers about one segment. Each list holds the people of smallest id, so that it is the same however many
+/// threads asked.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) before: u64,
+    pub(super) after: u64,
+    pub(super) enters: u64,
+    pub(super) leaves: u64,
+    pub(super) approximate: u64,
+    pub(super) beside: Vec<u64>,
+    pub(super) members: BTreeMap<ProfileId, Shown>,
+    pub(super) entering: BTreeMap<ProfileId, Shown>,
+    pub(super) leaving: BTreeMap<ProfileId, Shown>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Tally, samples: usize) {
+        self.people += other.people;
+        self.traits += other.traits;
+        add_each(&mut self.computed, &other.computed);
+        if self.segments.len() < other.segments.len() {
+            self.segments.resize_with(other.segments.len(), Counts::default);
+        }
+        for (mine, theirs) in self.segments.iter_mut().zip(other.segments) {
+            mine.add(theirs, samples);
+        }
+    }
+}
+
+impl Counts {
+    pub(super) fn count(&mut self, was: bool, is: bool, asked: &Asked<'_>, samples: usize) {
+        self.before += u64::from(was);
+        self.after += u64::from(is);
+        self.enters += u64::from(is && !was);
+        self.leaves += u64::from(was && !is);
+        if is {
+            show(&mut self.members, asked, samples);
+        }
+        if is && !was {
+            show(&mut self.entering, asked, samples);
+        }
+        if was && !is {
+            show(&mut self.leaving, asked, samples);
+        }
+    }
+
+    fn add(&mut self, other: Counts, samples: usize) {
+        self.before += other.before;
+        self.after += other.after;
+        self.enters += other.enters;
+        self.leaves += other.leaves;
+        self.approximate += other.approximate;
+        add_each(&mut self.beside, &other.beside);
+        let lists = [
+            (&mut self.members, other.members),
+            (&mut self.entering, other.entering),
+            (&mut self.leaving, other.leaving),
+        ];
+        for (mine, theirs) in lists {
+            mine.extend(theirs);
+            while mine.len() > samples {
+                mine.pop_last();
+            }
+        }
+    }
+}
+
+fn add_each(mine: &mut Vec<u64>, theirs: &[u64]) {
+    mine.resize(mine.len().max(theirs.len()), 0);
+    mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+}
+
+fn show(list: &mut BTreeMap<ProfileId, Shown>, asked: &Asked<'_>, samples: usize) {
+    let belongs = list.len() < samples || list.last_key_value().is_some_and(|(last, _)| asked.id < *last);
+    if samples == 0 || !belongs {
+        return;
+    }
+    let identifiers = asked.members.iter().take(IDENTIFIERS_SHOWN);
+    let shown = Shown {
+        id: asked.id,
+        identifiers: identifiers.map(|member| member.identifier.clone()).collect(),
+    };
+    list.insert(asked.id, shown);
+    if list.len() > samples {
+        list.pop_last();
+    }
+}

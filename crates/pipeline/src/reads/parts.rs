@@ -1,0 +1,97 @@
+//! Stored parts as a reader needs them: with every aggregate of a plan, which may be another than the one in force.
+//!
+//! What a stored part lacks is folded from its carrier's history for this answer and thrown away after it; nothing here
+//! writes.
+
+use crate::{PipelineError, history, keys, plans};
+use kith_expr::AggregateSpec;
+use kith_identity::{PartKey, Position};
+use kith_profile::{FoldPlan, Part, Plans};
+use kith_state::{Keyspace, Read};
+use kith_types::SpaceId;
+use std::sync::OnceLock;
+
+/// The parts of a space, asked for by a plan.
+pub(super) struct StoredParts<'a> {
+    reader: &'a dyn Read,
+    space: &'a SpaceId,
+    plan: &'a FoldPlan,
+    /// The plans that stored parts may name, read when one names another than `plan`.
+    known: OnceLock<Plans>,
+}
+
+impl<'a> StoredParts<'a> {
+    pub(super) fn new(reader: &'a dyn Read, space: &'a SpaceId, plan: &'a FoldPlan) -> Self {
+        Self {
+            reader,
+            space,
+            plan,
+            known: OnceLock::new(),
+        }
+    }
+
+    /// The part with exactly the aggregates of the plan; `end` is where its interval ends.
+    pub(super) fn read(&self, key: &PartKey, end: Option<Position>) -> Result<Part, PipelineError> {
+        let Some(bytes) = self.reader.get(Keyspace::Parts, &keys::part(self.space, key))? else {
+            return Ok(Part::default());
+        };
+        let (mut part, whole) = match self.decode(&bytes)? {
+            Some(part) => (part, false),
+            None => (Part::default(), true),
+        };
+        let missing = part.missing(self.plan);
+        if whole || !missing.is_empty() {
+            // A definition that is no more than proposed, or that the sweep has not brought here yet.
+            let asked: Vec<&AggregateSpec> = missing.iter().filter_map(|id| self.plan.spec(*id)).collect();
+            part.begin(&missing);
+            self.visit(key, end, &mut |place, row| {
+                let (kind, name) = history::kind_of(row)?;
+                if !whole && !asked.iter().any(|spec| spec.may_match(kind, name)) {
+                    return Some(());
+                }
+                let event = history::decode(self.space, place.0, place.1, row)?;
+                match whole {
+                    true => part.apply(self.plan, &event),
+                    false => part.apply_only(self.plan, &missing, &event),
+                }
+                Some(())
+            })?;
+        }
+        part.retain(self.plan);
+        Ok(part)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<Option<Part>, PipelineError> {
+        if let Some(part) = plans::decode(bytes, self.plan)? {
+            return Ok(Some(part));
+        }
+        let known = match self.known.get() {
+            Some(known) => known,
+            None => {
+                let read = plans::load(self.reader, self.space)?;
+                self.known.get_or_init(|| read)
+            }
+        };
+        plans::decode(bytes, known)
+    }
+
+    /// Visits the rows of a part; `None` says that a row is damaged.
+    fn visit(
+        &self,
+        key: &PartKey,
+        end: Option<Position>,
+        visit: &mut dyn FnMut(Position, &[u8]) -> Option<()>,
+    ) -> Result<(), PipelineError> {
+        let (from, to) = keys::row_range(self.space, key.carrier, key.start, end);
+        let mut damaged = false;
+        self.reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+            let seen = keys::row_place(key).and_then(|place| visit(place, row));
+            damaged = seen.is_none();
+            !damaged
+        })?;
+        match damaged {
+            true => Err(PipelineError::corrupt("history")),
+            false => Ok(()),
+        }
+    }
+}
