@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use kith_catalog::{CatalogError, Problem};
 use serde::Serialize;
 use std::error::Error;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// An answer that is an error.
@@ -18,6 +19,7 @@ pub struct ApiError {
     code: &'static str,
     message: String,
     problems: Vec<Problem>,
+    retry_after: Option<Duration>,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -58,6 +60,7 @@ impl ApiError {
             code,
             message: message.into(),
             problems: Vec::new(),
+            retry_after: None,
             cause: None,
         }
     }
@@ -112,6 +115,7 @@ impl From<PortError> for ApiError {
             PortErrorKind::Invalid if error.problems.is_empty() => (StatusCode::BAD_REQUEST, "validation_error"),
             PortErrorKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_definitions"),
             PortErrorKind::Conflict => (StatusCode::CONFLICT, "conflict"),
+            PortErrorKind::Limit => (StatusCode::CONFLICT, "limit_reached"),
             PortErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
             PortErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             PortErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
@@ -121,6 +125,7 @@ impl From<PortError> for ApiError {
             code,
             message: error.message,
             problems: error.problems,
+            retry_after: error.retry_after,
             cause: error.cause,
         }
     }
@@ -134,8 +139,16 @@ impl From<CatalogError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let wait = self.retry_after;
         let (status, body) = self.body();
-        error_response(status, &body)
+        let mut response = error_response(status, &body);
+        if let Some(wait) = wait {
+            let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
 }
 

@@ -105,6 +105,8 @@ endpoints! {
     SpaceRead get profile_api::links __path_links;
     Admin get spaces::list __path_list;
     Admin post spaces::create __path_create;
+    Admin get spaces::limits __path_limits;
+    Admin put spaces::set_limits __path_set_limits;
     Admin get sources::list __path_list;
     Admin post sources::create __path_create;
     Admin post sources::disable __path_disable;

@@ -159,6 +159,7 @@ impl Catalog {
         })?;
         if recorded {
             self.reload_write_keys()?;
+            self.reload_space_limits()?;
         }
         Ok(recorded)
     }
@@ -240,7 +241,7 @@ impl Catalog {
     }
 }
 
-fn parse_spec(spec: &str) -> Result<Value, CatalogError> {
+pub(crate) fn parse_spec(spec: &str) -> Result<Value, CatalogError> {
     serde_json::from_str(spec).map_err(|error| {
         CatalogError::caused(
             CatalogErrorKind::Refused,

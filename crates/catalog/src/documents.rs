@@ -3,6 +3,7 @@
 //! The same document is YAML in a repository, JSON in the API and a decision in the log. Here its shape and size are
 //! checked; what it means is checked by the [`DefinitionValidator`] that the binary hands to whoever applies it.
 
+use crate::SpaceLimits;
 use kith_types::{SegmentName, SpaceId};
 use serde_json::Value;
 use std::fmt;
@@ -11,10 +12,14 @@ use std::fmt;
 pub(crate) const SPEC_BYTES_MAX: usize = 256 * 1024;
 /// How deep a `spec` may nest.
 pub(crate) const SPEC_DEPTH_MAX: usize = 64;
+/// The name of the one document that holds the limits of a space.
+pub(crate) const LIMITS_NAME: &str = "limits";
 
 /// What a document defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DocumentKind {
+    /// What the space may send and hold (contract SPC-1).
+    SpaceLimits,
     /// A source of events.
     Source,
     /// The rules of identity (contract IDN-2).
@@ -33,7 +38,8 @@ pub enum DocumentKind {
 
 impl DocumentKind {
     /// Every kind, in the order in which documents are listed: what others build on comes first.
-    pub const ALL: [DocumentKind; 7] = [
+    pub const ALL: [DocumentKind; 8] = [
+        Self::SpaceLimits,
         Self::Source,
         Self::IdentityRules,
         Self::TraitRules,
@@ -47,6 +53,7 @@ impl DocumentKind {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::SpaceLimits => "space_limits",
             Self::Source => "source",
             Self::IdentityRules => "identity_rules",
             Self::TraitRules => "trait_rules",
@@ -172,7 +179,7 @@ impl Document {
         serde_json::json!({ "kind": self.kind.as_str(), "name": self.name, "spec": self.spec })
     }
 
-    /// What holds for documents of every kind, and all that there is to a source.
+    /// What holds for documents of every kind, and all that there is to a source and to limits.
     fn check(&self) -> Result<(), (String, String)> {
         let Value::Object(fields) = &self.spec else {
             return Err(("spec".to_owned(), "spec must be an object".to_owned()));
@@ -185,6 +192,13 @@ impl Document {
         }
         if self.spec.to_string().len() > SPEC_BYTES_MAX {
             return Err(("spec".to_owned(), format!("spec is larger than {SPEC_BYTES_MAX} bytes")));
+        }
+        if self.kind == DocumentKind::SpaceLimits {
+            if self.name != LIMITS_NAME {
+                let message = format!("a space has one document of its limits: name it {LIMITS_NAME}");
+                return Err(("name".to_owned(), message));
+            }
+            return SpaceLimits::parse(&self.spec).map(|_| ());
         }
         if self.kind != DocumentKind::Source {
             return Ok(());

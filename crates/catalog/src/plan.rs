@@ -3,7 +3,7 @@
 use crate::diff::line_diff;
 use crate::spaces::require_space;
 use crate::yaml::yaml_of;
-use crate::{Catalog, CatalogError, CatalogErrorKind, DefinitionsDecision, Document, DocumentId};
+use crate::{Catalog, CatalogError, CatalogErrorKind, DefinitionsDecision, Document, DocumentId, DocumentKind};
 use kith_types::SpaceId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,7 @@ pub struct Proposal {
     pub documents: Vec<Document>,
     /// What shall be deleted.
     pub removals: Vec<DocumentId>,
-    /// Whether every definition that `documents` does not hold shall be deleted.
+    /// Whether every definition that `documents` does not hold shall be deleted; the limits of the space stay.
     pub prune: bool,
 }
 
@@ -63,10 +63,11 @@ impl Catalog {
     /// What the proposal would change, in the order of kinds and names. Nothing is written.
     ///
     /// # Errors
-    /// `NotFound` without the space or a definition to delete, `Invalid` for a document that stands twice, `Limit`.
+    /// `NotFound` without the space or a definition to delete, `Invalid` for a document that stands twice or for
+    /// too many at once, `Limit` where the space would have more than it may.
     pub fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, CatalogError> {
         let current = self.current_by_id(space)?;
-        let next = next_definitions(space, &current, proposal)?;
+        let next = self.next_by_id(space, &current, proposal)?;
         let ids: BTreeSet<&DocumentId> = current.keys().chain(next.keys()).collect();
         let named: BTreeSet<DocumentId> = proposal.documents.iter().map(Document::id).collect();
         Ok(ids
@@ -82,7 +83,7 @@ impl Catalog {
     /// As [`Catalog::plan`].
     pub fn definitions_after(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<Document>, CatalogError> {
         let current = self.current_by_id(space)?;
-        Ok(next_definitions(space, &current, proposal)?.into_values().collect())
+        Ok(self.next_by_id(space, &current, proposal)?.into_values().collect())
     }
 
     /// The decision that applying the proposal would append to the log; `None` where nothing changes.
@@ -102,7 +103,7 @@ impl Catalog {
             ));
         }
         let current = self.current_by_id(space)?;
-        let next = next_definitions(space, &current, proposal)?;
+        let next = self.next_by_id(space, &current, proposal)?;
         let applied: Vec<Document> = next
             .iter()
             .filter(|(id, document)| current.get(id) != Some(document))
@@ -118,6 +119,17 @@ impl Catalog {
             applied,
             removed,
         }))
+    }
+
+    fn next_by_id(
+        &self,
+        space: &SpaceId,
+        current: &BTreeMap<DocumentId, Document>,
+        proposal: &Proposal,
+    ) -> Result<BTreeMap<DocumentId, Document>, CatalogError> {
+        let next = next_definitions(space, current, proposal)?;
+        self.check_counts(space, current, &next)?;
+        Ok(next)
     }
 
     fn current_by_id(&self, space: &SpaceId) -> Result<BTreeMap<DocumentId, Document>, CatalogError> {
@@ -137,10 +149,12 @@ fn next_definitions(
 ) -> Result<BTreeMap<DocumentId, Document>, CatalogError> {
     if proposal.documents.len() + proposal.removals.len() > PROPOSAL_DOCUMENTS_MAX {
         let message = format!("at most {PROPOSAL_DOCUMENTS_MAX} documents can be applied at once: apply them in parts");
-        return Err(CatalogError::new(CatalogErrorKind::Limit, message));
+        return Err(CatalogError::invalid(message));
     }
     let mut next = if proposal.prune {
-        BTreeMap::new()
+        // Limits are decided about a space, not by the folder that holds what it defines.
+        let limits = current.iter().filter(|(id, _)| id.kind == DocumentKind::SpaceLimits);
+        limits.map(|(id, document)| (id.clone(), document.clone())).collect()
     } else {
         current.clone()
     };

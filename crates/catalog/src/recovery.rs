@@ -46,7 +46,10 @@ impl Catalog {
     /// # Errors
     /// [`crate::CatalogErrorKind::Storage`]; nothing is forgotten then.
     pub fn forget_definitions(&self) -> Result<(), CatalogError> {
-        self.transaction(|transaction| Ok(transaction.execute_batch("DELETE FROM definitions; DELETE FROM decisions")?))
+        self.transaction(|transaction| {
+            Ok(transaction.execute_batch("DELETE FROM definitions; DELETE FROM decisions")?)
+        })?;
+        self.reload_space_limits()
     }
 
     /// Makes a source, without a key, and its space, where they are missing.

@@ -40,12 +40,17 @@ impl Catalog {
     /// Makes a source and its write key.
     ///
     /// # Errors
-    /// [`CatalogErrorKind::Conflict`] where it exists, `NotFound` without its space, `Limit` beyond 10,000 sources.
+    /// [`CatalogErrorKind::Conflict`] where it exists, `NotFound` without its space, `Limit` beyond
+    /// 10,000 sources or those that the space may have.
     pub fn create_source(&self, space: &SpaceId, name: &SourceName) -> Result<NewSource, CatalogError> {
         let created_at = self.now();
         let write_key = make_key(WRITE_KEY_PREFIX)?;
         self.transaction(|transaction| {
             require_space(transaction, space)?;
+            // A name that is taken is told as that, whatever the limits.
+            if !has_source(transaction, space, name)? {
+                self.check_new_source(transaction, space)?;
+            }
             if !insert_source(transaction, space, name, true, created_at)? {
                 let message = format!("source {name} exists already in space {space}: rotate its key to get a new one");
                 return Err(CatalogError::new(CatalogErrorKind::Conflict, message));
@@ -157,6 +162,12 @@ fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<SourceRow> {
 
 fn missing(space: &SpaceId, name: &SourceName) -> CatalogError {
     CatalogError::not_found(format!("space {space} has no source {name}"))
+}
+
+fn has_source(connection: &Connection, space: &SpaceId, name: &SourceName) -> Result<bool, CatalogError> {
+    Ok(connection
+        .prepare_cached("SELECT 1 FROM sources WHERE space = ?1 AND name = ?2")?
+        .exists([space.as_str(), name.as_str()])?)
 }
 
 /// Makes a source without a key and says whether it is new.

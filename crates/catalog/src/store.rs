@@ -5,6 +5,7 @@
 //! hand it to a blocking one.
 
 use crate::api_keys::ApiKeyCache;
+use crate::space_limits::SpaceLimitsCache;
 use crate::write_keys::WriteKeyCache;
 use crate::{CatalogError, CatalogErrorKind};
 use kith_types::{Clock, Timestamp};
@@ -27,6 +28,7 @@ pub struct Catalog {
     clock: Arc<dyn Clock>,
     pub(crate) write_keys: RwLock<WriteKeyCache>,
     pub(crate) api_keys: RwLock<ApiKeyCache>,
+    pub(crate) space_limits: RwLock<SpaceLimitsCache>,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -70,10 +72,12 @@ impl Catalog {
             clock,
             write_keys: RwLock::new(WriteKeyCache::default()),
             api_keys: RwLock::new(ApiKeyCache::default()),
+            space_limits: RwLock::new(SpaceLimitsCache::default()),
         };
         catalog.create_space_if_missing(&kith_types::SpaceId::main())?;
         catalog.reload_write_keys()?;
         catalog.reload_api_keys()?;
+        catalog.reload_space_limits()?;
         Ok(catalog)
     }
 

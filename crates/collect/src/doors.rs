@@ -8,6 +8,7 @@ use crate::body::{self, Bounds};
 use crate::budget::{Budget, Share};
 use crate::credentials::{basic_user, client_ip, kept_header};
 use crate::ports::{AppendError, Appender, KeyVerdict, Sources};
+use crate::rate::{SpaceDoorLimits, SpaceRates};
 use crate::{pixel, reply};
 use axum::body::Body;
 use axum::extract::{MatchedPath, Query};
@@ -56,6 +57,7 @@ pub struct Doors {
     appender: Arc<dyn Appender>,
     pub(crate) config: DoorsConfig,
     pub(crate) budget: Arc<Budget>,
+    rates: Arc<SpaceRates>,
 }
 
 /// A body that was read, and where it came from.
@@ -65,15 +67,21 @@ struct Taken {
 }
 
 impl Doors {
-    /// The doors to that log, for those sources.
+    /// The doors to that log, for those sources. Whoever takes events of a space elsewhere shares the rates.
     #[must_use]
-    pub fn new(sources: Arc<dyn Sources>, appender: Arc<dyn Appender>, config: DoorsConfig) -> Arc<Self> {
+    pub fn new(
+        sources: Arc<dyn Sources>,
+        appender: Arc<dyn Appender>,
+        rates: Arc<SpaceRates>,
+        config: DoorsConfig,
+    ) -> Arc<Self> {
         let budget = Budget::new(config.in_flight_bytes_max);
         Arc::new(Self {
             sources,
             appender,
             config,
             budget,
+            rates,
         })
     }
 
@@ -82,6 +90,11 @@ impl Doors {
         let began = Instant::now();
         let mut share = self.budget.share();
         let mut span = span_of(&request);
+        if let Some(refused) = self.over_rate_already(request.headers(), request.uri()) {
+            body::discard(request.into_body()).await;
+            span.answered(refused.status().as_u16());
+            return count(refused);
+        }
         let taken = match self.read(route, request, &mut share).await {
             Ok(taken) => taken,
             Err(refused) => {
@@ -132,6 +145,17 @@ impl Doors {
         }
     }
 
+    /// The answer to a space that is over its rate whatever its body holds, where the key stands outside of it: the body takes
+    /// no room then.
+    fn over_rate_already(&self, headers: &HeaderMap, uri: &Uri) -> Option<Response<Body>> {
+        let key = basic_user(headers).or_else(|| write_key_of_query(uri))?;
+        let KeyVerdict::Source { space, .. } = self.sources.resolve(&key) else {
+            return None;
+        };
+        let limits = self.sources.limits(&space);
+        self.rates.wait(&space, &limits, Instant::now()).map(reply::over_rate)
+    }
+
     async fn read(
         &self,
         route: Route,
@@ -172,6 +196,15 @@ impl Doors {
         let Taken { space, envelope } = taken;
         let verdict = kith_clean::inspect(envelope.route, &envelope.body, &self.config.limits);
         let is_batch = envelope.route == Route::Batch;
+        // A body that cannot be read is one event: it is kept as one reject.
+        let events = verdict.as_ref().map_or(1, |inspection| inspection.events);
+        let limits = self.sources.limits(&space);
+        if let Some(refused) = over_size(&limits, envelope.body.len(), events) {
+            return refused;
+        }
+        if let Err(wait) = self.rates.take(&space, &limits, events, Instant::now()) {
+            return reply::over_rate(wait);
+        }
         Counter::CollectBytes.add(envelope.body.len() as u64);
         let part = span.part("log");
         let appended = self.appender.append(&space, RecordBody::Envelope(envelope)).await;
@@ -182,6 +215,7 @@ impl Doors {
                 answer(&verdict, is_batch)
             }
             Err(error) => {
+                self.rates.give_back(&space, events);
                 if let AppendError::Refused(reason) = &error {
                     tracing::error!(
                         reason,
@@ -192,6 +226,15 @@ impl Doors {
             }
         }
     }
+}
+
+/// The answer to a body that is larger than its space may send.
+fn over_size(limits: &SpaceDoorLimits, bytes: usize, events: usize) -> Option<Response<Body>> {
+    let over = |limit: Option<u64>, size: usize| limit.filter(|limit| size as u64 > *limit);
+    if let Some(limit) = over(limits.batch_bytes, bytes) {
+        return Some(reply::over_space_limit("batch_bytes", limit));
+    }
+    over(limits.batch_events, events).map(|limit| reply::over_space_limit("batch_events", limit))
 }
 
 fn span_of<B>(request: &Request<B>) -> RequestSpan {
@@ -225,6 +268,7 @@ fn answer(verdict: &Result<Inspection, BodyError>, is_batch: bool) -> Response<B
 fn count(response: Response<Body>) -> Response<Body> {
     match response.status().as_u16() {
         200..300 => Counter::CollectRequestsAccepted,
+        429 if response.extensions().get::<reply::OverRate>().is_some() => Counter::CollectRequestsLimited,
         429 => Counter::CollectRequestsOverloaded,
         503 => Counter::CollectRequestsUnavailable,
         _ => Counter::CollectRequestsRefused,

@@ -11,12 +11,14 @@ mod credentials;
 mod doors;
 mod pixel;
 mod ports;
+mod rate;
 mod reply;
 mod routes;
 mod sdk_settings;
 
 pub use doors::{Doors, DoorsConfig, IMPORT_HEADER};
 pub use ports::{AppendError, Appender, Appending, KeyVerdict, Sources};
+pub use rate::{SpaceDoorLimits, SpaceRates};
 pub use routes::router;
 
 #[cfg(test)]

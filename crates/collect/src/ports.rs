@@ -2,6 +2,7 @@
 //!
 //! The adapter of [`Sources`] lives in the binary, over the catalog. The embedded log is an [`Appender`] as it is.
 
+use crate::SpaceDoorLimits;
 use kith_log::{Appended, ErrorKind, Log};
 use kith_types::{RecordBody, SourceName, SpaceId};
 use std::future::Future;
@@ -27,6 +28,9 @@ pub enum KeyVerdict {
 pub trait Sources: Send + Sync {
     /// What the key opens.
     fn resolve(&self, write_key: &str) -> KeyVerdict;
+
+    /// What a space may send.
+    fn limits(&self, space: &SpaceId) -> SpaceDoorLimits;
 }
 
 /// Why a body could not be made durable.

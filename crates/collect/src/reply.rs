@@ -11,6 +11,7 @@ use bytes::Bytes;
 use kith_clean::{BodyError, Rejected};
 use kith_types::Value;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// What every preflight is told that it may send: the headers of the SDKs.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
@@ -165,6 +166,36 @@ fn overloaded() -> Response<Body> {
     ));
     response.headers_mut().insert(RATE_LIMIT_RESET, RETRY_AFTER_SECONDS);
     response
+}
+
+/// Marks the answer to a space that sends more than it may: not a sign of overload.
+#[derive(Clone, Copy)]
+pub(crate) struct OverRate;
+
+/// A space has sent as much as it may for now.
+pub(crate) fn over_rate(wait: Duration) -> Response<Body> {
+    let mut response = retriable(refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "space_rate_limited",
+        "more events come than the space may send in a second (its limit events_per_second); send it again later",
+    ));
+    let seconds = HeaderValue::from(retry_after_seconds(wait));
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, seconds.clone());
+    headers.insert(RATE_LIMIT_RESET, seconds);
+    response.extensions_mut().insert(OverRate);
+    response
+}
+
+/// Whole seconds, after which the wait is over.
+fn retry_after_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+/// A body is larger than its space may send.
+pub(crate) fn over_space_limit(name: &str, limit: u64) -> Response<Body> {
+    let message = format!("the space may send {limit} by its limit {name}; send smaller batches");
+    refusal(StatusCode::PAYLOAD_TOO_LARGE, "space_limit_reached", &message)
 }
 
 /// The route is not served with this method.

@@ -3,9 +3,10 @@
 mod faults;
 mod keys;
 mod limits;
+mod rates;
 mod routes;
 
-use crate::{AppendError, Appender, Appending, Doors, DoorsConfig, KeyVerdict, Sources, router};
+use crate::{AppendError, Appender, Appending, Doors, DoorsConfig, KeyVerdict, Sources, SpaceDoorLimits, router};
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, Response, StatusCode};
@@ -18,8 +19,11 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
-/// Resolves `web` and `app` to sources of two spaces, and `off` to none that is on.
-struct FixedSources;
+/// Resolves `web` and `app` to sources of two spaces, and `off` to none that is on. The space of `web` may have limits.
+#[derive(Default)]
+struct FixedSources {
+    main_limits: SpaceDoorLimits,
+}
 
 impl Sources for FixedSources {
     fn resolve(&self, write_key: &str) -> KeyVerdict {
@@ -34,6 +38,13 @@ impl Sources for FixedSources {
             },
             "off" => KeyVerdict::Disabled,
             _ => KeyVerdict::Unknown,
+        }
+    }
+
+    fn limits(&self, space: &SpaceId) -> SpaceDoorLimits {
+        match *space == SpaceId::main() {
+            true => self.main_limits,
+            false => SpaceDoorLimits::default(),
         }
     }
 }
@@ -121,13 +132,22 @@ impl Answer {
 
 impl House {
     fn new(config: DoorsConfig) -> Self {
+        Self::limited(config, SpaceDoorLimits::default())
+    }
+
+    fn limited(config: DoorsConfig, main_limits: SpaceDoorLimits) -> Self {
         let kept = Arc::new(Kept {
             records: Mutex::default(),
             failure: Mutex::default(),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             arrived: Semaphore::new(0),
         });
-        let doors = Doors::new(Arc::new(FixedSources), Arc::clone(&kept) as Arc<dyn Appender>, config);
+        let doors = Doors::new(
+            Arc::new(FixedSources { main_limits }),
+            Arc::clone(&kept) as Arc<dyn Appender>,
+            Arc::default(),
+            config,
+        );
         Self { doors, kept }
     }
 

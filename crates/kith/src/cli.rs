@@ -153,6 +153,7 @@ mod tests {
         for line in [
             "serve --data d --http 127.0.0.1:0 --roles collect,api --config c.yaml",
             "source create web --json",
+            "space limits main --events-per-second 500 --burst-events none --sources 20 --json",
             "apply -f definitions",
             "plan -f definitions",
             "import orders.csv --source shop --map orders.yaml",

@@ -175,6 +175,16 @@ impl Client {
         self.text(response).await
     }
 
+    /// The text of a `PUT` of JSON.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn put(&self, path: &[&str], body: &serde_json::Value) -> Result<String, CommandError> {
+        let request = self.request(Method::PUT, path, &[])?.header(CONTENT_TYPE, JSON);
+        let response = self.send(request.body(body.to_string())).await?;
+        self.text(response).await
+    }
+
     /// The text of a `POST` of a body of JSON that may be refused.
     ///
     /// # Errors

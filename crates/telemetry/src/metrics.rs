@@ -44,6 +44,7 @@ metrics! { Counter, AtomicU64, AtomicU64::new(0), "A figure that only grows.";
     CollectRequestsAccepted => "kith_collect_requests_total", "outcome=\"accepted\"", "Requests at the doors by outcome.";
     CollectRequestsRefused => "kith_collect_requests_total", "outcome=\"refused\"", "Requests at the doors by outcome.";
     CollectRequestsOverloaded => "kith_collect_requests_total", "outcome=\"overloaded\"", "Requests at the doors by outcome.";
+    CollectRequestsLimited => "kith_collect_requests_total", "outcome=\"limited\"", "Requests at the doors by outcome.";
     CollectRequestsUnavailable => "kith_collect_requests_total", "outcome=\"unavailable\"", "Requests at the doors by outcome.";
     CollectEventsAccepted => "kith_collect_events_total", "outcome=\"accepted\"", "Events at the doors by outcome.";
     CollectEventsRejected => "kith_collect_events_total", "outcome=\"rejected\"", "Events at the doors by outcome.";

@@ -29,7 +29,7 @@ pub(crate) struct ProposalBody {
     /// What shall be deleted.
     #[serde(default)]
     removals: Vec<DocumentName>,
-    /// Whether every definition that is not among the documents shall be deleted.
+    /// Whether every definition that is not among the documents shall be deleted; the limits of the space stay.
     #[serde(default)]
     prune: bool,
     /// Who decides; the key's name unless given.
@@ -44,7 +44,7 @@ pub(crate) struct ProposalBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DocumentName {
-    /// `source`, `identity_rules`, `trait_rules`, `computed_trait`, `segment`, `sending_rules` or `message`.
+    /// `space_limits`, `source`, `identity_rules`, `trait_rules`, `computed_trait`, `segment`, `sending_rules` or `message`.
     kind: String,
     /// Its name within the kind.
     name: String,
@@ -136,6 +136,7 @@ pub(crate) struct VersionBody {
     request_body = ProposalBody,
     responses(
         (status = 200, description = "The plan.", body = PlanBody),
+        (status = 409, description = "The space would have more than it may.", body = ErrorBody),
         (status = 422, description = "The documents must be mended.", body = ErrorBody),
     ),
 )]
@@ -162,6 +163,7 @@ pub(crate) async fn plan(
     request_body = ProposalBody,
     responses(
         (status = 200, description = "What changed.", body = PlanBody),
+        (status = 409, description = "The space would have more than it may.", body = ErrorBody),
         (status = 422, description = "The documents must be mended; nothing was applied.", body = ErrorBody),
     ),
 )]

@@ -94,7 +94,7 @@ pub(crate) async fn list(state: Api, Path(space): Path<String>) -> Result<Json<S
     request_body = CreateSource,
     responses(
         (status = 201, description = "It exists now.", body = SourceBody),
-        (status = 409, description = "It existed.", body = ErrorBody),
+        (status = 409, description = "It existed, or the space has as many as it may.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn create(
@@ -157,6 +157,7 @@ pub(crate) async fn rotate(state: Api, Path(names): Path<(String, String)>) -> R
     request_body(content = String, content_type = "application/json", description = "`{\"batch\": […]}`"),
     responses(
         (status = 200, description = "What became of it.", body = ImportBody),
+        (status = 429, description = "Nothing was taken: come back after `Retry-After`.", body = ErrorBody),
         (status = 503, description = "Nothing was taken: come back.", body = ErrorBody),
     ),
 )]

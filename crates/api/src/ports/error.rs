@@ -3,6 +3,7 @@
 use kith_catalog::{CatalogError, CatalogErrorKind, Problem};
 use std::error::Error;
 use std::fmt;
+use std::time::Duration;
 
 /// What the client can do about a [`PortError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum PortErrorKind {
     Invalid,
     /// It exists already, or changed meanwhile: 409.
     Conflict,
+    /// A stated limit is reached: 409.
+    Limit,
     /// Too much at once: 429.
     Busy,
     /// It cannot be had now; trying again may help: 503.
@@ -27,6 +30,7 @@ pub struct PortError {
     pub(crate) kind: PortErrorKind,
     pub(crate) message: String,
     pub(crate) problems: Vec<Problem>,
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) cause: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -38,6 +42,7 @@ impl PortError {
             kind,
             message: message.into(),
             problems: Vec::new(),
+            retry_after: None,
             cause: None,
         }
     }
@@ -50,6 +55,7 @@ impl PortError {
             kind: PortErrorKind::Internal,
             message,
             problems: Vec::new(),
+            retry_after: None,
             cause: Some(cause.into()),
         }
     }
@@ -65,6 +71,7 @@ impl PortError {
             kind: PortErrorKind::Invalid,
             message,
             problems,
+            retry_after: None,
             cause: None,
         }
     }
@@ -73,6 +80,13 @@ impl PortError {
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
+        self
+    }
+
+    /// The same with when to come back; a second unless given.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
         self
     }
 
@@ -100,7 +114,8 @@ impl From<CatalogError> for PortError {
         let kind = match error.kind() {
             CatalogErrorKind::NotFound => PortErrorKind::NotFound,
             CatalogErrorKind::Conflict => PortErrorKind::Conflict,
-            CatalogErrorKind::Invalid | CatalogErrorKind::Limit => PortErrorKind::Invalid,
+            CatalogErrorKind::Invalid => PortErrorKind::Invalid,
+            CatalogErrorKind::Limit => PortErrorKind::Limit,
             CatalogErrorKind::Storage => PortErrorKind::Unavailable,
             CatalogErrorKind::Refused => return Self::internal(error),
         };

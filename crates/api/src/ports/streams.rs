@@ -128,7 +128,8 @@ pub trait Ingest: Send + Sync {
     /// Appends a batch durably with the origin of imports: it keeps its own timestamps and sends nothing.
     ///
     /// # Errors
-    /// `Invalid` for a body that is no batch, `Busy` under overload, `Unavailable` where the log takes nothing.
+    /// `Invalid` for a body that is no batch, `Busy` under overload or where the space has
+    /// sent as much as it may, `Unavailable` where the log takes nothing.
     async fn import(&self, import: Import) -> Result<ImportOutcome, PortError>;
 }
 

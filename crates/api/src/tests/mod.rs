@@ -4,6 +4,7 @@ mod access;
 mod documents;
 mod drafts;
 mod identity;
+mod limits;
 mod people;
 mod ports;
 mod streams;

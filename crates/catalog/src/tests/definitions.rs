@@ -182,7 +182,7 @@ fn a_proposal_that_contradicts_itself_is_refused() {
     };
     assert_eq!(
         catalog.plan(&main, &proposal).unwrap_err().kind(),
-        CatalogErrorKind::Limit
+        CatalogErrorKind::Invalid
     );
 }
 

@@ -3,6 +3,7 @@
 mod definitions;
 mod file;
 mod keys;
+mod limits;
 mod yaml;
 
 use crate::{Catalog, DefinitionsDecision, Document, DocumentId, DocumentKind};

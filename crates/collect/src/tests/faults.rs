@@ -110,16 +110,18 @@ async fn col_3_what_was_answered_stands_in_the_log() {
     };
     let log = open();
     let doors = Doors::new(
-        Arc::new(FixedSources),
+        Arc::new(FixedSources::default()),
         Arc::clone(&log) as Arc<dyn Appender>,
+        Arc::default(),
         DoorsConfig::default(),
     );
     let response = router(doors).oneshot(post("/v1/batch", "app", PAGES)).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     log.close();
     let response = router(Doors::new(
-        Arc::new(FixedSources),
+        Arc::new(FixedSources::default()),
         Arc::clone(&log) as Arc<dyn Appender>,
+        Arc::default(),
         DoorsConfig::default(),
     ))
     .oneshot(post("/v1/batch", "app", PAGES))

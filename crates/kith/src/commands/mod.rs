@@ -16,5 +16,6 @@ pub(crate) mod segment;
 pub(crate) mod serve;
 pub(crate) mod source;
 pub(crate) mod space;
+mod space_limits;
 pub(crate) mod sql;
 pub(crate) mod tail;

@@ -1,5 +1,6 @@
-//! `kith space`: listing and creating tenants.
+//! `kith space`: listing and creating tenants, and their limits.
 
+use super::space_limits;
 use crate::client::{Client, read};
 use crate::error::CommandError;
 use crate::output;
@@ -21,6 +22,8 @@ pub(crate) enum SpaceCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Shows what a space may send and hold, and sets it.
+    Limits(Box<space_limits::LimitsArgs>),
     /// Lists the spaces.
     List {
         /// Prints one JSON object a space.
@@ -56,6 +59,7 @@ pub(crate) async fn run(client: &Client, command: SpaceCommand) -> Result<(), Co
                 output::line(&format!("space {name} exists now"))
             }
         }
+        SpaceCommand::Limits(args) => space_limits::run(client, *args).await,
         SpaceCommand::List { json } => {
             let list: SpaceList = read(&client.get(&["api", "spaces"], &[]).await?)?;
             let mut table = Table::new(&["space", "created"]);

@@ -1,12 +1,14 @@
 //! Imports: a batch of history through the same log, with an origin that sends nothing.
 
 use super::Parts;
+use super::sources::door_limits;
 use async_trait::async_trait;
 use kith_api::ports::{Import, ImportOutcome, Ingest, PortError, PortErrorKind, RejectedEvent};
 use kith_clean::{Limits, inspect};
 use kith_log::ErrorKind;
 use kith_types::{Envelope, Origin, RecordBody, Route};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The API's port to imports.
 pub(crate) struct Imports(pub(crate) Arc<Parts>);
@@ -25,6 +27,18 @@ impl Ingest for Imports {
                 message: rejected.violation.message,
             })
             .collect();
+        let limits = door_limits(&self.0.catalog, &import.space);
+        let taken = self
+            .0
+            .rates
+            .take(&import.space, &limits, inspected.events, Instant::now());
+        taken.map_err(|wait| {
+            let message = format!(
+                "more events come than space {} may send in a second (its limit events_per_second): send it again later",
+                import.space
+            );
+            PortError::new(PortErrorKind::Busy, message).with_retry_after(wait)
+        })?;
         let body = RecordBody::Envelope(Envelope {
             source: import.source,
             route: Route::Batch,
@@ -38,6 +52,7 @@ impl Ingest for Imports {
             .log
             .append(&import.space, &body)
             .await
+            .inspect_err(|_| self.0.rates.give_back(&import.space, inspected.events))
             .map_err(|error| match error.kind() {
                 ErrorKind::Overloaded => {
                     PortError::new(PortErrorKind::Busy, "too much waits already: send it again soon")

@@ -30,7 +30,7 @@ use axum::Router;
 use kith_api::{ApiLimits, ApiState};
 use kith_catalog::{Catalog, TablePointers};
 use kith_clean::Limits;
-use kith_collect::{Doors, DoorsConfig};
+use kith_collect::{Doors, DoorsConfig, SpaceRates};
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
 use kith_pipeline::{Engine, EngineConfig, Handover, Pipeline, Reads};
@@ -66,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) log: Arc<Log>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) catalog: Arc<Catalog>,
+    /// How much of its rate each space has left, whichever way its events come.
+    pub(crate) rates: Arc<SpaceRates>,
     /// Decisions that the catalog could not record yet.
     pub(crate) unrecorded: decisions::Unrecorded,
     pub(crate) lake: Arc<Lake>,
@@ -112,6 +114,7 @@ impl Server {
             router = router.merge(kith_collect::router(Doors::new(
                 sources,
                 appender,
+                Arc::clone(&parts.rates),
                 DoorsConfig::default(),
             )));
         }
@@ -262,6 +265,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         log,
         store,
         catalog,
+        rates: Arc::default(),
         unrecorded: decisions::Unrecorded::default(),
         lake,
         pipeline,

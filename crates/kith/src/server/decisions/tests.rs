@@ -166,3 +166,18 @@ fn raw_2_a_decision_that_could_not_be_recorded_is_recorded_later_and_in_order() 
     let documents = catalog.definitions(&space()).unwrap();
     assert_eq!(documents[0].spec["where"]["equals"], "b");
 }
+
+#[test]
+fn spc_1_a_lost_catalog_has_the_limits_of_a_space_again() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (log, kept) = log_in(&folder.path().join("log"));
+    let limits = kith_catalog::SpaceLimits {
+        events_per_second: Some(7),
+        sources: Some(3),
+        ..kith_catalog::SpaceLimits::default()
+    };
+    decide(&log, vec![limits.to_document()]);
+    let catalog = Catalog::open(&folder.path().join("catalog.db"), Arc::new(SystemClock)).unwrap();
+    follow(&catalog, &log, kept as Arc<dyn Archive>).unwrap();
+    assert_eq!(catalog.space_limits(&space()), limits);
+}
