@@ -5,6 +5,7 @@
 //! and what it does depends on the records, the definitions in them and the instants it is told, on nothing else.
 
 use crate::definitions::{DEFINITIONS_APPLIED, Definitions, read_decision};
+use crate::folds::MadeElsewhere;
 use crate::output::StepOutput;
 use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
@@ -38,6 +39,8 @@ pub struct EngineConfig {
     pub rebuilt_before: u64,
     /// With `rebuilt_before`: the instant before which time's own changes were told, too.
     pub rebuilt_until: Timestamp,
+    /// Who folds the histories of many people for a new definition, where somebody does.
+    pub folds: Option<MadeElsewhere>,
     /// Where the outbox of each space begins to count when the state is new, so that no number is ever given twice.
     pub outbox_from: u64,
 }
@@ -49,6 +52,7 @@ impl Default for EngineConfig {
             dedupe_window: Duration::from_days(30),
             rebuilt_before: 0,
             rebuilt_until: Timestamp::MIN,
+            folds: None,
             outbox_from: 0,
         }
     }
@@ -182,11 +186,11 @@ impl Engine {
     /// The spaces that have been seen, with the progress of a sweep where one is under way.
     pub fn spaces(&self) -> impl Iterator<Item = (&SpaceId, u64, Option<SweepProgress>)> {
         self.spaces.values().map(|space| {
-            let progress = SweepProgress {
-                swept: space.swept,
-                profiles: space.profile_count,
-            };
-            (&space.id, space.profile_count, space.sweep.map(|_| progress))
+            (
+                &space.id,
+                space.profile_count,
+                space.sweep.map(|_| space.sweep_progress()),
+            )
         })
     }
 
@@ -212,7 +216,7 @@ impl Engine {
             RecordBody::Envelope(_) => self.apply_envelope(record, now)?,
             RecordBody::Decision(decision) if &*decision.kind == REJECTS_REPLAYED => self.apply_replay(record, now)?,
             RecordBody::Decision(decision) => {
-                let derived_anew = self.apply_decision(&record.space, decision, now)?;
+                let derived_anew = self.apply_decision(&record.space, decision, record.address.sequence, now)?;
                 self.next = record.address.sequence + 1;
                 if derived_anew {
                     // Until this the state carries a mark that it is midway.
@@ -245,6 +249,14 @@ impl Engine {
     /// As [`Engine::apply`].
     pub fn sweep(&mut self, outputs: &mut Vec<StepOutput>) -> Result<bool, PipelineError> {
         if self.spaces.values().all(|space| space.sweep.is_none()) {
+            return Ok(false);
+        }
+        let mut can_go_on = false;
+        for space in self.spaces.values_mut().filter(|space| space.sweep.is_some()) {
+            can_go_on |= !space.awaits_folds();
+        }
+        if !can_go_on {
+            // Records go on meanwhile.
             return Ok(false);
         }
         self.sweep_turn()?;
@@ -299,6 +311,7 @@ impl Engine {
             space.silent = self.next < self.config.rebuilt_before;
             space.silent_until = self.config.rebuilt_until;
             space.store_definitions()?;
+            space.want_folds_again(&*self.store, self.config.folds.clone())?;
             self.spaces.insert(id.clone(), space);
         }
         self.spaces.get_mut(id).ok_or_else(|| PipelineError::corrupt("spaces"))
@@ -381,7 +394,13 @@ impl Engine {
     }
 
     /// Applies a decision; answers whether people were worked out anew.
-    fn apply_decision(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<bool, PipelineError> {
+    fn apply_decision(
+        &mut self,
+        at: &SpaceId,
+        decision: &Decision,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
         if &*decision.kind == IDENTITY_VETOED {
             return self.apply_vetoes(at, decision, now);
         }
@@ -406,21 +425,25 @@ impl Engine {
             }
         };
         // One decision is carried through before the next: everybody takes each at its own instant.
+        self.space(at)?.give_up_waiting();
         while self.spaces.get(at).is_some_and(|space| space.sweep.is_some()) {
             self.sweep_turn()?;
         }
         self.commit_inside()?;
         let store = Arc::clone(&self.store);
+        let made_elsewhere = self.config.folds.clone();
         let space = self.space(at)?;
         let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
         let alike = definitions.rules.reads_as(&space.definitions.rules);
+        let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
         space.set = set;
-        space.definitions = Arc::new(definitions);
         space.profiles.clear();
         space.sweep = Some(0);
         space.swept = 0;
+        space.forget_folds();
         if !rules_changed {
             space.store_definitions()?;
+            space.want_folds(made_elsewhere, &before, sequence);
         } else if alike {
             space.revise_all(&*store, now)?;
         } else {
@@ -445,7 +468,7 @@ impl Engine {
     /// Takes one turn of every sweep, from a committed state to a committed one.
     fn sweep_turn(&mut self) -> Result<(), PipelineError> {
         self.commit_inside()?;
-        for space in self.spaces.values_mut() {
+        for space in self.spaces.values_mut().filter(|space| !space.awaits_folds_still()) {
             space.sweep_some(&*self.store, SWEPT_A_TURN)?;
         }
         self.commit_inside()

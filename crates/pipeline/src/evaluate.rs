@@ -140,6 +140,7 @@ impl Space {
     /// store holds everything.
     pub(crate) fn sweep_some(&mut self, store: &dyn Read, budget: usize) -> Result<usize, PipelineError> {
         let Some(from) = self.sweep else { return Ok(0) };
+        self.check_folds(store)?;
         let start = crate::keys::wide(&self.id, from);
         let end = kith_state::prefix_end(&crate::keys::space(&self.id)).unwrap_or_default();
         let mut found = Vec::with_capacity(budget);
@@ -155,6 +156,9 @@ impl Space {
             Some(last) if found.len() == budget => last.checked_add(1),
             _ => None,
         };
+        if self.sweep.is_none() {
+            self.end_folds();
+        }
         Ok(found.len())
     }
 }

@@ -64,7 +64,7 @@ impl Space {
         // What lags behind the plan is written anew, so that no part names a plan for longer than a sweep.
         let dirty = !part.is_of(plan);
         let missing = part.missing(plan);
-        if !missing.is_empty() {
+        if !missing.is_empty() && !self.adopt(&mut part, &missing, key, end)? {
             part.begin(&missing);
             self.visit_history(store, key, end, &mut |event| part.apply_only(plan, &missing, event))?;
         }
@@ -80,7 +80,7 @@ impl Space {
         Ok(PartSlot { key, part, dirty: true })
     }
 
-    fn visit_history(
+    pub(crate) fn visit_history(
         &self,
         store: &dyn Read,
         key: PartKey,

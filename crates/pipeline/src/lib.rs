@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod evaluate;
 mod fold;
+mod folds;
 mod handover;
 mod history;
 mod keys;
@@ -39,6 +40,7 @@ pub use definitions::{
 pub use document::{IdentifierView, PersonDocument, TraitView};
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
+pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
 pub use reads::{

@@ -6,6 +6,7 @@
 use crate::cache::Cache;
 use crate::dedupe::Dedupe;
 use crate::definitions::{DefinitionSet, Definitions};
+use crate::folds::Awaited;
 use crate::output::Numbered;
 use crate::record::ProfileRecord;
 use crate::{PipelineError, history, keys, output, plans};
@@ -127,6 +128,8 @@ pub(crate) struct Space {
     /// Where the sweep after a decision stands: the next profile to take.
     pub(crate) sweep: Option<u128>,
     pub(crate) swept: u64,
+    /// Folds of history that are made elsewhere for the sweep.
+    pub(crate) awaited: Option<Awaited>,
     /// While people are derived anew: nobody is evaluated and nothing leaves.
     pub(crate) quiet: bool,
     /// While a lost state is built again: changes are made and not told.
@@ -167,6 +170,7 @@ impl Space {
             profile_count: number(PROFILE_COUNT)?,
             sweep: None,
             swept: 0,
+            awaited: None,
             quiet: false,
             silent: false,
             silent_until: Timestamp::MIN,

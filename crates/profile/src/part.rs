@@ -17,6 +17,7 @@ use kith_expr::AggregateId;
 use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
 
+mod adopted;
 mod held;
 mod plans;
 #[cfg(test)]

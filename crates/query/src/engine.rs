@@ -72,6 +72,14 @@ impl SqlEngine {
         stream::start(job).await
     }
 
+    pub(crate) fn lake(&self) -> &Arc<Lake> {
+        &self.lake
+    }
+
+    pub(crate) fn config(&self) -> &SqlConfig {
+        &self.config
+    }
+
     /// All tables and views of those spaces, by space, schema and name.
     ///
     /// # Errors

@@ -51,7 +51,7 @@ pub(crate) fn open(
     Ok(state)
 }
 
-fn session_config(config: &SqlConfig, space: &str) -> SessionConfig {
+pub(crate) fn session_config(config: &SqlConfig, space: &str) -> SessionConfig {
     let mut session = SessionConfig::new()
         .with_target_partitions(config.target_partitions.max(1))
         .with_create_default_catalog_and_schema(false)

@@ -76,6 +76,8 @@ pub(crate) struct ServerConfig {
     pub(crate) public_url: Option<String>,
     /// A segment of the log is sealed before it grows past so many bytes.
     pub(crate) log_segment_bytes: u64,
+    /// From how many people on history is folded from the tables for a new definition.
+    pub(crate) fold_tables_from_people: u64,
     /// How many bytes of the newest segments stay in the log once everything has passed them.
     pub(crate) log_keep_bytes: u64,
 }
@@ -93,6 +95,7 @@ impl ServerConfig {
             smtp: SmtpConfig::default(),
             public_url: None,
             log_segment_bytes: 64 << 20,
+            fold_tables_from_people: 50_000,
             log_keep_bytes: 1 << 30,
         }
     }
@@ -124,6 +127,7 @@ impl ServerConfig {
         if let Some(megabytes) = file.cache_megabytes {
             self.cache_bytes = megabytes << 20;
         }
+        self.fold_tables_from_people = file.fold_tables_from_people.unwrap_or(self.fold_tables_from_people);
         if let Some(log) = file.log {
             if log
                 .segment_kilobytes
@@ -150,6 +154,7 @@ struct FileConfig {
     smtp: Option<FileSmtp>,
     public_url: Option<String>,
     cache_megabytes: Option<u64>,
+    fold_tables_from_people: Option<u64>,
     log: Option<FileLog>,
 }
 

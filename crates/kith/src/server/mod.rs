@@ -7,6 +7,7 @@ mod config;
 mod decisions;
 mod definitions;
 mod drafts;
+mod folds;
 mod identity;
 mod ingest;
 mod json;
@@ -76,6 +77,7 @@ pub(crate) struct Parts {
     pub(crate) publisher: Option<Publisher>,
     pub(crate) reads: Reads,
     pub(crate) drafts: drafts::Drafts,
+    pub(crate) folds: Arc<folds::LakeFolds>,
     pub(crate) tail: tail::LiveTail,
     pub(crate) activation: Arc<kith_activate::Activation>,
     pub(crate) messages: Arc<sending::CatalogMessages>,
@@ -107,6 +109,7 @@ impl Server {
             .await
             .map_err(|error| CommandError::caused("opening the data folder", error))??;
         let parts = Arc::new(parts);
+        parts.folds.follow(&parts);
         let mut router = Router::new();
         if config.has(Role::Collect) {
             let sources = Arc::new(sources::CatalogSources(Arc::clone(&parts.catalog)));
@@ -213,7 +216,9 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
     let (tail_steps, tail_inbox) = sync_channel(STEPS_WAITING);
     let (send_steps, send_inbox) = sync_channel(STEPS_WAITING);
-    let engine = engine_config(&*store, &log)?;
+    let folds = Arc::new(folds::LakeFolds::new(&lake, generation, &data.join("scratch"))?);
+    let mut engine = engine_config(&*store, &log)?;
+    engine.folds = Some(folds.serving(config.fold_tables_from_people));
     let pipeline = Arc::new(if config.has(Role::Pipeline) {
         let listeners = vec![lake_steps, tail_steps, send_steps];
         Pipeline::start(Arc::clone(&log), archive.clone(), Arc::clone(&store), engine, listeners)?
@@ -271,6 +276,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         pipeline,
         publisher,
         drafts,
+        folds,
         reads,
         tail,
         activation,

@@ -2,6 +2,7 @@
 
 mod clean;
 mod definitions;
+mod folds;
 mod handover;
 mod identity;
 mod oracle;

@@ -89,14 +89,9 @@ struct Sent<'a> {
 impl CarrierKey {
     /// Writes the key of an event with these identifiers; false where it has none.
     fn write_key(&self, identifiers: &str, event: &mut Event, key: &mut String) -> bool {
-        let Ok(sent) = serde_json::from_str::<Vec<Sent<'_>>>(identifiers) else {
+        if !read_identifiers(identifiers, event) {
             return false;
-        };
-        event.identifiers.clear();
-        let named = sent
-            .iter()
-            .map(|sent| Identifier::new(IdentifierType::from_name(&sent.kind), &sent.value));
-        event.identifiers.extend(named);
+        }
         let evidence = self.rules.read(event);
         let Some(carrier) = evidence.carrier() else {
             return false;
@@ -109,8 +104,21 @@ impl CarrierKey {
     }
 }
 
-/// An event that says nothing, to be filled with identifiers.
-fn nobody() -> Result<Event> {
+/// Gives an event the identifiers of a row; false where they are not what is written there.
+pub(crate) fn read_identifiers(identifiers: &str, event: &mut Event) -> bool {
+    let Ok(sent) = serde_json::from_str::<Vec<Sent<'_>>>(identifiers) else {
+        return false;
+    };
+    event.identifiers.clear();
+    let named = sent
+        .iter()
+        .map(|sent| Identifier::new(IdentifierType::from_name(&sent.kind), &sent.value));
+    event.identifiers.extend(named);
+    true
+}
+
+/// An event that says nothing, to be filled.
+pub(crate) fn nobody() -> Result<Event> {
     let Ok(source) = "sql".parse::<SourceName>() else {
         return exec_err!("no source to name");
     };

@@ -1,6 +1,7 @@
 //! The crate's tests: a lake in a temporary folder, statements over it.
 
 mod access;
+mod history;
 mod limits;
 mod reading;
 mod views;

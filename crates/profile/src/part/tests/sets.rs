@@ -100,6 +100,34 @@ proptest! {
     }
 
     #[test]
+    fn pro_2_an_aggregate_folded_elsewhere_equals_one_held_from_the_start(seed: u64, length in 1_usize..60) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut specs = all_specs();
+        specs.shuffle(&mut random);
+        let whole = FoldPlan::new(specs.clone());
+        let before = FoldPlan::new(specs.split_off(specs.len() / 2));
+        let events = history(&mut random, length);
+        let (early, late) = events.split_at(length.div_ceil(2));
+        let mut part = fold(&before, early);
+        part.prune(early.iter().map(|event| event.received_at).max().unwrap());
+        let missing = part.missing(&whole);
+        // Only events that any of them may want need to be seen, without what none of them asks for.
+        let wanted = FoldPlan::new(specs);
+        let seen: Vec<Event> = early
+            .iter()
+            .filter(|event| wanted.ids().iter().any(|id| wanted.spec(*id).unwrap().may_match(event.event_type, &event.name)))
+            .cloned()
+            .map(|mut event| { event.traits.clear(); event.identifiers.clear(); event })
+            .collect();
+        let elsewhere = fold_in_groups(&wanted, seen, &mut random);
+        let mut stored = Vec::new();
+        elsewhere.encode_for(&wanted, &mut stored);
+        part.adopt(&missing, &Part::decode_for(&stored, &wanted).unwrap());
+        late.iter().for_each(|event| part.apply(&whole, event));
+        prop_assert_eq!(bytes(&part), bytes(&fold(&whole, &events)));
+    }
+
+    #[test]
     fn parts_survive_their_bytes_and_damaged_bytes_are_refused(seed: u64, length in 0_usize..60) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let plan = FoldPlan::new(all_specs());
