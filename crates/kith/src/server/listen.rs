@@ -1,18 +1,20 @@
 //! Serving connections under bounds: how many there are, how much each is read ahead, how long one may say nothing.
 //!
 //! Works with hyper for the protocol and hands each request to the router that the server made. The bounds keep what
-//! connections hold small beside what the doors hold (contract COL-5). A connection above the bound waits in the kernel until
-//! another ends; it is never accepted and then dropped.
+//! connections hold small beside what the doors hold (contract COL-5). Some connections beyond the bound are kept for whoever
+//! asks how the server is (contract OPS-1): they are served one request, and another than that only where there is room for
+//! it again. A connection above both bounds waits in the kernel until another ends; it is never accepted and then dropped.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::serve::Listener;
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use kith_telemetry::Gauge;
+use kith_telemetry::{Counter, Gauge};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,36 +23,100 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
-/// The most connections at once.
-const CONNECTIONS_MAX: usize = 2_048;
 /// The most that is read of a connection before the request's handler takes it, in bytes; also the largest head.
 const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// How long a connection may wait for its next request, or take over a request's head.
 /// Short, since idle connections take the place of others.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// The same for a connection of the reserve, which is for a question and its answer.
+const RESERVE_SILENCE_MAX: Duration = Duration::from_secs(1);
+/// What the reserve is kept for.
+const HEALTH_PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+
+/// How many connections there may be at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// For everything.
+    pub(super) connections_max: u32,
+    /// Beside those, for [`HEALTH_PATHS`].
+    pub(super) reserve: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            connections_max: 2_048,
+            reserve: 32,
+        }
+    }
+}
+
+/// The room for connections of both kinds.
+#[derive(Clone)]
+struct Room {
+    all: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+}
+
+/// The place of one connection.
+enum Seat {
+    Full(OwnedSemaphorePermit),
+    Reserve(OwnedSemaphorePermit),
+}
+
+impl Room {
+    fn new(bounds: Bounds) -> Self {
+        let seats = |count: u32| Arc::new(Semaphore::new(count as usize));
+        Self {
+            all: seats(bounds.connections_max),
+            reserve: seats(bounds.reserve),
+        }
+    }
+
+    /// A seat for the next connection; `None` once there will be no more.
+    async fn seat(&self) -> Option<Seat> {
+        if self.all.available_permits() == 0 {
+            tracing::warn!("there are as many connections as may be; others wait, or are told so");
+        }
+        tokio::select! {
+            biased;
+            permit = Arc::clone(&self.all).acquire_owned() => permit.ok().map(Seat::Full),
+            permit = Arc::clone(&self.reserve).acquire_owned() => permit.ok().map(Seat::Reserve),
+        }
+    }
+
+    /// A seat of the reserve was taken before its connection came: there may be another by now.
+    fn better(&self, seat: Seat) -> Seat {
+        match seat {
+            Seat::Full(_) => seat,
+            Seat::Reserve(_) => Arc::clone(&self.all).try_acquire_owned().map_or(seat, Seat::Full),
+        }
+    }
+}
 
 /// Serves until `stop` turns true, then until the requests under way have been answered.
-pub(super) async fn serve(mut listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub(super) async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, mut stop: watch::Receiver<bool>) {
+    let room = Room::new(bounds);
     let mut stopping = stop.clone();
     loop {
         let accepted = async {
-            let permit = permit(&room).await;
-            (permit, Listener::accept(&mut listener).await)
+            let seat = room.seat().await;
+            (seat, Listener::accept(&mut listener).await)
         };
         tokio::select! {
             () = asked(&mut stopping) => break,
-            (permit, (stream, peer)) = accepted => {
-                let Some(permit) = permit else { break };
-                tokio::spawn(connection(stream, peer, router.clone(), stop.clone(), permit));
+            (seat, (stream, peer)) = accepted => {
+                let Some(seat) = seat else { break };
+                let served = Served { peer, router: router.clone(), room: room.clone(), stop: stop.clone() };
+                tokio::spawn(served.connection(stream, room.better(seat)));
             }
         }
     }
     drop(listener);
     asked(&mut stop).await;
     // All room is there again once every connection has ended.
-    let everything = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
-    drop(room.acquire_many(everything).await);
+    drop(room.all.acquire_many(bounds.connections_max).await);
+    drop(room.reserve.acquire_many(bounds.reserve).await);
 }
 
 /// Comes back once the end is asked for. That nobody is left to ask is an end as well.
@@ -58,47 +124,96 @@ async fn asked(stop: &mut watch::Receiver<bool>) {
     let _gone = stop.wait_for(|stop| *stop).await.is_err();
 }
 
-async fn permit(room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-    if room.available_permits() == 0 {
-        tracing::warn!(
-            connections = CONNECTIONS_MAX,
-            "there are as many connections as may be; others wait"
-        );
-    }
-    Arc::clone(room).acquire_owned().await.ok()
-}
-
-async fn connection(
-    stream: TcpStream,
+/// What a connection is served by.
+struct Served {
     peer: SocketAddr,
     router: Router,
-    mut stop: watch::Receiver<bool>,
-    permit: OwnedSemaphorePermit,
-) {
-    Gauge::HttpConnections.add(1);
-    // Small answers must not wait for more to send; a connection that is gone already needs nothing.
-    let _gone = stream.set_nodelay(true);
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request.map(Body::new))
-    });
-    let mut protocol = http1::Builder::new();
-    protocol
-        .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE_MAX)
-        .max_buf_size(READ_AHEAD_BYTES);
-    let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        ended = served.as_mut() => ended,
-        () = asked(&mut stop) => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-    };
-    if let Err(error) = ended {
-        // Senders break off every day; nothing is lost by it.
-        tracing::trace!(%error, "a connection broke off");
-    }
-    Gauge::HttpConnections.add(-1);
-    drop(permit);
+    room: Room,
+    stop: watch::Receiver<bool>,
 }
+
+impl Served {
+    async fn connection(self, stream: TcpStream, seat: Seat) {
+        let Self {
+            peer,
+            router,
+            room,
+            mut stop,
+        } = self;
+        Gauge::HttpConnections.add(1);
+        // Small answers must not wait for more to send; a connection that is gone already needs nothing.
+        let _gone = stream.set_nodelay(true);
+        let reserved = matches!(seat, Seat::Reserve(_));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let (router, room, request) = (router.clone(), room.clone(), request.map(Body::new));
+            async move {
+                if reserved {
+                    return of_reserve(router, &room, request).await;
+                }
+                answer(router, request).await
+            }
+        });
+        let mut protocol = http1::Builder::new();
+        protocol
+            .timer(TokioTimer::new())
+            .header_read_timeout(if reserved { RESERVE_SILENCE_MAX } else { SILENCE_MAX })
+            .keep_alive(!reserved)
+            .max_buf_size(READ_AHEAD_BYTES);
+        let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = served.as_mut() => ended,
+            () = asked(&mut stop) => {
+                served.as_mut().graceful_shutdown();
+                served.await
+            }
+        };
+        if let Err(error) = ended {
+            // Senders break off every day; nothing is lost by it.
+            tracing::trace!(%error, "a connection broke off");
+        }
+        Gauge::HttpConnections.add(-1);
+        let (Seat::Full(permit) | Seat::Reserve(permit)) = seat;
+        drop(permit);
+    }
+}
+
+type Answered = Result<Response<Body>, std::convert::Infallible>;
+
+async fn answer(mut router: Router, request: Request<Body>) -> Answered {
+    router.call(request).await
+}
+
+/// Serves the one request of a connection of the reserve.
+async fn of_reserve(router: Router, room: &Room, request: Request<Body>) -> Answered {
+    if HEALTH_PATHS.contains(&request.uri().path()) {
+        return answer(router, request).await;
+    }
+    match Arc::clone(&room.all).try_acquire_owned() {
+        Ok(permit) => {
+            let answered = answer(router, request).await;
+            drop(permit);
+            answered
+        }
+        Err(_) => Ok(full()),
+    }
+}
+
+/// There is no room for the connection. SDKs read `code` and `message`, the API's clients `error`.
+fn full() -> Response<Body> {
+    const BODY: &str = concat!(
+        r#"{"code":"too_many_connections","message":"there are as many connections as the server takes; come again soon","#,
+        r#""error":{"code":"too_many_connections","message":"there are as many connections as the server takes; come again soon"}}"#
+    );
+    Counter::CollectRequestsUnavailable.increment();
+    let mut response = Response::new(Body::from(BODY));
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

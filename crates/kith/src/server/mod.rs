@@ -82,6 +82,8 @@ pub(crate) struct Parts {
     pub(crate) activation: Arc<kith_activate::Activation>,
     pub(crate) messages: Arc<sending::CatalogMessages>,
     pub(crate) scratch: std::path::PathBuf,
+    /// Held while rejects are put through again.
+    pub(crate) replaying: tokio::sync::Mutex<()>,
 }
 
 impl Parts {
@@ -128,7 +130,7 @@ impl Server {
             router = router.merge(extra(&parts));
         }
         let (stop, stopping) = watch::channel(false);
-        let serving = tokio::spawn(listen::serve(listener, router, stopping));
+        let serving = tokio::spawn(listen::serve(listener, router, listen::Bounds::default(), stopping));
         metrics::watch(&parts);
         sending::follow(&parts);
         decisions::keep_recording(&parts);
@@ -282,6 +284,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         activation,
         messages,
         scratch: data.join("scratch"),
+        replaying: tokio::sync::Mutex::default(),
     };
     Ok((parts, new_admin_key))
 }

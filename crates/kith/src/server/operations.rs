@@ -95,6 +95,24 @@ impl Running {
         }
     }
 
+    /// Somebody decided it, so it is told and is no fault. By number: what is named here is read by anybody.
+    async fn sending(&self) -> ReadinessCheck {
+        let activation = Arc::clone(&self.0.activation);
+        let paused = tokio::task::spawn_blocking(move || activation.paused()).await;
+        let scopes: Option<Vec<PauseScope>> = match paused {
+            Ok(Ok(keys)) => Some(keys.iter().filter_map(|key| paused_scope(key)).collect()),
+            _ => None,
+        };
+        ReadinessCheck {
+            name: "sending".to_owned(),
+            fault: scopes
+                .is_none()
+                .then(|| "what is paused cannot be read from the send ledger".to_owned()),
+            bearable: true,
+            note: scopes.map(|scopes| paused_in_words(&scopes)),
+        }
+    }
+
     async fn tables(&self) -> Vec<TableStatus> {
         let mut tables = Vec::new();
         for space in self.0.pipeline.status().profiles.keys() {
@@ -138,6 +156,7 @@ impl Operations for Running {
         if self.0.publisher.is_some() {
             checks.extend([self.publishing(), self.rebuilding(), self.lag()]);
         }
+        checks.push(self.sending().await);
         checks
     }
 
@@ -200,6 +219,8 @@ impl Operations for Running {
     }
 
     async fn replay_rejects(&self, space: &SpaceId, asked: ReplayRejects) -> Result<RejectsReplayed, PortError> {
+        // What one call appends must count before the next asks what counts.
+        let _one_at_a_time = self.0.replaying.lock().await;
         // The table tells the rejects: those that are not in it yet are put there first.
         self.flush().await?;
         let replayed = rejects::replay(&self.0, space, asked).await?;
@@ -232,6 +253,30 @@ impl Operations for Running {
     }
 }
 
+/// What is paused, without a name.
+fn paused_in_words(paused: &[PauseScope]) -> String {
+    if paused.contains(&PauseScope::All) {
+        return "everything is paused".to_owned();
+    }
+    let spaces = paused
+        .iter()
+        .filter(|scope| matches!(scope, PauseScope::Space(_)))
+        .count();
+    let counted = |count: usize, one: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {one}s")),
+    };
+    let parts: Vec<String> = [counted(spaces, "space"), counted(paused.len() - spaces, "message")]
+        .into_iter()
+        .flatten()
+        .collect();
+    match parts.is_empty() {
+        true => "nothing is paused".to_owned(),
+        false => format!("paused: {}", parts.join(", ")),
+    }
+}
+
 /// What a key of activation names.
 fn paused_scope(key: &str) -> Option<PauseScope> {
     if key == "*" {
@@ -241,4 +286,26 @@ fn paused_scope(key: &str) -> Option<PauseScope> {
         Some((space, message)) => PauseScope::Message(space.parse().ok()?, message.to_owned()),
         None => PauseScope::Space(key.parse().ok()?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ops_1_what_is_paused_is_told_to_anybody_without_a_name() {
+        let space = || SpaceId::main();
+        let message = |name: &str| PauseScope::Message(space(), name.to_owned());
+        for (paused, words) in [
+            (vec![], "nothing is paused"),
+            (vec![message("a")], "paused: 1 message"),
+            (
+                vec![PauseScope::Space(space()), message("a"), message("b")],
+                "paused: 1 space, 2 messages",
+            ),
+            (vec![message("a"), PauseScope::All], "everything is paused"),
+        ] {
+            assert_eq!(paused_in_words(&paused), words);
+        }
+    }
 }
