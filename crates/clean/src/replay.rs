@@ -9,8 +9,9 @@ use crate::record::{Cleaned, clean_envelope};
 use crate::{Limits, Violation};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kith_types::{Address, Envelope, Origin, Record, RecordBody, Route, Timestamp};
+use kith_types::{Address, Envelope, EventKey, Origin, Record, RecordBody, Route, Timestamp};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The kind of the decision.
 pub const REJECTS_REPLAYED: &str = "rejects.replayed";
@@ -106,26 +107,40 @@ impl RejectsReplay {
         })
     }
 
-    /// Leaves only what these limits take, and says how many events that is.
-    pub fn keep_accepted(&mut self) -> usize {
+    /// Leaves only what these limits take, and gives the keys of these events.
+    pub fn keep_accepted(&mut self) -> Vec<EventKey> {
+        let mut keys = Vec::new();
+        self.keep(|key| {
+            keys.push(key);
+            true
+        });
+        keys
+    }
+
+    /// Leaves out events that these limits do not take and those whose keys count already, and says how many are left.
+    pub fn leave_out(&mut self, counted: &BTreeSet<EventKey>) -> usize {
+        self.keep(|key| !counted.contains(&key));
+        self.bodies.iter().map(|(_, indexes)| indexes.len()).sum()
+    }
+
+    fn keep(&mut self, mut kept: impl FnMut(EventKey) -> bool) {
         let limits = self.limits;
-        let mut accepted = 0;
         for (record, indexes) in &mut self.bodies {
-            let events = clean_record_events(record, &limits);
-            indexes.retain(|index| events.contains(index));
-            accepted += indexes.len();
+            let events = accepted_events(record, &limits);
+            indexes.retain(|index| events.get(index).is_some_and(|key| kept(*key)));
         }
         self.bodies.retain(|(_, indexes)| !indexes.is_empty());
-        accepted
     }
 }
 
-fn clean_record_events(record: &Record, limits: &Limits) -> Vec<u32> {
+/// The events of a body that limits take, by index.
+fn accepted_events(record: &Record, limits: &Limits) -> BTreeMap<u32, EventKey> {
     let RecordBody::Envelope(envelope) = &record.body else {
-        return Vec::new();
+        return BTreeMap::new();
     };
     let cleaned = clean_envelope(record, envelope, limits);
-    cleaned.events.iter().map(|event| event.address.index).collect()
+    let events = cleaned.events.iter();
+    events.map(|event| (event.address.index, event.key)).collect()
 }
 
 /// Cleans a decision to put rejects through again: its accepted events, at the decision's address.

@@ -29,5 +29,5 @@ pub use lake::Lake;
 pub use loaded::{Bound, ColumnBounds, DataFileEntry, LoadedTable};
 pub use pointers::PointerStore;
 pub use raw::{ByteRange, Damage, RawObject, RawRange, RawReader, RawZone, VerifyReport, WrittenSegment};
-pub use reject_places::RejectPlace;
+pub use reject_places::{RejectPlace, RejectsAsked};
 pub use spec::{Buckets, Column, ColumnType, TableSpec, bucket_of};

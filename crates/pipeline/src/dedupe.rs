@@ -10,6 +10,7 @@ use crate::keys;
 use kith_state::{Batch, Keyspace, Read};
 use kith_types::{EventKey, SpaceId, Timestamp};
 use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 /// Keys in a generation before it is sealed.
 const GENERATION_KEYS: usize = 1 << 19;
@@ -81,27 +82,24 @@ impl Filter {
 }
 
 impl Dedupe {
-    /// Reads what the store holds of a space.
-    pub(crate) fn load(store: &dyn Read, space: &SpaceId) -> Result<Self, PipelineError> {
-        let mut dedupe = Self {
+    fn empty(space: &SpaceId) -> Self {
+        Self {
             space: space.clone(),
             open: FxHashMap::default(),
             open_generation: 0,
             blocks: 0,
             fresh: Vec::new(),
             sealed: Vec::new(),
-        };
+        }
+    }
+
+    /// Reads what the store holds of a space.
+    pub(crate) fn load(store: &dyn Read, space: &SpaceId) -> Result<Self, PipelineError> {
+        let mut dedupe = Self::empty(space);
         let (from, to) = dedupe.range(FILTER, None);
         store.scan(Keyspace::Dedupe, &from, &to, &mut |key, value| {
-            if let (Some(generation), Some((expiry, words))) = (generation_of(&from, key), value.split_at_checked(8)) {
-                let words = words
-                    .chunks_exact(8)
-                    .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
-                dedupe.sealed.push(Sealed {
-                    generation,
-                    last_expiry: i64::from_le_bytes(expiry.try_into().unwrap_or_default()),
-                    filter: Filter { words: words.collect() },
-                });
+            if let Some((generation, sealed)) = sealed_of(&from, key, value) {
+                dedupe.sealed.push(sealed);
                 dedupe.open_generation = dedupe.open_generation.max(generation + 1);
             }
             true
@@ -267,6 +265,56 @@ impl Dedupe {
     }
 }
 
+/// Which of some keys count at `now`, as a store holds them. One generation is looked at after the other, so memory holds
+/// one filter at a time.
+pub(crate) fn counted(
+    store: &dyn Read,
+    space: &SpaceId,
+    wanted: &BTreeSet<EventKey>,
+    now: Timestamp,
+) -> Result<BTreeSet<EventKey>, PipelineError> {
+    let now = now.as_micros();
+    let mut found = BTreeSet::new();
+    let place = Dedupe::empty(space);
+    let (from, to) = place.range(BLOCK, None);
+    store.scan(Keyspace::Dedupe, &from, &to, &mut |_, value| {
+        let live = entries(value).filter(|(_, expiry)| *expiry >= now);
+        found.extend(live.map(|(key, _)| EventKey(key)).filter(|key| wanted.contains(key)));
+        true
+    })?;
+    let (from, to) = place.range(FILTER, None);
+    let mut failed = None;
+    store.scan(Keyspace::Dedupe, &from, &to, &mut |key, value| {
+        let Some((generation, sealed)) = sealed_of(&from, key, value) else {
+            return true;
+        };
+        for wanted in wanted.iter().filter(|key| sealed.filter.may_contain(key.0)) {
+            match place.confirm(store, generation, wanted.0) {
+                Ok(seen) if seen.is_some_and(|expiry| expiry >= now) => drop(found.insert(*wanted)),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
+            }
+        }
+        failed.is_none()
+    })?;
+    failed.map_or(Ok(found), Err)
+}
+
+/// A sealed generation, as its filter is stored.
+fn sealed_of(prefix: &[u8], key: &[u8], value: &[u8]) -> Option<(u32, Sealed)> {
+    let (expiry, words) = value.split_at_checked(8)?;
+    let generation = generation_of(prefix, key)?;
+    let words = words
+        .chunks_exact(8)
+        .map(|word| u64::from_le_bytes(word.try_into().unwrap_or_default()));
+    let sealed = Sealed {
+        generation,
+        last_expiry: i64::from_le_bytes(expiry.try_into().unwrap_or_default()),
+        filter: Filter { words: words.collect() },
+    };
+    Some((generation, sealed))
+}
+
 fn generation_of(prefix: &[u8], key: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(key.strip_prefix(prefix)?.try_into().ok()?))
 }
@@ -380,6 +428,18 @@ mod tests {
         commit(&mut dedupe, &store, at(0));
         assert_eq!(dedupe.sealed.len(), 1);
         let mut dedupe = Dedupe::load(&store, &space).unwrap();
+        let wanted: BTreeSet<EventKey> = (0..count + 500).step_by(499).map(key).collect();
+        let expected: BTreeSet<EventKey> = (0..count).step_by(499).map(key).collect();
+        assert_eq!(counted(&store, &space, &wanted, at(100)).unwrap(), expected);
+        assert!(
+            counted(&store, &space, &wanted, at(101)).unwrap().is_empty(),
+            "after the window"
+        );
+        assert!(
+            counted(&store, &"other".parse().unwrap(), &wanted, at(50))
+                .unwrap()
+                .is_empty()
+        );
         for number in (0..count).step_by(997) {
             assert!(!dedupe.first(&store, key(number), at(50), at(150)).unwrap(), "{number}");
         }

@@ -1,6 +1,7 @@
 //! A person as readers see one: plain values, taken from one look at the state. [`crate::Reads`] fills them; they decide
 //! nothing.
 
+use kith_segment::CauseKind;
 use kith_types::{Identifier, ProfileId, SegmentName, SourceName, Timestamp, Value};
 
 /// A trait with where it comes from.
@@ -35,6 +36,17 @@ pub struct IdentifierView {
     pub to: Option<Timestamp>,
 }
 
+/// A segment that a person is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MembershipView {
+    /// The segment.
+    pub segment: SegmentName,
+    /// The instant of entry; `None` where time or a definition has let the person in and that is not committed yet.
+    pub since: Option<Timestamp>,
+    /// Why the person entered; `None` where it was written before causes were kept.
+    pub cause: Option<CauseKind>,
+}
+
 /// A person, aggregated over all sources.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PersonDocument {
@@ -52,8 +64,8 @@ pub struct PersonDocument {
     pub computed: Vec<(String, Value, bool)>,
     /// What the person allows, by category.
     pub consents: Vec<(String, bool, Timestamp)>,
-    /// The segments, by name, with the instant of entry where it is known.
-    pub segments: Vec<(SegmentName, Option<Timestamp>)>,
+    /// The segments, by name.
+    pub segments: Vec<MembershipView>,
     /// How many events.
     pub event_count: u64,
     /// The earliest event.

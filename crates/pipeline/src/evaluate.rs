@@ -2,6 +2,7 @@
 
 use crate::PipelineError;
 use crate::person::PersonOf;
+use crate::record::Membership;
 use crate::space::Space;
 use kith_segment::{Cause, Change};
 use kith_state::Read;
@@ -32,12 +33,19 @@ impl Space {
             for segment in &definitions.segments {
                 let evaluation = segment.compiled.evaluate(&person, now);
                 next = [next, evaluation.next_transition].into_iter().flatten().min();
-                let was = entry.record.member_since(&segment.name).is_some();
+                let was = entry.record.membership(&segment.name).is_some();
                 changes.extend(Change::between(was, evaluation.member, &segment.name, id, now, cause));
             }
         }
         for change in &changes {
-            entry.record.set_member(&change.segment, change.entered.then_some(now));
+            match change.entered {
+                true => entry.record.enter(Membership {
+                    segment: change.segment.clone(),
+                    since: now,
+                    cause: Some(cause.kind()),
+                }),
+                false => entry.record.leave(&change.segment),
+            }
         }
         let before = std::mem::replace(&mut entry.record.due, next);
         if before != next || !changes.is_empty() {
@@ -63,11 +71,12 @@ impl Space {
             .record
             .memberships
             .iter()
-            .filter(|(name, _)| definitions.segments.iter().all(|segment| segment.name != *name))
-            .map(|(name, _)| name.clone())
+            .map(|held| &held.segment)
+            .filter(|name| definitions.segments.iter().all(|segment| segment.name != **name))
+            .cloned()
             .collect();
         for name in &gone {
-            entry.record.set_member(name, None);
+            entry.record.leave(name);
         }
         self.profile_changed(id);
         let at = definitions.decided_at;

@@ -37,15 +37,15 @@ pub use backlog::{Archive, ArchiveFailure, ArchiveReader, Backlog, BacklogError}
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };
-pub use document::{IdentifierView, PersonDocument, TraitView};
+pub use document::{IdentifierView, MembershipView, PersonDocument, TraitView};
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
 pub use reads::{
-    Estimate, Impact, OVERLAP_MAX, Overlap, Proposed, Question, Reads, Region, SAMPLES_MAX, Sampler, SegmentImpact,
-    Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX,
+    Estimate, EventsAsked, EventsFound, Impact, OVERLAP_MAX, Overlap, Proposed, Question, Reads, Region, SAMPLES_MAX,
+    Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX,
 };
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};

@@ -233,9 +233,9 @@ impl Space {
         outcome: &Outcome<'_>,
         Moment { now, cause }: Moment,
     ) {
-        for (segment, _) in &record.memberships {
+        for held in &record.memberships {
             self.record_change(Change {
-                segment: segment.clone(),
+                segment: held.segment.clone(),
                 profile: id,
                 entered: false,
                 at: now,

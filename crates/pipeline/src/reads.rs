@@ -4,12 +4,14 @@
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
 mod drafts;
+mod events;
 mod identity;
 mod overlap;
 mod parts;
 mod shown;
 
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
+pub use events::{EventsAsked, EventsFound};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX};
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
 
@@ -23,8 +25,9 @@ use kith_identity::{Component, Member};
 use kith_profile::{FoldPlan, Part};
 use kith_segment::Explanation;
 use kith_state::{Keyspace, Read, Store};
-use kith_types::{Address, Event, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{Address, Event, EventKey, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 use shown::document;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How many redirects in a row are followed.
@@ -180,6 +183,19 @@ impl Reads {
             return Ok(None);
         };
         latest_events(&*snapshot, space, &loaded, before, limit).map(Some)
+    }
+
+    /// Which of some event keys count already at `now`, so that taking another copy would add nothing.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn counted(
+        &self,
+        space: &SpaceId,
+        keys: &BTreeSet<EventKey>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<EventKey>, PipelineError> {
+        crate::dedupe::counted(&*self.store.snapshot(), space, keys, now)
     }
 
     /// Members of a segment after a profile id, in the order of their ids, each with the instant of entry.

@@ -5,13 +5,13 @@
 //! `regrouping`, and ids that stand no longer redirect to whoever holds their identifier. While it runs, the state
 //! carries a mark; a process that finds the mark at its start refuses the state and says what to do.
 
-use crate::record::ProfileRecord;
+use crate::record::{Membership, ProfileRecord};
 use crate::space::Space;
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, Position};
 use kith_segment::{Cause, Change};
 use kith_state::{Batch, Keyspace, Store};
-use kith_types::{ProfileId, SegmentName, Timestamp};
+use kith_types::{ProfileId, Timestamp};
 use std::collections::BTreeMap;
 
 /// The name of the mark in [`Keyspace::Meta`].
@@ -35,7 +35,7 @@ const STEP: usize = if cfg!(test) { 3 } else { 10_000 };
 /// Who stood before the rules changed.
 struct Stood {
     /// What each was a member of; taken out when they are found again.
-    memberships: BTreeMap<ProfileId, Vec<(SegmentName, Timestamp)>>,
+    memberships: BTreeMap<ProfileId, Vec<Membership>>,
     /// Every id, with the identifier that it came from and where that was first seen.
     founders: Vec<(ProfileId, u128, Position)>,
 }
@@ -172,8 +172,8 @@ impl Space {
             for id in people {
                 self.load_profile(store, *id)?;
                 self.writes.remove(Keyspace::Redirects, keys::wide(&self.id, id.0));
-                for (segment, since) in before.memberships.remove(id).unwrap_or_default() {
-                    self.restore_membership(*id, segment, since, now);
+                for held in before.memberships.remove(id).unwrap_or_default() {
+                    self.restore_membership(*id, held, now);
                 }
                 self.evaluate(*id, now, Cause::Regrouping);
             }
@@ -182,10 +182,10 @@ impl Space {
         Ok(())
     }
 
-    fn restore_membership(&mut self, id: ProfileId, segment: SegmentName, since: Timestamp, now: Timestamp) {
-        if self.definitions.segments.iter().all(|live| live.name != segment) {
+    fn restore_membership(&mut self, id: ProfileId, held: Membership, now: Timestamp) {
+        if self.definitions.segments.iter().all(|live| live.name != held.segment) {
             self.record_change(Change {
-                segment,
+                segment: held.segment,
                 profile: id,
                 entered: false,
                 at: now,
@@ -193,11 +193,11 @@ impl Space {
             });
             return;
         }
-        let key = keys::member(&self.id, segment.as_str(), id);
+        let key = keys::member(&self.id, held.segment.as_str(), id);
         self.writes
-            .put(Keyspace::Members, key, since.as_micros().to_be_bytes().to_vec());
+            .put(Keyspace::Members, key, held.since.as_micros().to_be_bytes().to_vec());
         if let Some(entry) = self.profiles.get_mut(id.0) {
-            entry.record.set_member(&segment, Some(since));
+            entry.record.enter(held);
         }
         self.profile_changed(id);
     }
@@ -205,7 +205,7 @@ impl Space {
     /// Tells the exits of ids that stand no longer, and redirects them to who holds their identifier now.
     fn tell_who_is_gone(&mut self, store: &dyn Store, before: &Stood, now: Timestamp) -> Result<(), PipelineError> {
         for (id, memberships) in &before.memberships {
-            for (segment, _) in memberships {
+            for Membership { segment, .. } in memberships {
                 let known = self.definitions.segments.iter().any(|live| live.name == *segment);
                 let cause = if known { Cause::Regrouping } else { Cause::Definition };
                 let change = Change {

@@ -4,6 +4,7 @@
 //! depends on when it was last touched; everything else is compared as it is stored.
 
 use crate::definitions::DefinitionSet;
+use crate::record::ProfileRecord;
 use crate::{PipelineError, keys, plans};
 use kith_profile::{FoldPlan, Plans};
 use kith_state::{Keyspace, Read};
@@ -11,7 +12,7 @@ use kith_types::{SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is compared. Dedupe blocks, marks and the outbox say how the work was cut into steps, not what came of it.
-const COMPARED: [Keyspace; 8] = [
+const COMPARED: [Keyspace; 9] = [
     Keyspace::Components,
     Keyspace::Identifiers,
     Keyspace::Parts,
@@ -20,6 +21,7 @@ const COMPARED: [Keyspace; 8] = [
     Keyspace::Presence,
     Keyspace::Due,
     Keyspace::Members,
+    Keyspace::Redirects,
 ];
 
 /// How many differences are told in full.
@@ -104,6 +106,7 @@ fn compare_tree(
                     return Ok(());
                 };
                 if value != other
+                    && !same_profile(keyspace, value, &other)
                     && canonical(keyspace, value, mine, plan, now)? != canonical(keyspace, &other, theirs, plan, now)?
                 {
                     tell(report, keyspace, key, "differs");
@@ -126,6 +129,14 @@ fn compare_tree(
     })?;
     *report.compared.entry(keyspace.as_str()).or_default() += compared;
     failed.map_or(Ok(()), Err)
+}
+
+/// Whether two records of a profile say the same, but for causes that the live one does not know.
+fn same_profile(keyspace: Keyspace, live: &[u8], rebuilt: &[u8]) -> bool {
+    keyspace == Keyspace::Profiles
+        && ProfileRecord::decode(live)
+            .zip(ProfileRecord::decode(rebuilt))
+            .is_some_and(|(live, rebuilt)| rebuilt.known_to(&live) == live)
 }
 
 fn canonical(

@@ -102,11 +102,12 @@ impl Rows {
                 valid_to: view.to,
             }));
         self.memberships
-            .extend(person.segments.iter().map(|(segment, since)| MembershipRow {
-                segment: segment.clone(),
+            .extend(person.segments.iter().map(|held| MembershipRow {
+                segment: held.segment.clone(),
                 profile_id: person.id,
-                entered_at: since.unwrap_or(now),
-                cause: "".into(),
+                entered_at: held.since.unwrap_or(now),
+                // Empty where the entry was written before causes were kept.
+                cause: held.cause.map_or("", |cause| cause.as_str()).into(),
             }));
     }
 }
@@ -139,7 +140,7 @@ fn profile_row(person: &PersonDocument, now: Timestamp) -> ProfileRow {
                 .map(|(name, value, _)| (name.as_str().into(), value.clone()))
                 .collect(),
         ),
-        segments: list(person.segments.iter().map(|(name, _)| text(name.as_str())).collect()),
+        segments: list(person.segments.iter().map(|held| text(held.segment.as_str())).collect()),
         identifiers: list(identifiers.collect()),
         consents: object(
             person

@@ -2,6 +2,7 @@
 
 mod failing;
 mod letting_go;
+mod memberships;
 
 use crate::{LakeWriter, PublishConfig, PublishParts, Publisher, RawArchive};
 use kith_catalog::TablePointers;

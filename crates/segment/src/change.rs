@@ -19,17 +19,61 @@ pub enum Cause {
     Regrouping,
 }
 
-impl Cause {
+/// A cause without the event that it may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CauseKind {
+    /// As [`Cause::Event`].
+    Event,
+    /// As [`Cause::Clock`].
+    Clock,
+    /// As [`Cause::Definition`].
+    Definition,
+    /// As [`Cause::Import`].
+    Import,
+    /// As [`Cause::Regrouping`].
+    Regrouping,
+}
+
+impl CauseKind {
+    /// Every kind. What stores them by their place here never changes it.
+    pub const ALL: [CauseKind; 5] = [
+        Self::Event,
+        Self::Clock,
+        Self::Definition,
+        Self::Import,
+        Self::Regrouping,
+    ];
+
     /// The name that the tables and the API use: `event`, `clock`, `definition`, `import` or `regrouping`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Event(_) => "event",
+            Self::Event => "event",
             Self::Clock => "clock",
             Self::Definition => "definition",
             Self::Import => "import",
             Self::Regrouping => "regrouping",
         }
+    }
+}
+
+impl Cause {
+    /// The same without the event.
+    #[must_use]
+    pub fn kind(self) -> CauseKind {
+        match self {
+            Self::Event(_) => CauseKind::Event,
+            Self::Clock => CauseKind::Clock,
+            Self::Definition => CauseKind::Definition,
+            Self::Import => CauseKind::Import,
+            Self::Regrouping => CauseKind::Regrouping,
+        }
+    }
+
+    /// The name that the tables and the API use, as [`CauseKind::as_str`].
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.kind().as_str()
     }
 
     /// The event that caused it, where one did.

@@ -22,7 +22,7 @@ mod schema;
 mod tests;
 
 pub use bucket::Bucket;
-pub use change::{Cause, Change};
+pub use change::{Cause, CauseKind, Change};
 pub use compile::{CompiledSegment, Context, Definitions, MAX_COMPILED_CONDITIONS, MAX_REFERENCE_DEPTH};
 pub use count::CountRange;
 pub use definition::{

@@ -175,8 +175,7 @@ pub(crate) async fn events(
         .map(|place| read_event_place(&place))
         .transpose()?;
     let wanted = EventQuery {
-        // One more than the page tells whether there is more.
-        limit: limit + 1,
+        limit,
         ascending,
         after,
         include: parse_list(query.include.as_deref()),
@@ -190,14 +189,11 @@ pub(crate) async fn events(
         .events(&space, &person, &wanted)
         .await?
         .ok_or_else(nobody)?;
-    let mut events = found.events;
-    let more = events.len() > limit;
-    events.truncate(limit);
-    let place = events
-        .last()
-        .filter(|_| more)
-        .map(|last| format!("{} {}", last.event_time.as_micros(), last.address));
-    let data = events
+    let place = found
+        .next
+        .map(|(time, address)| format!("{} {address}", time.as_micros()));
+    let data = found
+        .events
         .into_iter()
         .map(|event| EventBody::new(event, found.profile))
         .collect();

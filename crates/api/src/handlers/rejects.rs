@@ -16,6 +16,8 @@ use utoipa::ToSchema;
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ReplayBody {
+    /// What the answer before gave as `next`: a call takes about 100,000 rejects.
+    after: Option<u64>,
     /// Only those of this source.
     source: Option<String>,
     /// Only those with this reason, such as `event_too_large`.
@@ -37,13 +39,18 @@ pub(crate) struct ReplayBody {
 pub(crate) struct ReplayedBody {
     /// Rejects that were looked at.
     rejects: u64,
-    /// Events of them that are accepted now. One whose key counts already adds nothing.
+    /// Events of them that are accepted now and did not count before.
     accepted: u64,
+    /// Events of them that are accepted now and count already: nothing was decided about them.
+    counted: u64,
+    /// What to ask with as `after` for the rejects that follow, where there are more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
     /// The decisions in the log.
     decided_by: Vec<String>,
 }
 
-/// Puts rejects of a space through again, as a decision in the log. What is put through twice counts once.
+/// Puts rejects of a space through again, as a decision in the log. What counts already is left out.
 #[utoipa::path(
     post, path = "/api/spaces/{space}/rejects/replay", operation_id = "replay_rejects", tag = "operations",
     params(("space", description = "The space.")),
@@ -69,6 +76,7 @@ pub(crate) async fn replay(
         return Err(ApiError::not_found(format!("there is no space {space}")));
     }
     let asked = ReplayRejects {
+        after: body.after,
         source: body.source.as_deref().map(parse_name).transpose()?,
         reason: body.reason,
         event_bytes: body.event_bytes,
@@ -81,6 +89,8 @@ pub(crate) async fn replay(
     Ok(Json(ReplayedBody {
         rejects: replayed.rejects,
         accepted: replayed.accepted,
+        counted: replayed.counted,
+        next: replayed.next,
         decided_by: replayed.decided_by.iter().map(ToString::to_string).collect(),
     }))
 }

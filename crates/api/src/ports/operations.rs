@@ -119,6 +119,8 @@ pub struct RawVerification {
 /// Which rejects are to be put through again, and under which limits.
 #[derive(Clone, Debug, Default)]
 pub struct ReplayRejects {
+    /// Only those of records after this one: where a page before ended.
+    pub after: Option<u64>,
     /// Only those of this source.
     pub source: Option<SourceName>,
     /// Only those with this code.
@@ -140,8 +142,12 @@ pub struct ReplayRejects {
 pub struct RejectsReplayed {
     /// Rejects that were looked at.
     pub rejects: u64,
-    /// Events of them that are accepted now, those that count already among them.
+    /// Events of them that are accepted now and did not count before.
     pub accepted: u64,
+    /// Events of them that are accepted now and count already: nothing was decided about them.
+    pub counted: u64,
+    /// Where the next page goes on, where there is one.
+    pub next: Option<u64>,
     /// The decisions in the log.
     pub decided_by: Vec<Address>,
 }

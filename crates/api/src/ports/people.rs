@@ -170,8 +170,10 @@ pub struct EventQuery {
 pub struct EventPage {
     /// Whose they are.
     pub profile: ProfileId,
-    /// At most as many as were asked for, in the order asked for.
+    /// At most as many as were asked for, in the order asked for. Fewer, even none, where more had to be passed over.
     pub events: Vec<ProfileEvent>,
+    /// Where the next page goes on, where there may be more.
+    pub next: Option<(Timestamp, Address)>,
 }
 
 /// Reads people.

@@ -179,8 +179,14 @@ impl Profiles for Ports {
             query.start.is_none_or(|start| event.event_time >= start)
                 && query.end.is_none_or(|end| event.event_time < end)
         });
+        let more = events.len() > query.limit;
         events.truncate(query.limit);
-        Ok(Some(EventPage { profile: JO, events }))
+        let next = events.last().filter(|_| more).map(place);
+        Ok(Some(EventPage {
+            profile: JO,
+            events,
+            next,
+        }))
     }
 }
 
@@ -379,6 +385,8 @@ impl Operations for Ports {
         Ok(RejectsReplayed {
             rejects: 3,
             accepted: if as_asked { 2 } else { 0 },
+            counted: 1,
+            next: asked.after.is_none().then_some(9),
             decided_by: vec![at(50)],
         })
     }

@@ -139,6 +139,15 @@ async fn cln_4_rejects_are_put_through_again_as_asked() {
     assert_eq!(replayed.json()["rejects"], json!(3));
     assert_eq!(replayed.json()["accepted"], json!(2));
     assert_eq!(replayed.json()["decided_by"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&replayed.json()["counted"], &replayed.json()["next"]),
+        (&json!(1), &json!(9))
+    );
+    let rest = world
+        .post("/api/spaces/main/rejects/replay", r#"{"after":9}"#)
+        .await
+        .json();
+    assert_eq!(rest.get("next"), None, "the last page");
     let unknown = world
         .post("/api/spaces/main/rejects/replay", r#"{"sources":"web"}"#)
         .await;

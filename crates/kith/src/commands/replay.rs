@@ -43,7 +43,9 @@ pub(crate) struct ReplayArgs {
 struct Replayed {
     rejects: u64,
     accepted: u64,
+    counted: u64,
     decided_by: Vec<String>,
+    next: Option<u64>,
 }
 
 /// Puts rejects through again.
@@ -55,25 +57,40 @@ pub(crate) async fn run(client: &Client, args: &ReplayArgs) -> Result<(), Comman
         let hint = Hint::new("`kith replay --rejects` puts what was rejected through again");
         return Err(CommandError::caused("say what to replay", hint));
     }
-    let asked = json!({
+    let mut asked = json!({
         "source": args.source.as_ref().map(SourceName::as_str), "reason": args.reason, "why": args.why,
         "event_bytes": args.event_bytes, "batch_bytes": args.batch_bytes, "batch_events": args.batch_events,
     });
     let space = args.space.space.as_str();
-    let text = client
-        .post(&["api", "spaces", space, "rejects", "replay"], &asked)
-        .await?;
-    if args.json {
-        return output::line(&text);
-    }
-    let replayed: Replayed = read(&text)?;
-    output::line(&format!(
-        "{} of {} rejects are accepted now{}",
-        replayed.accepted,
-        replayed.rejects,
-        match replayed.decided_by.as_slice() {
-            [] => "; nothing was decided".to_owned(),
-            decisions => format!(", by {}; those that count already add nothing", decisions.join(", ")),
+    let (mut rejects, mut accepted, mut counted, mut decided_by) = (0, 0, 0, Vec::new());
+    loop {
+        let path = ["api", "spaces", space, "rejects", "replay"];
+        let page: Replayed = read(&client.post(&path, &asked).await?)?;
+        rejects += page.rejects;
+        accepted += page.accepted;
+        counted += page.counted;
+        decided_by.extend(page.decided_by);
+        match page.next {
+            Some(next) => asked["after"] = next.into(),
+            None => break,
         }
+    }
+    if args.json {
+        let total = json!({
+            "rejects": rejects, "accepted": accepted, "counted": counted, "decided_by": decided_by,
+        });
+        return output::line(&total.to_string());
+    }
+    let before = match counted {
+        0 => String::new(),
+        _ => format!("; {counted} count already"),
+    };
+    let decided = match decided_by.as_slice() {
+        [] => "; nothing was decided".to_owned(),
+        [only] => format!(", by {only}"),
+        [first, .., last] => format!(", by {} decisions from {first} to {last}", decided_by.len()),
+    };
+    output::line(&format!(
+        "{accepted} of {rejects} rejects are accepted now{decided}{before}"
     ))
 }

@@ -227,7 +227,7 @@ impl Follower {
 
     /// Tells how the memberships of now differ from those that the page knows.
     async fn compare(&mut self, person: PersonDocument) -> Result<(), Gone> {
-        let now: Vec<SegmentName> = person.segments.into_iter().map(|(segment, _)| segment).collect();
+        let now: Vec<SegmentName> = person.segments.into_iter().map(|held| held.segment).collect();
         let mut left = self.stays.clone();
         left.retain(|segment, _| !now.contains(segment));
         for (segment, until) in left {

@@ -219,7 +219,7 @@ pub(super) fn profile(person: &PersonDocument) -> RawJson {
             .collect(),
         events: person.event_count,
         first_seen: person.first_seen.map(|at| at.to_string()),
-        segments: person.segments.iter().map(|(name, _)| name.to_string()).collect(),
+        segments: person.segments.iter().map(|held| held.segment.to_string()).collect(),
     })
 }
 

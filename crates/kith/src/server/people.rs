@@ -7,12 +7,12 @@ use kith_api::ports::{
     Account, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile, ProfileIdentifier, Profiles,
     Trait, TraitAlternative,
 };
-use kith_pipeline::PersonDocument;
+use kith_pipeline::{EventsAsked, PersonDocument};
 use kith_types::{Event, SpaceId, Timestamp};
 use std::sync::Arc;
 
-/// Events looked at, at most, to fill a page that filters.
-const EVENTS_LOOKED_AT: usize = 10_000;
+/// Events looked at, about, to fill a page that filters; the next page goes on behind them.
+const ROWS_LOOKED_AT: usize = 10_000;
 
 /// The API's port to people.
 pub(crate) struct People(pub(crate) Arc<Parts>);
@@ -52,43 +52,27 @@ impl Profiles for People {
     ) -> Result<Option<EventPage>, PortError> {
         let (reads, space, name, query) = (self.0.reads.clone(), space.clone(), name_of(person), query.clone());
         let page = tokio::task::spawn_blocking(move || {
-            let Some(profile) = reads.resolve(&space, &name)? else {
-                return Ok(None);
+            let named = |names: &[String], name: &str| names.iter().any(|one| one == name);
+            let asked = EventsAsked {
+                ascending: query.ascending,
+                after: query.after,
+                start: query.start,
+                end: query.end,
+                wanted: &|name| {
+                    (query.include.is_empty() || named(&query.include, name)) && !named(&query.exclude, name)
+                },
+                limit: query.limit,
+                rows_max: ROWS_LOOKED_AT,
             };
-            // Latest first, the page's end bounds the read; the other order and filters look at what there is.
-            let plain =
-                !query.ascending && query.include.is_empty() && query.exclude.is_empty() && query.start.is_none();
-            let before = if query.ascending { None } else { query.after };
-            let limit = if plain && query.end.is_none() {
-                query.limit
-            } else {
-                EVENTS_LOOKED_AT
-            };
-            let mut events = reads
-                .events(&space, &profile.to_string(), before, limit)?
-                .unwrap_or_default();
-            if query.ascending {
-                events.reverse();
-            }
-            events.retain(|event| wanted(event, &query));
-            events.truncate(query.limit);
-            Ok(Some(EventPage {
-                profile,
-                events: events.iter().map(json::event).collect(),
-            }))
+            reads.events_page(&space, &name, &asked)
         });
-        let page: Result<_, kith_pipeline::PipelineError> = page.await.map_err(PortError::internal)?;
-        page.map_err(PortError::internal)
+        let page = page.await.map_err(PortError::internal)?.map_err(PortError::internal)?;
+        Ok(page.map(|page| EventPage {
+            profile: page.profile,
+            events: page.events.iter().map(json::event).collect(),
+            next: page.next,
+        }))
     }
-}
-
-fn wanted(event: &Event, query: &EventQuery) -> bool {
-    let named = |names: &[String]| names.iter().any(|name| **name == *event.name);
-    (query.include.is_empty() || named(&query.include))
-        && !named(&query.exclude)
-        && query.start.is_none_or(|start| event.event_time >= start)
-        && query.end.is_none_or(|end| event.event_time < end)
-        && (!query.ascending || query.after.is_none_or(|after| event.canonical_order() > after))
 }
 
 fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profile {
@@ -160,9 +144,9 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
         segments: document
             .segments
             .iter()
-            .map(|(name, since)| Membership {
-                segment: name.to_string(),
-                entered_at: *since,
+            .map(|held| Membership {
+                segment: held.segment.to_string(),
+                entered_at: held.since,
             })
             .collect(),
         accounts: accounts(events),

@@ -1,19 +1,20 @@
 //! Putting rejects through again: finds them in `clean.rejects`, their bodies in log or raw, and appends decisions that hold
 //! what cleaning takes now.
 //!
-//! Whether an event counts already is the pipeline's to say: what is put through twice counts once.
+//! What counts already is left out, so that asking twice appends nothing; should two ask at once all the same, the pipeline
+//! counts each key once.
 
 use super::Parts;
 use kith_api::ports::{PortError, PortErrorKind, RejectsReplayed, ReplayRejects};
 use kith_clean::{Limits, REJECTS_REPLAYED, RejectsReplay, replay_limits};
-use kith_lake::RejectPlace;
+use kith_lake::{RejectPlace, RejectsAsked};
 use kith_pipeline::Backlog;
 use kith_publish::RawArchive;
-use kith_types::{Decision, Record, RecordBody, SpaceId};
-use std::collections::{BTreeMap, VecDeque};
+use kith_types::{Decision, EventKey, Record, RecordBody, SpaceId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// Rejects that one call puts through again.
+/// Rejects that one call looks at, about; the next goes on behind them.
 const REJECTS_MAX: usize = 100_000;
 /// Bytes of bodies in one decision: with their encoding well below the log's bound for a record.
 const BODIES_BYTES_MAX: usize = 4 << 20;
@@ -25,18 +26,15 @@ pub(crate) async fn replay(
     asked: ReplayRejects,
 ) -> Result<RejectsReplayed, PortError> {
     let limits = limits_of(&asked)?;
-    let source = asked.source.as_ref().map(kith_types::SourceName::as_str);
-    let places = parts
-        .lake
-        .reject_places(space, parts.generation, source, asked.reason.as_deref());
-    let places = places.await.map_err(PortError::internal)?;
-    if places.len() > REJECTS_MAX {
-        let message = format!(
-            "{} rejects are more than the {REJECTS_MAX} that one call puts through: name a source or a reason",
-            places.len()
-        );
-        return Err(PortError::new(PortErrorKind::Invalid, message));
-    }
+    let page = RejectsAsked {
+        generation: parts.generation,
+        source: asked.source.as_ref().map(kith_types::SourceName::as_str),
+        code: asked.reason.as_deref(),
+        after: asked.after,
+        places_max: REJECTS_MAX,
+    };
+    let places = parts.lake.reject_places(space, &page).await;
+    let (places, next) = places.map_err(PortError::internal)?;
     let rejects = places.len() as u64;
     let runtime = tokio::runtime::Handle::current();
     let (parts, space) = (Arc::clone(parts), space.clone());
@@ -50,6 +48,7 @@ pub(crate) async fn replay(
             waiting_bytes: 0,
             report: RejectsReplayed {
                 rejects,
+                next,
                 ..RejectsReplayed::default()
             },
         };
@@ -158,7 +157,11 @@ impl Decisions<'_> {
             limits: self.limits,
             bodies: std::mem::take(&mut self.waiting),
         };
-        let accepted = replay.keep_accepted();
+        let keys: BTreeSet<EventKey> = replay.keep_accepted().into_iter().collect();
+        let counted = self.parts.reads.counted(self.space, &keys, self.parts.clock.now());
+        let counted = counted.map_err(PortError::internal)?;
+        self.report.counted += counted.len() as u64;
+        let accepted = replay.leave_out(&counted);
         if accepted == 0 {
             return Ok(());
         }

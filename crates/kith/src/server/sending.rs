@@ -119,7 +119,7 @@ fn recipient(person: &PersonDocument) -> Recipient {
             .iter()
             .map(|(name, value, _)| (name.clone(), template_value(value)))
             .collect(),
-        segments: person.segments.iter().map(|(name, _)| name.clone()).collect(),
+        segments: person.segments.iter().map(|held| held.segment.clone()).collect(),
         consents: consents.collect(),
     }
 }

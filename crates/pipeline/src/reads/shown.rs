@@ -2,11 +2,12 @@
 
 use super::Loaded;
 use crate::definitions::Definitions;
-use crate::document::{IdentifierView, PersonDocument, TraitView};
+use crate::document::{IdentifierView, MembershipView, PersonDocument, TraitView};
 use crate::person::PersonOf;
 use kith_identity::Member;
 use kith_profile::Part;
-use kith_types::{ProfileId, Timestamp};
+use kith_segment::CauseKind;
+use kith_types::{ProfileId, SegmentName, Timestamp};
 
 pub(super) fn document(
     loaded: &Loaded,
@@ -70,12 +71,26 @@ pub(super) fn document(
             .segments
             .iter()
             .filter(|segment| segment.compiled.is_member(&person, now))
-            .map(|segment| (segment.name.clone(), loaded.record.member_since(&segment.name)))
+            .map(|segment| membership(loaded, definitions, &segment.name))
             .collect(),
         event_count: whole.event_count(),
         first_seen: whole.first_seen(),
         last_seen: whole.last_seen(),
         traits_limited: whole.traits_limited(),
+    }
+}
+
+/// A membership that holds, as it is kept; who is let in and not kept yet is so by a definition that is on its way, or by time.
+fn membership(loaded: &Loaded, definitions: &Definitions, segment: &SegmentName) -> MembershipView {
+    let kept = loaded.record.membership(segment);
+    let on_its_way = match loaded.record.version < definitions.version {
+        true => CauseKind::Definition,
+        false => CauseKind::Clock,
+    };
+    MembershipView {
+        segment: segment.clone(),
+        since: kept.map(|held| held.since),
+        cause: kept.map_or(Some(on_its_way), |held| held.cause),
     }
 }
 

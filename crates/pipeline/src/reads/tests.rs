@@ -1,8 +1,10 @@
 //! Reads over a committed store, without a pipeline's thread.
 
 use super::{PersonDocument, Question, Reads, document, find};
+use crate::document::MembershipView;
 use crate::tests::{Bench, at, event, identify, main_space, performed};
 use crate::{EngineConfig, Pipeline, Veto};
+use kith_segment::CauseKind;
 use kith_state::Store;
 use kith_types::{Identifier, Timestamp};
 use serde_json::json;
@@ -21,7 +23,12 @@ fn seg_2_a_read_evaluates_at_its_instant() {
     bench.take(10, &[event("user_id:u1", "Order Completed", 10, json!({}))]);
     bench.commit();
     let read = |second| person(&bench, "user_id:u1", at(second)).unwrap();
-    assert_eq!(read(11).segments, [("buyers".parse().unwrap(), Some(at(10)))]);
+    let buyers = |since, cause| MembershipView {
+        segment: "buyers".parse().unwrap(),
+        since,
+        cause: Some(cause),
+    };
+    assert_eq!(read(11).segments, [buyers(Some(at(10)), CauseKind::Event)]);
     assert!(read(71).segments.is_empty(), "no timer has fired, and none is needed");
     assert_eq!(
         read(0).segments.len(),
@@ -61,7 +68,11 @@ fn a_read_knows_a_definition_that_no_sweep_has_brought_yet() {
     assert_eq!(person.computed[0].1.as_number().unwrap().to_i64(), Some(7));
     assert_eq!(
         person.segments,
-        [("buyers".parse().unwrap(), None)],
+        [MembershipView {
+            segment: "buyers".parse().unwrap(),
+            since: None,
+            cause: Some(CauseKind::Definition),
+        }],
         "entered, at an instant that is not known yet"
     );
 }

@@ -150,7 +150,7 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
             next = [next, evaluation.next_transition].into_iter().flatten().min();
             assert_eq!(
                 evaluation.member,
-                record.member_since(&segment.name).is_some(),
+                record.membership(&segment.name).is_some(),
                 "{what}: {} {id}",
                 segment.name
             );

@@ -55,7 +55,10 @@ fn people(bench: &Bench, now: Timestamp) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
     let mut profiles = tree(&*bench.store, Keyspace::Profiles);
     for bytes in profiles.values_mut() {
         let mut record = ProfileRecord::decode(bytes).unwrap();
-        record.memberships.iter_mut().for_each(|(_, since)| *since = now);
+        record
+            .memberships
+            .iter_mut()
+            .for_each(|held| (held.since, held.cause) = (now, None));
         *bytes = record.encode();
     }
     let mut members = tree(&*bench.store, Keyspace::Members);

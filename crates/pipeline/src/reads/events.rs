@@ -1,0 +1,182 @@
+//! A person's events by pages: in either order, between two moments, of some names.
+//!
+//! A person's events stand under several carriers, each in the order of time. Each carrier is read from where the page
+//! begins until it has given a page or its share of the work; the page ends where the first carrier that has more was left,
+//! so nothing is skipped and nothing comes twice, however many events are passed over. One page looks at a bounded number
+//! of rows: one that finds few says where to go on.
+
+use super::{Loaded, Reads, find};
+use crate::{PipelineError, history, keys};
+use kith_identity::Position;
+use kith_state::{Keyspace, Read};
+use kith_types::{Event, ProfileId, SpaceId, Timestamp};
+
+/// A page that is asked for.
+pub struct EventsAsked<'a> {
+    /// Oldest first instead of latest first.
+    pub ascending: bool,
+    /// Only what comes after this place in that order.
+    pub after: Option<Position>,
+    /// Only events at or after this moment.
+    pub start: Option<Timestamp>,
+    /// Only events before this moment.
+    pub end: Option<Timestamp>,
+    /// Whether events of a name are wanted.
+    pub wanted: &'a dyn Fn(&str) -> bool,
+    /// At most so many events.
+    pub limit: usize,
+    /// Rows that the page looks at, about; at least a page of each carrier.
+    pub rows_max: usize,
+}
+
+/// A page.
+#[derive(Debug)]
+pub struct EventsFound {
+    /// Whose events they are.
+    pub profile: ProfileId,
+    /// In the order asked for.
+    pub events: Vec<Event>,
+    /// Where the next page goes on, where there may be more.
+    pub next: Option<Position>,
+}
+
+/// What a carrier gave.
+struct Share {
+    events: Vec<Event>,
+    /// The last row that was looked at, where there may be more behind it.
+    left_at: Option<Position>,
+}
+
+impl Reads {
+    /// A page of a person's events; nothing where nobody has the name.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn events_page(
+        &self,
+        space: &SpaceId,
+        name: &str,
+        asked: &EventsAsked<'_>,
+    ) -> Result<Option<EventsFound>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let snapshot = self.store.snapshot();
+        let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
+            return Ok(None);
+        };
+        page(&*snapshot, space, &loaded, asked).map(Some)
+    }
+}
+
+fn page(
+    reader: &dyn Read,
+    space: &SpaceId,
+    loaded: &Loaded,
+    asked: &EventsAsked<'_>,
+) -> Result<EventsFound, PipelineError> {
+    // An identifier that carries no event has no rows: most of a person's do not.
+    let carriers: Vec<_> = (loaded.members.iter().zip(&loaded.parts))
+        .filter(|(_, part)| !part.is_empty())
+        .map(|(member, _)| member)
+        .collect();
+    // One more than the page tells whether there is more.
+    let rows_max = (asked.rows_max / carriers.len().max(1)).max(asked.limit + 1);
+    let (mut events, mut left_at): (Vec<Event>, Option<Position>) = (Vec::new(), None);
+    let first = |one: Position, other: Position| {
+        if asked.ascending {
+            one.min(other)
+        } else {
+            one.max(other)
+        }
+    };
+    for member in carriers {
+        let range = keys::row_range(space, member.part.carrier, member.part.start, member.end);
+        let share = share_of(reader, space, member.part.carrier, range, asked, rows_max)?;
+        events.extend(share.events);
+        left_at = match (left_at, share.left_at) {
+            (Some(one), Some(other)) => Some(first(one, other)),
+            (one, other) => one.or(other),
+        };
+    }
+    events.sort_by_key(Event::canonical_order);
+    if !asked.ascending {
+        events.reverse();
+    }
+    if let Some(place) = left_at {
+        events.retain(|event| first(event.canonical_order(), place) == event.canonical_order());
+    }
+    if events.len() > asked.limit {
+        events.truncate(asked.limit);
+        left_at = events.last().map(Event::canonical_order).or(left_at);
+    }
+    Ok(EventsFound {
+        profile: loaded.id,
+        events,
+        next: left_at,
+    })
+}
+
+/// Reads one carrier until it has given a page and one more, or has been looked at for its share.
+fn share_of(
+    reader: &dyn Read,
+    space: &SpaceId,
+    carrier: u128,
+    (mut from, mut to): (Vec<u8>, Vec<u8>),
+    asked: &EventsAsked<'_>,
+    rows_max: usize,
+) -> Result<Share, PipelineError> {
+    let at = |time: Timestamp| keys::row(space, carrier, time, kith_types::Address::default());
+    let after = asked
+        .after
+        .map(|(time, address)| keys::row(space, carrier, time, address));
+    from = from.max(asked.start.map_or_else(Vec::new, at));
+    if let Some(end) = asked.end {
+        to = to.min(at(end));
+    }
+    match after {
+        Some(mut after) if asked.ascending => {
+            // Right behind a key: no key is between them.
+            after.push(0);
+            from = from.max(after);
+        }
+        Some(after) => to = to.min(after),
+        None => {}
+    }
+    let mut share = Share {
+        events: Vec::new(),
+        left_at: None,
+    };
+    if from >= to {
+        return Ok(share);
+    }
+    let (mut rows, mut damaged) = (0, false);
+    let mut visit = |key: &[u8], row: &[u8]| {
+        rows += 1;
+        let Some((place, (_, name))) = keys::row_place(key).zip(history::kind_of(row)) else {
+            damaged = true;
+            return false;
+        };
+        if (asked.wanted)(name) {
+            let Some(event) = history::decode(space, place.0, place.1, row) else {
+                damaged = true;
+                return false;
+            };
+            share.events.push(event);
+        }
+        let more = share.events.len() <= asked.limit && rows < rows_max;
+        share.left_at = (!more).then_some(place);
+        more
+    };
+    match asked.ascending {
+        true => reader.scan(Keyspace::Events, &from, &to, &mut visit)?,
+        false => reader.scan_back(Keyspace::Events, &from, &to, &mut visit)?,
+    }
+    match damaged {
+        true => Err(PipelineError::corrupt("history")),
+        false => Ok(share),
+    }
+}
+
+#[cfg(test)]
+mod tests;
