@@ -5,6 +5,7 @@
 //! figure it measures. None of them changes anything outside the folder it is given.
 
 mod collection;
+mod drafts;
 mod http;
 mod identity;
 mod latency;
@@ -42,6 +43,10 @@ pub(crate) enum BenchSubject {
     ProfileRead,
     /// Who is who, scored against the world's truth.
     Identity,
+    /// Sizes of drafts over so many profiles, exact and estimated.
+    DraftSize,
+    /// A segment of a count and a sequence, applied after the world's events.
+    Backfill,
     /// All of these.
     All,
 }
@@ -109,6 +114,8 @@ impl Bench {
             BenchSubject::MembershipLatency => membership::seg_3_acknowledged_to_membership(self).await,
             BenchSubject::ProfileRead => reads::api_1_profile_reads(self).await,
             BenchSubject::Identity => identity::idn_2_precision_and_recall(self).await,
+            BenchSubject::DraftSize => drafts::seg_7_draft_sizes(self).await,
+            BenchSubject::Backfill => drafts::seg_4_backfill(self).await,
         }
     }
 }
@@ -139,6 +146,8 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CommandError> {
             BenchSubject::MembershipLatency,
             BenchSubject::ProfileRead,
             BenchSubject::Identity,
+            BenchSubject::DraftSize,
+            BenchSubject::Backfill,
         ],
         one => vec![one],
     };

@@ -24,15 +24,7 @@ pub(super) async fn api_1_profile_reads(bench: &Bench) -> Result<Figures, Comman
     server.open_world().await?;
     let key = server.write_keys.get("web").cloned().unwrap_or_default();
     let profiles = bench.profiles;
-    let requests = (0..profiles.div_ceil(BATCH)).map(move |batch| {
-        let people = batch * BATCH..((batch + 1) * BATCH).min(profiles);
-        let events = people.end - people.start;
-        let body = people.map(person).collect::<Vec<_>>().join(",");
-        Request {
-            bytes: super::http::post("/v1/batch", &key, &format!(r#"{{"batch":[{body}]}}"#)),
-            events,
-        }
-    });
+    let requests = people(profiles, key);
     let progress = Arc::new(AtomicU64::new(0));
     let loaded = send_all(server.address, draw(requests, None, None), SENDERS, &progress).await?;
     server.pipeline_takes_all().await?;
@@ -69,6 +61,19 @@ pub(super) async fn api_1_profile_reads(bench: &Bench) -> Result<Figures, Comman
     let (resident, _) = server.resident()?;
     figures.against("memory", resident, "MiB", Target::Below(1_536.0));
     Ok(figures)
+}
+
+/// So many people, as requests that the door takes.
+pub(super) fn people(profiles: u64, key: String) -> impl Iterator<Item = Request> + Send {
+    (0..profiles.div_ceil(BATCH)).map(move |batch| {
+        let people = batch * BATCH..((batch + 1) * BATCH).min(profiles);
+        let events = people.end - people.start;
+        let body = people.map(person).collect::<Vec<_>>().join(",");
+        Request {
+            bytes: super::http::post("/v1/batch", &key, &format!(r#"{{"batch":[{body}]}}"#)),
+            events,
+        }
+    })
 }
 
 /// Somebody to read: an identify with the traits that a shop knows.

@@ -275,7 +275,20 @@ impl MeasuredServer {
             .collect()
     }
 
-    async fn ask(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
+    /// The answer of a `GET`.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn look(&self, path: &str) -> Result<Value, CommandError> {
+        let reply = self.text(self.http.get(self.url(path))).await?;
+        serde_json::from_str(&reply).map_err(unread)
+    }
+
+    /// The answer of a `POST`.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn ask(&self, path: &str, body: &Value) -> Result<Value, CommandError> {
         let reply = self.text(self.http.post(self.url(path)).json(body)).await?;
         serde_json::from_str(&reply).map_err(unread)
     }
