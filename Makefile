@@ -5,7 +5,7 @@ VENV := $(CACHE)/venv
 export CACHE
 export KITH_PYTHON := $(VENV)/bin/python
 
-.PHONY: demo test check fmt bench release deny peers web clean
+.PHONY: demo test soak check fmt bench release deny peers web clean
 
 demo: web peers-demo
 	cargo build -p kith
@@ -16,6 +16,16 @@ test: peers web
 	KITH_PEERS=1 cargo test --workspace --no-fail-fast
 	cargo build -p kith
 	tests/peers/run
+
+# Random histories and orders for as long as you like: KITH_WORLDS of segments from seed KITH_SEED on, and KITH_SOAK times
+# the worlds of identity (5: twelve thousand permutations). A failure prints its seed.
+soak: export KITH_WORLDS ?= 20000
+soak: export KITH_SEED ?= 1000
+soak: export KITH_SOAK ?= 5
+soak:
+	cargo test -p kith-identity idn_3_
+	cargo test -p kith-pipeline idn_3_
+	cargo test -p kith-pipeline seg_4_ -- --nocapture
 
 check:
 	cargo fmt --all --check

@@ -10,6 +10,7 @@ mod order;
 mod rejects;
 mod replay;
 mod timers;
+mod truth;
 mod vetoes;
 pub(crate) mod worlds;
 
