@@ -2,8 +2,8 @@
 
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
-    definitions, drafts, health, identity, keys, members, operations, profile_api, profiles, rejects, sources, spaces,
-    sql, tail, unsubscribe,
+    accounts, definitions, drafts, health, identity, keys, members, operations, profile_api, profiles, rejects,
+    sources, spaces, sql, tail, unsubscribe,
 };
 use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
 use crate::watch::watch;
@@ -103,6 +103,10 @@ endpoints! {
     SpaceRead get profile_api::events __path_events;
     SpaceRead get profile_api::metadata __path_metadata;
     SpaceRead get profile_api::links __path_links;
+    SpaceRead get accounts::account_traits __path_account_traits;
+    SpaceRead get accounts::account_external_ids __path_account_external_ids;
+    SpaceRead get accounts::account_links __path_account_links;
+    SpaceRead get accounts::account __path_account;
     Admin get spaces::list __path_list;
     Admin post spaces::create __path_create;
     Admin get spaces::limits __path_limits;

@@ -190,6 +190,14 @@ impl Component {
         self.nodes.is_empty()
     }
 
+    /// Whether it is at a bound, so that evidence may have been refused: who is who around it is approximate.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.nodes.len() >= MAX_IDENTIFIERS
+            || self.links.len() >= MAX_LINKS
+            || self.intervals().saturating_add(2) > MAX_INTERVALS
+    }
+
     /// The hashes of its identifiers, ascending.
     pub fn hashes(&self) -> impl ExactSizeIterator<Item = u128> {
         self.nodes.iter().map(|node| node.hash)

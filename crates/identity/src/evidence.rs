@@ -118,6 +118,14 @@ impl Evidence {
         self.identifiers.iter().filter(|named| named.held)
     }
 
+    /// Whether it links as another reading of the same event does: the same identifiers in the same order, and each as
+    /// before authenticates or is held.
+    #[must_use]
+    pub fn says_as(&self, other: &Self) -> bool {
+        let says = |named: &Named| (named.hash, named.authenticates, named.held);
+        self.alias == other.alias && self.identifiers.iter().map(says).eq(other.identifiers.iter().map(says))
+    }
+
     pub(crate) fn appearance(&self) -> Appearance {
         Appearance {
             received_at: self.received_at,

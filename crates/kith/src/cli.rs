@@ -5,8 +5,8 @@
 
 use crate::client::{Client, Reach};
 use crate::commands::{
-    bench, definitions, demo, doctor, identity, import, keys, messages, operations, profile, replay, segment, serve,
-    source, space, sql, tail,
+    account, bench, definitions, demo, doctor, identity, import, keys, messages, operations, profile, replay, segment,
+    serve, source, space, sql, tail,
 };
 use crate::error::CommandError;
 use clap::{Args, Parser, Subcommand};
@@ -54,6 +54,9 @@ enum Command {
     /// People.
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
+    /// Accounts: what `group` calls say of companies, teams, households.
+    #[command(subcommand)]
+    Account(account::AccountCommand),
     /// Who is who: why, what if, vetoes.
     #[command(subcommand)]
     Identity(identity::IdentityCommand),
@@ -127,6 +130,7 @@ impl Cli {
             Command::Export(args) => definitions::export(&client()?, &args).await,
             Command::Import(args) => Box::pin(import::run(&client()?, args)).await,
             Command::Profile(command) => profile::run(&client()?, command).await,
+            Command::Account(command) => account::run(&client()?, command).await,
             Command::Identity(command) => identity::run(&client()?, command).await,
             Command::Segment(command) => segment::run(&client()?, command).await,
             Command::Sql(args) => sql::run(&client()?, &args).await,
@@ -158,6 +162,7 @@ mod tests {
             "plan -f definitions",
             "import orders.csv --source shop --map orders.yaml",
             "profile get email:jo@example.com --json",
+            "account get acme --verbose --json",
             "segment members just_bought --json",
             "identity why user_id:u email:jo@example.com --json",
             "identity what-if --rules r.yaml --without 0-0-42-0 email:jo@example.com --around user_id:u",

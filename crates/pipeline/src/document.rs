@@ -58,12 +58,18 @@ pub struct PersonDocument {
     pub identifiers: Vec<IdentifierView>,
     /// Identifiers that limits kept out of a link with this person, each with its reason.
     pub parked: Vec<(Identifier, String)>,
+    /// Whether the evidence around this person is at a bound, so that some of it may have been refused.
+    pub identity_limited: bool,
     /// The traits, by name.
     pub traits: Vec<TraitView>,
     /// The computed traits, by name: value, and whether a limit made it approximate.
     pub computed: Vec<(String, Value, bool)>,
     /// What the person allows, by category.
     pub consents: Vec<(String, bool, Timestamp)>,
+    /// The accounts, by id.
+    pub accounts: Vec<AccountView>,
+    /// Whether an identifier has more accounts than are looked at, so that some may be missing.
+    pub accounts_limited: bool,
     /// The segments, by name.
     pub segments: Vec<MembershipView>,
     /// How many events.
@@ -74,4 +80,47 @@ pub struct PersonDocument {
     pub last_seen: Option<Timestamp>,
     /// Whether traits were left out because a limit was reached.
     pub traits_limited: bool,
+}
+
+/// An account that a person belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountView {
+    /// The account's id.
+    pub group_id: String,
+    /// The source of the earliest event that says so.
+    pub source: SourceName,
+    /// The time of that event.
+    pub since: Timestamp,
+}
+
+/// Somebody who belongs to an account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountMember {
+    /// Who.
+    pub profile: ProfileId,
+    /// The source of the earliest event that says so.
+    pub source: SourceName,
+    /// The time of that event.
+    pub since: Timestamp,
+}
+
+/// An account, aggregated over all sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountDocument {
+    /// Its id, as events send it.
+    pub group_id: String,
+    /// The traits, by name.
+    pub traits: Vec<TraitView>,
+    /// How many events name it.
+    pub event_count: u64,
+    /// The earliest of them.
+    pub first_seen: Option<Timestamp>,
+    /// The latest of them.
+    pub last_seen: Option<Timestamp>,
+    /// Whether traits were left out because a limit was reached.
+    pub traits_limited: bool,
+    /// The people of it, by profile id.
+    pub members: Vec<AccountMember>,
+    /// Whether it has more identifiers than were looked at, so that members may be missing.
+    pub members_limited: bool,
 }

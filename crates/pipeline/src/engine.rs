@@ -311,6 +311,7 @@ impl Engine {
             space.silent = self.next < self.config.rebuilt_before;
             space.silent_until = self.config.rebuilt_until;
             space.store_definitions()?;
+            space.count_accounts(&*self.store)?;
             space.want_folds_again(&*self.store, self.config.folds.clone())?;
             self.spaces.insert(id.clone(), space);
         }
@@ -387,6 +388,7 @@ impl Engine {
             self.output.duplicates += 1;
             return Ok(());
         }
+        space.fold_account(&*store, &event)?;
         let profile = space.place_event(&*store, &event, now, cause)?;
         self.output.events.push(Arc::new(event));
         self.output.people.push(profile);
@@ -434,7 +436,8 @@ impl Engine {
         let made_elsewhere = self.config.folds.clone();
         let space = self.space(at)?;
         let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
-        let alike = definitions.rules.reads_as(&space.definitions.rules);
+        let alike = definitions.rules.reads_as(&space.definitions.rules)
+            || rules_changed && space.reads_alike(&*store, &definitions.rules)?;
         let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
         space.set = set;
         space.profiles.clear();

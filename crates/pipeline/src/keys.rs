@@ -32,7 +32,15 @@ pub(crate) fn wide(at: &SpaceId, id: u128) -> Vec<u8> {
     key
 }
 
-/// The last 128 bits of a key that [`wide`] made.
+/// A key of two ids, the second under the first.
+#[must_use]
+pub(crate) fn link(at: &SpaceId, lead: u128, id: u128) -> Vec<u8> {
+    let mut key = wide(at, lead);
+    key.extend_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// The last 128 bits of a key that [`wide`] or [`link`] made.
 #[must_use]
 pub(crate) fn wide_id(key: &[u8]) -> Option<u128> {
     let tail = key.len().checked_sub(16)?;

@@ -4,6 +4,7 @@
 //! [`Reads`] answers from what is committed; [`Handover`] gives the lake and activation what they lack. The pipeline
 //! never serves a door and never sends a message.
 
+mod accounts;
 mod backlog;
 mod bytes;
 mod cache;
@@ -37,15 +38,17 @@ pub use backlog::{Archive, ArchiveFailure, ArchiveReader, Backlog, BacklogError}
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };
-pub use document::{IdentifierView, MembershipView, PersonDocument, TraitView};
+pub use document::{
+    AccountDocument, AccountMember, AccountView, IdentifierView, MembershipView, PersonDocument, TraitView,
+};
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
 pub use reads::{
-    Estimate, EventsAsked, EventsFound, Impact, OVERLAP_MAX, Overlap, Proposed, Question, Reads, Region, SAMPLES_MAX,
-    Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX,
+    ACCOUNT_CARRIERS_MAX, Estimate, EventsAsked, EventsFound, Impact, OVERLAP_MAX, Overlap, Proposed, Question, Reads,
+    Region, SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX,
 };
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};

@@ -3,6 +3,7 @@
 //! Every answer comes from one snapshot of the store, so it never shows half a step. A person is evaluated at the
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
+mod accounts;
 mod drafts;
 mod events;
 mod identity;
@@ -10,6 +11,7 @@ mod overlap;
 mod parts;
 mod shown;
 
+pub use accounts::ACCOUNT_CARRIERS_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
 pub use events::{EventsAsked, EventsFound};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX};
@@ -88,10 +90,12 @@ impl Reads {
         let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
-        Ok(Some(document(&loaded, asked, &definitions, now)))
+        let mut person = document(&loaded, asked, &definitions, now);
+        accounts::add(&*snapshot, space, &loaded.members, &mut person)?;
+        Ok(Some(person))
     }
 
-    /// As [`Reads::person`], for who acts on the answer: while people are missing from the state, it
+    /// As [`Reads::person`] but without accounts, for who acts on the answer: while people are missing from the state, it
     /// says so instead of denying them.
     ///
     /// # Errors
@@ -132,10 +136,12 @@ impl Reads {
             return Ok(None);
         };
         let events = latest_events(&*snapshot, space, &loaded, None, limit)?;
-        Ok(Some((document(&loaded, asked, &definitions, now), events)))
+        let mut person = document(&loaded, asked, &definitions, now);
+        accounts::add(&*snapshot, space, &loaded.members, &mut person)?;
+        Ok(Some((person, events)))
     }
 
-    /// The person of a profile id, without following redirects; for those who walk over all people.
+    /// The person of a profile id, without following redirects and without accounts; for those who walk over all people.
     ///
     /// # Errors
     /// As [`Reads::person`].

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(crate) const REDERIVING: &str = "rederiving";
 
 /// What is worked out anew. Redirects stay: an id that stood may be asked for.
-const DERIVED: [Keyspace; 8] = [
+const DERIVED: [Keyspace; 9] = [
     Keyspace::Components,
     Keyspace::Identifiers,
     Keyspace::Parts,
@@ -27,6 +27,7 @@ const DERIVED: [Keyspace; 8] = [
     Keyspace::Presence,
     Keyspace::Due,
     Keyspace::Members,
+    Keyspace::AccountLinks,
 ];
 
 /// Events taken, or people visited, in one transaction.

@@ -8,7 +8,7 @@ use crate::place::{Moment, Outcome, Pieces};
 use crate::space::Space;
 use crate::vetoes::{Veto, VetoDecision};
 use crate::{PipelineError, history, keys};
-use kith_identity::{Component, Difference, Gathering};
+use kith_identity::{Component, Difference, Gathering, Rules};
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Read, Store};
 use kith_types::{Address, ProfileId, Timestamp};
@@ -59,6 +59,26 @@ impl Space {
             self.revise(store, component, &events, now)?;
         }
         Ok(true)
+    }
+
+    /// Whether every event of the space says under other rules what it says under those in force. Then the change only
+    /// links otherwise, however the rules are written: a value is blocked that nobody has, a type gets a priority that
+    /// puts no two of any event in another order.
+    pub(crate) fn reads_alike(&self, store: &dyn Read, rules: &Rules) -> Result<bool, PipelineError> {
+        let from = keys::space(&self.id);
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let (mut alike, mut damaged) = (true, false);
+        store.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+            match keys::row_place(key).and_then(|(time, address)| history::decode(&self.id, time, address, row)) {
+                Some(event) => alike = rules.read(&event).says_as(&self.definitions.rules.read(&event)),
+                None => damaged = true,
+            }
+            alike && !damaged
+        })?;
+        if damaged {
+            return Err(PipelineError::corrupt("history"));
+        }
+        Ok(alike)
     }
 
     /// Works out every component anew under rules that read events as those before did, some in each transaction:

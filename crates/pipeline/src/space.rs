@@ -3,6 +3,7 @@
 //! Loads what the step touches, keeps it decoded, and writes each dirty entry once when the step is committed. It
 //! decides nothing: resolving, folding and evaluating are in the modules beside it.
 
+use crate::accounts::Accounts;
 use crate::cache::Cache;
 use crate::dedupe::Dedupe;
 use crate::definitions::{DefinitionSet, Definitions};
@@ -119,6 +120,7 @@ pub(crate) struct Space {
     pub(crate) identifiers: Cache<u128, u128>,
     pub(crate) components: Cache<u128, ComponentEntry>,
     pub(crate) profiles: Cache<u128, ProfileEntry>,
+    pub(crate) accounts: Accounts,
     pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
     /// Every timer before this instant has fired.
     pub(crate) fired: Timestamp,
@@ -136,7 +138,7 @@ pub(crate) struct Space {
     pub(crate) silent: bool,
     /// After that, what time alone changed before this instant is not told either.
     pub(crate) silent_until: Timestamp,
-    rows: BTreeMap<RowKey, Vec<u8>>,
+    pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
     pub(crate) writes: Batch,
     dirty_components: Vec<u128>,
     dirty_profiles: Vec<u128>,
@@ -163,6 +165,7 @@ impl Space {
             identifiers: Cache::new(IDENTIFIERS_CACHED),
             components: Cache::new(COMPONENTS_CACHED),
             profiles: Cache::new(PROFILES_CACHED),
+            accounts: Accounts::default(),
             due: BTreeSet::new(),
             fired: Timestamp::MIN,
             changes: Vec::new(),
@@ -303,6 +306,7 @@ impl Space {
         history::encode(event, &mut row);
         let place = (event.event_time, event.address);
         self.rows.insert((Keyspace::Events, carrier, place), row);
+        self.link_account(event, carrier);
     }
 
     /// Adds who stood beside a held identifier in an event.
@@ -388,6 +392,7 @@ impl Space {
                 write_profile(&self.id, ProfileId(id), entry, plan, batch, now);
             }
         }
+        self.accounts.commit(&self.id, batch);
         self.dedupe.commit(batch, now);
         let mut number = |name: &str, number: u64| {
             batch.put(

@@ -12,7 +12,7 @@ use kith_types::{SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is compared. Dedupe blocks, marks and the outbox say how the work was cut into steps, not what came of it.
-const COMPARED: [Keyspace; 9] = [
+const COMPARED: [Keyspace; 11] = [
     Keyspace::Components,
     Keyspace::Identifiers,
     Keyspace::Parts,
@@ -22,6 +22,8 @@ const COMPARED: [Keyspace; 9] = [
     Keyspace::Due,
     Keyspace::Members,
     Keyspace::Redirects,
+    Keyspace::Accounts,
+    Keyspace::AccountLinks,
 ];
 
 /// How many differences are told in full.

@@ -5,6 +5,7 @@
 //! to is the identity crate's business; when to apply, prune and store is the pipeline's. Nothing here does IO or
 //! reads a clock.
 
+mod account;
 mod aggregates;
 mod codec;
 mod consents;
@@ -17,6 +18,7 @@ mod view;
 
 pub mod limits;
 
+pub use account::{ACCOUNT_VERSION, AccountFold};
 pub use consents::Consent;
 pub use part::{MAX_PLANS, PART_VERSION, Part, PlanDirectory, Plans};
 pub use plan::FoldPlan;

@@ -21,7 +21,7 @@ mod adopted;
 mod held;
 mod plans;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use held::Held;
 pub use held::PlanDirectory;

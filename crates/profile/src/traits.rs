@@ -217,7 +217,15 @@ pub(crate) struct TraitSet {
 
 impl TraitSet {
     pub(crate) fn observe(&mut self, event: &Event) {
-        if event.traits.is_empty() || event.event_type == EventType::Group {
+        // A group call speaks of the account, not of the person.
+        if event.event_type != EventType::Group {
+            self.take(event);
+        }
+    }
+
+    /// Takes the traits that an event says, of whomever.
+    pub(crate) fn take(&mut self, event: &Event) {
+        if event.traits.is_empty() {
             return;
         }
         let mark = Mark::of(event);

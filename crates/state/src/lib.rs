@@ -41,11 +41,15 @@ pub enum Keyspace {
     Duplicates,
     /// Segment and profile to the moment of entry.
     Members,
+    /// Account to the fold of what events say of it.
+    Accounts,
+    /// Who belongs to which account, both ways, and the events that say so.
+    AccountLinks,
 }
 
 impl Keyspace {
     /// All keyspaces.
-    pub const ALL: [Keyspace; 13] = [
+    pub const ALL: [Keyspace; 15] = [
         Self::Meta,
         Self::Components,
         Self::Identifiers,
@@ -59,6 +63,8 @@ impl Keyspace {
         Self::Outbox,
         Self::Duplicates,
         Self::Members,
+        Self::Accounts,
+        Self::AccountLinks,
     ];
 
     /// The name under which the keyspace is stored.
@@ -78,6 +84,8 @@ impl Keyspace {
             Self::Outbox => "outbox",
             Self::Duplicates => "duplicates",
             Self::Members => "members",
+            Self::Accounts => "accounts",
+            Self::AccountLinks => "account_links",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The handlers, a module a subject: they read a request, ask a port and write the answer.
 
+pub(crate) mod accounts;
 pub(crate) mod definitions;
 pub(crate) mod drafts;
 pub(crate) mod health;

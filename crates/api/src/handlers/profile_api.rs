@@ -21,25 +21,25 @@ use serde::Deserialize;
 use std::time::Instant;
 use utoipa::IntoParams;
 
-const LIMIT_DEFAULT: usize = 10;
-const LIMIT_MAX: usize = 200;
+pub(crate) const LIMIT_DEFAULT: usize = 10;
+pub(crate) const LIMIT_MAX: usize = 200;
 /// The most accounts of a page, as Segment has it.
-const LINKS_MAX: usize = 20;
+pub(crate) const LINKS_MAX: usize = 20;
 
 /// What the lists take.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// `trait`, `computed_trait` or `audience`; all of them unless given.
-    class: Option<String>,
+    pub(crate) class: Option<String>,
     /// Only these, parted by commas.
-    include: Option<String>,
+    pub(crate) include: Option<String>,
     /// The most items of a page: 10 unless given, at most 200.
-    limit: Option<String>,
+    pub(crate) limit: Option<String>,
     /// Whether values come with their source and time.
-    verbose: Option<String>,
+    pub(crate) verbose: Option<String>,
     /// What the page before gave as `cursor.next`.
-    next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// What the list of events takes.
@@ -267,13 +267,13 @@ pub(crate) fn nobody() -> ApiError {
     ApiError::not_found("Profile was not found.")
 }
 
-fn list_name(list: &str, (space, person): &(String, String)) -> String {
+pub(crate) fn list_name(list: &str, (space, person): &(String, String)) -> String {
     format!("{list}\n{space}\n{person}")
 }
 
 /// The items after `after` in the order of their places, at most `limit`, and the place to go on from where there is
 /// more.
-fn page_of<T>(
+pub(crate) fn page_of<T>(
     items: impl Iterator<Item = T>,
     limit: usize,
     after: Option<&str>,

@@ -5,14 +5,15 @@
 
 use crate::RawJson;
 use crate::cursor;
-use crate::ports::{Account, Profile, ProfileEvent, ProfileIdentifier};
+use crate::ports::{Account, AccountMember, Profile, ProfileEvent, ProfileIdentifier, Trait};
 use kith_types::{Identifier, ProfileId, SourceName, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
-/// The collection that the API serves.
+/// The collections that the API serves.
 pub(crate) const USERS: &str = "users";
+pub(crate) const ACCOUNTS: &str = "accounts";
 
 /// Where a list goes on.
 #[derive(Serialize, ToSchema)]
@@ -90,16 +91,6 @@ pub(crate) struct TraitEntry {
 pub(crate) fn trait_entries(profile: Profile, class: Option<TraitClass>) -> BTreeMap<String, TraitEntry> {
     let wanted = |kind| class.is_none_or(|class| class == kind);
     let mut entries = BTreeMap::new();
-    let entry = |found: crate::ports::Trait| {
-        (
-            found.name,
-            TraitEntry {
-                value: found.value,
-                source: found.source,
-                updated_at: found.updated_at,
-            },
-        )
-    };
     if wanted(TraitClass::Trait) {
         entries.extend(profile.traits.into_iter().map(entry));
     }
@@ -120,6 +111,27 @@ pub(crate) fn trait_entries(profile: Profile, class: Option<TraitClass>) -> BTre
         entries.extend(profile.computed_traits.into_iter().map(entry));
     }
     entries
+}
+
+/// The traits of an account, by name.
+pub(crate) fn account_entries(traits: Vec<Trait>) -> BTreeMap<String, TraitEntry> {
+    traits.into_iter().map(entry).collect()
+}
+
+fn entry(found: Trait) -> (String, TraitEntry) {
+    let Trait {
+        name,
+        value,
+        source,
+        updated_at,
+        ..
+    } = found;
+    let entry = TraitEntry {
+        value,
+        source,
+        updated_at,
+    };
+    (name, entry)
 }
 
 /// A page of traits.
@@ -173,6 +185,18 @@ impl ExternalId {
             created_at: found.created_at.map(|moment| moment.to_string()),
             first_message_id: found.first_message_id,
             ..Self::plain(&found.identifier)
+        }
+    }
+
+    pub(crate) fn of_account(group_id: String, source: Option<SourceName>, created_at: Option<Timestamp>) -> Self {
+        Self {
+            source_id: source.map(|source| source.to_string()),
+            collection: ACCOUNTS,
+            id: group_id,
+            kind: "group_id".to_owned(),
+            created_at: created_at.map(|moment| moment.to_string()),
+            encoding: "none",
+            first_message_id: None,
         }
     }
 
@@ -292,17 +316,26 @@ pub(crate) struct Link {
 
 impl From<Account> for Link {
     fn from(account: Account) -> Self {
+        Self {
+            to_collection: ACCOUNTS,
+            external_ids: vec![ExternalId::of_account(
+                account.group_id,
+                account.source,
+                account.created_at,
+            )],
+        }
+    }
+}
+
+impl From<AccountMember> for Link {
+    fn from(member: AccountMember) -> Self {
         let id = ExternalId {
-            source_id: account.source.map(|source| source.to_string()),
-            collection: "accounts",
-            id: account.group_id,
-            kind: "group_id".to_owned(),
-            created_at: account.created_at.map(|moment| moment.to_string()),
-            encoding: "none",
-            first_message_id: None,
+            collection: USERS,
+            kind: "profile_id".to_owned(),
+            ..ExternalId::of_account(member.profile.to_string(), Some(member.source), Some(member.since))
         };
         Self {
-            to_collection: "accounts",
+            to_collection: USERS,
             external_ids: vec![id],
         }
     }

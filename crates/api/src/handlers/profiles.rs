@@ -218,7 +218,7 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
     }
 }
 
-fn shown_trait(found: Trait, verbose: bool) -> (String, RawJson) {
+pub(crate) fn shown_trait(found: Trait, verbose: bool) -> (String, RawJson) {
     if !verbose {
         return (found.name, found.value);
     }

@@ -1,10 +1,10 @@
 //! The ports of a role that a process does not run: every one answers that another process must be asked.
 
 use super::{
-    Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest, LineStream,
-    Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles, RawVerification,
-    ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments, Sql, SqlRequest, Status,
-    Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
+    AccountProfile, Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest,
+    LineStream, Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles,
+    RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments, Sql,
+    SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -29,6 +29,10 @@ impl MissingRole {
 #[async_trait]
 impl Profiles for MissingRole {
     async fn profile(&self, _: &SpaceId, _: &PersonRef, _: usize) -> Result<Option<Profile>, PortError> {
+        self.refuse()
+    }
+
+    async fn account(&self, _: &SpaceId, _: &str) -> Result<Option<AccountProfile>, PortError> {
         self.refuse()
     }
 

@@ -20,8 +20,8 @@ pub use operations::{
     StageStatus, Status, TableStatus,
 };
 pub use people::{
-    Account, Consent, EventPage, EventQuery, Membership, PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles,
-    Trait, TraitAlternative,
+    Account, AccountMember, AccountProfile, Consent, EventPage, EventQuery, Membership, PersonRef, Profile,
+    ProfileEvent, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 pub use segments::{Member, SegmentDraft, SegmentState, SegmentStatus, Segments};
 pub use streams::{

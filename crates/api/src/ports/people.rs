@@ -119,6 +119,36 @@ pub struct Account {
     pub created_at: Option<Timestamp>,
 }
 
+/// An account, aggregated over all sources (contract API-1).
+#[derive(Clone, Debug)]
+pub struct AccountProfile {
+    /// The account's id.
+    pub group_id: String,
+    /// When its first event happened.
+    pub created_at: Option<Timestamp>,
+    /// When its last event happened.
+    pub updated_at: Option<Timestamp>,
+    /// How many events name it.
+    pub event_count: u64,
+    /// Traits, each name once.
+    pub traits: Vec<Trait>,
+    /// The people of it, by profile id.
+    pub members: Vec<AccountMember>,
+    /// Which limits were reached, so that what they bound is approximate (contract PRO-5).
+    pub limits_reached: Vec<String>,
+}
+
+/// Somebody who belongs to an account.
+#[derive(Clone, Debug)]
+pub struct AccountMember {
+    /// Who.
+    pub profile: ProfileId,
+    /// The source that said so first.
+    pub source: SourceName,
+    /// Since when, in event time.
+    pub since: Timestamp,
+}
+
 /// One event of a profile.
 #[derive(Clone, Debug)]
 pub struct ProfileEvent {
@@ -189,6 +219,12 @@ pub trait Profiles: Send + Sync {
         person: &PersonRef,
         recent_events: usize,
     ) -> Result<Option<Profile>, PortError>;
+
+    /// The account of that id; `None` where no event names it.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError>;
 
     /// Events of the person; `None` where nobody has that id or identifier.
     ///

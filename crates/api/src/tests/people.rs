@@ -1,6 +1,8 @@
 //! Reading people: Kith's one call, and Segment's Profile API.
 
+use super::ports::{JO, found_trait, moment};
 use super::world::World;
+use crate::ports::{AccountMember, AccountProfile};
 use axum::body::Body;
 use base64::Engine;
 use http::{Request, StatusCode, header};
@@ -269,6 +271,49 @@ async fn api_1_segments_clients_read_the_other_lists_unmodified() {
 }
 
 #[tokio::test]
+async fn api_1_an_account_is_read_with_its_traits_and_people() {
+    const ACCOUNTS: &str = "/v1/spaces/main/collections/accounts/profiles";
+    let world = World::new();
+    let account = world.get("/api/spaces/main/accounts/acme").await.json();
+    assert_eq!(
+        (
+            &account["group_id"],
+            &account["event_count"],
+            &account["traits"]["plan"]
+        ),
+        (&json!("acme"), &json!(2), &json!("enterprise"))
+    );
+    assert_eq!(
+        account["members"],
+        json!([{ "profile_id": "prf_00000000000000000000000000000010", "source": "web", "since": "2023-11-14T22:13:20.005Z" }])
+    );
+    let verbose = world.get("/api/spaces/main/accounts/acme?verbose=true").await;
+    assert!(verbose.text.contains("9007199254740993"));
+    assert_eq!(verbose.json()["traits"]["plan"]["source"], "web");
+    let missing = world.get("/api/spaces/main/accounts/nobody").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+    let traits = world
+        .get(&format!("{ACCOUNTS}/group_id:acme/traits?limit=1"))
+        .await
+        .json();
+    assert_eq!(traits["traits"], json!({ "plan": "enterprise" }));
+    let next = traits["cursor"]["next"].as_str().unwrap();
+    let more = world
+        .get(&format!("{ACCOUNTS}/group_id:acme/traits?limit=1&next={next}"))
+        .await;
+    assert_eq!(more.json()["traits"].as_object().unwrap().len(), 1);
+    let links = world.get(&format!("{ACCOUNTS}/group_id:acme/links")).await.json();
+    assert_eq!(links["data"][0]["to_collection"], "users");
+    let ids = world
+        .get(&format!("{ACCOUNTS}/group_id:acme/external_ids"))
+        .await
+        .json();
+    assert_eq!(ids["data"][0]["id"], "acme");
+    let wrong = world.get(&format!("{ACCOUNTS}/acme/traits")).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
 async fn segments_are_listed_and_explained() {
     let world = World::new();
     let list = world.get("/api/spaces/main/segments").await.json();
@@ -296,4 +341,24 @@ async fn segments_are_listed_and_explained() {
             .status,
         StatusCode::BAD_REQUEST
     );
+}
+
+/// The account that the ports know.
+pub(super) fn acme() -> AccountProfile {
+    AccountProfile {
+        group_id: "acme".to_owned(),
+        created_at: Some(moment(5)),
+        updated_at: Some(moment(9)),
+        event_count: 2,
+        traits: vec![
+            found_trait("plan", "\"enterprise\""),
+            found_trait("seats", "9007199254740993"),
+        ],
+        members: vec![AccountMember {
+            profile: JO,
+            source: "web".parse().unwrap(),
+            since: moment(5),
+        }],
+        limits_reached: vec![],
+    }
 }

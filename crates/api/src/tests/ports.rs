@@ -3,11 +3,12 @@
 use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
-    Account, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome, Ingest,
-    LineStream, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, ProfileEvent,
-    ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
-    ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus, Status,
-    Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
+    Account, AccountProfile, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome,
+    Ingest, LineStream, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile,
+    ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent,
+    RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus,
+    Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative,
+    Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,7 +24,7 @@ pub(super) struct Ports {
     pub(super) sequence: AtomicU64,
 }
 
-const JO: ProfileId = ProfileId(0x10);
+pub(super) const JO: ProfileId = ProfileId(0x10);
 const OLD_JO: ProfileId = ProfileId(0x11);
 
 fn knows(space: &SpaceId, person: &PersonRef) -> Option<Option<ProfileId>> {
@@ -40,7 +41,7 @@ fn knows(space: &SpaceId, person: &PersonRef) -> Option<Option<ProfileId>> {
     }
 }
 
-fn moment(at: i64) -> Timestamp {
+pub(super) fn moment(at: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + at)
 }
 
@@ -48,7 +49,7 @@ fn json(text: &str) -> RawJson {
     RawJson::from_text(text.to_owned()).unwrap()
 }
 
-fn found_trait(name: &str, value: &str) -> Trait {
+pub(super) fn found_trait(name: &str, value: &str) -> Trait {
     let alternatives = vec![TraitAlternative {
         value: json("\"old\""),
         source: "shop".parse().unwrap(),
@@ -147,6 +148,13 @@ impl Profiles for Ports {
             recent_events: events().into_iter().take(recent_events).collect(),
             limits_reached: vec![],
         }))
+    }
+
+    async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError> {
+        if space.as_str() != "main" || group_id != "acme" {
+            return Ok(None);
+        }
+        Ok(Some(super::people::acme()))
     }
 
     async fn events(

@@ -116,6 +116,7 @@ struct Why {
     profiles: Vec<Option<String>>,
     path: Vec<Joint>,
     left_out: Vec<LeftOut>,
+    bound_reached: bool,
 }
 
 #[derive(Deserialize)]
@@ -253,6 +254,9 @@ async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
                 output::shown(&out.because)
             ))?;
         }
+    }
+    if why.bound_reached {
+        output::line("The evidence here is at a bound: what came later may have been refused.")?;
     }
     if !why.left_out.is_empty() {
         output::line("Left out of their links:")?;

@@ -1,5 +1,6 @@
 //! What each command does: one module a command, or a few that belong together.
 
+pub(crate) mod account;
 pub(crate) mod bench;
 pub(crate) mod definitions;
 pub(crate) mod demo;

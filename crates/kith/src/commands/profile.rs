@@ -65,6 +65,7 @@ struct Profile {
     identifiers: Vec<Identifier>,
     consents: Vec<Consent>,
     segments: Vec<Membership>,
+    accounts: Vec<Account>,
     recent_events: Vec<RecentEvent>,
     limits_reached: Vec<String>,
 }
@@ -88,6 +89,12 @@ struct Consent {
 struct Membership {
     name: String,
     entered_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    group_id: String,
+    created_at: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +190,9 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
     section("segments", &profile.segments, |segment| {
         format!("{}{}", segment.name, since(segment.entered_at.as_deref()))
     })?;
+    section("accounts", &profile.accounts, |account| {
+        format!("{}{}", account.group_id, since(account.created_at.as_deref()))
+    })?;
     section("latest events", &profile.recent_events, |event| {
         format!(
             "{}  {}  {}  {}  {}",
@@ -200,11 +210,11 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
     )
 }
 
-fn since(moment: Option<&str>) -> String {
+pub(crate) fn since(moment: Option<&str>) -> String {
     moment.map(|moment| format!("  since {moment}")).unwrap_or_default()
 }
 
-fn section<T>(title: &str, items: &[T], text: impl Fn(&T) -> String) -> Result<(), CommandError> {
+pub(crate) fn section<T>(title: &str, items: &[T], text: impl Fn(&T) -> String) -> Result<(), CommandError> {
     if items.is_empty() {
         return Ok(());
     }

@@ -4,10 +4,10 @@ use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
-    Account, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile, ProfileIdentifier, Profiles,
-    Trait, TraitAlternative,
+    Account, AccountMember, AccountProfile, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile,
+    ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
-use kith_pipeline::{EventsAsked, PersonDocument};
+use kith_pipeline::{AccountDocument, EventsAsked, PersonDocument, TraitView};
 use kith_types::{Event, SpaceId, Timestamp};
 use std::sync::Arc;
 
@@ -42,6 +42,13 @@ impl Profiles for People {
             return Ok(None);
         };
         Ok(Some(profile(&document, &events, now)))
+    }
+
+    async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError> {
+        let (reads, space, group_id) = (self.0.reads.clone(), space.clone(), group_id.to_owned());
+        let found = tokio::task::spawn_blocking(move || reads.account(&space, &group_id)).await;
+        let found = found.map_err(PortError::internal)?.map_err(PortError::internal)?;
+        Ok(found.map(account))
     }
 
     async fn events(
@@ -90,26 +97,7 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
         updated_at: document.last_seen.unwrap_or(now),
         first_event: (None, None),
         last_event: told(events.first()),
-        traits: document
-            .traits
-            .iter()
-            .map(|view| Trait {
-                name: view.name.clone(),
-                value: RawJson::from(&view.value),
-                source: Some(view.source.clone()),
-                updated_at: Some(view.time),
-                approximate: view.approximate,
-                alternatives: view
-                    .losers
-                    .iter()
-                    .map(|(value, source, at)| TraitAlternative {
-                        value: RawJson::from(value),
-                        source: source.clone(),
-                        updated_at: *at,
-                    })
-                    .collect(),
-            })
-            .collect(),
+        traits: document.traits.iter().map(shown).collect(),
         computed_traits: document
             .computed
             .iter()
@@ -149,7 +137,7 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
                 entered_at: held.since,
             })
             .collect(),
-        accounts: accounts(events),
+        accounts: document.accounts.iter().map(account_of_person).collect(),
         recent_events: events.iter().map(json::event).collect(),
         limits_reached: limits_reached(document),
     }
@@ -158,27 +146,56 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
 /// What a limit has made approximate.
 fn limits_reached(document: &PersonDocument) -> Vec<String> {
     let traits = document.traits_limited.then(|| "traits".to_owned());
+    let identity = document.identity_limited.then(|| "identifiers".to_owned());
+    let accounts = document.accounts_limited.then(|| "accounts".to_owned());
     let computed = document.computed.iter().filter(|(_, _, approximate)| *approximate);
     traits
         .into_iter()
+        .chain(identity)
+        .chain(accounts)
         .chain(computed.map(|(name, _, _)| format!("computed_traits.{name}")))
         .collect()
 }
 
-/// The accounts that the latest events name.
-fn accounts(events: &[Event]) -> Vec<Account> {
-    let mut accounts: Vec<Account> = Vec::new();
-    for event in events {
-        if let Some(id) = &event.group_id
-            && accounts.iter().all(|account| *account.group_id != **id)
-        {
-            let source = Some(event.source.clone());
-            accounts.push(Account {
-                group_id: id.to_string(),
-                source,
-                created_at: Some(event.event_time),
-            });
-        }
+fn shown(view: &TraitView) -> Trait {
+    let alternatives = view.losers.iter().map(|(value, source, at)| TraitAlternative {
+        value: RawJson::from(value),
+        source: source.clone(),
+        updated_at: *at,
+    });
+    Trait {
+        name: view.name.clone(),
+        value: RawJson::from(&view.value),
+        source: Some(view.source.clone()),
+        updated_at: Some(view.time),
+        approximate: view.approximate,
+        alternatives: alternatives.collect(),
     }
-    accounts
+}
+
+fn account_of_person(view: &kith_pipeline::AccountView) -> Account {
+    Account {
+        group_id: view.group_id.clone(),
+        source: Some(view.source.clone()),
+        created_at: Some(view.since),
+    }
+}
+
+fn account(document: AccountDocument) -> AccountProfile {
+    let traits_limited = document.traits_limited.then(|| "traits".to_owned());
+    let members_limited = document.members_limited.then(|| "members".to_owned());
+    let members = document.members.into_iter().map(|member| AccountMember {
+        profile: member.profile,
+        source: member.source,
+        since: member.since,
+    });
+    AccountProfile {
+        group_id: document.group_id,
+        created_at: document.first_seen,
+        updated_at: document.last_seen,
+        event_count: document.event_count,
+        traits: document.traits.iter().map(shown).collect(),
+        members: members.collect(),
+        limits_reached: traits_limited.into_iter().chain(members_limited).collect(),
+    }
 }

@@ -107,6 +107,7 @@ impl Reads {
                 "one": one.to_string(), "other": other.to_string(), "together": false,
                 "profiles": [holder(&component, &one), holder(&apart, &other)],
                 "path": [], "left_out": [], "vetoes": [],
+                "bound_reached": component.is_full() || apart.is_full(),
             })));
         };
         let events = Lookup {
@@ -124,6 +125,7 @@ impl Reads {
             "path": path?,
             "left_out": events.left_out(&[&one, &other])?,
             "vetoes": vetoes_of(&component, &definitions),
+            "bound_reached": component.is_full(),
         })))
     }
 

@@ -5,7 +5,7 @@ use crate::definitions::Definitions;
 use crate::document::{IdentifierView, MembershipView, PersonDocument, TraitView};
 use crate::person::PersonOf;
 use kith_identity::Member;
-use kith_profile::Part;
+use kith_profile::{Part, Resolved};
 use kith_segment::CauseKind;
 use kith_types::{ProfileId, SegmentName, Timestamp};
 
@@ -40,21 +40,8 @@ pub(super) fn document(
         parked: parked
             .map(|parked| (parked.identifier, parked.because.to_string()))
             .collect(),
-        traits: whole
-            .resolved_traits(&definitions.trait_rules)
-            .map(|(name, resolved)| TraitView {
-                name: name.to_owned(),
-                value: resolved.value.clone(),
-                source: resolved.source.clone(),
-                time: resolved.time,
-                approximate: resolved.approximate,
-                losers: resolved
-                    .losers
-                    .iter()
-                    .map(|lost| (lost.value.clone(), lost.source.clone(), lost.time))
-                    .collect(),
-            })
-            .collect(),
+        identity_limited: loaded.component.is_full(),
+        traits: whole.resolved_traits(&definitions.trait_rules).map(shown).collect(),
         computed: definitions
             .computed
             .iter()
@@ -67,6 +54,8 @@ pub(super) fn document(
             .consents()
             .map(|consent| (consent.category.to_owned(), consent.granted, consent.time))
             .collect(),
+        accounts: Vec::new(),
+        accounts_limited: false,
         segments: definitions
             .segments
             .iter()
@@ -91,6 +80,21 @@ fn membership(loaded: &Loaded, definitions: &Definitions, segment: &SegmentName)
         segment: segment.clone(),
         since: kept.map(|held| held.since),
         cause: kept.map_or(Some(on_its_way), |held| held.cause),
+    }
+}
+
+/// A trait as readers see it: what survives, and what does not.
+pub(super) fn shown((name, resolved): (&str, Resolved<'_>)) -> TraitView {
+    let losers = resolved.losers.iter();
+    TraitView {
+        name: name.to_owned(),
+        value: resolved.value.clone(),
+        source: resolved.source.clone(),
+        time: resolved.time,
+        approximate: resolved.approximate,
+        losers: losers
+            .map(|lost| (lost.value.clone(), lost.source.clone(), lost.time))
+            .collect(),
     }
 }
 

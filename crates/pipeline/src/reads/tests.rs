@@ -3,17 +3,24 @@
 use super::{PersonDocument, Question, Reads, document, find};
 use crate::document::MembershipView;
 use crate::tests::{Bench, at, event, identify, main_space, performed};
-use crate::{EngineConfig, Pipeline, Veto};
+use crate::{AccountDocument, EngineConfig, Pipeline, Veto};
 use kith_segment::CauseKind;
 use kith_state::Store;
 use kith_types::{Identifier, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
 
-fn person(bench: &Bench, name: &str, now: Timestamp) -> Option<PersonDocument> {
+pub(crate) fn person(bench: &Bench, name: &str, now: Timestamp) -> Option<PersonDocument> {
     let definitions = bench.engine.definitions(&main_space()).unwrap();
     let (loaded, asked) = find(&*bench.store, &main_space(), &definitions, name).unwrap()?;
-    Some(document(&loaded, asked, &definitions, now))
+    let mut person = document(&loaded, asked, &definitions, now);
+    super::accounts::add(&*bench.store, &main_space(), &loaded.members, &mut person).unwrap();
+    Some(person)
+}
+
+pub(crate) fn account(bench: &Bench, group_id: &str) -> Option<AccountDocument> {
+    let rules = &bench.engine.definitions(&main_space()).unwrap().trait_rules;
+    super::accounts::account(&*bench.store, &main_space(), rules, group_id).unwrap()
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Tests of the engine over a store in memory: small histories made by hand or by dice, and a plain recomputation.
 
+mod accounts;
 mod clean;
 mod definitions;
+mod faults;
 mod folds;
 mod handover;
 mod identity;

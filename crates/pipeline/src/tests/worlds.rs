@@ -2,6 +2,8 @@
 
 use super::{decision, event, identify, performed, record, vetoes, with_id};
 use crate::Veto;
+use crate::definitions::DefinitionDocument;
+use crate::space::Space;
 use kith_types::{Address, Identifier, Record};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -119,7 +121,19 @@ fn one_event(random: &mut ChaCha8Rng, received: i64, messages: u64) -> Json {
         )
     };
     // Some copies are sent twice.
-    with_id(event, &format!("m{}", random.random_range(0..messages * 4)))
+    let message = random.random_range(0..messages * 4);
+    with_id(of_account(event, message), &format!("m{message}"))
+}
+
+/// Some events name an account, and some that say traits speak of it.
+fn of_account(mut event: Json, message: u64) -> Json {
+    if message.is_multiple_of(3) {
+        event["groupId"] = json!(["acme", "globex"][message as usize % 2]);
+        if event["type"] == "identify" && message.is_multiple_of(2) {
+            event["type"] = json!("group");
+        }
+    }
+    event
 }
 
 /// Vetoes of events before `sequence` and of pairs, and the end of some.
@@ -195,4 +209,18 @@ pub(crate) fn world(seed: u64, count: u64, rules_change: bool) -> World {
         records,
         end: received + 1,
     }
+}
+
+/// A document as a decision carries it.
+pub(crate) fn definition((kind, name, spec): &(&str, &str, Json)) -> DefinitionDocument {
+    DefinitionDocument {
+        kind: (*kind).into(),
+        name: (*name).into(),
+        spec: Some(spec.clone()),
+    }
+}
+
+/// The space as its store holds it.
+pub(crate) fn space_of(bench: &super::Bench) -> Space {
+    Space::load(&*bench.store, &super::main_space()).unwrap()
 }

@@ -1,0 +1,129 @@
+//! The fold of what events say of an account: the traits of its `group` calls, kept as a person's are (contract PRO-3).
+//!
+//! It is a function of the set of the events that name the account, whoever they belong to, so who is who never changes
+//! it. Who belongs to an account is the pipeline's to say.
+
+use crate::PartError;
+use crate::codec::{Reader, put_text, put_time, put_u64};
+use crate::traits::{Resolved, TraitRules, TraitSet};
+use kith_types::{Event, EventType, Timestamp};
+
+/// The first byte of an encoded account.
+pub const ACCOUNT_VERSION: u8 = 1;
+
+/// The folded events that name one account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountFold {
+    group_id: Box<str>,
+    event_count: u64,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    traits: TraitSet,
+}
+
+impl AccountFold {
+    /// The fold of no event.
+    #[must_use]
+    pub fn new(group_id: &str) -> Self {
+        Self {
+            group_id: group_id.into(),
+            event_count: 0,
+            first_seen: Timestamp::MAX,
+            last_seen: Timestamp::MIN,
+            traits: TraitSet::default(),
+        }
+    }
+
+    /// Folds an event in that names the account; each event once. Only a `group` call speaks of the account's traits:
+    /// those of an `identify` that names it are the person's.
+    pub fn apply(&mut self, event: &Event) {
+        self.event_count = self.event_count.saturating_add(1);
+        self.first_seen = self.first_seen.min(event.event_time);
+        self.last_seen = self.last_seen.max(event.event_time);
+        if event.event_type == EventType::Group {
+            self.traits.take(event);
+        }
+    }
+
+    /// Takes in the fold of other events that name the same account; no event may be in both.
+    pub fn merge_from(&mut self, other: &Self) {
+        self.event_count = self.event_count.saturating_add(other.event_count);
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.traits.merge(&other.traits);
+    }
+
+    /// The account's id.
+    #[must_use]
+    pub fn group_id(&self) -> &str {
+        &self.group_id
+    }
+
+    /// How many events name it.
+    #[must_use]
+    pub fn event_count(&self) -> u64 {
+        self.event_count
+    }
+
+    /// The earliest event time; `None` of no event.
+    #[must_use]
+    pub fn first_seen(&self) -> Option<Timestamp> {
+        (self.event_count > 0).then_some(self.first_seen)
+    }
+
+    /// The latest event time; `None` of no event.
+    #[must_use]
+    pub fn last_seen(&self) -> Option<Timestamp> {
+        (self.event_count > 0).then_some(self.last_seen)
+    }
+
+    /// All traits that have a value, sorted by name, each under its own rule.
+    pub fn resolved_traits<'a>(&'a self, rules: &'a TraitRules) -> impl Iterator<Item = (&'a str, Resolved<'a>)> {
+        self.traits
+            .names()
+            .filter_map(|name| Some((name, self.traits.resolve(name, rules.of(name))?)))
+    }
+
+    /// Whether a trait was left out because there were too many or its name was too long.
+    #[must_use]
+    pub fn traits_limited(&self) -> bool {
+        self.traits.is_limited()
+    }
+
+    /// Its bytes. Equal folds have equal bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(128);
+        out.push(ACCOUNT_VERSION);
+        put_text(&mut out, &self.group_id);
+        put_u64(&mut out, self.event_count);
+        put_time(&mut out, self.first_seen);
+        put_time(&mut out, self.last_seen);
+        self.traits.encode(&mut out);
+        out
+    }
+
+    /// The fold that [`AccountFold::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`PartError::UnknownVersion`] for bytes of a later version, [`PartError::Damaged`] for anything else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, PartError> {
+        let reader = &mut Reader::new(bytes);
+        let version = reader.byte()?;
+        if version != ACCOUNT_VERSION {
+            return Err(PartError::UnknownVersion(version));
+        }
+        let fold = Self {
+            group_id: reader.text()?.into(),
+            event_count: reader.u64()?,
+            first_seen: reader.time()?,
+            last_seen: reader.time()?,
+            traits: TraitSet::decode(reader)?,
+        };
+        reader.finish()?;
+        Ok(fold)
+    }
+}
+
+#[cfg(test)]
+mod tests;
