@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("kith-identity", 10),
     ("kith-profile", 10),
     ("kith-segment", 10),
+    ("kith-sqlite", 15),
     ("kith-log", 20),
     ("kith-state", 20),
     ("kith-catalog", 20),

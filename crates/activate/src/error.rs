@@ -69,6 +69,21 @@ impl std::error::Error for ActivateError {
     }
 }
 
+impl From<kith_sqlite::OpenError> for ActivateError {
+    fn from(error: kith_sqlite::OpenError) -> Self {
+        let kind = match error.kind() {
+            kith_sqlite::OpenErrorKind::Refused => ActivateErrorKind::Refused,
+            kith_sqlite::OpenErrorKind::Storage => ActivateErrorKind::Storage,
+        };
+        let message = error.to_string();
+        // The text is the caller's; what SQLite said is the cause.
+        match error.into_cause() {
+            Some(cause) => Self::caused(kind, message, cause),
+            None => Self::new(kind, message),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for ActivateError {
     fn from(error: rusqlite::Error) -> Self {
         Self::caused(

@@ -19,23 +19,28 @@ pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
 pub use status::{ActivationStatus, SpaceStatus};
 pub use unsubscribe::Subscription;
 
-use crate::error::{ActivateError, ActivateErrorKind};
+use crate::error::ActivateError;
 use crate::feedback::{self, FeedbackKind};
+use kith_sqlite::Format;
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// What a send ledger's file is.
+const FORMAT: Format = Format {
+    name: "a send ledger",
+    // The bytes `KSND`.
+    application_id: 0x4b53_4e44,
+    migrations: &[
+        include_str!("ledger/0001_first.sql"),
+        include_str!("ledger/0002_missed.sql"),
+        include_str!("ledger/0003_limits.sql"),
+    ],
+    foreign_keys: false,
+};
 /// The version of the file's layout that this release writes.
-pub const LEDGER_VERSION: u32 = 3;
-/// SQLite's `application_id` of a send ledger: the bytes `KSND`.
-const APPLICATION_ID: u32 = 0x4b53_4e44;
-/// The steps from each version to the next. A released step is never edited: a new one is added.
-const MIGRATIONS: [&str; LEDGER_VERSION as usize] = [
-    include_str!("ledger/0001_first.sql"),
-    include_str!("ledger/0002_missed.sql"),
-    include_str!("ledger/0003_limits.sql"),
-];
+pub const LEDGER_VERSION: u32 = FORMAT.version();
 
 /// Where a send stands. The names are persisted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,21 +183,7 @@ impl Ledger {
     /// Opens the ledger at `path`, made and migrated where needed. Sends that a crash left in `attempting` stay there
     /// until [`Ledger::recover`].
     pub(crate) fn open(path: &Path) -> Result<Self, ActivateError> {
-        let mut connection = Connection::open(path).map_err(|error| unreadable(path, error))?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        let version: u32 = connection
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(|error| unreadable(path, error))?;
-        refuse_foreign(&connection, path, version)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        for step in MIGRATIONS.iter().skip(version as usize) {
-            transaction.execute_batch(step)?;
-        }
-        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-        transaction.pragma_update(None, "user_version", LEDGER_VERSION)?;
-        transaction.commit()?;
+        let connection = kith_sqlite::open(path, &FORMAT)?;
         Ok(Self {
             connection: Mutex::new(connection),
         })
@@ -301,49 +292,4 @@ where
     text.parse().map_err(|error: T::Err| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
-}
-
-fn refuse_foreign(connection: &Connection, path: &Path, version: u32) -> Result<(), ActivateError> {
-    let refused = |message: String| Err(ActivateError::new(ActivateErrorKind::Refused, message));
-    let shown = path.display();
-    let application: u32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-        .map_err(|error| unreadable(path, error))?;
-    if tables > 0 && application != APPLICATION_ID {
-        return refused(format!(
-            "{shown} is a database of another program: name another data folder"
-        ));
-    }
-    if version > LEDGER_VERSION {
-        return refused(format!(
-            "{shown} has format {version}, written by a newer Kith; this release knows formats up to {LEDGER_VERSION}: start the newer release, or restore a backup made before the upgrade"
-        ));
-    }
-    let sound: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| unreadable(path, error))?;
-    if sound != "ok" {
-        return refused(format!(
-            "{shown} is damaged ({sound}): restore it from a backup; nothing was changed"
-        ));
-    }
-    Ok(())
-}
-
-fn unreadable(path: &Path, error: rusqlite::Error) -> ActivateError {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    let shown = path.display();
-    match error.sqlite_error_code() {
-        Some(DatabaseCorrupt | NotADatabase) => ActivateError::caused(
-            ActivateErrorKind::Refused,
-            format!("{shown} is damaged or not a send ledger: restore it from a backup; nothing was changed"),
-            error,
-        ),
-        _ => ActivateError::caused(
-            ActivateErrorKind::Storage,
-            format!("{shown} cannot be opened: check the folder, its rights and the disk"),
-            error,
-        ),
-    }
 }

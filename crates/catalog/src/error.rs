@@ -76,6 +76,21 @@ impl Error for CatalogError {
     }
 }
 
+impl From<kith_sqlite::OpenError> for CatalogError {
+    fn from(error: kith_sqlite::OpenError) -> Self {
+        let kind = match error.kind() {
+            kith_sqlite::OpenErrorKind::Refused => CatalogErrorKind::Refused,
+            kith_sqlite::OpenErrorKind::Storage => CatalogErrorKind::Storage,
+        };
+        let message = error.to_string();
+        // The text is the caller's; what SQLite said is the cause.
+        match error.into_cause() {
+            Some(cause) => Self::caused(kind, message, cause),
+            None => Self::new(kind, message),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for CatalogError {
     fn from(error: rusqlite::Error) -> Self {
         Self::caused(
