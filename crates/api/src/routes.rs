@@ -2,7 +2,7 @@
 
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
-    accounts, definitions, drafts, health, identity, keys, members, operations, profile_api, profiles, rejects,
+    accounts, definitions, drafts, health, identity, keys, losses, members, operations, profile_api, profiles, rejects,
     sources, spaces, sql, tail, unsubscribe,
 };
 use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
@@ -146,6 +146,7 @@ endpoints! {
     Admin post operations::flush __path_flush;
     Admin post rejects::replay __path_replay;
     Admin post operations::verify_raw __path_verify_raw;
+    Admin post losses::accept __path_accept;
     Admin post operations::verify_rebuild __path_verify_rebuild;
     Admin get operations::status __path_status;
 }

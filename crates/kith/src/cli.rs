@@ -173,6 +173,8 @@ mod tests {
             "flush",
             "raw verify",
             "rebuild --verify",
+            "rebuild --accept-loss 0-0-120-140 --reason no-copy",
+            "serve --data d --accept-loss 0-0-120-140",
             "doctor",
             "replay --rejects --source web --reason event_too_large --event-bytes 65536 --json",
             "bench end-to-end --events 1000 --seconds 5 --json",

@@ -28,6 +28,9 @@ pub use files::{FileWriter, NewFile};
 pub use lake::Lake;
 pub use loaded::{Bound, ColumnBounds, DataFileEntry, LoadedTable};
 pub use pointers::PointerStore;
-pub use raw::{ByteRange, Damage, RawObject, RawRange, RawReader, RawZone, VerifyReport, WrittenSegment};
+pub use raw::{
+    ByteRange, Damage, HoleCause, Proof, RawHole, RawObject, RawRange, RawReader, RawSegment, RawZone, VerifyReport,
+    WrittenSegment,
+};
 pub use reject_places::{RejectPlace, RejectsAsked};
 pub use spec::{Buckets, Column, ColumnType, TableSpec, bucket_of};

@@ -199,6 +199,20 @@ impl Log {
         locked(&self.shared.table).gaps.clone()
     }
 
+    /// What of the records before `end` nobody can be given: damaged, or numbers that were passed over. What was removed on
+    /// purpose is not among them.
+    #[must_use]
+    pub fn holes_before(&self, end: u64) -> Vec<Gap> {
+        locked(&self.shared.table).holes(end)
+    }
+
+    /// The sequence before which segments may have been removed on purpose: raw must hold all of them.
+    #[must_use]
+    pub fn removed_before(&self) -> u64 {
+        let table = locked(&self.shared.table);
+        table.removed_before.min(table.start())
+    }
+
     /// A reader whose first record is `from`, or the first one after it that comes.
     #[must_use]
     pub fn reader(&self, from: u64) -> LogReader {

@@ -176,6 +176,37 @@ impl Table {
             .copied()
     }
 
+    /// Everything before `end` that cannot be served and was not removed on purpose, in order: gaps, and the numbers
+    /// between segments.
+    pub(crate) fn holes(&self, end: u64) -> Vec<Gap> {
+        let skipped = |from: u64, to: u64| Gap {
+            from,
+            to,
+            cause: GapCause::Skipped,
+        };
+        let mut holes = self.gaps.clone();
+        let mut position = self.removed_before.min(self.start());
+        for segment in &self.segments {
+            let mut from = position;
+            for gap in self
+                .gaps
+                .iter()
+                .filter(|gap| gap.to > position && gap.from < segment.first_sequence)
+            {
+                holes.extend((from < gap.from).then(|| skipped(from, gap.from)));
+                from = from.max(gap.to);
+            }
+            holes.extend((from < segment.first_sequence).then(|| skipped(from, segment.first_sequence)));
+            position = position.max(segment.end_sequence);
+        }
+        holes.retain_mut(|hole| {
+            hole.to = hole.to.min(end);
+            hole.from < hole.to
+        });
+        holes.sort_unstable_by_key(|hole| hole.from);
+        holes
+    }
+
     pub(crate) fn look_up(&self, sequence: u64) -> Lookup {
         if sequence >= self.durable_end {
             return Lookup::CaughtUp;

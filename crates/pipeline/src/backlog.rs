@@ -2,12 +2,16 @@
 //!
 //! Segments leave the log once raw, state and tables have passed them ([`kith_log::Log::remove_segment`]). Whoever begins
 //! before the log's start (a state or a catalog that was lost, tables that were) reads through here. It never passes
-//! over records in silence: what neither holds is an error where the log let it go, and a warning where it was damaged.
+//! over records in silence: what the log let go and the archive lacks is an error that names the addresses, unless it
+//! is on record that nothing was there or that the loss is accepted; what the log found damaged is a warning.
 
 use kith_log::{ErrorKind, Gap, GapCause, Log, LogReader};
 use kith_types::Record;
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// How many ranges and damages an error names.
+const NAMED_MAX: usize = 10;
 
 /// Any failure of an archive, as its own library tells it.
 pub type ArchiveFailure = Box<dyn std::error::Error + Send + Sync>;
@@ -19,16 +23,50 @@ pub trait Archive: Send + Sync {
     /// # Errors
     /// When the archive cannot be reached.
     fn open(&self, from: u64) -> Result<Box<dyn ArchiveReader>, ArchiveFailure>;
+
+    /// The places that hold nothing for a cause on record, in order.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    fn holes(&self) -> Result<Vec<Hole>, ArchiveFailure>;
+
+    /// What of these places the archive lacks and nothing is on record for. It reads all of them: for one that failed.
+    ///
+    /// # Errors
+    /// As [`Archive::open`].
+    fn missing(&self, from: u64, to: u64) -> Result<Vec<(u64, u64)>, ArchiveFailure>;
+
+    /// How an operator names a range of places.
+    fn name(&self, from: u64, to: u64) -> String;
+}
+
+/// Places that hold nothing for a cause on record: `from` is the first, `to` the one after the last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hole {
+    /// The first place.
+    pub from: u64,
+    /// The place after the last.
+    pub to: u64,
+    /// Whether records were lost there, and an operator has accepted it; otherwise nobody ever had them.
+    pub accepted: bool,
 }
 
 /// Reads an archive part by part.
 pub trait ArchiveReader: Send {
-    /// The records of the next part, in the order of their sequence; `None` at the end. A part may begin with records
-    /// before the one that was asked for.
+    /// The next part; `None` at the end. A part may begin with records before the one that was asked for.
     ///
     /// # Errors
-    /// When a part cannot be read as it was written.
-    fn next_part(&mut self) -> Result<Option<Vec<Record>>, ArchiveFailure>;
+    /// When the archive cannot be reached.
+    fn next_part(&mut self) -> Result<Option<ArchivePart>, ArchiveFailure>;
+}
+
+/// A part of an archive, as far as it can be read.
+#[derive(Clone, Debug, Default)]
+pub struct ArchivePart {
+    /// Its records, in the order of their sequence.
+    pub records: Vec<Record>,
+    /// What of it is damaged or gone, for the operator.
+    pub damaged: Vec<String>,
 }
 
 /// A backlog that cannot be read.
@@ -46,15 +84,28 @@ pub struct Backlog {
     archive: Arc<dyn Archive>,
     position: u64,
     open: Option<Open>,
+    lost: u64,
+}
+
+/// What to do where the archive lacks a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnHole {
+    /// Nobody else has it.
+    Fail,
+    /// The log may have it still.
+    AskLog,
+    /// It was given up when the log found it damaged.
+    Pass,
 }
 
 /// The archive being read, up to where the log goes on.
 struct Open {
     reader: Box<dyn ArchiveReader>,
+    holes: Vec<Hole>,
+    on_hole: OnHole,
     waiting: VecDeque<Record>,
+    damaged: Vec<String>,
     to: u64,
-    /// Whether it has given anything.
-    gave: bool,
 }
 
 impl Backlog {
@@ -66,7 +117,26 @@ impl Backlog {
             archive,
             position: from,
             open: None,
+            lost: 0,
         }
+    }
+
+    /// As [`Backlog::new`], where the archive is read up to `to` though the log may have the records still.
+    ///
+    /// # Errors
+    /// When the archive cannot be reached.
+    pub fn archive_first(log: &Log, archive: Arc<dyn Archive>, from: u64, to: u64) -> Result<Self, BacklogError> {
+        let mut backlog = Self::new(log, archive, from);
+        if from < to {
+            backlog.open_archive(from, to, OnHole::AskLog)?;
+        }
+        Ok(backlog)
+    }
+
+    /// How many records were passed over whose loss an operator has accepted.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost
     }
 
     /// The sequence number of the record that is read next.
@@ -102,24 +172,32 @@ impl Backlog {
     }
 
     fn pass(&mut self, gap: Gap) -> Result<(), BacklogError> {
-        if gap.cause == GapCause::Removed {
-            let opened = self.archive.open(gap.from);
-            let reader = opened.map_err(|error| failed("the archive of the log could not be opened", error))?;
-            self.open = Some(Open {
-                reader,
-                waiting: VecDeque::new(),
-                to: gap.to,
-                gave: false,
-            });
-            return Ok(());
+        match gap.cause {
+            GapCause::Removed => self.open_archive(gap.from, gap.to, OnHole::Fail),
+            // Raw may have been given them before the damage.
+            GapCause::Damaged => self.open_archive(gap.from, gap.to, OnHole::Pass),
+            GapCause::Skipped => {
+                self.go_on_at(gap.to);
+                Ok(())
+            }
         }
-        tracing::warn!(
-            from = gap.from,
-            to = gap.to,
-            "passing over records that cannot be served"
-        );
-        self.log.skip_to(gap.to);
-        self.position = gap.to;
+    }
+
+    fn go_on_at(&mut self, position: u64) {
+        self.position = position;
+        self.log.skip_to(position);
+    }
+
+    fn open_archive(&mut self, from: u64, to: u64, on_hole: OnHole) -> Result<(), BacklogError> {
+        let unreachable = |error| failed("the archive of the log could not be opened", error);
+        self.open = Some(Open {
+            reader: self.archive.open(from).map_err(unreachable)?,
+            holes: self.archive.holes().map_err(unreachable)?,
+            on_hole,
+            waiting: VecDeque::new(),
+            damaged: Vec::new(),
+            to,
+        });
         Ok(())
     }
 
@@ -131,26 +209,36 @@ impl Backlog {
         while open.waiting.is_empty() {
             let part = open.reader.next_part();
             let Some(part) = part.map_err(|error| failed("the archive of the log could not be read", error))? else {
-                return self.close_archive();
+                let to = open.to;
+                self.cross(to)?;
+                if self.open.take_if(|open| open.to <= self.position).is_some() {
+                    self.log.skip_to(self.position);
+                }
+                return Ok(Vec::new());
             };
+            let room = NAMED_MAX.saturating_sub(open.damaged.len());
+            open.damaged.extend(part.damaged.into_iter().take(room));
             let (from, to) = (self.position, open.to);
             let wanted = |record: &Record| (from..to).contains(&record.address.sequence);
-            open.waiting.extend(part.into_iter().filter(wanted));
+            open.waiting.extend(part.records.into_iter().filter(wanted));
         }
-        let count = open.waiting.len().min(records_max.max(1));
-        let records: Vec<Record> = open.waiting.drain(..count).collect();
-        if let (Some(first), Some(last)) = (records.first(), records.last()) {
-            let first = first.address.sequence;
-            if first > self.position {
-                tracing::warn!(
-                    from = self.position,
-                    to = first,
-                    "passing over records that no part of the archive has"
-                );
-            }
-            self.position = last.address.sequence + 1;
+        let first = open
+            .waiting
+            .front()
+            .map_or(self.position, |record| record.address.sequence);
+        if first > self.position {
+            self.cross(first)?;
+            return Ok(Vec::new());
         }
-        open.gave = true;
+        let mut records = Vec::new();
+        while records.len() < records_max.max(1)
+            && let Some(record) = open
+                .waiting
+                .pop_front_if(|record| record.address.sequence <= self.position)
+        {
+            self.position = self.position.max(record.address.sequence + 1);
+            records.push(record);
+        }
         if self.position >= open.to {
             self.open = None;
             self.log.skip_to(self.position);
@@ -158,32 +246,102 @@ impl Backlog {
         Ok(records)
     }
 
-    /// Goes on in the log. An archive that gave nothing at all is not the one that the log was let go for.
-    fn close_archive(&mut self) -> Result<Vec<Record>, BacklogError> {
-        if let Some(open) = self.open.take() {
-            if !open.gave {
-                return Err(BacklogError {
-                    message: format!(
-                        "the log no longer has the records {} to {} and the raw zone does not hold them: restore the folder \
-                         `raw` of the data folder from its backup",
-                        self.position,
-                        open.to.saturating_sub(1)
-                    ),
-                    source: None,
-                });
-            }
-            if self.position < open.to {
+    /// Goes on at a later place, where the archive has no record before it: that must be accounted for.
+    fn cross(&mut self, to: u64) -> Result<(), BacklogError> {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        let (missing, lost) = account(&open.holes, self.position, to);
+        match (missing, open.on_hole) {
+            (None, _) => {}
+            (Some(_), OnHole::AskLog) => {
                 tracing::warn!(
                     from = self.position,
-                    to = open.to,
-                    "passing over records that no part of the archive has"
+                    "the archive lacks records: asking the log for them"
                 );
+                self.open = None;
+                self.log.skip_to(self.position);
+                return Ok(());
             }
-            self.position = open.to;
-            self.log.skip_to(open.to);
+            (Some(missing), OnHole::Pass) => tracing::warn!(
+                from = missing.0,
+                to = missing.1,
+                "passing over records that the log found damaged and no part of the archive has"
+            ),
+            (Some(missing), OnHole::Fail) => return Err(self.lost_records(missing)),
         }
-        Ok(Vec::new())
+        if lost > 0 {
+            tracing::warn!(
+                from = self.position,
+                to,
+                lost,
+                "passing over records whose loss was accepted"
+            );
+        }
+        self.lost += lost;
+        self.position = to;
+        Ok(())
     }
+
+    /// The error that names what is lost, and what to do.
+    fn lost_records(&self, first: (u64, u64)) -> BacklogError {
+        let mut missing = vec![first];
+        if let Some(open) = &self.open {
+            // What cannot be told here is told when the first is mended.
+            let rest = self.archive.missing(first.1, open.to).unwrap_or_default();
+            missing.extend(rest);
+        }
+        let named: Vec<String> = missing
+            .iter()
+            .take(NAMED_MAX)
+            .map(|(from, to)| self.archive.name(*from, *to))
+            .collect();
+        let more = match missing.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => {
+                let last = missing.last().map_or(first.1, |(_, to)| *to);
+                format!(" and {more} more, all of them in {}", self.archive.name(first.0, last))
+            }
+        };
+        let records: u64 = missing.iter().map(|(from, to)| to - from).sum();
+        let damaged = self
+            .open
+            .as_ref()
+            .map(|open| open.damaged.join("; "))
+            .unwrap_or_default();
+        let damaged = if damaged.is_empty() {
+            damaged
+        } else {
+            format!(" ({damaged})")
+        };
+        BacklogError {
+            message: format!(
+                "the raw zone has lost {records} records that the log no longer has: {}{more}{damaged}. Restore the folder \
+                 `raw` from a copy and start again; where there is none, accept each loss for good with \
+                 `kith rebuild --accept-loss RANGE`, or `kith serve --accept-loss RANGE` where no server starts",
+                named.join(", ")
+            ),
+            source: None,
+        }
+    }
+}
+
+/// What of a stretch is not on record as holding nothing, up to its first place that is again, and how many records of it
+/// were lost and accepted.
+fn account(holes: &[Hole], from: u64, to: u64) -> (Option<(u64, u64)>, u64) {
+    let (mut position, mut lost) = (from, 0);
+    while position < to {
+        let here = holes.iter().filter(|hole| (hole.from..hole.to).contains(&position));
+        // A record that nobody ever had was not lost, whatever was accepted.
+        let Some(hole) = here.min_by_key(|hole| hole.accepted) else {
+            let next = holes.iter().map(|hole| hole.from).filter(|next| *next > position).min();
+            return (Some((position, next.map_or(to, |next| next.min(to)))), lost);
+        };
+        let end = hole.to.min(to);
+        lost += if hole.accepted { end - position } else { 0 };
+        position = end;
+    }
+    (None, lost)
 }
 
 fn failed(message: &str, source: ArchiveFailure) -> BacklogError {

@@ -18,9 +18,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The keys that belong to no space.
-const NEXT: &[u8] = b"\0next";
-const CLOCK: &[u8] = b"\0clock";
-const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
+pub(crate) const NEXT: &[u8] = b"\0next";
+pub(crate) const CLOCK: &[u8] = b"\0clock";
+pub(crate) const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
 
 /// Timers fired, and people swept, before other work gets its turn. Tests take few at a time, as they do in all bounds
 /// whose edges would be out of their reach.

@@ -49,7 +49,7 @@ struct Marks {
 /// Gives the lake's writer and activation what they lack.
 #[derive(Clone)]
 pub struct Handover {
-    store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     marks: Arc<Mutex<BTreeMap<SpaceId, Marks>>>,
 }
 

@@ -8,6 +8,7 @@ mod accounts;
 mod backlog;
 mod bytes;
 mod cache;
+mod changes;
 mod dedupe;
 mod definitions;
 mod document;
@@ -34,7 +35,8 @@ mod tests;
 mod verify;
 mod vetoes;
 
-pub use backlog::{Archive, ArchiveFailure, ArchiveReader, Backlog, BacklogError};
+pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, BacklogError, Hole};
+pub use changes::{OutboxMoment, replay_changes};
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };

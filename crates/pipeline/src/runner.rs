@@ -246,7 +246,7 @@ impl Worker {
     fn run(mut self) {
         if let Err(error) = self.work() {
             tracing::error!(error = %kith_telemetry::error_chain(&error), "the pipeline has stopped");
-            locked(&self.shared.status).failure = Some(error.to_string());
+            locked(&self.shared.status).failure = Some(kith_telemetry::error_chain(&error));
             self.shared.moved.notify_all();
         }
     }

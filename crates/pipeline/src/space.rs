@@ -26,7 +26,9 @@ const COMPONENTS_CACHED: usize = if cfg!(test) { 2 } else { 30_000 };
 const PROFILES_CACHED: usize = if cfg!(test) { 2 } else { 20_000 };
 
 pub(crate) const DEFINITIONS: &str = "definitions";
-const OUTBOX_NEXT: &str = "outbox_next";
+pub(crate) const OUTBOX_NEXT: &str = "outbox_next";
+/// The latest set of definitions that everybody has been evaluated by.
+pub(crate) const SWEPT_VERSION: &str = "swept_version";
 pub(crate) const PROFILE_COUNT: &str = "profile_count";
 
 /// Where a part of a held identifier ends: the start of the next interval.
@@ -183,7 +185,7 @@ impl Space {
             dirty_profiles: Vec::new(),
             id: id.clone(),
         };
-        space.sweep = (space.set.version > number("swept_version")?).then_some(0);
+        space.sweep = (space.set.version > number(SWEPT_VERSION)?).then_some(0);
         let from = keys::space(id);
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         let due = &mut space.due;
@@ -404,7 +406,7 @@ impl Space {
         number(OUTBOX_NEXT, self.outbox_next);
         number(PROFILE_COUNT, self.profile_count);
         if self.sweep.is_none() {
-            number("swept_version", self.set.version);
+            number(SWEPT_VERSION, self.set.version);
         }
         self.identifiers.age();
         self.components.age();

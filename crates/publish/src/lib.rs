@@ -5,9 +5,12 @@
 
 mod archive;
 mod backoff;
+mod changes;
 mod curated;
 mod error;
+mod outbox;
 mod retention;
+mod sealing;
 mod service;
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,16 @@
 //! period, and seals raw objects.
 
 use crate::backoff::Backoff;
+use crate::changes::ChangesReplay;
+use crate::sealing::Sealing;
 use crate::writer::LakeWriter;
 use crate::{PublishError, curated, retention};
-use kith_lake::{Lake, RawZone};
+use kith_lake::Lake;
 use kith_log::Log;
 use kith_pipeline::{Pipeline, Reads, StepOutput};
 use kith_types::{Clock, SpaceId, Timestamp};
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -97,6 +100,8 @@ pub struct PublishParts {
     pub writer: LakeWriter,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// The folder for what is kept only while it is worked on.
+    pub scratch: PathBuf,
     /// Where the thread's asynchronous work runs.
     pub runtime: tokio::runtime::Handle,
 }
@@ -125,7 +130,12 @@ impl Publisher {
         let thread = spawn("kith-publish", move || {
             let now = Instant::now();
             let worker = Worker {
-                raw: parts.lake.raw(),
+                sealing: Sealing {
+                    raw: parts.lake.raw(),
+                    generation: parts.writer.generation,
+                    runtime: parts.runtime.clone(),
+                },
+                replay: None,
                 config,
                 parts,
                 status: shared,
@@ -190,7 +200,9 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 struct Worker {
     config: PublishConfig,
     parts: PublishParts,
-    raw: RawZone,
+    sealing: Sealing,
+    /// Changes of membership that are being built again.
+    replay: Option<ChangesReplay>,
     status: Arc<Mutex<PublishStatus>>,
     committed: Instant,
     rewritten: Instant,
@@ -321,6 +333,7 @@ impl Worker {
 
     fn turn(&mut self) -> Result<(), PublishError> {
         self.catch_up()?;
+        self.rebuild_changes(false)?;
         let rows = self.parts.writer.rows();
         if self.is_full() || (rows > 0 && self.committed.elapsed() >= self.config.age) {
             self.commit()?;
@@ -338,8 +351,28 @@ impl Worker {
         Ok(())
     }
 
+    /// Builds changes of membership again that their table lacks and the outbox has forgotten, beside everything else; answers
+    /// whether none is missing.
+    fn rebuild_changes(&mut self, wait: bool) -> Result<bool, PublishError> {
+        let runtime = self.parts.runtime.clone();
+        if self.replay.is_none() && self.parts.writer.lacks_changes() {
+            self.replay = self.parts.writer.replay_changes(&self.parts.scratch, runtime.clone())?;
+        }
+        if let Some(replay) = self.replay.take_if(|replay| wait || replay.is_finished()) {
+            runtime.block_on(self.parts.writer.take_rebuilt(replay.outcome()?))?;
+        }
+        Ok(!self.parts.writer.lacks_changes())
+    }
+
     fn flush(&mut self) -> Result<(), PublishError> {
         self.catch_up()?;
+        if !self.rebuild_changes(true)? {
+            let why = "people are still being worked out anew: flush again";
+            return Err(PublishError::new(
+                "changes of membership are not all in their table yet",
+                why,
+            ));
+        }
         self.commit()?;
         self.rewrite()?;
         self.parts
@@ -357,9 +390,13 @@ impl Worker {
         let raw_end = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
         let pipeline = self.parts.pipeline.status();
         let passed = raw_end.min(pipeline.committed).min(self.parts.writer.taken());
-        let segments = retention::removable(&self.parts.log.sealed_segments(), passed, self.config.log_keep_bytes);
+        let sealed = self.parts.log.sealed_segments();
+        let segments = retention::removable(&sealed, passed, self.config.log_keep_bytes);
         if segments.is_empty() {
             return Ok(());
+        }
+        for segment in sealed.iter().take(segments.len()) {
+            self.sealing.prove(&self.parts.log, segment)?;
         }
         self.commit()?;
         let spaces: Vec<SpaceId> = pipeline.profiles.into_keys().collect();
@@ -404,29 +441,15 @@ impl Worker {
     fn seal_raw(&mut self) -> Result<(), PublishError> {
         let mut done = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
         if done == 0 {
-            // What stands is not read again; the newest range may have been left half-written by a crash.
-            let ranges = self.parts.runtime.block_on(self.raw.segments(None));
-            let ranges = ranges.map_err(|error| PublishError::new("the raw zone could not be listed", error))?;
-            done = ranges.iter().map(|range| range.first).max().unwrap_or(0);
+            done = self.sealing.begun()?;
         }
         for segment in self.parts.log.sealed_segments() {
             if segment.end_sequence <= done {
                 continue;
             }
-            let contents = self
-                .parts
-                .log
-                .read_segment(segment.first_sequence)
-                .map_err(|error| PublishError::new("a sealed segment could not be read", error))?;
-            if !contents.records.is_empty() {
-                let ranges = |record: &kith_types::Record| crate::writer::event_ranges(record);
-                let written = self
-                    .parts
-                    .runtime
-                    .block_on(self.raw.write_segment(&contents.records, &ranges));
-                written.map_err(|error| PublishError::new("a raw object could not be written", error))?;
-            }
-            self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end = segment.end_sequence;
+            self.sealing.seal(&self.parts.log, &segment, done)?;
+            done = segment.end_sequence;
+            self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end = done;
         }
         Ok(())
     }

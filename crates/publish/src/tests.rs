@@ -1,7 +1,9 @@
 //! Publishing over a real log and a real lake in a folder: what fails, what is lost, what leaves the log.
 
+mod changes;
 mod failing;
 mod letting_go;
+mod losing;
 mod memberships;
 
 use crate::{LakeWriter, PublishConfig, PublishParts, Publisher, RawArchive};
@@ -9,7 +11,7 @@ use kith_catalog::TablePointers;
 use kith_clean::Limits;
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
-use kith_pipeline::{Engine, EngineConfig, Handover, Pipeline, Reads, compare_states};
+use kith_pipeline::{Backlog, Engine, EngineConfig, Handover, Pipeline, Reads, compare_states};
 use kith_state::{MemoryStore, Store};
 use kith_types::{Clock, Envelope, Origin, RecordBody, Route, SpaceId, SystemClock, Timestamp};
 use std::path::{Path, PathBuf};
@@ -36,6 +38,7 @@ pub(super) struct Run {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) lake: Arc<Lake>,
     pub(super) publisher: Publisher,
+    pub(super) handover: Handover,
 }
 
 impl World {
@@ -69,6 +72,8 @@ impl World {
         let mut engine = EngineConfig::default();
         if log.durable_end() > 0 && Engine::is_new(&*store).unwrap() {
             engine.rebuilt_before = log.durable_end();
+            engine.rebuilt_until = log.time_floor().unwrap().1;
+            engine.outbox_from = 1 << 32;
         }
         let pipeline = Pipeline::start(
             Arc::clone(&log),
@@ -78,6 +83,7 @@ impl World {
             vec![steps],
         );
         let pipeline = Arc::new(pipeline.unwrap());
+        let handover = Handover::new(Arc::clone(&store));
         let parts = PublishParts {
             lake: Arc::clone(&lake),
             log: Arc::clone(&log),
@@ -87,11 +93,12 @@ impl World {
                 Arc::clone(&lake),
                 Arc::clone(&log),
                 archive,
-                Handover::new(store),
+                handover.clone(),
                 Limits::default(),
                 0,
             ),
             clock,
+            scratch: self.path("scratch"),
             runtime: self.runtime.handle().clone(),
         };
         let config = PublishConfig {
@@ -105,6 +112,7 @@ impl World {
             pipeline,
             lake,
             publisher: Publisher::start(config, parts, inbox).unwrap(),
+            handover,
         }
     }
 
@@ -115,6 +123,19 @@ impl World {
                 .wait_committed(run.log.durable_end(), Duration::from_secs(60))
         );
         self.runtime.block_on(run.publisher.flush())
+    }
+
+    /// Whether everything can be read from the first record on, as a state that is built again does.
+    pub(super) fn reads_whole(&self, run: &Run) -> bool {
+        let archive = RawArchive::new(run.lake.raw(), 0, self.runtime.handle().clone());
+        let mut backlog = Backlog::new(&run.log, Arc::new(archive), 0);
+        loop {
+            match backlog.read(1_000, 1 << 20) {
+                Ok(records) if records.is_empty() => return true,
+                Ok(_) => {}
+                Err(_) => return false,
+            }
+        }
     }
 
     /// The rows of a table.
@@ -130,7 +151,7 @@ impl World {
         let mut engine = Engine::open(Arc::clone(&replayed), EngineConfig::default()).unwrap();
         let mut raw = self.runtime.block_on(run.lake.raw().read(None)).unwrap();
         while let Some(records) = self.runtime.block_on(raw.next_segment()).unwrap() {
-            records.iter().for_each(|record| engine.apply(record).unwrap());
+            records.records.iter().for_each(|record| engine.apply(record).unwrap());
             engine.commit().unwrap();
         }
         let instant = Timestamp::from_micros(i64::MAX);
@@ -156,6 +177,10 @@ impl Run {
     }
 
     pub(super) fn append(&self, body: &str) {
+        self.append_to(&space(), body);
+    }
+
+    pub(super) fn append_to(&self, space: &SpaceId, body: &str) {
         let envelope = RecordBody::Envelope(Envelope {
             source: "web".parse().unwrap(),
             route: Route::Batch,
@@ -165,7 +190,7 @@ impl Run {
             user_agent: "".into(),
             body: body.to_owned().into(),
         });
-        self.log.append_blocking(&space(), &envelope).unwrap();
+        self.log.append_blocking(space, &envelope).unwrap();
     }
 
     /// Ends in order, as far as the disk lets it.

@@ -6,18 +6,13 @@
 
 use crate::PublishError;
 use kith_clean::{Limits, Reject};
-use kith_lake::rows::{self, MembershipChangeRow, RejectRow};
+use kith_lake::rows::{self, RejectRow};
 use kith_lake::{ByteRange, Commit, FileWriter, Lake, OffsetRange, TableSpec, tables};
 use kith_log::Log;
-use kith_pipeline::{Archive, Backlog, Handover, Numbered, OutboxReader, StepOutput};
+use kith_pipeline::{Archive, Backlog, Handover, Numbered, StepOutput};
 use kith_types::{Event, Record, RecordBody, SpaceId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The property in which `curated.membership_changes` says which change comes next.
-const OUTBOX_END: &str = "kith.outbox.end";
-/// Changes that are taken from the outbox and committed at once while catching up.
-const OUTBOX_PAGE: usize = 50_000;
 
 /// Rows that are made into columns at once: few enough for the buffers to be used again.
 const ROWS_A_BATCH: usize = 2_048;
@@ -26,16 +21,18 @@ const BYTES_A_BATCH: usize = 2 << 20;
 
 /// Rows of one space that wait to be committed.
 #[derive(Default)]
-struct Waiting {
+pub(crate) struct Waiting {
     /// Events that are not yet in the file.
     events: Vec<Arc<Event>>,
     /// The next file of `clean.events`, and how many rows it has.
     file: Option<FileWriter<'static>>,
     rows: usize,
     rejects: Vec<Reject>,
-    changes: Vec<Numbered>,
+    pub(crate) changes: Vec<Numbered>,
     /// The number of the first change that is neither in the table nor here.
-    next_change: u64,
+    pub(crate) next_change: u64,
+    /// Whether the table lacks changes that the outbox has forgotten: what comes waits in the outbox until it is built again.
+    pub(crate) lacks_changes: bool,
 }
 
 /// Rows, and bytes of the bodies that they come from, between two commits while the tables catch up.
@@ -62,12 +59,12 @@ impl Waiting {
 /// Writes one server's tables. One of it runs at a time; the tables' offsets refuse a second.
 pub struct LakeWriter {
     pub(crate) lake: Arc<Lake>,
-    log: Arc<Log>,
-    archive: Arc<dyn Archive>,
-    handover: Handover,
+    pub(crate) log: Arc<Log>,
+    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) handover: Handover,
     limits: Limits,
     pub(crate) generation: u16,
-    waiting: BTreeMap<SpaceId, Waiting>,
+    pub(crate) waiting: BTreeMap<SpaceId, Waiting>,
     /// Bytes of the bodies whose events are not all made into columns.
     bytes: usize,
     /// Every record before it has its rows in the tables or waiting.
@@ -207,14 +204,13 @@ impl LakeWriter {
                 "steps are out of order",
             ));
         }
-        for space in output
-            .events
-            .iter()
-            .map(|event| &event.space)
-            .chain(output.rejects.iter().map(|one| &one.space))
-        {
+        let events = output.events.iter().map(|event| &event.space);
+        let rejects = output.rejects.iter().map(|reject| &reject.space);
+        let changes = output.changes.iter().map(|change| &change.space);
+        for space in events.chain(rejects).chain(changes) {
             if !self.known.contains_key(space) {
-                self.ensure(&space.clone()).await?;
+                self.ensure(space).await?;
+                self.read_outbox(space).await?;
             }
         }
         if output.to > self.taken {
@@ -245,7 +241,7 @@ impl LakeWriter {
         }
         for change in &output.changes {
             let waiting = self.waiting.entry(change.space.clone()).or_default();
-            if change.number >= waiting.next_change {
+            if !waiting.lacks_changes && change.number >= waiting.next_change {
                 waiting.next_change = change.number + 1;
                 waiting.changes.push(change.clone());
             }
@@ -336,32 +332,6 @@ impl LakeWriter {
         self.forget(space).await
     }
 
-    async fn commit_changes(&mut self, space: &SpaceId) -> Result<(), PublishError> {
-        let Some(waiting) = self.waiting.get_mut(space) else {
-            return Ok(());
-        };
-        let Some(end) = waiting.changes.last().map(|last| last.number + 1) else {
-            return Ok(());
-        };
-        let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
-        let table = tables::curated_membership_changes();
-        let rows: Vec<MembershipChangeRow> = waiting.changes.iter().map(change_row).collect();
-        let batch = rows::membership_changes(&rows).map_err(failed)?;
-        let file = self.lake.write(space, table, None, &[batch]).await.map_err(failed)?;
-        let commit = Commit {
-            properties: BTreeMap::from([(OUTBOX_END.to_owned(), end.to_string())]),
-            ..Commit::default()
-        };
-        self.lake
-            .append(space, table, vec![file], &commit)
-            .await
-            .map_err(failed)?;
-        if let Some(waiting) = self.waiting.get_mut(space) {
-            waiting.changes = Vec::new();
-        }
-        Ok(self.handover.passed(OutboxReader::Lake, space, end)?)
-    }
-
     async fn append(
         &self,
         space: &SpaceId,
@@ -407,34 +377,6 @@ impl LakeWriter {
     async fn end_of(&self, space: &SpaceId, table: &TableSpec) -> Result<u64, PublishError> {
         end_of(&self.lake, space, table, self.generation).await
     }
-
-    /// Takes the changes that the outbox has and the table lacks. Full pages are committed; the last one waits.
-    async fn read_outbox(&mut self, space: &SpaceId) -> Result<(), PublishError> {
-        let table = tables::curated_membership_changes();
-        let loaded = self
-            .lake
-            .table(space, table.namespace, table.name)
-            .await
-            .map_err(|error| PublishError::new("the lake could not be read", error))?;
-        let next: u64 = loaded
-            .summary
-            .get(OUTBOX_END)
-            .and_then(|end| end.parse().ok())
-            .unwrap_or(0);
-        self.handover.passed(OutboxReader::Lake, space, next)?;
-        self.waiting.entry(space.clone()).or_default().next_change = next;
-        loop {
-            let waiting = self.waiting.entry(space.clone()).or_default();
-            let page = self.handover.changes_from(space, waiting.next_change, OUTBOX_PAGE)?;
-            let full = page.len() == OUTBOX_PAGE;
-            waiting.next_change = page.last().map_or(waiting.next_change, |last| last.number + 1);
-            waiting.changes.extend(page);
-            if !full {
-                return Ok(());
-            }
-            self.commit_changes(space).await?;
-        }
-    }
 }
 
 pub(crate) async fn end_of(
@@ -458,19 +400,6 @@ fn reject_row(reject: &Reject) -> RejectRow {
         message: reject.message.as_str().into(),
         path: reject.path.as_str().into(),
         original: reject.original.as_text().into(),
-    }
-}
-
-fn change_row(numbered: &Numbered) -> MembershipChangeRow {
-    let change = &numbered.change;
-    MembershipChangeRow {
-        segment: change.segment.clone(),
-        profile_id: change.profile,
-        entered: change.entered,
-        at: change.at,
-        cause: change.cause.as_str().into(),
-        event_key: change.cause.event_key(),
-        sequence: numbered.number,
     }
 }
 

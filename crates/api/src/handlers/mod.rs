@@ -6,6 +6,7 @@ pub(crate) mod drafts;
 pub(crate) mod health;
 pub(crate) mod identity;
 pub(crate) mod keys;
+pub(crate) mod losses;
 pub(crate) mod members;
 pub(crate) mod operations;
 pub(crate) mod profile_api;

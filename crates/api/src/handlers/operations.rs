@@ -77,6 +77,8 @@ pub(crate) struct RawBody {
     bytes: u64,
     /// One line each.
     faults: Vec<String>,
+    /// Records that are not there for a cause on record, such as a loss that was accepted; one line each.
+    notes: Vec<String>,
 }
 
 /// Whether something sends.
@@ -130,6 +132,7 @@ pub(crate) async fn verify_raw(state: Api) -> Result<Json<RawBody>, ApiError> {
         records: found.records,
         bytes: found.bytes,
         faults: found.faults,
+        notes: found.notes,
     }))
 }
 

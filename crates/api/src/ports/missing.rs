@@ -2,7 +2,7 @@
 
 use super::{
     AccountProfile, Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest,
-    LineStream, Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles,
+    LineStream, LossAccepted, Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles,
     RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments, Sql,
     SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
 };
@@ -129,6 +129,10 @@ impl Operations for MissingRole {
     }
 
     async fn verify_raw(&self) -> Result<RawVerification, PortError> {
+        self.refuse()
+    }
+
+    async fn accept_loss(&self, _: &str, _: &str, _: &str) -> Result<LossAccepted, PortError> {
         self.refuse()
     }
 

@@ -114,6 +114,19 @@ pub struct RawVerification {
     pub bytes: u64,
     /// What is missing or damaged, one line each; empty where all is sound.
     pub faults: Vec<String>,
+    /// Addresses that hold nothing for a cause on record, one line each: accepted losses among them.
+    pub notes: Vec<String>,
+}
+
+/// A loss of the raw zone that is borne from now on.
+#[derive(Clone, Debug)]
+pub struct LossAccepted {
+    /// What is lost.
+    pub ranges: Vec<String>,
+    /// How many records that is.
+    pub records: u64,
+    /// The decision in the log.
+    pub decided_by: Address,
 }
 
 /// Which rejects are to be put through again, and under which limits.
@@ -181,6 +194,12 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// A [`PortError`] where it could not be read; what is unsound is in the report.
     async fn verify_raw(&self) -> Result<RawVerification, PortError>;
+
+    /// Accepts for good that the raw zone has lost records, as a decision in the log.
+    ///
+    /// # Errors
+    /// A [`PortError`]: of kind `Invalid` where nothing of the range is lost.
+    async fn accept_loss(&self, range: &str, author: &str, reason: &str) -> Result<LossAccepted, PortError>;
 
     /// Replays raw into fresh state and compares. Lines of JSON tell the progress; the last has `"done": true` and
     /// `"equal"`. Dropping the stream ends the work.

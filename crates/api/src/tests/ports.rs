@@ -4,8 +4,8 @@ use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
     Account, AccountProfile, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome,
-    Ingest, LineStream, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile,
-    ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent,
+    Ingest, LineStream, LossAccepted, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind,
+    Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent,
     RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus,
     Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative,
     Unsubscribe,
@@ -447,6 +447,19 @@ impl Operations for Ports {
             records: 3,
             bytes: 99,
             faults: vec!["object raw/x is missing".to_owned()],
+            notes: vec!["accepted as lost: 0-0-3-5".to_owned()],
+        })
+    }
+
+    async fn accept_loss(&self, range: &str, author: &str, reason: &str) -> Result<LossAccepted, PortError> {
+        if (range, author, reason) != ("0-0-3-5", "ops", "no copy") {
+            return Err(PortError::new(PortErrorKind::Invalid, "nothing of it is lost"));
+        }
+        let (ranges, records, decided_by) = (vec![range.to_owned()], 2, at(50));
+        Ok(LossAccepted {
+            ranges,
+            records,
+            decided_by,
         })
     }
 

@@ -180,8 +180,15 @@ async fn proofs_say_what_is_unsound() {
     let raw = world.post("/api/raw/verify", "").await.json();
     assert_eq!(
         raw,
-        json!({ "sound": false, "objects": 2, "records": 3, "bytes": 99, "faults": ["object raw/x is missing"] })
+        json!({ "sound": false, "objects": 2, "records": 3, "bytes": 99, "faults": ["object raw/x is missing"], "notes": ["accepted as lost: 0-0-3-5"] })
     );
+    let asked = r#"{"range":"0-0-3-5","author":"ops","reason":"no copy"}"#;
+    assert_eq!(
+        world.post("/api/raw/losses", asked).await.json(),
+        json!({ "ranges": ["0-0-3-5"], "records": 2, "decided_by": "1-0-50-0" })
+    );
+    let refused = world.post("/api/raw/losses", r#"{"range":"0-0-9-10"}"#).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     let rebuild = world.post("/api/rebuild/verify", "").await;
     assert_eq!(rebuild.text.lines().last(), Some(r#"{"done":true,"equal":true}"#));
     assert_eq!(world.post("/api/flush", "").await.json()["through"], "1-0-42-0");

@@ -143,6 +143,11 @@ fn judge_readiness(ready: bool, checks: &[ReadinessCheck]) -> Check {
     if failing.is_empty() {
         return Check::well("ready", listed(checks.iter().collect()));
     }
+    if ready && failing.iter().any(|check| check.name == "raw") {
+        let remedy =
+            "`kith raw verify` names what is missing: restore it from a copy before anything has to be built from it";
+        return Check::ill("ready", format!("not well: {}", listed(failing)), remedy);
+    }
     let remedy = match (ready, failing.iter().any(|check| check.name != "rebuild")) {
         (true, false) => "wait: the state is built again from the log, and answers are whole once that is done",
         (true, true) => "nothing is lost and tables are late; the server's log names the cause, such as a full disk",
@@ -287,6 +292,8 @@ mod tests {
         assert!(found.remedy.unwrap().starts_with("nothing is lost"));
         let rebuilding = judge_readiness(true, &[check("rebuild", false, Some("5 of 9 records taken"))]);
         assert!(rebuilding.remedy.unwrap().starts_with("wait"));
+        let lost = judge_readiness(true, &[check("raw", false, Some("5 records missing"))]);
+        assert!(lost.remedy.unwrap().contains("raw verify"));
         assert!(judge_readiness(true, &[check("log", true, None)]).remedy.is_none());
     }
 

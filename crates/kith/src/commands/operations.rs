@@ -37,6 +37,13 @@ pub(crate) struct RebuildArgs {
     /// Compares the replayed state with the live one, byte by byte, and changes nothing.
     #[arg(long)]
     verify: bool,
+    /// Accepts for good that the raw zone has lost these records, as the error or `kith raw verify` named them. Where a
+    /// rebuild had stopped at them, start the server again afterwards.
+    #[arg(long, value_name = "RANGE", conflicts_with = "verify")]
+    accept_loss: Option<String>,
+    /// Why, for the decision in the log.
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "accept_loss")]
+    reason: String,
     /// Prints one JSON object a step; the last one has the outcome.
     #[arg(long)]
     json: bool,
@@ -70,6 +77,15 @@ struct RawFound {
     records: u64,
     bytes: u64,
     faults: Vec<String>,
+    #[serde(default)]
+    notes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct LossAccepted {
+    ranges: Vec<String>,
+    records: u64,
+    decided_by: String,
 }
 
 /// The server's state.
@@ -121,6 +137,9 @@ struct RebuildLine {
     /// Entries of state, by tree.
     #[serde(default)]
     compared: BTreeMap<String, u64>,
+    /// Records that were passed over because their loss was accepted.
+    #[serde(default)]
+    lost: u64,
     #[serde(default)]
     different: u64,
     #[serde(default)]
@@ -173,7 +192,7 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
     if *json {
         output::line(&text)?;
     } else {
-        for fault in &found.faults {
+        for fault in found.notes.iter().chain(&found.faults) {
             output::line(&output::shown(fault))?;
         }
         let RawFound {
@@ -191,7 +210,9 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
             output::line("the raw zone is sound")
         };
     }
-    let hint = Hint::new("restore what is damaged from a copy: nothing else holds it");
+    let hint = Hint::new(
+        "restore it from a copy: nothing else holds it; where there is none, `kith rebuild --accept-loss RANGE` accepts the loss",
+    );
     Err(CommandError::caused(
         format!("the raw zone has {} faults", found.faults.len()),
         hint,
@@ -203,6 +224,9 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
 /// # Errors
 /// As [`flush`], and where the states differ.
 pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), CommandError> {
+    if let Some(range) = &args.accept_loss {
+        return accept_loss(client, range, args).await;
+    }
     if !args.verify {
         let hint = Hint::new("`kith rebuild --verify` proves that the live state is what the raw zone gives");
         return Err(CommandError::caused("say what to do with the rebuilt state", hint));
@@ -239,8 +263,27 @@ pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), C
     Err(CommandError::new("the server broke off the replay before its end"))
 }
 
+async fn accept_loss(client: &Client, range: &str, args: &RebuildArgs) -> Result<(), CommandError> {
+    let asked = json!({ "range": range, "reason": args.reason });
+    let text = client.post(&["api", "raw", "losses"], &asked).await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let accepted: LossAccepted = read(&text)?;
+    output::line(&format!(
+        "{} records are accepted as lost, by {}: {}",
+        accepted.records,
+        accepted.decided_by,
+        accepted.ranges.join(", ")
+    ))?;
+    output::line("a rebuild that had stopped at them goes on when the server is started again")
+}
+
 fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
     let compared: u64 = step.compared.values().sum();
+    if step.lost > 0 && !json {
+        output::line(&format!("{} records were left out: their loss was accepted", step.lost))?;
+    }
     if step.equal {
         let text = format!(
             "equal: {} records replayed, {compared} entries of state compared",

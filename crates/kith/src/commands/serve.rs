@@ -36,6 +36,10 @@ pub(crate) struct ServeArgs {
     /// How the world reaches this server: what links in messages begin with.
     #[arg(long, value_name = "URL")]
     public_url: Option<url::Url>,
+    /// Accepts for good that the raw zone has lost these records, as the error named them; where a running server can be
+    /// asked, `kith rebuild --accept-loss` does the same.
+    #[arg(long, value_name = "RANGE")]
+    accept_loss: Vec<String>,
     /// How log lines on standard error are written.
     #[arg(long, value_enum, default_value_t = LogLines::Human, value_name = "FORMAT")]
     log_format: LogLines,
@@ -109,6 +113,7 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
     if let Some(url) = &args.public_url {
         config.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
     }
+    config.accept_loss.clone_from(&args.accept_loss);
     config.admin_key = std::env::var("KITH_ADMIN_KEY").ok().filter(|key| !key.is_empty());
     Ok(config)
 }

@@ -80,6 +80,8 @@ pub(crate) struct ServerConfig {
     pub(crate) fold_tables_from_people: u64,
     /// How many bytes of the newest segments stay in the log once everything has passed them.
     pub(crate) log_keep_bytes: u64,
+    /// Losses of the raw zone that are accepted before anything reads it.
+    pub(crate) accept_loss: Vec<String>,
 }
 
 impl ServerConfig {
@@ -97,6 +99,7 @@ impl ServerConfig {
             log_segment_bytes: 64 << 20,
             fold_tables_from_people: 50_000,
             log_keep_bytes: 1 << 30,
+            accept_loss: Vec::new(),
         }
     }
 

@@ -12,6 +12,7 @@ mod identity;
 mod ingest;
 mod json;
 mod listen;
+mod losses;
 mod metrics;
 mod operations;
 mod people;
@@ -84,6 +85,8 @@ pub(crate) struct Parts {
     pub(crate) scratch: std::path::PathBuf,
     /// Held while rejects are put through again.
     pub(crate) replaying: tokio::sync::Mutex<()>,
+    /// What raw is known to have lost.
+    pub(crate) losses: losses::Losses,
 }
 
 impl Parts {
@@ -134,6 +137,7 @@ impl Server {
         metrics::watch(&parts);
         sending::follow(&parts);
         decisions::keep_recording(&parts);
+        losses::watch(&parts);
         tracing::info!(%address, data = %config.data.display(), "serving");
         Ok(Self {
             address,
@@ -213,6 +217,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         generation,
         tokio::runtime::Handle::current(),
     ));
+    losses::accept_at_start((&lake.raw(), &log, generation), &config.accept_loss)?;
     decisions::follow(&catalog, &log, archive.clone())?;
 
     let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
@@ -245,6 +250,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         reads: reads.clone(),
         writer,
         clock: Arc::clone(&clock),
+        scratch: data.join("scratch"),
         runtime: tokio::runtime::Handle::current(),
     };
     let publisher = match config.has(Role::Pipeline) {
@@ -285,6 +291,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         messages,
         scratch: data.join("scratch"),
         replaying: tokio::sync::Mutex::default(),
+        losses: losses::Losses::default(),
     };
     Ok((parts, new_admin_key))
 }

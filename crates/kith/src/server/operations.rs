@@ -1,11 +1,11 @@
 //! Running the server: readiness, status, flushing, proving.
 
-use super::{Parts, rebuild, rejects};
+use super::{Parts, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
-    FlushReport, LineStream, Operations, PauseScope, PortError, PortErrorKind, RawVerification, ReadinessCheck,
-    RefoldStatus, RejectsReplayed, ReplayRejects, StageStatus, Status, TableStatus,
+    FlushReport, LineStream, LossAccepted, Operations, PauseScope, PortError, PortErrorKind, RawVerification,
+    ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, StageStatus, Status, TableStatus,
 };
 use kith_types::{Address, SpaceId};
 use std::sync::Arc;
@@ -154,7 +154,7 @@ impl Operations for Running {
         // The API checks the catalog itself.
         let mut checks = vec![needed("log", log), needed("pipeline", pipeline)];
         if self.0.publisher.is_some() {
-            checks.extend([self.publishing(), self.rebuilding(), self.lag()]);
+            checks.extend([self.publishing(), self.rebuilding(), self.lag(), self.0.losses.check()]);
         }
         checks.push(self.sending().await);
         checks
@@ -235,8 +235,23 @@ impl Operations for Running {
     }
 
     async fn verify_raw(&self) -> Result<RawVerification, PortError> {
-        let report = self.0.lake.raw().verify(None).await.map_err(PortError::internal)?;
+        let expected = losses::expected(&self.0.log, self.0.generation);
+        let report = self
+            .0
+            .lake
+            .raw()
+            .verify_with(expected)
+            .await
+            .map_err(PortError::internal)?;
         Ok(rebuild::raw_report(&report))
+    }
+
+    async fn accept_loss(&self, range: &str, author: &str, reason: &str) -> Result<LossAccepted, PortError> {
+        let raw = self.0.lake.raw();
+        let accepted = losses::accept((&raw, &self.0.log, self.0.generation), range, author, reason).await?;
+        let looked = self.0.losses.look(&raw, &self.0.log, self.0.generation).await;
+        looked.map_err(PortError::internal)?;
+        Ok(accepted)
     }
 
     async fn verify_rebuild(&self) -> Result<LineStream, PortError> {

@@ -7,7 +7,7 @@ use super::Parts;
 use bytes::Bytes;
 use futures::StreamExt;
 use kith_api::ports::{LineStream, PortError, RawVerification};
-use kith_lake::VerifyReport;
+use kith_lake::{HoleCause, VerifyReport};
 use kith_pipeline::{Backlog, Engine, EngineConfig, PipelineError, compare_states};
 use kith_publish::RawArchive;
 use kith_state::{FjallStore, Keyspace, Store};
@@ -22,7 +22,21 @@ const STEP: usize = 20_000;
 
 /// What the raw zone's proof found, for the API.
 pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
-    let missing = report.missing.iter().map(|range| format!("missing: {range:?}"));
+    let missing = report
+        .missing
+        .iter()
+        .map(|range| format!("missing: {range}, {} records", range.count()));
+    let notes = report.holes.iter().map(|hole| {
+        let (range, count) = (hole.range, hole.range.count());
+        match hole.cause {
+            HoleCause::Damaged => format!("damaged in the log before it was sealed: {range}, {count} records"),
+            HoleCause::Skipped => format!("numbers that no record had: {range}"),
+            HoleCause::AcceptedLoss => format!(
+                "lost, which was accepted by {}: {range}, {count} records",
+                hole.decided_by.as_deref().unwrap_or("an operator")
+            ),
+        }
+    });
     let damaged = report
         .damaged
         .iter()
@@ -32,6 +46,7 @@ pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
         records: report.lines,
         bytes: report.bytes,
         faults: missing.chain(damaged).collect(),
+        notes: notes.collect(),
     }
 }
 
@@ -94,25 +109,22 @@ fn replay(
         }
         Ok(true)
     };
-    let mut raw = runtime.block_on(parts.lake.raw().read(None))?;
-    while let Some(records) = runtime.block_on(raw.next_segment())? {
+    // Raw comes first, though the log may have it too: it is raw that is proved. Segments may leave the log while this
+    // reads: what has gone is in raw by then.
+    let segments = runtime.block_on(parts.lake.raw().segments(None))?;
+    let sealed = segments.iter().map(|range| range.end).max().unwrap_or(0).min(end);
+    let archive = RawArchive::new(parts.lake.raw(), parts.generation, runtime.clone());
+    let mut backlog = Backlog::archive_first(&parts.log, Arc::new(archive), 0, sealed)?;
+    while backlog.position() < end {
+        let records = backlog.read(4_096, 8 << 20)?;
+        if records.is_empty() {
+            break;
+        }
         if !take(&records)? {
             return Ok(None);
         }
     }
-    // Segments may leave the log while this reads: what has gone is in raw by then.
-    let archive = RawArchive::new(parts.lake.raw(), parts.generation, runtime.clone());
-    let mut rest = Backlog::new(&parts.log, Arc::new(archive), engine.next());
-    while rest.position() < end {
-        let records = rest.read(4_096, 8 << 20)?;
-        if records.is_empty() {
-            break;
-        }
-        for record in records.iter().filter(|record| record.address.sequence < end) {
-            engine.apply(record)?;
-        }
-        engine.commit()?;
-    }
+    let lost = backlog.lost();
     finish(&mut engine, instant)?;
     let report = compare_states(&*live, &*store.snapshot(), instant)?;
     let differences: Vec<_> = report
@@ -122,7 +134,7 @@ fn replay(
         .collect();
     Ok(Some(line(&json!({
         "done": true, "equal": report.different == 0, "records": end, "instant": instant.to_string(),
-        "compared": report.compared, "different": report.different, "differences": differences,
+        "compared": report.compared, "different": report.different, "differences": differences, "lost": lost,
     }))))
 }
 

@@ -3,6 +3,7 @@
 //! The log's sealing hands segments in; a rebuild reads them back, exactly as they were. Objects are written only
 //! where there are none, and nothing here rewrites or deletes one. A line never holds a credential of ours.
 
+mod holes;
 mod line;
 mod ranges;
 mod reader;
@@ -12,7 +13,8 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-pub use reader::RawReader;
+pub use holes::{HoleCause, Proof, RawHole};
+pub use reader::{RawReader, RawSegment};
 pub use verify::{Damage, VerifyReport};
 pub use zone::{RawObject, RawRange, RawZone, WrittenSegment};
 

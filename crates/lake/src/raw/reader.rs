@@ -1,10 +1,12 @@
 //! Reading segments back, in the order of the log: what a rebuild replays.
 //!
 //! One segment is in memory at a time. A record that two segments hold, because the log was cut anew after a crash,
-//! is given once.
+//! is given once. An object that does not read as its manifest says is named and left out: whoever replays sees which
+//! addresses are missing, and decides.
 
 use super::line;
-use super::zone::{RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
+use super::verify::Damage;
+use super::zone::{RawObject, RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
 use crate::error::{ErrorKind, LakeError};
 use kith_types::{Record, SpaceId};
 use std::collections::VecDeque;
@@ -17,6 +19,15 @@ pub struct RawReader {
     segments: VecDeque<RawRange>,
     /// Generation, partition and first sequence not given yet.
     reached: (u16, u16, u64),
+}
+
+/// What could be read of a segment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawSegment {
+    /// Its records, in the order of their sequence.
+    pub records: Vec<Record>,
+    /// What is damaged or gone of it: the records there are not given.
+    pub damaged: Vec<Damage>,
 }
 
 impl RawZone {
@@ -45,52 +56,70 @@ impl RawZone {
         });
         Ok(reader)
     }
-
-    pub(super) async fn object_lines(&self, path: &str) -> Result<Vec<u8>, LakeError> {
-        let packed = self.store.get(path).await?;
-        unpack(&packed)
-            .map_err(|error| LakeError::because(ErrorKind::Damaged, format!("{path} cannot be unpacked"), error))
-    }
 }
 
 impl RawReader {
-    /// The records of the next segment in the order of their sequence; `None` at the end.
+    /// The next segment in the order of the log, as far as it can be read; `None` at the end.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] and [`ErrorKind::NotFound`] when an object does not read as its manifest says:
-    /// nothing of the segment is given, and the next call goes on behind it.
-    pub async fn next_segment(&mut self) -> Result<Option<Vec<Record>>, LakeError> {
+    /// [`ErrorKind::Unavailable`] when the store fails; damage is no error but a finding.
+    pub async fn next_segment(&mut self) -> Result<Option<RawSegment>, LakeError> {
         let Some(segment) = self.segments.pop_front() else {
             return Ok(None);
         };
-        let mut records = Vec::new();
+        let mut read = RawSegment::default();
         for space in &self.spaces {
             let path = format!("{}/{segment}.json", manifest_folder(space));
             match self.zone.read_manifest(&path).await {
-                Ok(manifest) => self.take(&manifest, &mut records).await?,
+                Ok(manifest) => self.take(&manifest, &mut read).await?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) if error.kind() == ErrorKind::Damaged => read.damaged.push(Damage {
+                    path,
+                    reason: error.to_string(),
+                }),
                 Err(error) => return Err(error),
             }
         }
         let (generation, partition, reached) = self.reached;
         let same_partition = (generation, partition) == (segment.generation, segment.partition);
         let next = if same_partition { reached } else { 0 };
-        records.retain(|record| record.address.sequence >= next);
+        read.records.retain(|record| record.address.sequence >= next);
         self.reached = (segment.generation, segment.partition, next.max(segment.end));
-        records.sort_unstable_by_key(|record| record.address);
-        Ok(Some(records))
+        read.records.sort_unstable_by_key(|record| record.address);
+        Ok(Some(read))
     }
 
-    async fn take(&self, manifest: &SegmentManifest, records: &mut Vec<Record>) -> Result<(), LakeError> {
+    async fn take(&self, manifest: &SegmentManifest, read: &mut RawSegment) -> Result<(), LakeError> {
         for object in &manifest.objects {
-            let lines = self.zone.object_lines(&object.path).await?;
-            for text in lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()) {
-                let parsed = line::parse(text).map_err(|reason| {
-                    LakeError::new(ErrorKind::Damaged, format!("{} is damaged: {reason}", object.path))
-                })?;
-                records.push(parsed.record);
+            match self.zone.object_records(object).await? {
+                Ok(records) => read.records.extend(records),
+                Err(reason) => read.damaged.push(Damage {
+                    path: object.path.clone(),
+                    reason,
+                }),
             }
         }
         Ok(())
+    }
+}
+
+impl RawZone {
+    /// The records of an object, or why it does not read as its manifest says.
+    async fn object_records(&self, object: &RawObject) -> Result<Result<Vec<Record>, String>, LakeError> {
+        let packed = match self.store.get(&object.path).await {
+            Ok(packed) => packed,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err("it is gone".to_owned())),
+            Err(error) => return Err(error),
+        };
+        if line::sha256_hex(&packed) != object.sha256 {
+            return Ok(Err("it does not have the hash that its segment lists".to_owned()));
+        }
+        let Ok(lines) = unpack(&packed) else {
+            return Ok(Err("it cannot be unpacked".to_owned()));
+        };
+        let texts = lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty());
+        Ok(texts
+            .map(|text| line::parse(text).map(|parsed| parsed.record))
+            .collect())
     }
 }

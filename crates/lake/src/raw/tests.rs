@@ -67,7 +67,8 @@ async fn read_all(zone: &RawZone, space: Option<&SpaceId>) -> Vec<Record> {
     let mut reader = zone.read(space).await.unwrap();
     let mut records = Vec::new();
     while let Some(segment) = reader.next_segment().await.unwrap() {
-        records.extend(segment);
+        assert!(segment.damaged.is_empty(), "{segment:?}");
+        records.extend(segment.records);
     }
     records
 }

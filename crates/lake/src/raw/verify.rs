@@ -1,7 +1,9 @@
 //! Proving the raw zone: every hash, every listed object, and that no address is missing.
 //!
-//! `kith raw verify` prints its report. It reads every object and changes nothing.
+//! `kith raw verify` prints its report. It reads every object and changes nothing. A loss that an operator has accepted is
+//! told apart from what is missing.
 
+use super::holes::{Holes, RawHole};
 use super::line;
 use super::ranges::{self, Range};
 use super::zone::{RawObject, RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
@@ -32,8 +34,10 @@ pub struct VerifyReport {
     pub events: u64,
     /// Bytes of those objects, as they lie in the store.
     pub bytes: u64,
-    /// Addresses between the first and the last sealed one that no sound object holds.
+    /// Addresses between the first and the last sealed one that no sound object holds, and that nothing is on record for.
     pub missing: Vec<RawRange>,
+    /// Addresses that hold nothing for a cause on record: the log never had them, or their loss was accepted.
+    pub holes: Vec<RawHole>,
     /// What is damaged or gone; at most 1,000 are named.
     pub damaged: Vec<Damage>,
     /// How many are damaged or gone.
@@ -43,7 +47,7 @@ pub struct VerifyReport {
 }
 
 impl VerifyReport {
-    /// Whether every hash is right and no address is missing.
+    /// Whether every hash is right and no address is missing, but for losses that were accepted.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damaged_count == 0 && self.missing.is_empty()
@@ -58,6 +62,21 @@ impl VerifyReport {
             });
         }
     }
+
+    /// Takes away the damages whose every record is in a hole on record: there is nothing left to mend.
+    fn settle(&mut self, holes: &Holes) {
+        let missing = &self.missing;
+        let before = self.damaged.len();
+        self.damaged.retain(|damage| {
+            let Some(range) = RawRange::of_object(&damage.path) else {
+                return true;
+            };
+            let on_record = !holes.within(&range).is_empty();
+            !on_record || missing.iter().any(|lost| lost.overlap(&range).is_some())
+        });
+        self.damaged_count -= (before - self.damaged.len()) as u64;
+        self.holes.clone_from(&holes.holes);
+    }
 }
 
 /// Sequences expected and found, by generation and partition.
@@ -71,26 +90,55 @@ impl RawZone {
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store fails; damage is no error but a finding.
     pub async fn verify(&self, space: Option<&SpaceId>) -> Result<VerifyReport, LakeError> {
+        self.verify_against(space, None).await
+    }
+
+    /// As [`RawZone::verify`] of all spaces, where everything of a range must be there: what the log has let go.
+    ///
+    /// # Errors
+    /// As [`RawZone::verify`].
+    pub async fn verify_with(&self, expected: RawRange) -> Result<VerifyReport, LakeError> {
+        self.verify_against(None, Some(expected)).await
+    }
+
+    async fn verify_against(
+        &self,
+        space: Option<&SpaceId>,
+        expected: Option<RawRange>,
+    ) -> Result<VerifyReport, LakeError> {
+        let holes = self.read_holes().await?;
         let mut report = VerifyReport::default();
+        for (path, reason) in &holes.damaged {
+            report.damage(path, reason);
+        }
         let mut coverage = Coverage::default();
         for name in self.spaces(space).await? {
             self.verify_space(&name, &mut report, &mut coverage).await?;
         }
+        if let Some(range) = expected.filter(|range| range.count() > 0) {
+            let (expected, _) = coverage.0.entry((range.generation, range.partition)).or_default();
+            expected.push((range.first, range.end));
+        }
         for ((generation, partition), (expected, found)) in coverage.0 {
-            let mut expected = ranges::normalise(expected);
-            if space.is_none()
-                && let (Some((first, _)), Some((_, end))) = (expected.first().copied(), expected.last().copied())
-            {
-                expected = vec![(first, end)];
-            }
-            let missing = ranges::subtract(&expected, &ranges::normalise(found));
-            report.missing.extend(missing.into_iter().map(|(first, end)| RawRange {
+            let expected = ranges::normalise(expected);
+            let (Some((first, _)), Some((_, end))) = (expected.first().copied(), expected.last().copied()) else {
+                continue;
+            };
+            let whole = RawRange {
                 generation,
                 partition,
                 first,
                 end,
-            }));
+            };
+            let expected = if space.is_none() { vec![(first, end)] } else { expected };
+            let mut found = found;
+            found.extend(holes.within(&whole));
+            let missing = ranges::subtract(&expected, &ranges::normalise(found));
+            report
+                .missing
+                .extend(missing.into_iter().map(|range| whole.with(range)));
         }
+        report.settle(&holes);
         Ok(report)
     }
 

@@ -88,17 +88,52 @@ impl fmt::Display for RawRange {
 impl RawRange {
     /// The range that a segment manifest's file name states.
     pub(super) fn of_manifest(path: &str) -> Option<Self> {
-        let name = path.rsplit('/').next()?.strip_suffix(".json")?;
+        Self::parse(path.rsplit('/').next()?.strip_suffix(".json")?)
+    }
+
+    /// The range in the file name of an object or a segment manifest.
+    pub(super) fn of_object(path: &str) -> Option<Self> {
+        Self::parse(path.rsplit('/').next()?.split('.').next()?)
+    }
+
+    /// Reads what [`fmt::Display`] writes: generation, partition, first sequence, and the sequence after the last.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
         let mut parts = name.split('-');
         let mut next = || parts.next()?.parse::<u64>().ok();
         let (generation, partition, first, end) = (next()?, next()?, next()?, next()?);
         let (generation, partition) = (u16::try_from(generation).ok()?, u16::try_from(partition).ok()?);
-        Some(Self {
+        let whole = parts.next().is_none() && first < end;
+        whole.then_some(Self {
             generation,
             partition,
             first,
             end,
         })
+    }
+
+    /// How many sequences it spans.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.end.saturating_sub(self.first)
+    }
+
+    /// What of it lies in another range.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Option<Self> {
+        self.overlap(other).map(|range| self.with(range))
+    }
+
+    /// The same place with other sequences.
+    pub(super) fn with(&self, (first, end): Range) -> Self {
+        Self { first, end, ..*self }
+    }
+
+    /// The sequences that both have, if both are of one generation and partition.
+    pub(super) fn overlap(&self, other: &Self) -> Option<Range> {
+        let same = (self.generation, self.partition) == (other.generation, other.partition);
+        let (first, end) = (self.first.max(other.first), self.end.min(other.end));
+        (same && first < end).then_some((first, end))
     }
 }
 

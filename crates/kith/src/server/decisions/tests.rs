@@ -3,7 +3,7 @@
 use super::*;
 use kith_catalog::{Document, DocumentKind};
 use kith_log::{LogConfig, OsDisk};
-use kith_pipeline::{ArchiveFailure, ArchiveReader};
+use kith_pipeline::{ArchiveFailure, ArchivePart, ArchiveReader, Hole};
 use kith_types::{Clock, Decision, Envelope, Origin, SystemClock};
 use serde_json::json;
 use std::path::Path;
@@ -15,12 +15,25 @@ impl Archive for Kept {
     fn open(&self, _from: u64) -> Result<Box<dyn ArchiveReader>, ArchiveFailure> {
         Ok(Box::new(Kept(self.0.clone())))
     }
+
+    fn holes(&self) -> Result<Vec<Hole>, ArchiveFailure> {
+        Ok(Vec::new())
+    }
+
+    fn missing(&self, _from: u64, _to: u64) -> Result<Vec<(u64, u64)>, ArchiveFailure> {
+        Ok(Vec::new())
+    }
+
+    fn name(&self, from: u64, to: u64) -> String {
+        format!("0-0-{from}-{to}")
+    }
 }
 
 impl ArchiveReader for Kept {
-    fn next_part(&mut self) -> Result<Option<Vec<Record>>, ArchiveFailure> {
-        let part = std::mem::take(&mut self.0);
-        Ok(Some(part).filter(|part| !part.is_empty()))
+    fn next_part(&mut self) -> Result<Option<ArchivePart>, ArchiveFailure> {
+        let records = std::mem::take(&mut self.0);
+        let damaged = Vec::new();
+        Ok((!records.is_empty()).then_some(ArchivePart { records, damaged }))
     }
 }
 

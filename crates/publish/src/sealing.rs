@@ -1,0 +1,103 @@
+//! Sealed segments of the log into raw objects, with a note of every number that the log cannot give, and the proof
+//! that raw holds a segment before the log lets go of it.
+//!
+//! It never takes a segment's word for what raw holds: objects are read again, and have their hashes. It never replaces an
+//! object.
+
+use crate::PublishError;
+use kith_lake::{HoleCause, LakeError, Proof, RawHole, RawRange, RawZone};
+use kith_log::{GapCause, Log, SealedSegment};
+use tokio::runtime::Handle;
+
+/// The raw zone, as segments are put into it.
+pub(crate) struct Sealing {
+    pub(crate) raw: RawZone,
+    pub(crate) generation: u16,
+    pub(crate) runtime: Handle,
+}
+
+fn failed(error: LakeError) -> PublishError {
+    PublishError::new("a raw object could not be written", error)
+}
+
+impl Sealing {
+    /// Where sealing goes on after a start: at the newest segment that stands, which a crash may have left half-written.
+    pub(crate) fn begun(&self) -> Result<u64, PublishError> {
+        let ranges = self.runtime.block_on(self.raw.segments(None));
+        let ranges = ranges.map_err(|error| PublishError::new("the raw zone could not be listed", error))?;
+        Ok(ranges.iter().map(|range| range.first).max().unwrap_or(0))
+    }
+
+    /// Puts a segment into raw, after notes of what the log cannot give between `done` and its end.
+    pub(crate) fn seal(&self, log: &Log, segment: &SealedSegment, done: u64) -> Result<(), PublishError> {
+        let whole = self.range(segment.first_sequence, segment.end_sequence);
+        // What stands is left alone: the log may have been damaged since.
+        if segment.first_sequence == done && self.lacks(whole)?.is_empty() {
+            return Ok(());
+        }
+        for gap in log.holes_before(segment.end_sequence) {
+            let range = self.range(gap.from.max(done), gap.to);
+            if range.first < range.end {
+                let hole = RawHole {
+                    range,
+                    cause: match gap.cause {
+                        GapCause::Damaged => HoleCause::Damaged,
+                        GapCause::Skipped | GapCause::Removed => HoleCause::Skipped,
+                    },
+                    decided_by: None,
+                };
+                self.runtime.block_on(self.raw.note_hole(&hole)).map_err(failed)?;
+            }
+        }
+        self.write(log, segment)
+    }
+
+    fn write(&self, log: &Log, segment: &SealedSegment) -> Result<(), PublishError> {
+        let contents = log
+            .read_segment(segment.first_sequence)
+            .map_err(|error| PublishError::new("a sealed segment could not be read", error))?;
+        if contents.records.is_empty() {
+            return Ok(());
+        }
+        let ranges = |record: &kith_types::Record| crate::writer::event_ranges(record);
+        let written = self
+            .runtime
+            .block_on(self.raw.write_segment(&contents.records, &ranges));
+        written.map(|_| ()).map_err(failed)
+    }
+
+    /// Proves that raw holds a segment that the log is about to let go; what raw has lost meanwhile it is given again.
+    pub(crate) fn prove(&self, log: &Log, segment: &SealedSegment) -> Result<(), PublishError> {
+        let whole = self.range(segment.first_sequence, segment.end_sequence);
+        if self.lacks(whole)?.is_empty() {
+            return Ok(());
+        }
+        tracing::warn!(segment = %whole, "the raw zone has lost records that the log still has: writing them again");
+        self.write(log, segment)?;
+        let missing: Vec<String> = self.lacks(whole)?.iter().map(ToString::to_string).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(PublishError::new(
+            "the log keeps a segment that the raw zone does not hold",
+            format!(
+                "missing: {}; `kith raw verify` says what is damaged",
+                missing.join(", ")
+            ),
+        ))
+    }
+
+    fn lacks(&self, range: RawRange) -> Result<Vec<RawRange>, PublishError> {
+        let missing = self.runtime.block_on(self.raw.missing(range, Proof::Hashed));
+        missing.map_err(|error| PublishError::new("the raw zone could not be read", error))
+    }
+
+    fn range(&self, first: u64, end: u64) -> RawRange {
+        RawRange {
+            generation: self.generation,
+            partition: 0,
+            first,
+            end,
+        }
+    }
+}
