@@ -1,7 +1,7 @@
 //! Reading what a request names: spaces, people, limits, bodies. Every refusal says what, where and how to mend it.
 
 use crate::ApiError;
-use crate::ports::PersonRef;
+use crate::ports::{AsOf, PersonRef};
 use http::StatusCode;
 use kith_types::{Identifier, ProfileId, SpaceId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -77,6 +77,14 @@ pub(crate) fn parse_moment(name: &str, moment: Option<&str>) -> Result<Option<Ti
     moment
         .map(|text| Timestamp::parse(text).map_err(|error| ApiError::invalid(format!("{name}: {error}"))))
         .transpose()
+}
+
+/// The instant that a question is about.
+pub(crate) fn parse_as_of(as_of: Option<&str>, known_at: Option<&str>) -> Result<AsOf, ApiError> {
+    Ok(AsOf {
+        at: parse_moment("as_of", as_of)?,
+        known_at: parse_moment("known_at", known_at)?,
+    })
 }
 
 /// A body of JSON, whatever its `Content-Type`.

@@ -132,6 +132,7 @@ endpoints! {
     SpaceRead get members::members __path_members;
     SpaceRead get members::explain __path_explain;
     SpaceRead get identity::why __path_why;
+    SpaceRead get identity::resolve __path_resolve;
     Admin post identity::what_if __path_what_if;
     SpaceRead get identity::vetoes __path_vetoes;
     Admin post identity::veto __path_veto;

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use clap::Args;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use kith_types::SpaceId;
+use kith_types::{SpaceId, Timestamp};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
@@ -41,6 +41,28 @@ pub(crate) struct InSpace {
     /// The space.
     #[arg(long, default_value = "main", value_name = "SPACE")]
     pub(crate) space: SpaceId,
+}
+
+/// The instant that a question is about.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AsOf {
+    /// As of a past instant, such as 2026-03-01T12:00:00Z: what Kith knew then of that instant.
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    as_of: Option<Timestamp>,
+    /// With the knowledge of another instant: what was received and decided by then.
+    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
+    known_at: Option<Timestamp>,
+}
+
+impl AsOf {
+    /// What to ask the server with.
+    pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
+        let named = [("as_of", self.as_of), ("known_at", self.known_at)];
+        named
+            .into_iter()
+            .filter_map(|(name, at)| Some((name, at?.to_string())))
+            .collect()
+    }
 }
 
 /// A server.

@@ -4,6 +4,7 @@
 //! compile the same ones.
 
 use crate::PipelineError;
+use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Evidence, Rules, Vetoes};
@@ -11,6 +12,7 @@ use kith_profile::{FoldPlan, Survivorship, TraitRules};
 use kith_segment::{CompiledSegment, SegmentDefinition};
 use kith_types::{Event, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -79,6 +81,9 @@ pub(crate) struct DefinitionSet {
     /// What operators say about evidence.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) vetoes: BTreeSet<Veto>,
+    /// Since when and until when they said it.
+    #[serde(default, skip_serializing_if = "VetoHistory::is_empty")]
+    pub(crate) veto_history: VetoHistory,
 }
 
 /// A computed trait.
@@ -108,6 +113,8 @@ pub struct Definitions {
     pub vetoes: Vetoes,
     /// The same as they were decided.
     pub vetoes_decided: BTreeSet<Veto>,
+    /// Their times.
+    pub(crate) veto_history: VetoHistory,
     /// Every aggregate that a computed trait or a segment needs.
     pub plan: FoldPlan,
     /// Which value of a trait survives.
@@ -129,6 +136,20 @@ impl Definitions {
         let mut evidence = self.rules.read(event);
         self.vetoes.mark(&mut evidence);
         evidence
+    }
+
+    /// Which evidence did not count at an instant, as operators had decided by then.
+    pub(crate) fn vetoes_at(&self, at: Timestamp) -> Result<Cow<'_, Vetoes>, PipelineError> {
+        let then = self.veto_history.at(&self.vetoes_decided, at).ok_or_else(|| {
+            PipelineError::limit(format!(
+                "decisions about evidence of before {at} are partly forgotten: ask as of a later instant"
+            ))
+        })?;
+        Ok(if then == self.vetoes_decided {
+            Cow::Borrowed(&self.vetoes)
+        } else {
+            Cow::Owned(vetoes::compile(&then, &self.rules))
+        })
     }
 }
 
@@ -198,6 +219,7 @@ impl DefinitionSet {
         Ok(Definitions {
             vetoes: vetoes::compile(&self.vetoes, &rules),
             vetoes_decided: self.vetoes.clone(),
+            veto_history: self.veto_history.clone(),
             rules: Arc::new(rules),
             plan: FoldPlan::new(aggregates),
             trait_rules,

@@ -11,6 +11,8 @@ pub enum PipelineErrorKind {
     Corrupt,
     /// A definition cannot be used: mend the document.
     Definition,
+    /// The question needs more than one answer may read: ask for less.
+    Limit,
 }
 
 /// A failure of the pipeline.
@@ -53,6 +55,14 @@ impl PipelineError {
     pub(crate) fn definition(message: impl Into<String>) -> Self {
         Self {
             kind: PipelineErrorKind::Definition,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    pub(crate) fn limit(message: impl Into<String>) -> Self {
+        Self {
+            kind: PipelineErrorKind::Limit,
             message: message.into(),
             source: None,
         }

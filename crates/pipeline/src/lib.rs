@@ -33,6 +33,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod veto_history;
 mod vetoes;
 
 pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, BacklogError, Hole};
@@ -49,8 +50,9 @@ pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
 pub use reads::{
-    ACCOUNT_CARRIERS_MAX, Estimate, EventsAsked, EventsFound, Impact, OVERLAP_MAX, Overlap, Proposed, Question, Reads,
-    Region, SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX,
+    ACCOUNT_CARRIERS_MAX, AsOf, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained,
+    Impact, OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved,
+    SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
 };
 pub use runner::{Pipeline, PipelineStatus, StepSender};
 pub use verify::{Difference, VerifyReport, compare_states};

@@ -4,22 +4,28 @@
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
 mod accounts;
+mod behind;
+mod budget;
 mod drafts;
 mod events;
+mod explained;
 mod identity;
 mod overlap;
 mod parts;
+mod past;
 mod shown;
 
 pub use accounts::ACCOUNT_CARRIERS_MAX;
+pub use behind::BEHIND_LISTED_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
 pub use events::{EventsAsked, EventsFound};
-pub use identity::{Question, WHAT_IF_EVENTS_MAX};
+pub use explained::{EXPLAINED_EVENTS_MAX, Explained};
+pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
+pub use past::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 
 use crate::definitions::Definitions;
 use crate::document::PersonDocument;
-use crate::person::PersonOf;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
 use crate::{PipelineError, history, keys};
@@ -270,13 +276,8 @@ impl Reads {
         let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
-        let carriers = loaded.carriers();
-        let person = PersonOf {
-            id: loaded.id,
-            view: loaded.whole.view(&definitions.plan, &definitions.trait_rules),
-            carriers: &carriers,
-        };
-        Ok(Some(live.compiled.explain(&person, now.max(loaded.whole.horizon()))))
+        let now = now.max(loaded.whole.horizon());
+        Ok(Some(explained::explain(&live.compiled, &definitions, &loaded, now)))
     }
 
     /// All profile ids of a space, in order.

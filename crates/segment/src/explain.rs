@@ -1,16 +1,18 @@
 //! Why a person is, or is not, in a segment at an instant: the truth of every condition (contract SEG-6).
 //!
-//! It asks the same nodes as the evaluator, every one of them and in the order of the document. It names the aggregate
-//! behind a count, so that the caller can show the events; it never reads events itself.
+//! It asks the same nodes as the evaluator, every one of them and in the order of the document. It names what a leaf asks
+//! for, so that the caller can say which events are behind it ([`Behind`]); it never reads events itself.
 
+use crate::behind::{Asks, Behind};
 use crate::english::{
     bucket_phrase, bucket_share, consent_phrase, count_phrase, expectation_phrase, listed_phrase, test_phrase,
 };
 use crate::evaluate::{Leaf, Node};
 use crate::{CompiledSegment, Consent, Person};
-use kith_expr::{AggregateId, json_of_value};
+use kith_expr::json_of_value;
 use kith_types::{SegmentName, Timestamp, Value};
 use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
 
 /// Why a person is, or is not, in a segment at an instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +40,10 @@ pub struct Reason {
     pub expected: Option<String>,
     /// What was found there; `null` where nothing is known.
     pub actual: Option<Value>,
-    /// The aggregate that found it: its filter and window say which events are behind the value.
-    pub aggregate: Option<AggregateId>,
+    /// What it asks of the person, for a condition on a value.
+    pub asks: Option<Asks>,
+    /// The events behind what was found, where they were looked up.
+    pub behind: Option<Behind>,
     /// Whether a limit of the profile may have made what was found, here or below, other than exact.
     pub approximate: bool,
     /// The conditions it is made of, in the order of the document.
@@ -87,14 +91,17 @@ impl Reason {
         if let Some(actual) = &self.actual {
             put("actual", json_of_value(actual));
         }
-        if let Some(aggregate) = self.aggregate {
+        if let Some(Asks::Aggregate(aggregate)) = self.asks {
             put("aggregate", Json::from(aggregate.to_string()));
         }
         if self.approximate {
             put("approximate", Json::from(true));
         }
+        if let Some(behind) = &self.behind {
+            behind.write(&mut fields);
+        }
         if !self.parts.is_empty() {
-            put("parts", self.parts.iter().map(Self::to_document).collect());
+            fields.insert("parts".to_owned(), self.parts.iter().map(Self::to_document).collect());
         }
         Json::Object(fields)
     }
@@ -115,7 +122,8 @@ impl Node {
                 holds,
                 expected: None,
                 actual: None,
-                aggregate: None,
+                asks: None,
+                behind: None,
                 approximate,
                 parts,
             }
@@ -132,10 +140,10 @@ impl Node {
 
 impl Leaf {
     fn reason(&self, person: &dyn Person, now: Timestamp) -> Reason {
-        let (condition, expected, actual, aggregate) = match self {
+        let (condition, expected, actual, asks) = match self {
             Self::Bucket(bucket) => {
                 let actual = Value::Number(bucket.place_of(person.profile_id()));
-                (bucket_phrase(bucket), bucket_share(bucket), actual, None)
+                (bucket_phrase(bucket), bucket_share(bucket), actual, Asks::Bucket)
             }
             Self::Listed(hashes) => {
                 let listed = person.any_identifier(&|hash| hashes.binary_search(&hash).is_ok());
@@ -143,14 +151,14 @@ impl Leaf {
                     listed_phrase(hashes.len()),
                     "on the list".to_owned(),
                     Value::from(listed),
-                    None,
+                    Asks::Listed(Arc::clone(hashes)),
                 )
             }
             Self::Count { id, count, phrase } => (
                 phrase.to_string(),
                 count_phrase(*count),
                 person.aggregate(*id, now),
-                Some(*id),
+                Asks::Aggregate(*id),
             ),
             Self::Aggregate { id, name, test } => {
                 let condition = test_phrase(&format!("computed trait {name}"), test);
@@ -158,12 +166,17 @@ impl Leaf {
                     condition,
                     expectation_phrase(test),
                     person.aggregate(*id, now),
-                    Some(*id),
+                    Asks::Aggregate(*id),
                 )
             }
             Self::Trait { name, test } => {
                 let actual = person.trait_value(name).map_or(Value::Null, |value| value.into_owned());
-                (test_phrase(name, test), expectation_phrase(test), actual, None)
+                (
+                    test_phrase(name, test),
+                    expectation_phrase(test),
+                    actual,
+                    Asks::Trait(name.clone()),
+                )
             }
             Self::Consent { category, answer } => {
                 let actual = Value::from(Consent::of(person.consent(category)).as_str());
@@ -171,7 +184,7 @@ impl Leaf {
                     consent_phrase(category, *answer),
                     answer.as_str().to_owned(),
                     actual,
-                    None,
+                    Asks::Consent(category.clone()),
                 )
             }
         };
@@ -180,8 +193,9 @@ impl Leaf {
             holds: self.holds(person, now),
             expected: Some(expected),
             actual: Some(actual),
-            aggregate,
-            approximate: aggregate.is_some_and(|id| person.approximate(id, now)),
+            approximate: matches!(asks, Asks::Aggregate(id) if person.approximate(id, now)),
+            asks: Some(asks),
+            behind: None,
             parts: Vec::new(),
         }
     }

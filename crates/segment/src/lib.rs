@@ -5,6 +5,7 @@
 //! time alone may change that. It asks a [`Person`], which the profile crate implements, in the words of `kith-expr`.
 //! [`Change`] and [`Cause`] are what leaves the pipeline. Nothing here does IO, reads a clock or keeps state.
 
+mod behind;
 mod bucket;
 mod change;
 mod compile;
@@ -21,6 +22,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use behind::{Asks, Behind, Deciding, EventMention};
 pub use bucket::Bucket;
 pub use change::{Cause, CauseKind, Change};
 pub use compile::{CompiledSegment, Context, Definitions, MAX_COMPILED_CONDITIONS, MAX_REFERENCE_DEPTH};

@@ -1,9 +1,10 @@
 //! Who is who: why two identifiers are one person, what if, and vetoes (contracts IDN-6, IDN-7).
 
 use super::Api;
+use super::profile_api::nobody;
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{parse_body, parse_name, parse_person, parse_space};
+use crate::extract::{parse_as_of, parse_body, parse_name, parse_person, parse_space};
 use crate::ports::{PersonRef, Veto, WhatIf};
 use axum::extract::{Path, Query};
 use axum::{Extension, Json};
@@ -25,6 +26,18 @@ pub(crate) struct WhyQuery {
     one: Option<String>,
     /// The other.
     other: Option<String>,
+}
+
+/// Who is asked for, and as of when.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ResolveQuery {
+    /// `type:value`, or a profile id.
+    identifier: Option<String>,
+    /// As of which past moment; now unless given.
+    as_of: Option<String>,
+    /// With the knowledge of which moment: what was received and decided by then. `as_of` unless given; later is hindsight.
+    known_at: Option<String>,
 }
 
 /// A veto: `event` and `identifier`, or `one` and `other`.
@@ -123,6 +136,32 @@ pub(crate) async fn why(
     let why = state.identity.why(&space, &one, &other).await?;
     why.map(Json)
         .ok_or_else(|| ApiError::not_found("no event has named one of these identifiers yet"))
+}
+
+/// The profile that an identifier or a profile id leads to, or led to as of a moment.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/identity/resolve", operation_id = "resolve_identifier", tag = "identity",
+    params(("space", description = "The space."), ResolveQuery),
+    responses(
+        (status = 200, description = "The profile then, its identifiers then, and the profile today.", body = RawJson),
+        (status = 400, description = "A moment to come, or too long a history.", body = ErrorBody),
+        (status = 404, description = "It led to nobody.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn resolve(
+    state: Api,
+    Path(space): Path<String>,
+    Query(query): Query<ResolveQuery>,
+) -> Result<Json<RawJson>, ApiError> {
+    let space = parse_space(&space)?;
+    let identifier = query.identifier;
+    let identifier = identifier.ok_or_else(|| ApiError::invalid("identifier must be given, as type:value"))?;
+    let as_of = parse_as_of(query.as_of.as_deref(), query.known_at.as_deref())?;
+    let found = state
+        .identity
+        .resolve(&space, &parse_person(&identifier)?, as_of)
+        .await?;
+    found.map(Json).ok_or_else(nobody)
 }
 
 /// Who would split and who would merge by other rules or vetoes, before anything changes.

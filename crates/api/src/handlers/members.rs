@@ -3,7 +3,7 @@
 use super::Api;
 use super::profile_api::nobody;
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{parse_limit, parse_moment, parse_name, parse_person, parse_space};
+use crate::extract::{parse_as_of, parse_limit, parse_name, parse_person, parse_space};
 use crate::ports::{Member, SegmentState, SegmentStatus};
 use crate::{RawJson, cursor};
 use axum::Json;
@@ -29,8 +29,10 @@ pub(crate) struct MembersQuery {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct ExplainQuery {
-    /// As of which moment; now unless given.
+    /// As of which past moment; now unless given.
     as_of: Option<String>,
+    /// With the knowledge of which moment: what was received and decided by then. `as_of` unless given; later is hindsight.
+    known_at: Option<String>,
 }
 
 /// The segments of a space.
@@ -136,6 +138,7 @@ pub(crate) async fn members(
     ),
     responses(
         (status = 200, description = "The explanation.", body = RawJson),
+        (status = 400, description = "A moment to come, or too long a history.", body = ErrorBody),
         (status = 404, description = "No such segment or person.", body = ErrorBody),
     ),
 )]
@@ -145,7 +148,8 @@ pub(crate) async fn explain(
     Query(query): Query<ExplainQuery>,
 ) -> Result<Json<RawJson>, ApiError> {
     let (space, segment): (_, SegmentName) = (parse_space(&space)?, parse_name(&segment)?);
-    let (person, as_of) = (parse_person(&person)?, parse_moment("as_of", query.as_of.as_deref())?);
+    let person = parse_person(&person)?;
+    let as_of = parse_as_of(query.as_of.as_deref(), query.known_at.as_deref())?;
     Ok(Json(
         state
             .segments

@@ -4,8 +4,8 @@ use super::Api;
 use super::profile_api::{Person, nobody};
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{parse_flag, parse_person, parse_space};
-use crate::ports::{Profile, ProfileEvent, Trait};
+use crate::extract::{parse_as_of, parse_flag, parse_person, parse_space};
+use crate::ports::{AsOf, Profile, ProfileEvent, Trait};
 use axum::Json;
 use axum::extract::{Path, Query};
 use kith_telemetry::Histogram;
@@ -26,6 +26,10 @@ pub(crate) struct ProfileQuery {
     events: Option<String>,
     /// Whether traits come with their source, time and what other sources say.
     verbose: Option<String>,
+    /// As of which past moment; now unless given.
+    as_of: Option<String>,
+    /// With the knowledge of which moment: what was received and decided by then. `as_of` unless given; later is hindsight.
+    known_at: Option<String>,
 }
 
 /// A person.
@@ -143,6 +147,7 @@ pub(crate) struct RecentEvent {
     ),
     responses(
         (status = 200, description = "The person.", body = ProfileBody),
+        (status = 400, description = "A moment to come, or too long a history.", body = ErrorBody),
         (status = 404, description = "Nobody has it.", body = ErrorBody),
     ),
 )]
@@ -162,6 +167,11 @@ pub(crate) async fn profile(
             )));
         }
     };
+    let as_of = parse_as_of(query.as_of.as_deref(), query.known_at.as_deref())?;
+    if as_of != AsOf::default() {
+        let found = state.profiles.profile_as_of(&space, &person, events, as_of).await?;
+        return Ok(Json(body(found.ok_or_else(nobody)?, verbose)));
+    }
     let begun = Instant::now();
     let found = state.profiles.profile(&space, &person, events).await;
     Histogram::ProfileReadSeconds.observe(begun.elapsed());

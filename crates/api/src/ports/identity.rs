@@ -1,6 +1,6 @@
 //! Who is who: why, what if, and vetoes.
 
-use super::PortError;
+use super::{AsOf, PersonRef, PortError};
 use crate::RawJson;
 use async_trait::async_trait;
 use kith_types::{Address, Identifier, SpaceId};
@@ -60,6 +60,13 @@ pub trait Identity: Send + Sync {
     /// # Errors
     /// `Invalid` for rules that cannot be used.
     async fn what_if(&self, space: &SpaceId, question: &WhatIf) -> Result<RawJson, PortError>;
+
+    /// The profile that an identifier or a profile id leads to, or led to as of an instant, as JSON (contract IDN-8);
+    /// `None` where it leads to nobody.
+    ///
+    /// # Errors
+    /// As [`super::Profiles::profile_as_of`].
+    async fn resolve(&self, space: &SpaceId, person: &PersonRef, as_of: AsOf) -> Result<Option<RawJson>, PortError>;
 
     /// The vetoes in force.
     ///

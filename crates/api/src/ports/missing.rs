@@ -1,16 +1,16 @@
 //! The ports of a role that a process does not run: every one answers that another process must be asked.
 
 use super::{
-    AccountProfile, Applied, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome, Ingest,
-    LineStream, LossAccepted, Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile, Profiles,
-    RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments, Sql,
-    SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
+    AccountProfile, Applied, AsOf, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome,
+    Ingest, LineStream, LossAccepted, Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile,
+    Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments,
+    Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
 use futures::StreamExt;
 use kith_catalog::{PlannedChange, Proposal};
-use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{Identifier, ProfileId, SegmentName, SpaceId};
 
 /// Stands in for a role that was left out of `--roles`: 503 with the role's name.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,10 @@ impl Profiles for MissingRole {
     }
 
     async fn account(&self, _: &SpaceId, _: &str) -> Result<Option<AccountProfile>, PortError> {
+        self.refuse()
+    }
+
+    async fn profile_as_of(&self, _: &SpaceId, _: &PersonRef, _: usize, _: AsOf) -> Result<Option<Profile>, PortError> {
         self.refuse()
     }
 
@@ -70,7 +74,7 @@ impl Segments for MissingRole {
         _: &SpaceId,
         _: &SegmentName,
         _: &PersonRef,
-        _: Option<Timestamp>,
+        _: AsOf,
     ) -> Result<Option<RawJson>, PortError> {
         self.refuse()
     }
@@ -98,6 +102,10 @@ impl Identity for MissingRole {
     }
 
     async fn what_if(&self, _: &SpaceId, _: &WhatIf) -> Result<RawJson, PortError> {
+        self.refuse()
+    }
+
+    async fn resolve(&self, _: &SpaceId, _: &PersonRef, _: AsOf) -> Result<Option<RawJson>, PortError> {
         self.refuse()
     }
 

@@ -20,7 +20,7 @@ pub use operations::{
     ReplayRejects, StageStatus, Status, TableStatus,
 };
 pub use people::{
-    Account, AccountMember, AccountProfile, Consent, EventPage, EventQuery, Membership, PersonRef, Profile,
+    Account, AccountMember, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership, PersonRef, Profile,
     ProfileEvent, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 pub use segments::{Member, SegmentDraft, SegmentState, SegmentStatus, Segments};

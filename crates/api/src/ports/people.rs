@@ -14,6 +14,15 @@ pub enum PersonRef {
     Identifier(Identifier),
 }
 
+/// The instant that a question is about; by default now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AsOf {
+    /// The instant; now unless given.
+    pub at: Option<Timestamp>,
+    /// What had been received and decided by then is known; `at` unless given.
+    pub known_at: Option<Timestamp>,
+}
+
 /// A person, aggregated over all sources (contract API-1). Lists are in the order in which they are shown.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -225,6 +234,18 @@ pub trait Profiles: Send + Sync {
     /// # Errors
     /// A [`PortError`].
     async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError>;
+
+    /// The same as of an instant. When they entered segments is not told.
+    ///
+    /// # Errors
+    /// `Invalid` for an instant to come or more of the history than one answer reads, `Busy` while others are answered.
+    async fn profile_as_of(
+        &self,
+        space: &SpaceId,
+        person: &PersonRef,
+        recent_events: usize,
+        as_of: AsOf,
+    ) -> Result<Option<Profile>, PortError>;
 
     /// Events of the person; `None` where nobody has that id or identifier.
     ///

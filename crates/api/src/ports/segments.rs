@@ -1,6 +1,6 @@
 //! Reading segments: how large they are, who is in them, and why.
 
-use super::{PersonRef, PortError};
+use super::{AsOf, PersonRef, PortError};
 use crate::RawJson;
 use async_trait::async_trait;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
@@ -93,12 +93,12 @@ pub trait Segments: Send + Sync {
     /// (contract SEG-6), as JSON. `None` where there is no such segment or person.
     ///
     /// # Errors
-    /// A [`PortError`].
+    /// As [`super::Profiles::profile_as_of`].
     async fn explain(
         &self,
         space: &SpaceId,
         segment: &SegmentName,
         person: &PersonRef,
-        as_of: Option<Timestamp>,
+        as_of: AsOf,
     ) -> Result<Option<RawJson>, PortError>;
 }

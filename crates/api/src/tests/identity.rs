@@ -2,7 +2,7 @@
 
 use super::world::{World, at};
 use crate::RawJson;
-use crate::ports::{Identity, PortError, PortErrorKind, Veto, Vetoed, WhatIf};
+use crate::ports::{AsOf, Identity, PersonRef, PortError, PortErrorKind, Veto, Vetoed, WhatIf};
 use async_trait::async_trait;
 use http::StatusCode;
 use kith_types::{Identifier, SpaceId};
@@ -21,6 +21,13 @@ impl Identity for super::ports::Ports {
         Ok(RawJson::of(
             &json!({"rules": rules, "add": question.add.len(), "around": around}),
         ))
+    }
+
+    async fn resolve(&self, _: &SpaceId, person: &PersonRef, as_of: AsOf) -> Result<Option<RawJson>, PortError> {
+        let asked = as_of.at.map(|at| at.to_string());
+        let known = |identifier: &Identifier| &*identifier.value != "nobody";
+        let found = matches!(person, PersonRef::Identifier(identifier) if known(identifier));
+        Ok(found.then(|| RawJson::of(&json!({"as_of": asked}))))
     }
 
     async fn vetoes(&self, _: &SpaceId) -> Result<Vec<Veto>, PortError> {
@@ -113,4 +120,23 @@ async fn idn_6_vetoes_are_read_and_changed_over_http() {
     }
     let reader = world.call("POST", &path, &world.read_main, add).await;
     assert_eq!(reader.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn idn_8_the_mapping_is_asked_for_as_of_a_moment() {
+    let world = World::new();
+    let path = "/api/spaces/main/identity/resolve";
+    let found = world
+        .get(&format!("{path}?identifier=user_id:u1&as_of=2024-01-01"))
+        .await
+        .json();
+    assert_eq!(found, json!({"as_of": "2024-01-01T00:00:00.000Z"}));
+    for (query, status) in [
+        ("identifier=user_id:nobody", StatusCode::NOT_FOUND),
+        ("as_of=2024-01-01", StatusCode::BAD_REQUEST),
+        ("identifier=u1", StatusCode::BAD_REQUEST),
+        ("identifier=user_id:u1&known_at=soon", StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(world.get(&format!("{path}?{query}")).await.status, status, "{query}");
+    }
 }

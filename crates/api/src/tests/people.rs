@@ -329,7 +329,16 @@ async fn segments_are_listed_and_explained() {
         .get("/api/spaces/main/segments/big_spenders/explain/user_id:u1?as_of=2024-01-01")
         .await
         .json();
-    assert_eq!(why, json!({ "member": true, "as_of": "2024-01-01T00:00:00.000Z" }));
+    assert_eq!(
+        why,
+        json!({ "member": true, "as_of": "2024-01-01T00:00:00.000Z", "known_at": null })
+    );
+    let as_of = "as_of=2024-01-01&known_at=2024-02-01";
+    let person = world
+        .get(&format!("/api/spaces/main/profiles/user_id:u1?{as_of}"))
+        .await
+        .json();
+    assert_eq!(person["updated_at"], "2024-02-01T00:00:00.000Z");
     assert_eq!(
         world.get("/api/spaces/main/segments/none/members").await.status,
         StatusCode::NOT_FOUND

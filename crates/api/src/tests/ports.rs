@@ -5,12 +5,12 @@ mod operations;
 use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
-    Account, AccountProfile, Applied, Consent, Definitions, EventPage, EventQuery, FlushReport, Import, ImportOutcome,
-    Ingest, LineStream, LossAccepted, Member, Membership, Operations, PauseScope, PersonRef, PortError, PortErrorKind,
-    Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent,
-    RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql, SqlRequest, StageStatus,
-    Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative,
-    Unsubscribe,
+    Account, AccountProfile, Applied, AsOf, Consent, Definitions, EventPage, EventQuery, FlushReport, Import,
+    ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, Operations, PauseScope, PersonRef, PortError,
+    PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus,
+    RejectedEvent, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql,
+    SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream,
+    Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -159,6 +159,20 @@ impl Profiles for Ports {
         Ok(Some(super::people::acme()))
     }
 
+    async fn profile_as_of(
+        &self,
+        space: &SpaceId,
+        person: &PersonRef,
+        recent_events: usize,
+        as_of: AsOf,
+    ) -> Result<Option<Profile>, PortError> {
+        let found = self.profile(space, person, recent_events).await?;
+        Ok(found.map(|mut found| {
+            found.updated_at = as_of.known_at.or(as_of.at).unwrap();
+            found
+        }))
+    }
+
     async fn events(
         &self,
         space: &SpaceId,
@@ -254,10 +268,13 @@ impl Segments for Ports {
         space: &SpaceId,
         _: &SegmentName,
         person: &PersonRef,
-        as_of: Option<Timestamp>,
+        as_of: AsOf,
     ) -> Result<Option<RawJson>, PortError> {
         Ok(knows(space, person).map(|_| {
-            RawJson::of(&serde_json::json!({ "member": true, "as_of": as_of.map(|moment| moment.to_string()) }))
+            let text = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
+            RawJson::of(&serde_json::json!({
+                "member": true, "as_of": text(as_of.at), "known_at": text(as_of.known_at),
+            }))
         }))
     }
 }

@@ -10,6 +10,7 @@ mod http;
 mod identity;
 mod latency;
 mod load;
+mod looking_back;
 mod machine;
 mod membership;
 mod reads;
@@ -47,6 +48,8 @@ pub(crate) enum BenchSubject {
     DraftSize,
     /// A segment of a count and a sequence, applied after the world's events.
     Backfill,
+    /// Explanations, why, and people as of a past instant: 100 a second.
+    LookingBack,
     /// All of these.
     All,
 }
@@ -113,6 +116,7 @@ impl Bench {
             BenchSubject::EndToEnd | BenchSubject::All => whole_path::seg_3_whole_path(self).await,
             BenchSubject::MembershipLatency => membership::seg_3_acknowledged_to_membership(self).await,
             BenchSubject::ProfileRead => reads::api_1_profile_reads(self).await,
+            BenchSubject::LookingBack => looking_back::seg_6_looking_back(self).await,
             BenchSubject::Identity => identity::idn_2_precision_and_recall(self).await,
             BenchSubject::DraftSize => drafts::seg_7_draft_sizes(self).await,
             BenchSubject::Backfill => drafts::seg_4_backfill(self).await,
@@ -148,6 +152,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CommandError> {
             BenchSubject::Identity,
             BenchSubject::DraftSize,
             BenchSubject::Backfill,
+            BenchSubject::LookingBack,
         ],
         one => vec![one],
     };

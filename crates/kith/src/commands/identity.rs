@@ -1,6 +1,6 @@
 //! `kith identity`: why two identifiers are one person, what would change if, and what operators say about evidence.
 
-use crate::client::{Client, InSpace, read};
+use crate::client::{AsOf, Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
 use clap::{Args, Subcommand};
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) enum IdentityCommand {
     /// Says why two identifiers are one person, or why not: the events between them.
     Why(WhyArgs),
+    /// Tells whom an identifier leads to, or led to as of a past instant.
+    Resolve(ResolveArgs),
     /// Says who would split and who would merge, before anything changes.
     WhatIf(WhatIfArgs),
     /// Decides that an event does not link an identifier.
@@ -31,6 +33,20 @@ pub(crate) struct WhyArgs {
     one: String,
     /// The other.
     other: String,
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `kith identity resolve`.
+#[derive(Args, Debug)]
+pub(crate) struct ResolveArgs {
+    /// `type:value`, such as email:jo@example.com, or a profile id.
+    identifier: String,
+    #[command(flatten)]
+    as_of: AsOf,
     #[command(flatten)]
     space: InSpace,
     /// Prints the answer as JSON.
@@ -106,6 +122,15 @@ pub(crate) struct VetoesArgs {
     /// Prints one JSON object a veto.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Deserialize)]
+struct ResolvedTo {
+    profile: String,
+    redirected_from: Option<String>,
+    identifiers: Vec<String>,
+    as_of: String,
+    profile_today: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +224,7 @@ struct Vetoes {
 pub(crate) async fn run(client: &Client, command: IdentityCommand) -> Result<(), CommandError> {
     match command {
         IdentityCommand::Why(args) => why(client, &args).await,
+        IdentityCommand::Resolve(args) => resolve(client, &args).await,
         IdentityCommand::WhatIf(args) => what_if(client, &args).await,
         IdentityCommand::Veto(args) => {
             let veto = json!({"event": args.event, "identifier": args.identifier});
@@ -209,6 +235,30 @@ pub(crate) async fn run(client: &Client, command: IdentityCommand) -> Result<(),
             decide(client, pair, &args.decision).await
         }
         IdentityCommand::Vetoes(args) => vetoes(client, &args).await,
+    }
+}
+
+async fn resolve(client: &Client, args: &ResolveArgs) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "identity", "resolve"];
+    let as_of = args.as_of.query();
+    let mut query = vec![("identifier", args.identifier.as_str())];
+    query.extend(as_of.iter().map(|(name, value)| (*name, value.as_str())));
+    let text = client.get(&path, &query).await?;
+    if args.json {
+        return output::line(&text);
+    }
+    let resolved: ResolvedTo = read(&text)?;
+    output::line(&format!("profile {} at {}", resolved.profile, resolved.as_of))?;
+    if let Some(from) = &resolved.redirected_from {
+        output::line(&format!("  merged from {from}"))?;
+    }
+    for identifier in &resolved.identifiers {
+        output::line(&format!("  {}", output::shown(identifier)))?;
+    }
+    match &resolved.profile_today {
+        Some(today) if *today != resolved.profile => output::line(&format!("Today it leads to {today}.")),
+        Some(_) => Ok(()),
+        None => output::line("Today it leads to nobody."),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `kith profile`: one person by any identifier, and what they did.
 
-use crate::client::{Client, InSpace, read};
+use crate::client::{AsOf, Client, InSpace, read};
 use crate::error::CommandError;
 use crate::fields::{Fields, plain};
 use crate::output;
@@ -26,6 +26,8 @@ pub(crate) enum ProfileCommand {
 pub(crate) struct GetArgs {
     /// Whom: `type:value`, such as email:jo@example.com, or a profile id.
     person: String,
+    #[command(flatten)]
+    as_of: AsOf,
     #[command(flatten)]
     space: InSpace,
     /// Shows where traits come from and what other sources say; with --json only.
@@ -142,11 +144,15 @@ pub(crate) async fn run(client: &Client, command: ProfileCommand) -> Result<(), 
 }
 
 async fn get(client: &Client, args: &GetArgs) -> Result<(), CommandError> {
-    let query: &[(&str, &str)] = if args.verbose { &[("verbose", "true")] } else { &[] };
+    let as_of = args.as_of.query();
+    let mut query: Vec<(&str, &str)> = as_of.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    if args.verbose {
+        query.push(("verbose", "true"));
+    }
     let text = client
         .get(
             &["api", "spaces", args.space.space.as_str(), "profiles", &args.person],
-            query,
+            &query,
         )
         .await?;
     if args.json {

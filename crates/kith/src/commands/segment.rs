@@ -1,7 +1,7 @@
 //! `kith segment`: sizes, members, and why somebody is in one or is not.
 
 use super::drafts::{self, EstimateArgs, OverlapArgs};
-use crate::client::{Client, InSpace, read};
+use crate::client::{AsOf, Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
 use crate::table::{Cell, Table};
@@ -36,6 +36,8 @@ pub(crate) enum SegmentCommand {
         name: SegmentName,
         /// Whom: `type:value`, such as email:jo@example.com, or a profile id.
         person: String,
+        #[command(flatten)]
+        as_of: AsOf,
         #[command(flatten)]
         space: InSpace,
         /// Prints the explanation as JSON.
@@ -90,6 +92,8 @@ struct Member {
 #[derive(Deserialize)]
 struct Explanation {
     segment: String,
+    as_of: Option<String>,
+    known_at: Option<String>,
     member: bool,
     next_transition: Option<String>,
     reason: Reason,
@@ -102,8 +106,30 @@ struct Reason {
     actual: Option<Box<RawValue>>,
     #[serde(default)]
     approximate: bool,
+    events_total: Option<u64>,
+    #[serde(default)]
+    events: Vec<Deciding>,
+    events_complete: Option<bool>,
     #[serde(default)]
     parts: Vec<Reason>,
+}
+
+#[derive(Deserialize)]
+struct Deciding {
+    #[serde(flatten)]
+    event: Mention,
+    then: Option<Mention>,
+}
+
+#[derive(Deserialize)]
+struct Mention {
+    address: String,
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    event_time: String,
+    source: String,
+    message_id: Option<String>,
 }
 
 /// Runs one of them.
@@ -119,6 +145,7 @@ pub(crate) async fn run(client: &Client, command: SegmentCommand) -> Result<(), 
         SegmentCommand::Explain {
             name,
             person,
+            as_of,
             space,
             json,
         } => {
@@ -131,7 +158,9 @@ pub(crate) async fn run(client: &Client, command: SegmentCommand) -> Result<(), 
                 "explain",
                 &person,
             ];
-            let text = client.get(&path, &[]).await?;
+            let query = as_of.query();
+            let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let text = client.get(&path, &query).await?;
             if json {
                 output::line(&text)
             } else {
@@ -209,11 +238,24 @@ async fn members(client: &Client, args: &MembersArgs) -> Result<(), CommandError
 }
 
 fn explain(explanation: &Explanation) -> Result<(), CommandError> {
-    let are = if explanation.member { "are in" } else { "are not in" };
-    output::line(&format!("They {are} segment {}:", explanation.segment))?;
+    let are = match (explanation.member, &explanation.as_of) {
+        (true, None) => "are in",
+        (false, None) => "are not in",
+        (true, Some(_)) => "were in",
+        (false, Some(_)) => "were not in",
+    };
+    let when = match (&explanation.as_of, &explanation.known_at) {
+        (Some(at), Some(known_at)) if at != known_at => format!(" at {at}, as known at {known_at}"),
+        (Some(at), _) => format!(" at {at}"),
+        (None, _) => String::new(),
+    };
+    output::line(&format!("They {are} segment {}{when}:", explanation.segment))?;
     explain_reason(&explanation.reason, 1)?;
     match &explanation.next_transition {
-        Some(at) => output::line(&format!("If nothing happens before, this changes at {at}.")),
+        Some(at) if explanation.as_of.is_none() => {
+            output::line(&format!("If nothing happens before, this changes at {at}."))
+        }
+        Some(at) => output::line(&format!("If nothing happened before, this changed at {at}.")),
         None => Ok(()),
     }
 }
@@ -228,6 +270,43 @@ fn explain_reason(reason: &Reason, depth: usize) -> Result<(), CommandError> {
         line.push_str(" (approximate)");
     }
     output::line(&line)?;
+    for deciding in &reason.events {
+        let then = deciding.then.as_ref();
+        let then = then.map(|then| format!(", then {}", mention(then))).unwrap_or_default();
+        let indent = "  ".repeat(depth + 2);
+        output::line(&format!("{indent}by {}{then}", mention(&deciding.event)))?;
+    }
+    let more = reason
+        .events_total
+        .unwrap_or(0)
+        .saturating_sub(reason.events.len() as u64);
+    if more > 0 {
+        output::line(&format!("{}and {more} more", "  ".repeat(depth + 2)))?;
+    }
+    if reason.events_complete == Some(false) {
+        let note = "not all of their events were looked at";
+        output::line(&format!("{}({note})", "  ".repeat(depth + 2)))?;
+    }
     // The server bounds how deep definitions nest.
     reason.parts.iter().try_for_each(|part| explain_reason(part, depth + 1))
+}
+
+fn mention(event: &Mention) -> String {
+    let name = if event.name.is_empty() {
+        &event.kind
+    } else {
+        &event.name
+    };
+    let message = event
+        .message_id
+        .as_deref()
+        .map(|id| format!(", message {}", output::shown(id)));
+    format!(
+        "{}, {}, {}, event {}{}",
+        output::shown(name),
+        event.source,
+        event.event_time,
+        event.address,
+        message.unwrap_or_default()
+    )
 }

@@ -1,5 +1,6 @@
 //! Counting drafts while the server serves: few at a time, given up when nobody waits for the answer any more.
 
+use super::looking_back::refused;
 use kith_api::RawJson;
 use kith_api::ports::{PortError, PortErrorKind, SegmentDraft};
 use kith_pipeline::{DefinitionDocument, PipelineError, PipelineErrorKind, Proposed, Question, Reads, Sampler};
@@ -173,13 +174,6 @@ async fn permit(from: &Semaphore) -> Result<SemaphorePermit<'_>, PortError> {
             PortErrorKind::Busy,
             "other drafts are being counted: ask again in a while, or for an estimate with quick",
         )),
-    }
-}
-
-fn refused(error: PipelineError) -> PortError {
-    match error.kind() {
-        PipelineErrorKind::Definition => PortError::new(PortErrorKind::Invalid, error.to_string()),
-        PipelineErrorKind::Storage | PipelineErrorKind::Corrupt => PortError::internal(error),
     }
 }
 

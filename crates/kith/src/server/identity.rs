@@ -1,13 +1,16 @@
 //! Who is who as the API asks for it: read from what the pipeline has committed, decided in the log.
 
 use super::Parts;
+use super::looking_back::{LookingBack, Whose, as_of, refused};
+use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
-use kith_api::ports::{Identity, PortError, PortErrorKind, Veto, Vetoed, WhatIf};
+use kith_api::ports::{AsOf, Identity, PersonRef, PortError, PortErrorKind, Veto, Vetoed, WhatIf};
 use kith_pipeline::{
-    IDENTITY_VETOED, MAX_VETOES, PipelineError, PipelineErrorKind, Question, Veto as PipelineVeto, VetoDecision,
+    AsOf as Instant, IDENTITY_VETOED, MAX_VETOES, PipelineError, Question, Veto as PipelineVeto, VetoDecision,
 };
 use kith_types::{Decision, Identifier, RecordBody, SpaceId};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -36,13 +39,7 @@ impl WhoIsWho {
     ) -> Result<T, PortError> {
         let parts = Arc::clone(&self.parts);
         let answer = tokio::task::spawn_blocking(move || read(&parts));
-        answer
-            .await
-            .map_err(PortError::internal)?
-            .map_err(|error| match error.kind() {
-                PipelineErrorKind::Definition => PortError::new(PortErrorKind::Invalid, error.to_string()),
-                PipelineErrorKind::Storage | PipelineErrorKind::Corrupt => PortError::internal(error),
-            })
+        answer.await.map_err(PortError::internal)?.map_err(refused)
     }
 }
 
@@ -76,8 +73,32 @@ impl Identity for WhoIsWho {
             around: question.around.clone(),
         };
         let space = space.clone();
-        let outlook = self.read(move |parts| parts.reads.what_if(&space, &question)).await?;
-        Ok(RawJson::of(&outlook))
+        let outlook = LookingBack::read(&self.parts, Whose::Everybody, move |parts| {
+            parts.reads.what_if(&space, &question)
+        });
+        Ok(RawJson::of(&outlook.await?))
+    }
+
+    async fn resolve(&self, space: &SpaceId, person: &PersonRef, asked: AsOf) -> Result<Option<RawJson>, PortError> {
+        let now = self.parts.clock.now();
+        let instant = as_of(asked, now)?.unwrap_or_else(|| Instant::then(now));
+        let (space, name) = (space.clone(), name_of(person));
+        let resolved = LookingBack::read(&self.parts, Whose::Person, move |parts| {
+            let then = parts.reads.resolve_as_of(&space, &name, instant)?;
+            let today = parts.reads.resolve(&space, &name)?;
+            Ok(then.map(|then| (then, today)))
+        });
+        Ok(resolved.await?.map(|(then, today)| {
+            let identifiers: Vec<String> = then.identifiers.iter().map(ToString::to_string).collect();
+            RawJson::of(&json!({
+                "profile": then.profile.to_string(),
+                "redirected_from": then.redirected_from.map(|id| id.to_string()),
+                "identifiers": identifiers,
+                "as_of": instant.at.to_string(),
+                "known_at": instant.known_at.to_string(),
+                "profile_today": today.map(|id| id.to_string()),
+            }))
+        }))
     }
 
     async fn vetoes(&self, space: &SpaceId) -> Result<Vec<Veto>, PortError> {
@@ -92,12 +113,18 @@ impl Identity for WhoIsWho {
         author: &str,
         reason: &str,
     ) -> Result<Vetoed, PortError> {
+        // Histories are read before the lock: what an event names does not change.
+        let (checked, add) = (space.clone(), add.iter().map(asked).collect());
+        let add = LookingBack::read(&self.parts, Whose::Person, move |parts| spelt(parts, &checked, add)).await??;
         let _one_at_a_time = self.deciding.lock().await;
-        let (add, remove) = (add.iter().map(asked).collect(), remove.iter().map(asked).collect());
-        let (checked, author, reason) = (space.clone(), author.to_owned(), reason.to_owned());
-        let decision = self
-            .read(move |parts| sound(parts, &checked, add, remove, &author, &reason))
-            .await??;
+        let remove = remove.iter().map(asked).collect();
+        let decision = sound(
+            &self.parts,
+            space,
+            add,
+            remove,
+            VetoDecision::new(author, reason, vec![], vec![]),
+        )?;
         if decision.added.is_empty() && decision.removed.is_empty() {
             return Ok(Vetoed {
                 decided_by: None,
@@ -123,26 +150,36 @@ impl Identity for WhoIsWho {
     }
 }
 
-/// The decision that a request asks for, without what holds already.
+/// Vetoes as they would be decided; refused where an event does not name what it would not link.
+fn spelt(
+    parts: &Parts,
+    space: &SpaceId,
+    add: Vec<PipelineVeto>,
+) -> Result<Result<Vec<PipelineVeto>, PortError>, PipelineError> {
+    let mut sound = Vec::with_capacity(add.len());
+    for veto in add {
+        let Some(spelt) = parts.reads.sound_veto(space, &veto)? else {
+            return Ok(Err(not_found(
+                "no event at that address names that identifier; kith identity why shows addresses",
+            )));
+        };
+        sound.push(spelt);
+    }
+    Ok(Ok(sound))
+}
+
+/// The decision that a request asks for, without what holds already. `decision` says who decides and why.
 fn sound(
     parts: &Parts,
     space: &SpaceId,
     add: Vec<PipelineVeto>,
     remove: Vec<PipelineVeto>,
-    author: &str,
-    reason: &str,
-) -> Result<Result<VetoDecision, PortError>, PipelineError> {
-    let not_found = |message: &str| Ok(Err(PortError::new(PortErrorKind::NotFound, message)));
+    mut decision: VetoDecision,
+) -> Result<VetoDecision, PortError> {
     let in_force = parts.reads.vetoes(space);
-    let mut decision = VetoDecision::new(author, reason, Vec::new(), Vec::new());
-    for veto in add {
-        let Some(spelt) = parts.reads.sound_veto(space, &veto)? else {
-            return not_found("no event at that address names that identifier; kith identity why shows addresses");
-        };
-        if !in_force.contains(&spelt) {
-            decision.added.push(spelt);
-        }
-    }
+    decision
+        .added
+        .extend(add.into_iter().filter(|veto| !in_force.contains(veto)));
     for veto in remove {
         // It may have been decided under rules that spelt it otherwise.
         let spelt = if in_force.contains(&veto) {
@@ -151,13 +188,19 @@ fn sound(
             parts.reads.spelt(space, &veto)
         };
         if !in_force.contains(&spelt) {
-            return not_found("that veto is not in force; kith identity vetoes lists those that are");
+            return Err(not_found(
+                "that veto is not in force; kith identity vetoes lists those that are",
+            ));
         }
         decision.removed.push(spelt);
     }
     if in_force.len() + decision.added.len() > MAX_VETOES {
         let message = format!("at most {MAX_VETOES} vetoes can be in force in a space");
-        return Ok(Err(PortError::new(PortErrorKind::Invalid, message)));
+        return Err(PortError::new(PortErrorKind::Invalid, message));
     }
-    Ok(Ok(decision))
+    Ok(decision)
+}
+
+fn not_found(message: &str) -> PortError {
+    PortError::new(PortErrorKind::NotFound, message)
 }

@@ -12,6 +12,7 @@ mod identity;
 mod ingest;
 mod json;
 mod listen;
+mod looking_back;
 mod losses;
 mod metrics;
 mod operations;
@@ -79,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) reads: Reads,
     pub(crate) drafts: drafts::Drafts,
     pub(crate) folds: Arc<folds::LakeFolds>,
+    pub(crate) looking_back: looking_back::LookingBack,
     pub(crate) tail: tail::LiveTail,
     pub(crate) activation: Arc<kith_activate::Activation>,
     pub(crate) messages: Arc<sending::CatalogMessages>,
@@ -285,6 +287,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         publisher,
         drafts,
         folds,
+        looking_back: looking_back::LookingBack::default(),
         reads,
         tail,
         activation,

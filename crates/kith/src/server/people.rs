@@ -1,11 +1,12 @@
 //! People as the API shows them, read from what the pipeline has committed.
 
+use super::looking_back::{LookingBack, Whose, as_of};
 use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
-    Account, AccountMember, AccountProfile, Consent, EventPage, EventQuery, Membership, PersonRef, PortError, Profile,
-    ProfileIdentifier, Profiles, Trait, TraitAlternative,
+    Account, AccountMember, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership, PersonRef, PortError,
+    Profile, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 use kith_pipeline::{AccountDocument, EventsAsked, PersonDocument, TraitView};
 use kith_types::{Event, SpaceId, Timestamp};
@@ -49,6 +50,24 @@ impl Profiles for People {
         let found = tokio::task::spawn_blocking(move || reads.account(&space, &group_id)).await;
         let found = found.map_err(PortError::internal)?.map_err(PortError::internal)?;
         Ok(found.map(account))
+    }
+
+    async fn profile_as_of(
+        &self,
+        space: &SpaceId,
+        person: &PersonRef,
+        recent_events: usize,
+        asked: AsOf,
+    ) -> Result<Option<Profile>, PortError> {
+        let Some(instant) = as_of(asked, self.0.clock.now())? else {
+            return self.profile(space, person, recent_events).await;
+        };
+        let (space, name) = (space.clone(), name_of(person));
+        let found = LookingBack::read(&self.0, Whose::Person, move |parts| {
+            parts.reads.person_as_of(&space, &name, instant, recent_events)
+        });
+        let found = found.await?;
+        Ok(found.map(|(document, events)| profile(&document, &events, instant.at)))
     }
 
     async fn events(

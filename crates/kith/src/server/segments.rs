@@ -1,13 +1,14 @@
 //! Segments as the API shows them.
 
 use super::Parts;
+use super::looking_back::{LookingBack, Whose, as_of};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
-    Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
+    AsOf, Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
 };
-use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{ProfileId, SegmentName, SpaceId};
 use std::sync::Arc;
 
 /// The API's port to segments.
@@ -84,12 +85,8 @@ impl Segments for LiveSegments {
         space: &SpaceId,
         segment: &SegmentName,
         person: &PersonRef,
-        as_of: Option<Timestamp>,
+        asked: AsOf,
     ) -> Result<Option<RawJson>, PortError> {
-        if as_of.is_some() {
-            let message = "an explanation is given as of now: leave as_of out";
-            return Err(PortError::new(PortErrorKind::Invalid, message));
-        }
         let definitions = self.0.pipeline.definitions(space);
         let is_defined = definitions.is_some_and(|known| known.segments.iter().any(|one| one.name == *segment));
         if !is_defined {
@@ -97,11 +94,11 @@ impl Segments for LiveSegments {
             return Err(PortError::new(PortErrorKind::NotFound, message));
         }
         let now = self.0.clock.now();
-        let explained = self
-            .0
-            .reads
-            .explain(space, segment, &name_of(person), now)
-            .map_err(PortError::internal)?;
-        Ok(explained.map(|explanation| RawJson::of(&explanation.to_document())))
+        let instant = as_of(asked, now)?;
+        let (space, segment, name) = (space.clone(), segment.clone(), name_of(person));
+        let explained = LookingBack::read(&self.0, Whose::Person, move |parts| {
+            parts.reads.explain_by_events(&space, &segment, &name, instant, now)
+        });
+        Ok(explained.await?.map(|explained| RawJson::of(&explained.to_document())))
     }
 }

@@ -3,18 +3,22 @@
 //! From one snapshot each, in JSON as people read it. Nothing here changes anything; what is looked at is bounded, and an
 //! answer that is not complete says so.
 
+use super::budget::Budget;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
 use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, How, Joint, LeftOut, Outlook, Position, ProfileMembers, Reading, Rules, Stop, WhatIf};
 use kith_state::{Keyspace, Read};
-use kith_types::{Event, Identifier, SpaceId};
+use kith_types::{Address, Event, Identifier, SpaceId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Events that one comparison looks at.
 pub const WHAT_IF_EVENTS_MAX: usize = 200_000;
+
+/// Megabytes of their rows.
+pub const WHAT_IF_MEGABYTES_MAX: usize = 256;
 
 /// Entries of a list in an answer; how many there are is told beside it.
 const LISTED_MAX: usize = 100;
@@ -67,16 +71,12 @@ impl Reads {
             return Ok(None);
         };
         let component = component_of(&*snapshot, space, home)?;
-        let mut names = false;
-        visit(&*snapshot, space, &component, &mut |found| {
-            names |= found.address == *event
-                && definitions
-                    .read(found)
-                    .identifiers
-                    .iter()
-                    .any(|named| named.identifier == *identifier);
-            !names
-        })?;
+        let found = event_at(&*snapshot, space, &component, *event)?;
+        let evidence = found.map(|found| definitions.read(&found));
+        let names = evidence.is_some_and(|evidence| {
+            let mut named = evidence.identifiers.iter();
+            named.any(|named| named.identifier == *identifier)
+        });
         Ok(names.then_some(spelt))
     }
 
@@ -162,12 +162,12 @@ impl Reads {
             },
         );
         let snapshot = self.store.snapshot();
-        let (mut looked_at, mut complete) = (0_usize, true);
-        let mut take = |event: &Event| {
-            complete = looked_at < WHAT_IF_EVENTS_MAX;
+        let mut budget = Budget::new(WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX << 20);
+        let mut complete = true;
+        let mut take = |event: &Event, row: &[u8]| {
+            complete = complete && budget.spend(row);
             if complete {
                 comparison.add(event);
-                looked_at += 1;
             }
             complete
         };
@@ -213,7 +213,7 @@ fn visit(
     reader: &dyn Read,
     space: &SpaceId,
     component: &Component,
-    take: &mut dyn FnMut(&Event) -> bool,
+    take: &mut dyn FnMut(&Event, &[u8]) -> bool,
 ) -> Result<(), PipelineError> {
     for carrier in component.hashes() {
         if !visit_rows(reader, space, keys::row_range(space, carrier, None, None), take)? {
@@ -223,7 +223,34 @@ fn visit(
     Ok(())
 }
 
-fn visit_all(reader: &dyn Read, space: &SpaceId, take: &mut dyn FnMut(&Event) -> bool) -> Result<(), PipelineError> {
+/// The event at an address among a component's. Only the keys of the others are looked at.
+fn event_at(
+    reader: &dyn Read,
+    space: &SpaceId,
+    component: &Component,
+    address: Address,
+) -> Result<Option<Event>, PipelineError> {
+    for carrier in component.hashes() {
+        let (from, to) = keys::row_range(space, carrier, None, None);
+        let mut found = None;
+        reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+            if let Some((time, at)) = keys::row_place(key).filter(|(_, at)| *at == address) {
+                found = Some(history::decode(space, time, at, row));
+            }
+            found.is_none()
+        })?;
+        if let Some(event) = found {
+            return event.map(Some).ok_or_else(|| PipelineError::corrupt("history"));
+        }
+    }
+    Ok(None)
+}
+
+fn visit_all(
+    reader: &dyn Read,
+    space: &SpaceId,
+    take: &mut dyn FnMut(&Event, &[u8]) -> bool,
+) -> Result<(), PipelineError> {
     let from = keys::space(space);
     let to = kith_state::prefix_end(&from).unwrap_or_default();
     visit_rows(reader, space, (from, to), take).map(drop)
@@ -234,12 +261,12 @@ fn visit_rows(
     reader: &dyn Read,
     space: &SpaceId,
     (from, to): (Vec<u8>, Vec<u8>),
-    take: &mut dyn FnMut(&Event) -> bool,
+    take: &mut dyn FnMut(&Event, &[u8]) -> bool,
 ) -> Result<bool, PipelineError> {
     let (mut more, mut damaged) = (true, false);
     reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
         match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
-            Some(event) => more = take(&event),
+            Some(event) => more = take(&event, row),
             None => damaged = true,
         }
         more && !damaged

@@ -111,7 +111,8 @@ fn reason(condition: &str, holds: bool, parts: Vec<Reason>) -> Reason {
         holds,
         expected: None,
         actual: None,
-        aggregate: None,
+        asks: None,
+        behind: None,
         approximate: false,
         parts,
     }

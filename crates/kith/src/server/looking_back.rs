@@ -1,0 +1,89 @@
+//! Questions that read histories: few at a time, each within its bounds, off the threads that serve.
+//!
+//! Works with the ports to people, segments and identity. It never reads anything itself.
+
+use super::Parts;
+use kith_api::ports::{AsOf, PortError, PortErrorKind};
+use kith_pipeline::{PipelineError, PipelineErrorKind};
+use kith_types::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Questions about one person at a time.
+const PERSONS_AT_ONCE: usize = 8;
+/// Questions about who everybody would be at a time.
+const EVERYBODY_AT_ONCE: usize = 1;
+/// How long a request waits for those before it.
+const WAITS: Duration = Duration::from_secs(5);
+
+/// Room for questions that read histories.
+pub(crate) struct LookingBack {
+    person: Arc<Semaphore>,
+    everybody: Arc<Semaphore>,
+}
+
+/// Whose histories a question reads.
+#[derive(Clone, Copy)]
+pub(crate) enum Whose {
+    Person,
+    Everybody,
+}
+
+impl Default for LookingBack {
+    fn default() -> Self {
+        Self {
+            person: Arc::new(Semaphore::new(PERSONS_AT_ONCE)),
+            everybody: Arc::new(Semaphore::new(EVERYBODY_AT_ONCE)),
+        }
+    }
+}
+
+impl LookingBack {
+    /// Answers a question when there is room for it.
+    pub(crate) async fn read<T: Send + 'static>(
+        parts: &Arc<Parts>,
+        whose: Whose,
+        read: impl FnOnce(&Parts) -> Result<T, PipelineError> + Send + 'static,
+    ) -> Result<T, PortError> {
+        let room = match whose {
+            Whose::Person => &parts.looking_back.person,
+            Whose::Everybody => &parts.looking_back.everybody,
+        };
+        let Ok(Ok(permit)) = tokio::time::timeout(WAITS, Arc::clone(room).acquire_owned()).await else {
+            let message = "too many questions about histories at once: ask again in a while";
+            return Err(PortError::new(PortErrorKind::Busy, message));
+        };
+        let parts = Arc::clone(parts);
+        let answer = tokio::task::spawn_blocking(move || {
+            // Held until the work ends, also when nobody waits for it any more.
+            let _permit = permit;
+            read(&parts)
+        });
+        answer.await.map_err(PortError::internal)?.map_err(refused)
+    }
+}
+
+/// What a failure of the pipeline says to a client.
+pub(crate) fn refused(error: PipelineError) -> PortError {
+    match error.kind() {
+        PipelineErrorKind::Definition | PipelineErrorKind::Limit => {
+            PortError::new(PortErrorKind::Invalid, error.to_string())
+        }
+        PipelineErrorKind::Storage | PipelineErrorKind::Corrupt => PortError::internal(error),
+    }
+}
+
+/// The instant asked about; nothing for now.
+pub(crate) fn as_of(asked: AsOf, now: Timestamp) -> Result<Option<kith_pipeline::AsOf>, PortError> {
+    if asked == AsOf::default() {
+        return Ok(None);
+    }
+    let at = asked.at.unwrap_or(now);
+    let known_at = asked.known_at.unwrap_or(at);
+    if at > now || known_at > now {
+        let message = format!("it is {now}: as_of and known_at cannot be later");
+        return Err(PortError::new(PortErrorKind::Invalid, message));
+    }
+    Ok(Some(kith_pipeline::AsOf { at, known_at }))
+}

@@ -1,0 +1,35 @@
+//! How much of the history one answer may read. It only counts; what the end of it means is for who asks.
+
+use crate::PipelineError;
+
+/// Rows and bytes that are left.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Budget {
+    events: usize,
+    bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn new(events: usize, bytes: usize) -> Self {
+        Self { events, bytes }
+    }
+
+    /// Spends a row; whether there was room for it.
+    pub(super) fn spend(&mut self, row: &[u8]) -> bool {
+        match (self.events.checked_sub(1), self.bytes.checked_sub(row.len())) {
+            (Some(events), Some(bytes)) => {
+                *self = Self { events, bytes };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What is asked needs more of the history than one answer may read.
+pub(super) fn too_much(events: usize, megabytes: usize) -> PipelineError {
+    PipelineError::limit(format!(
+        "evidence connects this person with more than {events} events or {megabytes} MiB of them, which is more than one \
+         answer reads: ask clean.events in SQL"
+    ))
+}

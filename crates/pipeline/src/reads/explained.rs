@@ -1,0 +1,150 @@
+//! Why somebody is, or was, in a segment, with the events that decide (contract SEG-6).
+//!
+//! The truth comes from the fold that answers every read; the events come from the person's history. Nothing is changed.
+
+use super::behind::Seen;
+use super::budget::Budget;
+use super::past::{AsOf, find_past};
+use super::{Loaded, Reads, find};
+use crate::definitions::Definitions;
+use crate::person::PersonOf;
+use crate::{PipelineError, history, keys};
+use kith_segment::{CompiledSegment, Explanation};
+use kith_state::{Keyspace, Read};
+use kith_types::{Event, ProfileId, SegmentName, SpaceId, Timestamp};
+use serde_json::{Value as Json, json};
+
+/// Events of a person that one explanation of now looks at; the truth itself comes from the fold and has no such bound.
+pub const EXPLAINED_EVENTS_MAX: usize = 20_000;
+/// Bytes of their rows.
+const EXPLAINED_BYTES_MAX: usize = 32 << 20;
+
+/// Why, of whom and as of when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// Whom it is about.
+    pub profile: ProfileId,
+    /// The profile id asked for, where it redirects.
+    pub redirected_from: Option<ProfileId>,
+    /// As of when; nothing for now.
+    pub as_of: Option<AsOf>,
+    /// Why.
+    pub explanation: Explanation,
+}
+
+impl Explained {
+    /// As a JSON object.
+    #[must_use]
+    pub fn to_document(&self) -> Json {
+        let mut document = self.explanation.to_document();
+        document["profile"] = json!(self.profile.to_string());
+        if let Some(from) = self.redirected_from {
+            document["redirected_from"] = json!(from.to_string());
+        }
+        if let Some(as_of) = self.as_of {
+            document["as_of"] = json!(as_of.at.to_string());
+            document["known_at"] = json!(as_of.known_at.to_string());
+        }
+        document
+    }
+}
+
+impl Reads {
+    /// As [`Reads::explain`], at `now` or as of an instant, with the events behind every leaf.
+    ///
+    /// # Errors
+    /// As [`Reads::person_as_of`].
+    pub fn explain_by_events(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        name: &str,
+        as_of: Option<AsOf>,
+        now: Timestamp,
+    ) -> Result<Option<Explained>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
+            return Ok(None);
+        };
+        let snapshot = self.store.snapshot();
+        let (loaded, redirected_from, events, complete, now) = if let Some(as_of) = as_of {
+            match find_past(&*snapshot, space, &definitions, name, as_of)? {
+                Some(past) => (past.loaded, past.asked, past.events, true, as_of.at),
+                None => return Ok(None),
+            }
+        } else {
+            let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
+                return Ok(None);
+            };
+            let (events, complete) = events_of(&*snapshot, space, &loaded)?;
+            let now = now.max(loaded.whole.horizon());
+            (loaded, asked, events, complete, now)
+        };
+        let mut explanation = explain(&live.compiled, &definitions, &loaded, now);
+        let seen = Seen {
+            definitions: &definitions,
+            loaded: &loaded,
+            events: &events,
+            complete,
+            now,
+        };
+        seen.attach(&mut explanation.reason);
+        Ok(Some(Explained {
+            profile: loaded.id,
+            redirected_from,
+            as_of,
+            explanation,
+        }))
+    }
+}
+
+/// Why a loaded person is, or is not, in a segment at an instant.
+pub(super) fn explain(
+    segment: &CompiledSegment,
+    definitions: &Definitions,
+    loaded: &Loaded,
+    now: Timestamp,
+) -> Explanation {
+    let carriers = loaded.carriers();
+    let person = PersonOf {
+        id: loaded.id,
+        view: loaded.whole.view(&definitions.plan, &definitions.trait_rules),
+        carriers: &carriers,
+    };
+    segment.explain(&person, now)
+}
+
+/// A person's events, the latest first, and whether these are all.
+fn events_of(reader: &dyn Read, space: &SpaceId, loaded: &Loaded) -> Result<(Vec<Event>, bool), PipelineError> {
+    let mut events = Vec::new();
+    // An identifier that carries no event has no rows.
+    let carried = loaded
+        .members
+        .iter()
+        .zip(&loaded.parts)
+        .filter(|(_, part)| !part.is_empty());
+    let (mut complete, mut damaged) = (true, false);
+    let mut budget = Budget::new(EXPLAINED_EVENTS_MAX, EXPLAINED_BYTES_MAX);
+    for (member, _) in carried {
+        let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, member.end);
+        reader.scan_back(Keyspace::Events, &from, &to, &mut |key, row| {
+            let room = budget.spend(row);
+            complete &= room;
+            if room {
+                let place = keys::row_place(key);
+                match place.and_then(|(time, address)| history::decode(space, time, address, row)) {
+                    Some(event) => events.push(event),
+                    None => damaged = true,
+                }
+            }
+            room && !damaged
+        })?;
+    }
+    if damaged {
+        return Err(PipelineError::corrupt("history"));
+    }
+    events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
+    Ok((events, complete))
+}

@@ -1,0 +1,344 @@
+//! A person as of an instant (contracts IDN-8, PRO, SEG-6): what the events known by then say, evaluated at that instant.
+//!
+//! Nothing is kept for it: the history has every event of the component that evidence connects, so who is who and every
+//! fold are worked out from the events that were known, by the code that takes them in live. What evidence connects only
+//! grows, so today's component has everything that it connected at any earlier time.
+
+use super::budget::{Budget, too_much};
+use super::{Loaded, Reads, component_of, document, follow, home_of};
+use crate::definitions::Definitions;
+use crate::document::PersonDocument;
+use crate::record::ProfileRecord;
+use crate::{PipelineError, history, keys};
+use kith_identity::{Component, Evidence, FounderIds, Gathering, Member, Position, Vetoes};
+use kith_profile::Part;
+use kith_state::{Keyspace, Read};
+use kith_types::{Address, Event, Identifier, ProfileId, SpaceId, Timestamp};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Events of a component that one answer about the past reads.
+pub const PAST_EVENTS_MAX: usize = 200_000;
+/// Bytes of their rows.
+pub const PAST_MEGABYTES_MAX: usize = 128;
+
+/// The instant asked about, and the knowledge it is asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsOf {
+    /// The instant.
+    pub at: Timestamp,
+    /// What had been received by then is known, what operators had decided about evidence by then holds. At `at` it is
+    /// what Kith said then; later, hindsight: events that came late count too, those of a later time do not.
+    pub known_at: Timestamp,
+}
+
+impl AsOf {
+    /// What was known at an instant of that instant.
+    #[must_use]
+    pub fn then(at: Timestamp) -> Self {
+        Self { at, known_at: at }
+    }
+
+    fn counts(&self, event_time: Timestamp, received_at: Timestamp) -> bool {
+        received_at <= self.known_at && (event_time <= self.at || received_at <= self.at)
+    }
+
+    /// Where in its time a held identifier is looked up.
+    fn position(&self) -> Position {
+        let last = Address::from_bytes([u8::MAX; 16]);
+        if self.known_at <= self.at {
+            (Timestamp::MAX, last)
+        } else {
+            (self.at, last)
+        }
+    }
+}
+
+/// Who somebody was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The profile that held the identifier.
+    pub profile: ProfileId,
+    /// The profile id asked for, where it redirected.
+    pub redirected_from: Option<ProfileId>,
+    /// The profile's identifiers, the oldest first.
+    pub identifiers: Vec<Identifier>,
+}
+
+/// A person as of an instant.
+pub(super) struct Past {
+    pub(super) loaded: Loaded,
+    pub(super) asked: Option<ProfileId>,
+    /// The latest first.
+    pub(super) events: Vec<Event>,
+}
+
+enum Sought {
+    Identifier(u128),
+    Profile(ProfileId),
+}
+
+impl Reads {
+    /// The person that a name led to as of an instant, with at most `limit` of their latest events then.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Limit`] where more of the history is needed than one answer reads; otherwise as
+    /// [`Reads::person`].
+    pub fn person_as_of(
+        &self,
+        space: &SpaceId,
+        name: &str,
+        as_of: AsOf,
+        limit: usize,
+    ) -> Result<Option<(PersonDocument, Vec<Event>)>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let past = find_past(&*self.store.snapshot(), space, &definitions, name, as_of)?;
+        Ok(past.map(|mut past| {
+            past.events.truncate(limit);
+            (document(&past.loaded, past.asked, &definitions, as_of.at), past.events)
+        }))
+    }
+
+    /// The profile that an identifier or a profile id led to as of an instant.
+    ///
+    /// # Errors
+    /// As [`Reads::person_as_of`].
+    pub fn resolve_as_of(&self, space: &SpaceId, name: &str, as_of: AsOf) -> Result<Option<Resolved>, PipelineError> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Ok(None);
+        };
+        let past = find_past(&*self.store.snapshot(), space, &definitions, name, as_of)?;
+        Ok(past.map(|past| {
+            let mut identifiers: Vec<Identifier> = Vec::new();
+            for member in past.loaded.members {
+                if !identifiers.contains(&member.identifier) {
+                    identifiers.push(member.identifier);
+                }
+            }
+            Resolved {
+                profile: past.loaded.id,
+                redirected_from: past.asked,
+                identifiers,
+            }
+        }))
+    }
+}
+
+/// The person that a name led to.
+pub(super) fn find_past(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    name: &str,
+    as_of: AsOf,
+) -> Result<Option<Past>, PipelineError> {
+    let Some((sought, today)) = sought(reader, space, definitions, name)? else {
+        return Ok(None);
+    };
+    let vetoes = definitions.vetoes_at(as_of.known_at)?;
+    let mut known = Known::read(reader, space, &today, as_of.known_at)?;
+    let components = known.components(space, definitions, &vetoes, today);
+    let found = match sought {
+        Sought::Identifier(hash) => components.iter().find_map(|component| {
+            let placement = component.place(hash, as_of.position())?;
+            Some((component, placement.profile, None))
+        }),
+        Sought::Profile(asked) => known.profile(space, definitions, &components, asked, as_of),
+    };
+    let Some((component, id, asked)) = found else {
+        return Ok(None);
+    };
+    let members: Vec<Member> = component
+        .members_of(id)
+        .into_iter()
+        .filter(|member| as_of.counts(member.first.time, member.first.received_at))
+        .collect();
+    if members.is_empty() {
+        return Ok(None);
+    }
+    let (mut parts, mut events) = (Vec::with_capacity(members.len()), Vec::new());
+    for member in &members {
+        let mut part = Part::default();
+        for event in known.take(member) {
+            if !as_of.counts(event.event_time, event.received_at) {
+                continue;
+            }
+            // The fold answers from its latest event on: what came later must not move that beyond the instant.
+            let mut folded = Cow::Borrowed(&event);
+            if event.received_at > as_of.at {
+                folded.to_mut().received_at = as_of.at;
+            }
+            part.apply(&definitions.plan, &folded);
+            events.push(event);
+        }
+        parts.push(part);
+    }
+    events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
+    let whole = Part::merged(parts.iter());
+    let loaded = Loaded {
+        id,
+        // When somebody entered a segment is told by its changes; a fold knows only that they are in it.
+        record: ProfileRecord::default(),
+        component: component.clone(),
+        members,
+        parts,
+        whole,
+    };
+    Ok(Some(Past { loaded, asked, events }))
+}
+
+/// What a name means, and the component that it leads to today.
+fn sought(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    name: &str,
+) -> Result<Option<(Sought, Component)>, PipelineError> {
+    let (sought, any) = if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
+        let Some(today) = follow(reader, space, asked)? else {
+            return Ok(None);
+        };
+        let bytes = reader.get(Keyspace::Profiles, &keys::wide(space, today.0))?;
+        let record = bytes.and_then(|bytes| ProfileRecord::decode(&bytes));
+        let founder = record.ok_or_else(|| PipelineError::corrupt("profiles"))?.founder;
+        (Sought::Profile(asked), founder)
+    } else {
+        let spelt = Identifier::parse(name).and_then(|sent| definitions.rules.spell(&sent));
+        let Some(hash) = spelt.map(|identifier| identifier.hash128()) else {
+            return Ok(None);
+        };
+        (Sought::Identifier(hash), hash)
+    };
+    let Some(home) = home_of(reader, space, any)? else {
+        return Ok(None);
+    };
+    Ok(Some((sought, component_of(reader, space, home)?)))
+}
+
+/// The events of a component that were known, by carrier, each carrier's in canonical order.
+struct Known {
+    events: BTreeMap<u128, Vec<Event>>,
+    /// Whether the component has no others.
+    all: bool,
+    identifiers: BTreeSet<u128>,
+}
+
+impl Known {
+    fn read(
+        reader: &dyn Read,
+        space: &SpaceId,
+        component: &Component,
+        known_at: Timestamp,
+    ) -> Result<Self, PipelineError> {
+        let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
+        let mut known = Self {
+            events: BTreeMap::new(),
+            all: true,
+            identifiers: component.hashes().collect(),
+        };
+        for carrier in component.hashes() {
+            let (from, to) = keys::row_range(space, carrier, None, None);
+            let (mut room, mut damaged, mut found) = (true, false, Vec::new());
+            reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+                room = budget.spend(row);
+                if !room {
+                    return false;
+                }
+                match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
+                    Some(event) if event.received_at <= known_at => found.push(event),
+                    Some(_) => known.all = false,
+                    None => damaged = true,
+                }
+                !damaged
+            })?;
+            if damaged {
+                return Err(PipelineError::corrupt("history"));
+            }
+            if !room {
+                return Err(too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
+            }
+            if !found.is_empty() {
+                known.events.insert(carrier, found);
+            }
+        }
+        Ok(known)
+    }
+
+    fn evidence(&self, definitions: &Definitions, vetoes: &Vetoes, event: &Event) -> Evidence {
+        let mut evidence = definitions.rules.read(event);
+        vetoes.mark(&mut evidence);
+        // What a bound kept out of the component stays out.
+        evidence
+            .identifiers
+            .retain(|named| self.identifiers.contains(&named.hash));
+        evidence
+    }
+
+    /// What the known evidence connected; `today` is what all of it connects under the vetoes in force.
+    fn components(
+        &self,
+        space: &SpaceId,
+        definitions: &Definitions,
+        vetoes: &Vetoes,
+        today: Component,
+    ) -> Vec<Component> {
+        if self.all && *vetoes == definitions.vetoes {
+            return vec![today];
+        }
+        let mut gathering = Gathering::new(space, &definitions.rules, vetoes.apart());
+        for event in self.events.values().flatten() {
+            gathering.add(&self.evidence(definitions, vetoes, event));
+        }
+        gathering.components()
+    }
+
+    /// The profile that a profile id led to: its own, or that of the identifier it comes from.
+    fn profile<'a>(
+        &self,
+        space: &SpaceId,
+        definitions: &Definitions,
+        components: &'a [Component],
+        asked: ProfileId,
+        as_of: AsOf,
+    ) -> Option<(&'a Component, ProfileId, Option<ProfileId>)> {
+        let stands = components.iter().find(|one| one.parts_of(asked).next().is_some());
+        if let Some(component) = stands {
+            return Some((component, asked, None));
+        }
+        let ids = FounderIds::new(space);
+        for event in self.events.values().flatten() {
+            let evidence = self.evidence(definitions, &definitions.vetoes, event);
+            let founder = evidence
+                .identifiers
+                .iter()
+                .find(|named| ids.id(&evidence, named) == asked);
+            let Some(founder) = founder else { continue };
+            // An interval is looked up where it began, an identifier that is not held anywhere.
+            let position = evidence.position().min(as_of.position());
+            return components.iter().find_map(|component| {
+                let placement = component.place(founder.hash, position)?;
+                Some((component, placement.profile, Some(asked)))
+            });
+        }
+        None
+    }
+
+    /// Takes out the events of a member.
+    fn take(&mut self, member: &Member) -> Vec<Event> {
+        let Some(events) = self.events.get_mut(&member.part.carrier) else {
+            return Vec::new();
+        };
+        let before = |bound: Option<Position>, open: usize| {
+            bound.map_or(open, |bound| {
+                events.partition_point(|event| event.canonical_order() < bound)
+            })
+        };
+        let (from, to) = (before(member.part.start, 0), before(member.end, events.len()));
+        events.drain(from..to.max(from)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
