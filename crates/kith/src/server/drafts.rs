@@ -3,7 +3,7 @@
 use super::looking_back::refused;
 use kith_api::RawJson;
 use kith_api::ports::{PortError, PortErrorKind, SegmentDraft};
-use kith_pipeline::{DefinitionDocument, PipelineError, PipelineErrorKind, Proposed, Question, Reads, Sampler};
+use kith_pipeline::{DefinitionDocument, Proposed, Question, Reads, Sampler};
 use kith_types::{Clock, SegmentName, SpaceId};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;

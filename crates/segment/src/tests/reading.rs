@@ -110,7 +110,7 @@ fn seg_6_an_explanation_gives_the_truth_of_every_leaf() {
     };
     assert_eq!(orders.actual, Some(number("2")));
     assert_eq!(orders.expected.as_deref(), Some("at least 2 times"));
-    assert_eq!(orders.aggregate, Some(segment.aggregate_ids()[0]));
+    assert_eq!(orders.asks, Some(crate::Asks::Aggregate(segment.aggregate_ids()[0])));
     assert!(
         country.holds && !country.parts[0].holds,
         "a `not` shows what it turns round"
