@@ -97,7 +97,12 @@ impl Reads {
         let past = find_past(&*self.store.snapshot(), space, &definitions, name, as_of)?;
         Ok(past.map(|mut past| {
             past.events.truncate(limit);
-            (document(&past.loaded, past.asked, &definitions, as_of.at), past.events)
+            let mut person = document(&past.loaded, past.asked, &definitions, as_of.at);
+            for membership in &mut person.segments {
+                // The changes of memberships tell since when and why.
+                (membership.since, membership.cause) = (None, None);
+            }
+            (person, past.events)
         }))
     }
 

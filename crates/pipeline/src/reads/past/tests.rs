@@ -151,8 +151,8 @@ fn holder_of_founder(bench: &Bench, id: ProfileId) -> ProfileId {
 }
 
 fn without_entries(mut person: PersonDocument) -> PersonDocument {
-    for (_, since) in &mut person.segments {
-        *since = None;
+    for membership in &mut person.segments {
+        (membership.since, membership.cause) = (None, None);
     }
     person
 }
