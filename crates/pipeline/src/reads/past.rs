@@ -7,7 +7,7 @@
 use super::budget::{Budget, too_much};
 use super::{Loaded, Reads, component_of, document, follow, home_of};
 use crate::definitions::Definitions;
-use crate::document::PersonDocument;
+use crate::document::{AccountView, PersonDocument};
 use crate::record::ProfileRecord;
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, Evidence, FounderIds, Gathering, Member, Position, Vetoes};
@@ -71,6 +71,7 @@ pub(super) struct Past {
     pub(super) asked: Option<ProfileId>,
     /// The latest first.
     pub(super) events: Vec<Event>,
+    accounts: Vec<AccountView>,
 }
 
 enum Sought {
@@ -98,6 +99,7 @@ impl Reads {
         Ok(past.map(|mut past| {
             past.events.truncate(limit);
             let mut person = document(&past.loaded, past.asked, &definitions, as_of.at);
+            person.accounts = past.accounts;
             for membership in &mut person.segments {
                 // The changes of memberships tell since when and why.
                 (membership.since, membership.cause) = (None, None);
@@ -164,6 +166,7 @@ pub(super) fn find_past(
         return Ok(None);
     }
     let (mut parts, mut events) = (Vec::with_capacity(members.len()), Vec::new());
+    let mut accounts = BTreeMap::new();
     for member in &members {
         let mut part = Part::default();
         for event in known.take(member) {
@@ -176,6 +179,7 @@ pub(super) fn find_past(
                 folded.to_mut().received_at = as_of.at;
             }
             part.apply(&definitions.plan, &folded);
+            note_account(&mut accounts, &event);
             events.push(event);
         }
         parts.push(part);
@@ -191,7 +195,26 @@ pub(super) fn find_past(
         parts,
         whole,
     };
-    Ok(Some(Past { loaded, asked, events }))
+    Ok(Some(Past {
+        loaded,
+        asked,
+        events,
+        accounts: accounts.into_values().collect(),
+    }))
+}
+
+/// Notes the account that an event names, with the earliest event that did.
+fn note_account(accounts: &mut BTreeMap<String, AccountView>, event: &Event) {
+    let Some(group_id) = &event.group_id else { return };
+    let view = || AccountView {
+        group_id: group_id.to_string(),
+        source: event.source.clone(),
+        since: event.event_time,
+    };
+    let held = accounts.entry(group_id.to_string()).or_insert_with(view);
+    if event.event_time < held.since {
+        *held = view();
+    }
 }
 
 /// What a name means, and the component that it leads to today.
