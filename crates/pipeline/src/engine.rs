@@ -13,7 +13,7 @@ use crate::{PipelineError, keys};
 use kith_clean::{Limits, REJECTS_REPLAYED};
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Store};
-use kith_types::{Decision, Duration, Event, Origin, Record, RecordBody, SpaceId, Timestamp};
+use kith_types::{Decision, Duration, Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -172,7 +172,7 @@ impl Engine {
     #[must_use]
     pub fn pending(&self) -> usize {
         (self.next - self.output.from) as usize
-            + self.output.events.len()
+            + self.output.event_count as usize
             + self.output.changes.len()
             + self.spaces.values().map(Space::pending).sum::<usize>()
     }
@@ -268,6 +268,13 @@ impl Engine {
         };
         outputs.push(std::mem::replace(&mut self.output, finished));
         Ok(self.spaces.values().any(|space| space.sweep.is_some()))
+    }
+
+    /// Takes the events that count, with their people, out of the open step: whoever needs something of them makes it
+    /// while they are at hand, and they are gone from memory before others come.
+    pub fn take_events(&mut self) -> (Vec<Event>, Vec<Option<ProfileId>>) {
+        let output = &mut self.output;
+        (std::mem::take(&mut output.events), std::mem::take(&mut output.people))
     }
 
     /// Writes the step as one transaction, and gives what it did.
@@ -390,7 +397,8 @@ impl Engine {
         }
         space.fold_account(&*store, &event)?;
         let profile = space.place_event(&*store, &event, now, cause)?;
-        self.output.events.push(Arc::new(event));
+        self.output.event_count += 1;
+        self.output.events.push(event);
         self.output.people.push(profile);
         Ok(())
     }

@@ -54,6 +54,6 @@ pub use reads::{
     Impact, OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved,
     SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
 };
-pub use runner::{Pipeline, PipelineStatus, StepSender};
+pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use verify::{Difference, VerifyReport, compare_states};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};

@@ -4,7 +4,6 @@ use crate::bytes::{Reader, put_signed, put_text};
 use kith_clean::Reject;
 use kith_segment::{Cause, Change};
 use kith_types::{Event, EventKey, ProfileId, SpaceId, Timestamp};
-use std::sync::Arc;
 
 /// Raised when the meaning of the bytes changes.
 const VERSION: u8 = 1;
@@ -29,8 +28,10 @@ pub struct StepOutput {
     pub to: u64,
     /// The pipeline's clock at its end.
     pub clock: Timestamp,
-    /// Events that count, in order; shared with whoever keeps them until their rows are written.
-    pub events: Vec<Arc<Event>>,
+    /// How many events count.
+    pub event_count: u64,
+    /// Of the events that count, in order, those that [`crate::Engine::take_events`] did not take.
+    pub events: Vec<Event>,
     /// The person of each of `events` at that moment; `None` for one without identifiers.
     pub people: Vec<Option<ProfileId>>,
     /// Later copies, dropped.

@@ -9,7 +9,7 @@ use crate::output::StepOutput;
 use crate::{Archive, Backlog, Definitions, PipelineError};
 use kith_log::Log;
 use kith_state::Store;
-use kith_types::{RecordBody, SpaceId, Timestamp};
+use kith_types::{Event, ProfileId, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -29,8 +29,25 @@ const IDLE: Duration = Duration::from_millis(25);
 /// While records keep coming, a sweep gets a turn after so many commits.
 const COMMITS_A_SWEEP: u32 = 4;
 
-/// Who is told of every committed step, in order. A full queue holds the pipeline back.
-pub type StepSender = SyncSender<Arc<StepOutput>>;
+/// Who follows the pipeline; called on its thread.
+pub trait Listener: Send {
+    /// Events that count, in order, with their people. They are part of the open step, which is committed later or
+    /// never.
+    fn events(&mut self, events: &[Event], people: &[Option<ProfileId>]);
+
+    /// A step is committed, with the events that came since the one before. Steps come in order; waiting here holds the
+    /// pipeline back. False: nothing is needed any more.
+    fn committed(&mut self, step: &Arc<StepOutput>) -> bool;
+}
+
+/// Who needs no events.
+impl Listener for SyncSender<Arc<StepOutput>> {
+    fn events(&mut self, _: &[Event], _: &[Option<ProfileId>]) {}
+
+    fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
+        self.send(Arc::clone(step)).is_ok()
+    }
+}
 
 /// How the pipeline stands.
 #[derive(Clone, Debug, Default)]
@@ -93,7 +110,7 @@ impl Pipeline {
         archive: Arc<dyn Archive>,
         store: Arc<dyn Store>,
         config: EngineConfig,
-        listeners: Vec<StepSender>,
+        listeners: Vec<Box<dyn Listener>>,
     ) -> Result<Self, PipelineError> {
         let engine = Engine::open(store, config)?;
         let shared = Arc::new(Shared::default());
@@ -194,7 +211,7 @@ impl Shared {
         status.rebuilding = engine.rebuilding();
         status.clock = engine.clock();
         status.committed_at = Some(engine.clock());
-        status.events += output.events.len() as u64;
+        status.events += output.event_count;
         status.duplicates += output.duplicates;
         status.rejects += output.rejects.len() as u64;
         status.changes += output.changes.len() as u64;
@@ -226,7 +243,7 @@ struct Worker {
     log: Arc<Log>,
     archive: Arc<dyn Archive>,
     engine: Engine,
-    listeners: Vec<StepSender>,
+    listeners: Vec<Box<dyn Listener>>,
     committed_at: Instant,
     commits: u32,
     /// Of the bodies taken since the last commit.
@@ -260,6 +277,7 @@ impl Worker {
             let caught_up = records.is_empty();
             for record in &records {
                 self.engine.apply(record)?;
+                self.hand_on_events();
                 self.step_bytes += body_bytes(&record.body);
                 self.step_began = self.step_began.or_else(kith_telemetry::stage_begins);
                 if self.engine.pending() >= STEP_SIZE || self.step_bytes >= STEP_BYTES {
@@ -310,7 +328,11 @@ impl Worker {
     fn commit(&mut self) -> Result<(), PipelineError> {
         let mut output = self.engine.commit()?;
         output.body_bytes = std::mem::take(&mut self.step_bytes);
-        kith_telemetry::step_committed(output.from..output.to, output.events.len(), self.step_began.take());
+        kith_telemetry::step_committed(
+            output.from..output.to,
+            output.event_count as usize,
+            self.step_began.take(),
+        );
         self.commits += 1;
         self.committed_at = Instant::now();
         self.hand_on(output);
@@ -324,7 +346,15 @@ impl Worker {
         }
         let output = Arc::new(output);
         // A listener that has gone needs nothing any more.
-        self.listeners
-            .retain(|listener| listener.send(Arc::clone(&output)).is_ok());
+        self.listeners.retain_mut(|listener| listener.committed(&output));
+    }
+
+    fn hand_on_events(&mut self) {
+        let (events, people) = self.engine.take_events();
+        if !events.is_empty() {
+            self.listeners
+                .iter_mut()
+                .for_each(|listener| listener.events(&events, &people));
+        }
     }
 }

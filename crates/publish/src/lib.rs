@@ -12,6 +12,7 @@ mod outbox;
 mod retention;
 mod sealing;
 mod service;
+mod steps;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -19,4 +20,5 @@ mod writer;
 pub use archive::RawArchive;
 pub use error::PublishError;
 pub use service::{PublishConfig, PublishParts, PublishStatus, Publisher};
+pub use steps::{Step, StepRows, steps};
 pub use writer::LakeWriter;

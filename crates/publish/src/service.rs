@@ -4,11 +4,12 @@
 use crate::backoff::Backoff;
 use crate::changes::ChangesReplay;
 use crate::sealing::Sealing;
+use crate::steps::Step;
 use crate::writer::LakeWriter;
 use crate::{PublishError, curated, retention};
 use kith_lake::Lake;
 use kith_log::Log;
-use kith_pipeline::{Pipeline, Reads, StepOutput};
+use kith_pipeline::{Pipeline, Reads};
 use kith_types::{Clock, SpaceId, Timestamp};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ pub struct PublishStatus {
 }
 
 enum Request {
-    Step(Arc<StepOutput>),
+    Step(Box<Step>),
     Flush(oneshot::Sender<Result<(), String>>),
     Stop,
 }
@@ -107,21 +108,17 @@ pub struct PublishParts {
 }
 
 impl Publisher {
-    /// Starts the thread. `steps` is the queue that the pipeline fills.
+    /// Starts the thread. `steps` is what [`crate::steps`] gives beside the pipeline's listener.
     ///
     /// # Errors
     /// When the thread cannot be started.
-    pub fn start(
-        config: PublishConfig,
-        parts: PublishParts,
-        steps: Receiver<Arc<StepOutput>>,
-    ) -> Result<Self, PublishError> {
+    pub fn start(config: PublishConfig, parts: PublishParts, steps: Receiver<Step>) -> Result<Self, PublishError> {
         let (requests, inbox) = sync_channel(STEPS_WAITING);
         let status = Arc::new(Mutex::new(PublishStatus::default()));
         let forward = requests.clone();
         spawn("kith-publish-steps", move || {
             for step in steps {
-                if forward.send(Request::Step(step)).is_err() {
+                if forward.send(Request::Step(Box::new(step))).is_err() {
                     return;
                 }
             }
@@ -319,10 +316,10 @@ impl Worker {
         Ok(())
     }
 
-    fn take(&mut self, step: &Arc<StepOutput>) -> Result<(), PublishError> {
+    fn take(&mut self, step: &Step) -> Result<(), PublishError> {
         self.catch_up()?;
         let runtime = self.parts.runtime.clone();
-        self.bytes += step.body_bytes;
+        self.bytes += step.output.body_bytes;
         runtime.block_on(self.parts.writer.take(step))
     }
 

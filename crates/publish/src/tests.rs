@@ -16,7 +16,6 @@ use kith_state::{MemoryStore, Store};
 use kith_types::{Clock, Envelope, Origin, RecordBody, Route, SpaceId, SystemClock, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -68,7 +67,7 @@ impl World {
         let lake = Arc::new(Lake::open(root, pointers, Arc::clone(&clock)).unwrap());
         let archive = Arc::new(RawArchive::new(lake.raw(), 0, self.runtime.handle().clone()));
         let store = Arc::clone(&self.store) as Arc<dyn Store>;
-        let (steps, inbox) = sync_channel(2);
+        let (steps, inbox) = crate::steps(2);
         let mut engine = EngineConfig::default();
         if log.durable_end() > 0 && Engine::is_new(&*store).unwrap() {
             engine.rebuilt_before = log.durable_end();
@@ -80,7 +79,7 @@ impl World {
             archive.clone(),
             Arc::clone(&store),
             engine,
-            vec![steps],
+            vec![Box::new(steps)],
         );
         let pipeline = Arc::new(pipeline.unwrap());
         let handover = Handover::new(Arc::clone(&store));

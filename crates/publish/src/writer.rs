@@ -5,25 +5,24 @@
 //! come from the outbox, by their numbers. Nothing here decides what an event means.
 
 use crate::PublishError;
+use crate::steps::Step;
 use kith_clean::{Limits, Reject};
-use kith_lake::rows::{self, RejectRow};
+use kith_lake::rows::{self, EventBatch, EventRows, RejectRow};
 use kith_lake::{ByteRange, Commit, FileWriter, Lake, OffsetRange, TableSpec, tables};
 use kith_log::Log;
-use kith_pipeline::{Archive, Backlog, Handover, Numbered, StepOutput};
-use kith_types::{Event, Record, RecordBody, SpaceId};
+use kith_pipeline::{Archive, Backlog, Handover, Numbered};
+use kith_types::{Record, RecordBody, SpaceId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Rows that are made into columns at once: few enough for the buffers to be used again.
-const ROWS_A_BATCH: usize = 2_048;
-/// Bytes of the bodies that events come from, beyond which they are made into columns though they are fewer.
+/// Bytes of the bodies from the log whose rows are added to a file at once: few enough for the buffers to be used again.
 const BYTES_A_BATCH: usize = 2 << 20;
 
 /// Rows of one space that wait to be committed.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    /// Events that are not yet in the file.
-    events: Vec<Arc<Event>>,
+    /// Rows taken from the log that are not yet in the file.
+    fresh: EventRows,
     /// The next file of `clean.events`, and how many rows it has.
     file: Option<FileWriter<'static>>,
     rows: usize,
@@ -40,19 +39,26 @@ const CATCH_UP_ROWS: usize = 200_000;
 const CATCH_UP_BYTES: usize = 32 << 20;
 
 impl Waiting {
-    /// Adds the events to the file, so that what waits is small.
-    async fn encode(&mut self, lake: &Lake, space: &SpaceId) -> Result<(), PublishError> {
-        let failed = |error| PublishError::new("rows could not be encoded", error);
-        for events in self.events.chunks(ROWS_A_BATCH) {
-            let batch = rows::events(events).map_err(failed)?;
-            let file = match &mut self.file {
-                Some(file) => file,
-                none => none.insert(lake.begin(space, tables::clean_events(), None).await.map_err(failed)?),
-            };
-            file.append(&batch).map_err(failed)?;
+    /// Adds rows to the file, so that what waits is small.
+    async fn add(&mut self, lake: &Lake, space: &SpaceId, batch: &EventBatch) -> Result<(), PublishError> {
+        if batch.is_empty() {
+            return Ok(());
         }
-        self.rows += std::mem::take(&mut self.events).len();
+        let failed = |error| PublishError::new("rows could not be encoded", error);
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => none.insert(lake.begin(space, tables::clean_events(), None).await.map_err(failed)?),
+        };
+        file.append(batch.batch()).map_err(failed)?;
+        self.rows += batch.len();
         Ok(())
+    }
+
+    /// Adds the rows that were taken from the log.
+    async fn add_fresh(&mut self, lake: &Lake, space: &SpaceId) -> Result<(), PublishError> {
+        let batch = self.fresh.finish();
+        let batch = batch.map_err(|error| PublishError::new("rows could not be made", error))?;
+        self.add(lake, space, &batch).await
     }
 }
 
@@ -65,7 +71,7 @@ pub struct LakeWriter {
     limits: Limits,
     pub(crate) generation: u16,
     pub(crate) waiting: BTreeMap<SpaceId, Waiting>,
-    /// Bytes of the bodies whose events are not all made into columns.
+    /// Bytes of the bodies from the log whose rows are not in a file yet.
     bytes: usize,
     /// Every record before it has its rows in the tables or waiting.
     taken: u64,
@@ -136,7 +142,7 @@ impl LakeWriter {
                 bytes += body;
                 self.bytes += body;
             }
-            self.encode_waiting().await?;
+            self.add_fresh().await?;
             if self.rows() >= CATCH_UP_ROWS || bytes >= CATCH_UP_BYTES {
                 self.commit().await?;
                 bytes = 0;
@@ -187,7 +193,7 @@ impl LakeWriter {
         }
         for event in cleaned.events {
             if !self.handover.is_later_copy(&event.space, event.address)? {
-                waiting.events.push(Arc::new(event));
+                waiting.fresh.push(&event);
             }
         }
         Ok(())
@@ -197,32 +203,32 @@ impl LakeWriter {
     ///
     /// # Errors
     /// When a step overlaps what was taken, or a table cannot be made or read: catch up again.
-    pub async fn take(&mut self, output: &Arc<StepOutput>) -> Result<(), PublishError> {
+    pub async fn take(&mut self, step: &Step) -> Result<(), PublishError> {
+        let output = &step.output;
         if output.from < self.taken && output.to > self.taken {
             return Err(PublishError::new(
                 "a step overlaps what the lake has taken",
                 "steps are out of order",
             ));
         }
-        let events = output.events.iter().map(|event| &event.space);
+        let rows = step.rows.iter().flatten().map(|(space, _)| space);
         let rejects = output.rejects.iter().map(|reject| &reject.space);
         let changes = output.changes.iter().map(|change| &change.space);
-        for space in events.chain(rejects).chain(changes) {
+        for space in rows.chain(rejects).chain(changes) {
             if !self.known.contains_key(space) {
                 self.ensure(space).await?;
                 self.read_outbox(space).await?;
             }
         }
         if output.to > self.taken {
-            for event in &output.events {
-                if self
-                    .known
-                    .get(&event.space)
-                    .is_none_or(|(end, _)| event.address.sequence >= *end)
-                {
-                    let waiting = self.waiting.entry(event.space.clone()).or_default();
-                    waiting.events.push(Arc::clone(event));
-                }
+            let rows = step.rows.as_ref();
+            for (space, batch) in
+                rows.map_err(|error| PublishError::new("rows could not be made", error.to_string()))?
+            {
+                let end = self.known.get(space).map_or(0, |(end, _)| *end);
+                let batch = batch.clone().from_sequence(end);
+                let waiting = self.waiting.entry(space.clone()).or_default();
+                waiting.add(&self.lake, space, &batch).await?;
             }
             for reject in &output.rejects {
                 if self
@@ -250,20 +256,17 @@ impl LakeWriter {
         for space in spaces {
             self.ensure(&space).await?;
         }
-        self.bytes += output.body_bytes;
-        self.encode_waiting().await
+        Ok(())
     }
 
-    /// Makes columns of the events that wait, once they are many or large.
-    async fn encode_waiting(&mut self) -> Result<(), PublishError> {
-        let large = self.bytes >= BYTES_A_BATCH;
-        for (space, waiting) in &mut self.waiting {
-            if large || waiting.events.len() >= ROWS_A_BATCH {
-                waiting.encode(&self.lake, space).await?;
-            }
+    /// Adds what was taken from the log to the files, once it is much.
+    async fn add_fresh(&mut self) -> Result<(), PublishError> {
+        if self.bytes < BYTES_A_BATCH {
+            return Ok(());
         }
-        if large {
-            self.bytes = 0;
+        self.bytes = 0;
+        for (space, waiting) in &mut self.waiting {
+            waiting.add_fresh(&self.lake, space).await?;
         }
         Ok(())
     }
@@ -273,7 +276,7 @@ impl LakeWriter {
     pub fn rows(&self) -> usize {
         self.waiting
             .values()
-            .map(|waiting| waiting.rows + waiting.events.len() + waiting.rejects.len() + waiting.changes.len())
+            .map(|waiting| waiting.rows + waiting.fresh.len() + waiting.rejects.len() + waiting.changes.len())
             .sum()
     }
 
@@ -300,9 +303,9 @@ impl LakeWriter {
             return Ok(());
         };
         let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
-        if waiting.rows + waiting.events.len() > 0 {
+        if waiting.rows + waiting.fresh.len() > 0 {
             let start = end_of(&self.lake, space, tables::clean_events(), self.generation).await?;
-            waiting.encode(&self.lake, space).await?;
+            waiting.add_fresh(&self.lake, space).await?;
             if let Some(file) = waiting.file.take() {
                 let file = self.lake.store_file(file).await.map_err(failed)?;
                 self.append(space, tables::clean_events(), file, start).await?;

@@ -36,7 +36,7 @@ use kith_clean::Limits;
 use kith_collect::{Doors, DoorsConfig, SpaceRates};
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
-use kith_pipeline::{Engine, EngineConfig, Handover, Pipeline, Reads};
+use kith_pipeline::{Engine, EngineConfig, Handover, Listener, Pipeline, Reads};
 use kith_publish::{LakeWriter, PublishConfig, PublishParts, PublishStatus, Publisher, RawArchive};
 use kith_state::{FjallStore, Store};
 use kith_types::{Clock, SystemClock, Timestamp};
@@ -222,14 +222,14 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     losses::accept_at_start((&lake.raw(), &log, generation), &config.accept_loss)?;
     decisions::follow(&catalog, &log, archive.clone())?;
 
-    let (lake_steps, lake_inbox) = sync_channel(STEPS_WAITING);
-    let (tail_steps, tail_inbox) = sync_channel(STEPS_WAITING);
+    let (lake_steps, lake_inbox) = kith_publish::steps(STEPS_WAITING);
+    let (tail, followers) = tail::LiveTail::start(STEPS_WAITING)?;
     let (send_steps, send_inbox) = sync_channel(STEPS_WAITING);
     let folds = Arc::new(folds::LakeFolds::new(&lake, generation, &data.join("scratch"))?);
     let mut engine = engine_config(&*store, &log)?;
     engine.folds = Some(folds.serving(config.fold_tables_from_people));
     let pipeline = Arc::new(if config.has(Role::Pipeline) {
-        let listeners = vec![lake_steps, tail_steps, send_steps];
+        let listeners: Vec<Box<dyn Listener>> = vec![Box::new(lake_steps), Box::new(followers), Box::new(send_steps)];
         Pipeline::start(Arc::clone(&log), archive.clone(), Arc::clone(&store), engine, listeners)?
     } else {
         Pipeline::at_rest(Arc::clone(&store), engine)?
@@ -259,7 +259,6 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         true => Some(Publisher::start(publish_config(config), publish, lake_inbox)?),
         false => None,
     };
-    let tail = tail::LiveTail::start(tail_inbox)?;
     let messages = Arc::new(sending::CatalogMessages::new(Arc::clone(&catalog)));
     let sending = sending::Sending {
         config,

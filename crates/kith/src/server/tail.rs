@@ -6,11 +6,12 @@ use crate::error::CommandError;
 use futures::StreamExt;
 use kith_api::RawJson;
 use kith_api::ports::{Tail, TailFilter, TailItem, TailKind, TailStream};
-use kith_pipeline::{Numbered, StepOutput};
+use kith_clean::Reject;
+use kith_pipeline::{Listener, Numbered, StepOutput};
 use kith_types::{Event, IdentifierType, ProfileId, SpaceId};
 use serde_json::json;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use tokio::sync::{broadcast, watch};
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
@@ -38,25 +39,60 @@ pub(crate) struct LiveTail {
     ending: Arc<watch::Sender<bool>>,
 }
 
+/// The pipeline's side of the tail: items of the open step, made only while somebody follows.
+pub(crate) struct Followers {
+    items: broadcast::Sender<LiveItem>,
+    open: Vec<LiveItem>,
+    steps: SyncSender<Vec<LiveItem>>,
+}
+
+impl Listener for Followers {
+    fn events(&mut self, events: &[Event], people: &[Option<ProfileId>]) {
+        if self.items.receiver_count() == 0 {
+            self.open.clear();
+            return;
+        }
+        for (event, profile) in events.iter().zip(people) {
+            self.open.push(event_item(event, *profile));
+        }
+    }
+
+    fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
+        let mut items = std::mem::take(&mut self.open);
+        if self.items.receiver_count() == 0 {
+            return true;
+        }
+        items.extend(step.rejects.iter().map(reject_item));
+        items.extend(step.changes.iter().map(change_item));
+        self.steps.send(items).is_ok()
+    }
+}
+
 impl LiveTail {
-    /// Starts the thread that turns steps into items.
-    pub(crate) fn start(steps: Receiver<Arc<StepOutput>>) -> Result<Self, CommandError> {
+    /// Starts the thread that hands items on; the pipeline is given the other half. A queue of so many steps holds the
+    /// pipeline back.
+    pub(crate) fn start(waiting: usize) -> Result<(Self, Followers), CommandError> {
         let tail = Self {
             items: broadcast::Sender::new(BEHIND_MAX),
             ending: Arc::new(watch::Sender::new(false)),
         };
+        let (steps, inbox) = sync_channel::<Vec<LiveItem>>(waiting);
         let items = tail.items.clone();
         std::thread::Builder::new()
             .name("kith-tail".to_owned())
             .spawn(move || {
-                for step in steps {
-                    if items.receiver_count() > 0 {
-                        tell(&items, &step);
-                    }
+                for item in inbox.into_iter().flatten() {
+                    // Whoever followed may have gone.
+                    let _nobody = items.send(item);
                 }
             })
             .map_err(|error| CommandError::caused("the tail's thread cannot be started", error))?;
-        Ok(tail)
+        let followers = Followers {
+            items: tail.items.clone(),
+            open: Vec::new(),
+            steps,
+        };
+        Ok((tail, followers))
     }
 
     /// Tells followers of something that is not a step's, such as a message.
@@ -93,26 +129,18 @@ impl LiveTail {
     }
 }
 
-fn tell(items: &broadcast::Sender<LiveItem>, step: &StepOutput) {
-    for (event, profile) in step.events.iter().zip(&step.people) {
-        let _nobody = items.send(event_item(event, *profile));
-    }
-    for reject in &step.rejects {
-        let body = json!({
-            "source": reject.source.as_str(), "received_at": reject.received_at.to_string(),
-            "address": reject.address.to_string(), "code": reject.code, "message": reject.message, "path": reject.path,
-        });
-        let _nobody = items.send(LiveItem {
-            space: reject.space.clone(),
-            kind: TailKind::Reject,
-            body: RawJson::of(&body),
-            profile: None,
-            anonymous_id: None,
-            user_id: None,
-        });
-    }
-    for change in &step.changes {
-        let _nobody = items.send(change_item(change));
+fn reject_item(reject: &Reject) -> LiveItem {
+    let body = json!({
+        "source": reject.source.as_str(), "received_at": reject.received_at.to_string(),
+        "address": reject.address.to_string(), "code": reject.code, "message": reject.message, "path": reject.path,
+    });
+    LiveItem {
+        space: reject.space.clone(),
+        kind: TailKind::Reject,
+        body: RawJson::of(&body),
+        profile: None,
+        anonymous_id: None,
+        user_id: None,
     }
 }
 

@@ -11,4 +11,4 @@ pub use curated::{
     IdentifierRow, MembershipChangeRow, MembershipRow, ProfileRow, RejectRow, identifiers, membership_changes,
     memberships, profile_bucket, profiles, rejects,
 };
-pub use events::events;
+pub use events::{EventBatch, EventRows, events};

@@ -244,7 +244,7 @@ impl Bench {
 
     pub(super) fn events(&self) -> Vec<Event> {
         let events = self.outputs.iter().flat_map(|output| &output.events);
-        events.map(|event| (**event).clone()).collect()
+        events.cloned().collect()
     }
 
     /// The person of the last event.

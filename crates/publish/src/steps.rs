@@ -1,0 +1,56 @@
+//! From the pipeline's thread to the publishing thread: steps, with the rows of their events.
+//!
+//! Rows are made on the pipeline's thread, event by event, while an event lies in the processor's caches; then the event is
+//! freed where it was made. Made later, from events that wait in a queue, the same rows take several times as long.
+
+use kith_lake::LakeError;
+use kith_lake::rows::{EventBatch, EventRows};
+use kith_pipeline::{Listener, StepOutput};
+use kith_types::{Event, ProfileId, SpaceId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+/// A committed step, and the rows of its events by space.
+#[derive(Debug)]
+pub struct Step {
+    /// What the step did.
+    pub output: Arc<StepOutput>,
+    /// The rows; an error is a defect, and the records are taken from the log again.
+    pub rows: Result<Vec<(SpaceId, EventBatch)>, LakeError>,
+}
+
+/// Makes rows of the events of the open step, and hands them on with the step.
+pub struct StepRows {
+    spaces: BTreeMap<SpaceId, EventRows>,
+    steps: SyncSender<Step>,
+}
+
+/// A listener for the pipeline, and what [`crate::Publisher`] takes from it. A queue of so many steps holds the pipeline
+/// back.
+#[must_use]
+pub fn steps(waiting: usize) -> (StepRows, Receiver<Step>) {
+    let (steps, inbox) = sync_channel(waiting);
+    let spaces = BTreeMap::new();
+    (StepRows { spaces, steps }, inbox)
+}
+
+impl Listener for StepRows {
+    fn events(&mut self, events: &[Event], _: &[Option<ProfileId>]) {
+        for event in events {
+            match self.spaces.get_mut(&event.space) {
+                Some(rows) => rows.push(event),
+                None => self.spaces.entry(event.space.clone()).or_default().push(event),
+            }
+        }
+    }
+
+    fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
+        let filled = self.spaces.iter_mut().filter(|(_, rows)| !rows.is_empty());
+        let rows = filled
+            .map(|(space, rows)| Ok((space.clone(), rows.finish()?)))
+            .collect();
+        let output = Arc::clone(step);
+        self.steps.send(Step { output, rows }).is_ok()
+    }
+}
