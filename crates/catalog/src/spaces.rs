@@ -4,7 +4,7 @@ use crate::{Catalog, CatalogError, CatalogErrorKind};
 use kith_types::{SpaceId, Timestamp};
 
 /// The most spaces of a server.
-const SPACES_MAX: i64 = 1_000;
+const SPACES_MAX: usize = 1_000;
 
 /// One brand or environment (contract SPC-1).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,8 @@ impl Catalog {
     /// Makes a space.
     ///
     /// # Errors
-    /// [`CatalogErrorKind::Conflict`] where it exists, [`CatalogErrorKind::Limit`] beyond 1,000 spaces.
+    /// [`CatalogErrorKind::Conflict`] where it exists or its code is another one's ([`SpaceId::code`]),
+    /// [`CatalogErrorKind::Limit`] beyond 1,000 spaces.
     pub fn create_space(&self, name: &SpaceId) -> Result<Space, CatalogError> {
         let created_at = self.now();
         if !insert_space(&self.connection(), name, created_at)? {
@@ -90,8 +91,19 @@ pub(crate) fn insert_space(
     if has_space(connection, name)? {
         return Ok(false);
     }
-    let count: i64 = connection.query_row("SELECT count(*) FROM spaces", [], |row| row.get(0))?;
-    if count >= SPACES_MAX {
+    let mut statement = connection.prepare_cached("SELECT name FROM spaces")?;
+    let names = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let names = names.collect::<Result<Vec<_>, _>>()?;
+    for stored in &names {
+        let other: SpaceId = parse_stored(stored)?;
+        if other.code() == name.code() {
+            return Err(CatalogError::new(
+                CatalogErrorKind::Conflict,
+                format!("space {name} would share the keys of the state with space {other}: choose another name"),
+            ));
+        }
+    }
+    if names.len() >= SPACES_MAX {
         return Err(CatalogError::new(
             CatalogErrorKind::Limit,
             format!("a server holds at most {SPACES_MAX} spaces"),

@@ -312,6 +312,12 @@ impl Engine {
 
     fn space(&mut self, id: &SpaceId) -> Result<&mut Space, PipelineError> {
         if !self.spaces.contains_key(id) {
+            if let Some(other) = self.spaces.keys().find(|other| other.code() == id.code()) {
+                return Err(PipelineError::storage(
+                    "two spaces would share their keys",
+                    format!("{id} and {other}: the catalog lets no such space be made"),
+                ));
+            }
             let mut space = Space::load(&*self.store, id)?;
             space.fired = self.clock;
             space.outbox_next = space.outbox_next.max(self.config.outbox_from);

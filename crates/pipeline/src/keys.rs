@@ -1,5 +1,8 @@
 //! The keys of live state. The space leads every key; everything after it sorts as its parts do.
 //!
+//! In [`kith_state::Keyspace::Meta`] the space is its name, elsewhere its code: short keys are compared without another look into memory, and
+//! comparing keys is most of what the trees do.
+//!
 //! Works with the store only through bytes; nothing else in the project knows how a key is spelt.
 
 use kith_identity::PartKey;
@@ -15,12 +18,11 @@ fn time_from(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_micros((raw ^ (1 << 63)).cast_signed()))
 }
 
-/// The prefix of everything in a space.
+/// The prefix of everything in a space, but for named entries.
 #[must_use]
 pub(crate) fn space(space: &SpaceId) -> Vec<u8> {
-    let mut key = Vec::with_capacity(96);
-    key.extend_from_slice(space.as_str().as_bytes());
-    key.push(0);
+    let mut key = Vec::with_capacity(48);
+    key.extend_from_slice(&space.code());
     key
 }
 
@@ -50,7 +52,9 @@ pub(crate) fn wide_id(key: &[u8]) -> Option<u128> {
 /// The key of a named entry of [`kith_state::Keyspace::Meta`].
 #[must_use]
 pub(crate) fn named(at: &SpaceId, name: &str) -> Vec<u8> {
-    let mut key = space(at);
+    let mut key = Vec::with_capacity(at.as_str().len() + 1 + name.len());
+    key.extend_from_slice(at.as_str().as_bytes());
+    key.push(0);
     key.extend_from_slice(name.as_bytes());
     key
 }
@@ -131,7 +135,8 @@ pub(crate) fn member(at: &SpaceId, segment: &str, profile: ProfileId) -> Vec<u8>
 /// The prefix of the members of a segment.
 #[must_use]
 pub(crate) fn members(at: &SpaceId, segment: &str) -> Vec<u8> {
-    let mut key = named(at, segment);
+    let mut key = space(at);
+    key.extend_from_slice(segment.as_bytes());
     key.push(0);
     key
 }
@@ -161,7 +166,7 @@ mod tests {
         let main = SpaceId::main();
         let early = row(&main, 7, Timestamp::from_micros(-5), Address::default());
         let late = row(&main, 7, Timestamp::from_micros(5), Address::default());
-        assert!(early < late && early.starts_with(b"main\0"));
+        assert!(early < late && early.starts_with(&main.code()));
         assert_eq!(
             row_place(&early),
             Some((Timestamp::from_micros(-5), Address::default()))

@@ -4,27 +4,34 @@
 //! (`StateErrorKind::Failed`) instead of being tried again: fjall has reported durability falsely after swallowed
 //! journal errors, and the log knows better.
 
-use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit};
+use crate::rows::{Moment, RowCache};
+use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit, Write};
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
-const FORMAT: &str = "kith-state 1\n";
+const FORMAT: &str = "kith-state 2\n";
 const FORMAT_FILE: &str = "FORMAT";
 
 /// A [`Store`] in a folder.
 pub struct FjallStore {
     database: Database,
     trees: Vec<fjall::Keyspace>,
+    rows: Arc<RowCache>,
+    /// Held while a batch is applied to the trees and the rows.
+    applying: Mutex<()>,
 }
 
 struct FjallSnapshot {
     snapshot: fjall::Snapshot,
     trees: Vec<fjall::Keyspace>,
+    /// The rows in memory and the moment that the snapshot shows; `None` for one that was made while a batch was applied.
+    rows: Option<(Arc<RowCache>, Moment)>,
 }
 
 impl FjallStore {
-    /// Opens the folder, making it when it does not exist.
+    /// Opens the folder, making it when it does not exist. Of `cache_bytes` most go to rows, the rest to blocks of files.
     ///
     /// # Errors
     /// [`StateErrorKind::Locked`] when another process has it open; [`StateErrorKind::Format`] when another version
@@ -33,7 +40,7 @@ impl FjallStore {
     pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StateError> {
         check_format(folder)?;
         let database = Database::builder(folder.join("trees"))
-            .cache_size(cache_bytes)
+            .cache_size(cache_bytes / 4)
             .max_journaling_size(512 * 1024 * 1024)
             // With more than one, the first leaves compactions to the others and spins on their queue meanwhile.
             .worker_threads(1)
@@ -45,7 +52,13 @@ impl FjallStore {
             .map(|keyspace| database.keyspace(keyspace.as_str(), || options(*keyspace)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| open_error(folder, error))?;
-        Ok(Self { database, trees })
+        let rows = usize::try_from(cache_bytes / 4 * 3).unwrap_or(usize::MAX);
+        Ok(Self {
+            database,
+            trees,
+            rows: Arc::new(RowCache::new(rows)),
+            applying: Mutex::new(()),
+        })
     }
 }
 
@@ -128,7 +141,16 @@ fn visit_all(guards: impl Iterator<Item = fjall::Guard>, visit: &mut Visit<'_>) 
 
 impl Read for FjallStore {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let value = self.trees[keyspace as usize].get(key).map_err(read_error)?;
+        let look = || self.trees[keyspace as usize].get(key).map_err(read_error);
+        if !RowCache::keeps(keyspace) {
+            return Ok(look()?.map(|value| value.to_vec()));
+        }
+        let now = self.rows.now();
+        if let Some(row) = self.rows.get(keyspace, key, now) {
+            return Ok(row);
+        }
+        let value = look()?;
+        self.rows.fill(keyspace, key, value.as_deref(), now);
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -152,10 +174,17 @@ impl Read for FjallStore {
 
 impl Read for FjallSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let kept = self.rows.as_ref().filter(|_| RowCache::keeps(keyspace));
+        if let Some(row) = kept.and_then(|(rows, moment)| rows.get(keyspace, key, *moment)) {
+            return Ok(row);
+        }
         let value = self
             .snapshot
             .get(&self.trees[keyspace as usize], key)
             .map_err(read_error)?;
+        if let Some((rows, moment)) = kept {
+            rows.fill(keyspace, key, value.as_deref(), *moment);
+        }
         Ok(value.map(|value| value.to_vec()))
     }
 
@@ -183,6 +212,21 @@ impl Read for FjallSnapshot {
     }
 }
 
+/// The writes sorted by tree and key, the last of each key: neighbours are found along the same way through a tree's memory.
+fn in_order(batch: Batch) -> Vec<Write> {
+    let mut writes = batch.into_writes();
+    writes.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
+    // The last one wins, and is kept where the first one stood.
+    writes.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0 && later.1 == earlier.1;
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    writes
+}
+
 impl Store for FjallStore {
     fn commit(&self, batch: Batch) -> Result<(), StateError> {
         let failed = |error: fjall::Error| {
@@ -192,8 +236,13 @@ impl Store for FjallStore {
                 Some(error.into()),
             )
         };
-        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), batch.len());
-        for (keyspace, key, value) in batch.into_writes() {
+        let changes = in_order(batch);
+        let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+        // A batch that fails leaves the rows unused: the store has to be opened again.
+        self.rows.applying();
+        self.rows.take(&changes);
+        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), changes.len());
+        for (keyspace, key, value) in changes {
             let tree = &self.trees[keyspace as usize];
             match value {
                 Some(value) => writes.insert(tree, key, value),
@@ -201,13 +250,20 @@ impl Store for FjallStore {
             }
         }
         writes.commit().map_err(failed)?;
+        self.rows.applied();
+        drop(applying);
         self.database.persist(PersistMode::SyncData).map_err(failed)
     }
 
     fn snapshot(&self) -> Box<dyn Read> {
+        let moment = self.rows.now();
+        let snapshot = self.database.snapshot();
+        // The same even count before and after: the snapshot shows exactly the commits before it.
+        let whole = moment.is_between_commits() && self.rows.now() == moment;
         Box::new(FjallSnapshot {
-            snapshot: self.database.snapshot(),
+            snapshot,
             trees: self.trees.clone(),
+            rows: whole.then(|| (Arc::clone(&self.rows), moment)),
         })
     }
 

@@ -6,6 +6,7 @@
 
 mod fjall_store;
 mod memory;
+mod rows;
 
 pub use fjall_store::FjallStore;
 pub use memory::MemoryStore;

@@ -81,6 +81,18 @@ impl SpaceId {
     pub fn main() -> Self {
         Self(Arc::from("main"))
     }
+
+    /// Three bytes that stand for the space where keys must be short; never `ff` first, so that something follows all of
+    /// them. Two names may share a code: a server takes no space whose code another one has.
+    #[must_use]
+    pub fn code(&self) -> [u8; 3] {
+        // FNV-1a, 32 bits: http://www.isthe.com/chongo/tech/comp/fnv/
+        let hash = self.0.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        });
+        let [first, second, third, last] = hash.to_be_bytes();
+        [(first ^ last) & 0x7f, second, third]
+    }
 }
 
 /// Where an event stands in the log, fixed when it is acknowledged. Addresses order as their parts do.

@@ -174,3 +174,20 @@ fn api_1_there_is_no_default_secret_and_no_weak_one() {
     catalog.revoke_api_key("admin").unwrap();
     assert!(catalog.resolve_api_key(&made).is_none());
 }
+
+#[test]
+fn spc_1_a_space_whose_code_another_one_has_is_refused() {
+    let mut seen = std::collections::BTreeMap::new();
+    let (one, other) = (0..100_000)
+        .find_map(|number| {
+            let name = space(&format!("brand_{number}"));
+            seen.insert(name.code(), name.clone()).map(|before| (before, name))
+        })
+        .unwrap();
+    let catalog = catalog();
+    catalog.create_space(&one).unwrap();
+    let refused = catalog.create_space(&other).unwrap_err();
+    assert_eq!(refused.kind(), CatalogErrorKind::Conflict);
+    assert!(refused.to_string().contains("choose another name"), "{refused}");
+    catalog.create_space(&space("another")).unwrap();
+}
