@@ -65,7 +65,12 @@ impl RowCache {
     pub(crate) fn keeps(keyspace: Keyspace) -> bool {
         matches!(
             keyspace,
-            Keyspace::Components | Keyspace::Identifiers | Keyspace::Parts | Keyspace::Profiles | Keyspace::Redirects
+            Keyspace::Accounts
+                | Keyspace::Components
+                | Keyspace::Identifiers
+                | Keyspace::Parts
+                | Keyspace::Profiles
+                | Keyspace::Redirects
         )
     }
 
