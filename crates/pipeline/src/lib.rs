@@ -24,6 +24,7 @@ mod output;
 mod person;
 mod place;
 mod plans;
+mod presence;
 mod reads;
 mod record;
 mod rederive;

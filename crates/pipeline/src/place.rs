@@ -4,8 +4,9 @@
 //! people whose parts moved or were cut are regrouped: a part is moved as it is, and one that identity names as cut is
 //! folded from its carrier's history. Nobody else of the component is loaded, and no other event is read.
 
+use crate::presence::SpacePresence;
 use crate::record::ProfileRecord;
-use crate::space::{PartSlot, ProfileEntry, Space, SpacePresence, StoredRecord};
+use crate::space::{PartSlot, ProfileEntry, Space, StoredRecord};
 use crate::{PipelineError, keys};
 use kith_identity::{Applied, Component, Evidence, PartKey, Placement, Resolver, Vanished};
 use kith_profile::Part;

@@ -11,7 +11,7 @@ use crate::folds::Awaited;
 use crate::output::Numbered;
 use crate::record::ProfileRecord;
 use crate::{PipelineError, history, keys, output, plans};
-use kith_identity::{Component, PartKey, Position, Presence, PresenceError, PresenceRow};
+use kith_identity::{Component, PartKey, Position};
 use kith_profile::{FoldPlan, Part, Plans};
 use kith_segment::Change;
 use kith_state::{Batch, Keyspace, Read};
@@ -461,41 +461,5 @@ fn write_profile(
     }
     if let Some(merged) = &mut entry.merged {
         merged.prune(now);
-    }
-}
-
-/// The rows of held identifiers, as identity asks for them.
-pub(crate) struct SpacePresence<'a> {
-    pub(crate) space: &'a Space,
-    pub(crate) store: &'a dyn Read,
-}
-
-impl Presence for SpacePresence<'_> {
-    fn rows(
-        &self,
-        held: u128,
-        from: Option<Position>,
-        to: Option<Position>,
-        visit: &mut dyn FnMut(&PresenceRow) -> bool,
-    ) -> Result<(), PresenceError> {
-        let mut damaged = false;
-        let of = (Keyspace::Presence, held);
-        let scanned = self.space.rows(self.store, of, from, to, &mut |(time, address), row| {
-            let Some((received_at, authenticated)) = history::decode_presence(row) else {
-                damaged = true;
-                return false;
-            };
-            visit(&PresenceRow {
-                time,
-                address,
-                received_at,
-                authenticated,
-            })
-        });
-        match scanned {
-            Ok(()) if damaged => Err(PresenceError("a row is damaged".to_owned())),
-            Ok(()) => Ok(()),
-            Err(error) => Err(PresenceError(error.to_string())),
-        }
     }
 }
