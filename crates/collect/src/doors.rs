@@ -196,8 +196,8 @@ impl Doors {
         let Taken { space, envelope } = taken;
         let verdict = kith_clean::inspect(envelope.route, &envelope.body, &self.config.limits);
         let is_batch = envelope.route == Route::Batch;
-        // A body that cannot be read is one event: it is kept as one reject.
-        let events = verdict.as_ref().map_or(1, |inspection| inspection.events);
+        // A body that cannot be read is one event: it is kept as one reject. One without events takes a record, too.
+        let events = verdict.as_ref().map_or(1, |inspection| inspection.events.max(1));
         let limits = self.sources.limits(&space);
         if let Some(refused) = over_size(&limits, envelope.body.len(), events) {
             return refused;

@@ -314,13 +314,10 @@ impl Worker {
     fn sweep(&mut self) -> Result<bool, PipelineError> {
         self.commits = 0;
         let mut outputs = Vec::new();
-        let before = self.engine.spaces().any(|(_, _, sweep)| sweep.is_some());
         let more = self.engine.sweep(&mut outputs)?;
+        // A sweep that waits has committed nothing: what the engine holds open is not told before it is committed.
         for output in outputs {
             self.hand_on(output);
-        }
-        if before && !more {
-            self.shared.publish(&self.engine, &StepOutput::default());
         }
         Ok(more)
     }

@@ -143,6 +143,7 @@ impl Publisher {
                 steps: 0,
                 bytes: 0,
                 backoff: Backoff::default(),
+                rebuilding: Backoff::default(),
             };
             worker.run(&inbox);
         })?;
@@ -213,6 +214,8 @@ struct Worker {
     bytes: usize,
     /// After a failure: when to try again.
     backoff: Backoff,
+    /// The same for building changes of membership again.
+    rebuilding: Backoff,
 }
 
 impl Worker {
@@ -294,6 +297,10 @@ impl Worker {
     /// Notes that everything there is to do could be done.
     fn worked(&mut self) {
         self.backoff.worked();
+        if self.rebuilding.failures() > 0 {
+            // Told until it works.
+            return;
+        }
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         (status.failure, status.failures, status.failing_since) = (None, 0, None);
     }
@@ -352,11 +359,17 @@ impl Worker {
     /// whether none is missing.
     fn rebuild_changes(&mut self, wait: bool) -> Result<bool, PublishError> {
         let runtime = self.parts.runtime.clone();
-        if self.replay.is_none() && self.parts.writer.lacks_changes() {
+        let may_start = wait || !self.rebuilding.waits(Instant::now());
+        if may_start && self.replay.is_none() && self.parts.writer.lacks_changes() {
             self.replay = self.parts.writer.replay_changes(&self.parts.scratch, runtime.clone())?;
         }
         if let Some(replay) = self.replay.take_if(|replay| wait || replay.is_finished()) {
-            runtime.block_on(self.parts.writer.take_rebuilt(replay.outcome()?))?;
+            // A replay takes long, and one that fails does not fail otherwise at once.
+            let rebuilt = replay
+                .outcome()
+                .inspect_err(|_| self.rebuilding.failed(Instant::now()))?;
+            runtime.block_on(self.parts.writer.take_rebuilt(rebuilt))?;
+            self.rebuilding.worked();
         }
         Ok(!self.parts.writer.lacks_changes())
     }

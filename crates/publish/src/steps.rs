@@ -46,10 +46,15 @@ impl Listener for StepRows {
     }
 
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
-        let filled = self.spaces.iter_mut().filter(|(_, rows)| !rows.is_empty());
-        let rows = filled
-            .map(|(space, rows)| Ok((space.clone(), rows.finish()?)))
-            .collect();
+        // A space without rows gives its buffers back.
+        self.spaces.retain(|_, rows| !rows.is_empty());
+        // Every space is finished, also where one of them fails: no row stays for the step to come.
+        let rows = self
+            .spaces
+            .iter_mut()
+            .map(|(space, rows)| (space.clone(), rows.finish()));
+        let rows: Vec<_> = rows.collect();
+        let rows = rows.into_iter().map(|(space, batch)| Ok((space, batch?))).collect();
         let output = Arc::clone(step);
         self.steps.send(Step { output, rows }).is_ok()
     }

@@ -226,7 +226,7 @@ impl LakeWriter {
                 rows.map_err(|error| PublishError::new("rows could not be made", error.to_string()))?
             {
                 let end = self.known.get(space).map_or(0, |(end, _)| *end);
-                let batch = batch.clone().from_sequence(end);
+                let batch = batch.clone().from_sequence(end.max(self.taken));
                 let waiting = self.waiting.entry(space.clone()).or_default();
                 waiting.add(&self.lake, space, &batch).await?;
             }

@@ -238,7 +238,14 @@ impl Store for FjallStore {
         };
         let changes = in_order(batch);
         let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
-        // A batch that fails leaves the rows unused: the store has to be opened again.
+        if !self.rows.now().is_between_commits() {
+            return Err(StateError::new(
+                StateErrorKind::Failed,
+                "an earlier step could not be committed: the state has to be opened again",
+                None,
+            ));
+        }
+        // A batch that fails leaves the rows unused for good: the store has to be opened again.
         self.rows.applying();
         self.rows.take(&changes);
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), changes.len());
@@ -252,7 +259,11 @@ impl Store for FjallStore {
         writes.commit().map_err(failed)?;
         self.rows.applied();
         drop(applying);
-        self.database.persist(PersistMode::SyncData).map_err(failed)
+        let durable = self.database.persist(PersistMode::SyncData).map_err(failed);
+        if durable.is_err() {
+            self.rows.applying();
+        }
+        durable
     }
 
     fn snapshot(&self) -> Box<dyn Read> {

@@ -254,6 +254,18 @@ mod tests {
     }
 
     #[test]
+    fn spc_1_codes_of_spaces_stay_what_they_are() {
+        // They lead the keys of stored state: another code would hide all of it.
+        for (name, code) in [
+            ("main", [98, 144, 226]),
+            ("staging", [60, 215, 105]),
+            ("brand_b", [117, 49, 86]),
+        ] {
+            assert_eq!(name.parse::<SpaceId>().map(|space| space.code()), Ok(code), "{name}");
+        }
+    }
+
+    #[test]
     fn addresses_sort_as_their_bytes() {
         let low = Address {
             generation: 1,

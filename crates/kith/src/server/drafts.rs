@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Exact counts at a time: each takes every core that is free.
 const EXACT_AT_ONCE: usize = 1;
@@ -27,8 +27,8 @@ pub(crate) struct Drafts {
     reads: Reads,
     clock: Arc<dyn Clock>,
     sampler: Arc<Sampler>,
-    exact: Semaphore,
-    quick: Semaphore,
+    exact: Arc<Semaphore>,
+    quick: Arc<Semaphore>,
     /// Whether the rest of a sample is being loaded.
     filling: Arc<AtomicBool>,
 }
@@ -48,8 +48,8 @@ impl Drafts {
             sampler: Arc::new(Sampler::new(reads.clone())),
             reads,
             clock,
-            exact: Semaphore::new(EXACT_AT_ONCE),
-            quick: Semaphore::new(QUICK_AT_ONCE),
+            exact: Arc::new(Semaphore::new(EXACT_AT_ONCE)),
+            quick: Arc::new(Semaphore::new(QUICK_AT_ONCE)),
             filling: Arc::default(),
         }
     }
@@ -97,7 +97,11 @@ impl Drafts {
                 ..Question::default()
             };
             let (reads, space) = (self.reads.clone(), space.clone());
-            let asked = tokio::task::spawn_blocking(move || reads.what_if(&space, &question));
+            let permit = permit(&self.exact).await?;
+            let asked = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                reads.what_if(&space, &question)
+            });
             counted["identity"] = asked.await.map_err(PortError::internal)?.map_err(refused)?;
         }
         Ok(RawJson::of(&counted))
@@ -109,23 +113,26 @@ impl Drafts {
         space: &SpaceId,
         segments: &[SegmentName],
     ) -> Result<Option<RawJson>, PortError> {
-        let _permit = permit(&self.quick).await?;
+        let permit = permit(&self.quick).await?;
         let (reads, space, segments) = (self.reads.clone(), space.clone(), segments.to_vec());
         let gone = Arc::new(AtomicBool::new(false));
         let _guard = Gone(Arc::clone(&gone));
-        let counted =
-            tokio::task::spawn_blocking(move || reads.overlap(&space, &segments, &|| !gone.load(Ordering::Acquire)));
+        let counted = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            reads.overlap(&space, &segments, &|| !gone.load(Ordering::Acquire))
+        });
         let counted = counted.await.map_err(PortError::internal)?.map_err(refused)?;
         Ok(counted.map(|overlap| RawJson::of(&overlap.to_document())))
     }
 
     async fn exactly(&self, space: &SpaceId, proposed: Proposed) -> Result<Json, PortError> {
-        let _permit = permit(&self.exact).await?;
+        let permit = permit(&self.exact).await?;
         let (reads, space, now) = (self.reads.clone(), space.clone(), self.clock.now());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let gone = Arc::new(AtomicBool::new(false));
         let _guard = Gone(Arc::clone(&gone));
         let counted = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             reads.impact(&space, &proposed, now, threads, &|_| !gone.load(Ordering::Acquire))
         });
         let counted = counted.await.map_err(PortError::internal)?.map_err(refused)?;
@@ -133,10 +140,11 @@ impl Drafts {
     }
 
     async fn sampled(&self, space: &SpaceId, proposed: Proposed) -> Result<Json, PortError> {
-        let _permit = permit(&self.quick).await?;
+        let permit = permit(&self.quick).await?;
         let (sampler, now) = (Arc::clone(&self.sampler), self.clock.now());
         let (asked_space, asked) = (space.clone(), proposed.clone());
         let counted = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
             let began = Instant::now();
             sampler.estimate(&asked_space, &asked, now, &|| began.elapsed() < ESTIMATE_LOADS)
         });
@@ -167,8 +175,9 @@ impl Drafts {
     }
 }
 
-async fn permit(from: &Semaphore) -> Result<SemaphorePermit<'_>, PortError> {
-    match tokio::time::timeout(WAITS, from.acquire()).await {
+/// Held by the work itself, until it ends, also when nobody waits for it any more.
+async fn permit(from: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PortError> {
+    match tokio::time::timeout(WAITS, Arc::clone(from).acquire_owned()).await {
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(PortError::new(
             PortErrorKind::Busy,

@@ -88,28 +88,48 @@ pub(crate) fn watch(parts: &Arc<Parts>) {
     });
 }
 
+fn invalid(message: String) -> PortError {
+    PortError::new(PortErrorKind::Invalid, message)
+}
+
+fn parse(range: &str, generation: u16) -> Result<RawRange, PortError> {
+    let asked = RawRange::parse(range).filter(|asked| (asked.generation, asked.partition) == (generation, 0));
+    asked.ok_or_else(|| {
+        invalid(format!(
+            "{range:?} is no range of records: give it as it is told, such as 0-0-120-140"
+        ))
+    })
+}
+
 /// Accepts that what raw lacks of a range is lost.
 pub(crate) async fn accept(
-    (raw, log, generation): (&RawZone, &Arc<Log>, u16),
+    zone: (&RawZone, &Arc<Log>, u16),
     range: &str,
     author: &str,
     reason: &str,
 ) -> Result<LossAccepted, PortError> {
-    let invalid = |message: String| PortError::new(PortErrorKind::Invalid, message);
-    let asked = RawRange::parse(range)
-        .filter(|asked| (asked.generation, asked.partition) == (generation, 0))
-        .ok_or_else(|| {
-            invalid(format!(
-                "{range:?} is no range of records: give it as it is told, such as 0-0-120-140"
-            ))
-        })?;
+    let asked = parse(range, zone.2)?;
+    let accepted = accept_missing(zone, &asked, author, reason).await?;
+    accepted.ok_or_else(|| {
+        invalid(format!(
+            "nothing of {asked} is lost: the log or the raw zone has it, or it is accepted already"
+        ))
+    })
+}
+
+/// Accepts what is lost of a range; nothing where nothing is.
+async fn accept_missing(
+    (raw, log, generation): (&RawZone, &Arc<Log>, u16),
+    asked: &RawRange,
+    author: &str,
+    reason: &str,
+) -> Result<Option<LossAccepted>, PortError> {
     let missing = lost(raw, log, generation, Proof::Hashed)
         .await
         .map_err(PortError::internal)?;
-    let missing: Vec<RawRange> = missing.iter().filter_map(|lost| lost.within(&asked)).collect();
+    let missing: Vec<RawRange> = missing.iter().filter_map(|lost| lost.within(asked)).collect();
     if missing.is_empty() {
-        let message = format!("nothing of {asked} is lost: the log or the raw zone has it, or it is accepted already");
-        return Err(invalid(message));
+        return Ok(None);
     }
     if missing.len() > RANGES_MAX {
         let message = format!("{asked} has more than {RANGES_MAX} losses: accept it in parts");
@@ -134,11 +154,11 @@ pub(crate) async fn accept(
         };
         raw.note_hole(&hole).await.map_err(PortError::internal)?;
     }
-    Ok(LossAccepted {
+    Ok(Some(LossAccepted {
         ranges: missing.iter().map(ToString::to_string).collect(),
         records: missing.iter().map(RawRange::count).sum(),
         decided_by: appended.address,
-    })
+    }))
 }
 
 fn document(missing: &[RawRange], author: &str, reason: &str) -> String {
@@ -146,16 +166,25 @@ fn document(missing: &[RawRange], author: &str, reason: &str) -> String {
     json!({ "format": 1, "author": author, "reason": reason, "ranges": ranges }).to_string()
 }
 
-/// Accepts losses before anything reads raw: for a server that does not start without.
-pub(crate) fn accept_at_start(
-    (raw, log, generation): (&RawZone, &Arc<Log>, u16),
-    ranges: &[String],
-) -> Result<(), CommandError> {
+/// Accepts losses before anything reads raw: for a server that does not start without. What was accepted at an earlier start
+/// is no error.
+pub(crate) fn accept_at_start(zone: (&RawZone, &Arc<Log>, u16), ranges: &[String]) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Handle::current();
-    for range in ranges {
-        let accepted = runtime.block_on(accept((raw, log, generation), range, "kith serve --accept-loss", ""));
-        let accepted = accepted.map_err(|error| CommandError::caused(format!("--accept-loss {range}"), error))?;
-        tracing::warn!(records = accepted.records, decided_by = %accepted.decided_by, "a loss of the raw zone is accepted");
+    let failed = |range: &str, error| CommandError::caused(format!("--accept-loss {range}"), error);
+    // All are read before any is accepted.
+    let asked: Result<Vec<RawRange>, _> = (ranges.iter())
+        .map(|range| parse(range, zone.2).map_err(|error| failed(range, error)))
+        .collect();
+    for range in asked? {
+        let accepted = runtime.block_on(accept_missing(zone, &range, "kith serve --accept-loss", ""));
+        match accepted.map_err(|error| failed(&range.to_string(), error))? {
+            Some(accepted) => {
+                tracing::warn!(records = accepted.records, decided_by = %accepted.decided_by, "a loss of the raw zone is accepted");
+            }
+            None => {
+                tracing::warn!(%range, "nothing of a range is lost, or it was accepted before: --accept-loss is not needed")
+            }
+        }
     }
     Ok(())
 }

@@ -249,8 +249,10 @@ impl Operations for Running {
     async fn accept_loss(&self, range: &str, author: &str, reason: &str) -> Result<LossAccepted, PortError> {
         let raw = self.0.lake.raw();
         let accepted = losses::accept((&raw, &self.0.log, self.0.generation), range, author, reason).await?;
-        let looked = self.0.losses.look(&raw, &self.0.log, self.0.generation).await;
-        looked.map_err(PortError::internal)?;
+        // It is accepted, whatever becomes of the look at what is still lost.
+        if let Err(error) = self.0.losses.look(&raw, &self.0.log, self.0.generation).await {
+            tracing::error!(error = %kith_telemetry::error_chain(&error), "what raw has lost could not be looked up again");
+        }
         Ok(accepted)
     }
 

@@ -10,11 +10,11 @@ use crate::{PipelineError, keys};
 use kith_identity::{Member, Position};
 use kith_state::{Keyspace, Read};
 use kith_types::{SourceName, SpaceId, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many identifiers of an account are looked at for its members.
 pub const ACCOUNT_CARRIERS_MAX: usize = 10_000;
-/// How many accounts of an identifier are looked at.
+/// How many accounts of a person's identifiers are looked at, all together.
 const ACCOUNTS_MAX: usize = 1_000;
 
 impl Reads {
@@ -61,11 +61,13 @@ pub(super) fn add(
     person: &mut PersonDocument,
 ) -> Result<(), PipelineError> {
     let mut found: BTreeMap<String, (SourceName, Timestamp)> = BTreeMap::new();
+    let mut room = ACCOUNTS_MAX;
     for member in members {
         let lead = accounts_of(member.part.carrier);
-        let mut linked = links(reader, space, lead, ACCOUNTS_MAX + 1)?;
-        person.accounts_limited |= linked.len() > ACCOUNTS_MAX;
-        linked.truncate(ACCOUNTS_MAX);
+        let mut linked = links(reader, space, lead, room + 1)?;
+        person.accounts_limited |= linked.len() > room;
+        linked.truncate(room);
+        room -= linked.len();
         for (account, group_id) in linked {
             let interval = (member.part.start, member.end);
             let Some((source, since)) = earliest(reader, space, (member.part.carrier, account), interval)? else {
@@ -92,13 +94,21 @@ fn members(reader: &dyn Read, space: &SpaceId, account: u128) -> Result<(Vec<Acc
     let limited = carriers.len() > ACCOUNT_CARRIERS_MAX;
     carriers.truncate(ACCOUNT_CARRIERS_MAX);
     let mut found = BTreeMap::new();
+    // Many carriers may stand in one component: it is read once.
+    let mut homes: BTreeMap<u128, BTreeSet<u128>> = BTreeMap::new();
     for (carrier, _) in carriers {
-        let Some(home) = home_of(reader, space, carrier)? else {
-            continue;
-        };
+        if let Some(home) = home_of(reader, space, carrier)? {
+            homes.entry(home).or_default().insert(carrier);
+        }
+    }
+    for (home, carriers) in homes {
         let component = component_of(reader, space, home)?;
         for profile in component.profiles() {
-            for member in profile.members.iter().filter(|member| member.part.carrier == carrier) {
+            for member in &profile.members {
+                let carrier = member.part.carrier;
+                if !carriers.contains(&carrier) {
+                    continue;
+                }
                 let interval = (member.part.start, member.end);
                 let Some((source, since)) = earliest(reader, space, (carrier, account), interval)? else {
                     continue;

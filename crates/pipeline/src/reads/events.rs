@@ -94,14 +94,13 @@ fn page(
         let range = keys::row_range(space, member.part.carrier, member.part.start, member.end);
         let share = share_of(reader, space, member.part.carrier, range, asked, rows_max)?;
         events.extend(share.events);
+        // What stands behind a page and one more can be in no answer: few are held, however many carriers there are.
+        in_order(&mut events, asked.ascending);
+        events.truncate(asked.limit + 1);
         left_at = match (left_at, share.left_at) {
             (Some(one), Some(other)) => Some(first(one, other)),
             (one, other) => one.or(other),
         };
-    }
-    events.sort_by_key(Event::canonical_order);
-    if !asked.ascending {
-        events.reverse();
     }
     if let Some(place) = left_at {
         events.retain(|event| first(event.canonical_order(), place) == event.canonical_order());
@@ -115,6 +114,13 @@ fn page(
         events,
         next: left_at,
     })
+}
+
+fn in_order(events: &mut [Event], ascending: bool) {
+    events.sort_by_key(Event::canonical_order);
+    if !ascending {
+        events.reverse();
+    }
 }
 
 /// Reads one carrier until it has given a page and one more, or has been looked at for its share.

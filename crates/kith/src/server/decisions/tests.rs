@@ -154,6 +154,42 @@ fn raw_2_a_catalog_that_lost_its_definitions_has_them_again_from_log_and_raw() {
     );
 }
 
+/// Recording lost definitions ends wherever a kill may fall; the next start has all of them.
+#[test]
+fn raw_2_lost_definitions_are_recorded_whole_though_a_kill_cuts_it_short() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (log, kept) = log_in(&folder.path().join("log"));
+    let file = folder.path().join("catalog.db");
+    let open = || Catalog::open(&file, Arc::new(SystemClock)).unwrap();
+    let follow = |catalog: &Catalog| follow(catalog, &log, Arc::clone(&kept) as Arc<dyn Archive>);
+    follow(&open()).unwrap();
+    let all = names(&open());
+    assert_eq!(all.len(), 3, "{all:?}");
+    // Each place at which a write can be the last one: nothing may be written after so many rows of definitions.
+    for rows in 0..4 {
+        let catalog = open();
+        catalog.forget_definitions().unwrap();
+        let spoiler = rusqlite::Connection::open(&file).unwrap();
+        let trigger = format!(
+            "CREATE TRIGGER killed BEFORE INSERT ON definitions WHEN (SELECT count(*) FROM definitions) >= {rows}
+             BEGIN SELECT RAISE(ABORT, 'killed'); END"
+        );
+        spoiler.execute_batch(&trigger).unwrap();
+        let cut = follow(&catalog);
+        assert_eq!(cut.is_err(), rows < 3, "{rows}");
+        drop(catalog);
+        spoiler.execute_batch("DROP TRIGGER killed").unwrap();
+        let catalog = open();
+        follow(&catalog).unwrap();
+        assert_eq!(names(&catalog), all, "cut short after {rows}");
+    }
+    // And between saying where to begin and forgetting what is half there.
+    let catalog = open();
+    catalog.set_setting(FOLLOWED, "0").unwrap();
+    follow(&catalog).unwrap();
+    assert_eq!(names(&catalog), all);
+}
+
 #[test]
 fn raw_2_a_decision_that_could_not_be_recorded_is_recorded_later_and_in_order() {
     let folder = tempfile::TempDir::new().unwrap();
