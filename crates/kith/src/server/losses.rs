@@ -182,7 +182,7 @@ pub(crate) fn accept_at_start(zone: (&RawZone, &Arc<Log>, u16), ranges: &[String
                 tracing::warn!(records = accepted.records, decided_by = %accepted.decided_by, "a loss of the raw zone is accepted");
             }
             None => {
-                tracing::warn!(%range, "nothing of a range is lost, or it was accepted before: --accept-loss is not needed")
+                tracing::warn!(%range, "nothing of a range is lost, or it was accepted before: --accept-loss is not needed");
             }
         }
     }
