@@ -26,6 +26,7 @@ soak:
 	cargo test -p kith-identity idn_3_
 	cargo test -p kith-pipeline idn_3_
 	cargo test -p kith-pipeline seg_4_ -- --nocapture
+	cargo test -p kith-pipeline idn_4_ -- --ignored
 
 check:
 	cargo fmt --all --check
