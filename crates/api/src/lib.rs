@@ -15,6 +15,7 @@ mod cursor;
 mod error;
 mod extract;
 mod handlers;
+mod look;
 mod openapi;
 pub mod ports;
 mod raw_json;
@@ -23,6 +24,7 @@ mod stream;
 mod watch;
 
 pub use error::{ApiError, not_found};
+pub use look::Look;
 pub use openapi::openapi_json;
 pub use raw_json::RawJson;
 pub use routes::{ApiLimits, ApiState, router};

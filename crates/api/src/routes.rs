@@ -5,6 +5,7 @@ use crate::handlers::{
     accounts, definitions, drafts, health, identity, keys, losses, members, operations, profile_api, profiles, rejects,
     sources, spaces, sql, tail, unsubscribe,
 };
+use crate::look::Look;
 use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
 use crate::watch::watch;
 use axum::Router;
@@ -56,6 +57,8 @@ pub struct ApiState {
     pub ingest: Arc<dyn Ingest>,
     /// Unsubscribe links.
     pub unsubscribe: Arc<dyn Unsubscribe>,
+    /// Looks at the catalog, for readiness.
+    pub catalog_look: Look,
     /// Limits.
     pub limits: ApiLimits,
 }

@@ -49,6 +49,7 @@ metrics! { Counter, AtomicU64, AtomicU64::new(0), "A figure that only grows.";
     CollectEventsAccepted => "kith_collect_events_total", "outcome=\"accepted\"", "Events at the doors by outcome.";
     CollectEventsRejected => "kith_collect_events_total", "outcome=\"rejected\"", "Events at the doors by outcome.";
     CollectBytes => "kith_collect_bytes_total", "", "Bytes of bodies that the doors took, after content decoding.";
+    HttpRequestsWithoutRoom => "kith_http_requests_refused_total", "reason=\"no_room\"", "Requests that no connection had room for.";
     LogRecordsAppended => "kith_log_records_total", "", "Records appended to the log.";
     LogBytesAppended => "kith_log_bytes_total", "", "Bytes appended to the log.";
     LogSyncs => "kith_log_syncs_total", "outcome=\"durable\"", "Groups made durable, by outcome.";

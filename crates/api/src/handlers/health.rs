@@ -51,10 +51,10 @@ pub(crate) async fn livez() -> &'static str {
 pub(crate) async fn readyz(state: Api) -> Response {
     let mut checks = state.operations.readiness().await;
     let catalog = std::sync::Arc::clone(&state.catalog);
-    let catalog_fault = match tokio::task::spawn_blocking(move || catalog.check_reachable()).await {
+    let catalog_fault = match state.catalog_look.ask(move || catalog.check_reachable()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(kith_telemetry::error_chain(&error)),
-        Err(error) => Some(error.to_string()),
+        Err(why) => Some(why),
     };
     checks.push(ReadinessCheck {
         name: "catalog".to_owned(),

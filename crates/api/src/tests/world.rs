@@ -81,6 +81,7 @@ impl World {
             operations: ports.clone(),
             ingest: ports.clone(),
             unsubscribe: ports,
+            catalog_look: crate::Look::default(),
             limits: ApiLimits {
                 body_bytes_max: 64 * 1024,
                 tail_followers_max: 2,

@@ -42,6 +42,22 @@ impl Drop for Gone {
     }
 }
 
+/// Lets the next sample be loaded once this one ends, however it ends.
+struct Filling(Arc<AtomicBool>);
+
+impl Filling {
+    /// Nothing where a sample is being loaded already.
+    fn begin(flag: &Arc<AtomicBool>) -> Option<Self> {
+        (!flag.swap(true, Ordering::AcqRel)).then(|| Self(Arc::clone(flag)))
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
 impl Drafts {
     pub(crate) fn new(reads: Reads, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -158,11 +174,12 @@ impl Drafts {
 
     /// Loads the rest of a sample for the edits to come, one sample at a time.
     fn fill(&self, space: SpaceId, proposed: Proposed) {
-        if self.filling.swap(true, Ordering::AcqRel) {
+        let Some(filling) = Filling::begin(&self.filling) else {
             return;
-        }
-        let (sampler, filling, now) = (Arc::clone(&self.sampler), Arc::clone(&self.filling), self.clock.now());
+        };
+        let (sampler, now) = (Arc::clone(&self.sampler), self.clock.now());
         tokio::task::spawn_blocking(move || {
+            let _filling = filling;
             for _ in 0..TURNS_AFTER {
                 let began = Instant::now();
                 let turn = sampler.estimate(&space, &proposed, now, &|| began.elapsed() < ESTIMATE_LOADS);
@@ -170,7 +187,6 @@ impl Drafts {
                     break;
                 }
             }
-            filling.store(false, Ordering::Release);
         });
     }
 }
@@ -191,4 +207,22 @@ fn not_now() -> PortError {
         PortErrorKind::Unavailable,
         "people are being worked out anew: ask again when that has ended, `kith doctor` shows how far it is",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn seg_7_a_sample_that_panics_does_not_end_the_loading_of_others() {
+        let flag = Arc::new(AtomicBool::new(false));
+        let filling = Filling::begin(&flag).unwrap();
+        assert!(Filling::begin(&flag).is_none(), "one at a time");
+        let panicked = tokio::task::spawn_blocking(move || {
+            let _filling = filling;
+            std::panic::resume_unwind(Box::new("a sample"));
+        });
+        assert!(panicked.await.is_err());
+        assert!(Filling::begin(&flag).is_some());
+    }
 }

@@ -3,7 +3,9 @@
 //! Works with hyper for the protocol and hands each request to the router that the server made. The bounds keep what
 //! connections hold small beside what the doors hold (contract COL-5). Some connections beyond the bound are kept for whoever
 //! asks how the server is (contract OPS-1): they are served one request, and another than that only where there is room for
-//! it again. A connection above both bounds waits in the kernel until another ends; it is never accepted and then dropped.
+//! it again. Where there is, the connection moves there, so that a long request holds nothing of what is kept; and what stays
+//! is given up after a while. A connection above both bounds waits in the kernel until another ends; it is never accepted and
+//! then dropped.
 
 use axum::Router;
 use axum::body::Body;
@@ -17,7 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use kith_telemetry::{Counter, Gauge};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -30,6 +32,8 @@ const READ_AHEAD_BYTES: usize = 16 * 1024;
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// The same for a connection of the reserve, which is for a question and its answer.
 const RESERVE_SILENCE_MAX: Duration = Duration::from_secs(1);
+/// How long a connection may hold the reserve in all: longer than any check of readiness takes, also where its reader is slow.
+const RESERVE_LIFE_MAX: Duration = Duration::from_secs(10);
 /// What the reserve is kept for.
 const HEALTH_PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
@@ -40,6 +44,8 @@ pub(super) struct Bounds {
     pub(super) connections_max: u32,
     /// Beside those, for [`HEALTH_PATHS`].
     pub(super) reserve: u32,
+    /// How long one of the reserve is held at most.
+    pub(super) reserve_life: Duration,
 }
 
 impl Default for Bounds {
@@ -47,6 +53,7 @@ impl Default for Bounds {
         Self {
             connections_max: 2_048,
             reserve: 32,
+            reserve_life: RESERVE_LIFE_MAX,
         }
     }
 }
@@ -56,12 +63,13 @@ impl Default for Bounds {
 struct Room {
     all: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
+    reserve_life: Duration,
 }
 
-/// The place of one connection.
+/// The place of one connection; it is free again once this is dropped.
 enum Seat {
-    Full(OwnedSemaphorePermit),
-    Reserve(OwnedSemaphorePermit),
+    Full(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
+    Reserve(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit),
 }
 
 impl Room {
@@ -70,6 +78,7 @@ impl Room {
         Self {
             all: seats(bounds.connections_max),
             reserve: seats(bounds.reserve),
+            reserve_life: bounds.reserve_life,
         }
     }
 
@@ -85,12 +94,15 @@ impl Room {
         }
     }
 
-    /// A seat of the reserve was taken before its connection came: there may be another by now.
-    fn better(&self, seat: Seat) -> Seat {
-        match seat {
-            Seat::Full(_) => seat,
-            Seat::Reserve(_) => Arc::clone(&self.all).try_acquire_owned().map_or(seat, Seat::Full),
+    /// Moves whoever has a seat of the reserve to a full one that is free. Answers whether the seat is a full one now.
+    fn promote(&self, held: &Mutex<Seat>) -> bool {
+        let mut seat = held.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*seat, Seat::Reserve(_))
+            && let Ok(permit) = Arc::clone(&self.all).try_acquire_owned()
+        {
+            *seat = Seat::Full(permit);
         }
+        matches!(*seat, Seat::Full(_))
     }
 }
 
@@ -108,7 +120,7 @@ pub(super) async fn serve(mut listener: TcpListener, router: Router, bounds: Bou
             (seat, (stream, peer)) = accepted => {
                 let Some(seat) = seat else { break };
                 let served = Served { peer, router: router.clone(), room: room.clone(), stop: stop.clone() };
-                tokio::spawn(served.connection(stream, room.better(seat)));
+                tokio::spawn(served.connection(stream, seat));
             }
         }
     }
@@ -143,15 +155,21 @@ impl Served {
         Gauge::HttpConnections.add(1);
         // Small answers must not wait for more to send; a connection that is gone already needs nothing.
         let _gone = stream.set_nodelay(true);
-        let reserved = matches!(seat, Seat::Reserve(_));
+        let seat = Arc::new(Mutex::new(seat));
+        // A seat of the reserve was taken before its connection came: there may be another by now.
+        let reserved = !room.promote(&seat);
+        let reserve_life = room.reserve_life;
+        let held = Arc::clone(&seat);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
-            let (router, room, request) = (router.clone(), room.clone(), request.map(Body::new));
+            let (router, request) = (router.clone(), request.map(Body::new));
+            // Decided before the request is taken up; a connection with a full seat keeps it.
+            let refused = !room.promote(&held) && !HEALTH_PATHS.contains(&request.uri().path());
             async move {
-                if reserved {
-                    return of_reserve(router, &room, request).await;
+                match refused {
+                    true => Ok(full()),
+                    false => answer(router, request).await,
                 }
-                answer(router, request).await
             }
         });
         let mut protocol = http1::Builder::new();
@@ -163,6 +181,7 @@ impl Served {
         let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = served.as_mut() => ended,
+            () = overstayed(&seat, reserve_life) => Ok(()),
             () = asked(&mut stop) => {
                 served.as_mut().graceful_shutdown();
                 served.await
@@ -173,8 +192,15 @@ impl Served {
             tracing::trace!(%error, "a connection broke off");
         }
         Gauge::HttpConnections.add(-1);
-        let (Seat::Full(permit) | Seat::Reserve(permit)) = seat;
-        drop(permit);
+    }
+}
+
+/// Comes back once a seat of the reserve has been held for too long; never where it is a full one by then.
+async fn overstayed(held: &Mutex<Seat>, after: Duration) {
+    tokio::time::sleep(after).await;
+    let reserved = matches!(*held.lock().unwrap_or_else(PoisonError::into_inner), Seat::Reserve(_));
+    if !reserved {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -184,28 +210,13 @@ async fn answer(mut router: Router, request: Request<Body>) -> Answered {
     router.call(request).await
 }
 
-/// Serves the one request of a connection of the reserve.
-async fn of_reserve(router: Router, room: &Room, request: Request<Body>) -> Answered {
-    if HEALTH_PATHS.contains(&request.uri().path()) {
-        return answer(router, request).await;
-    }
-    match Arc::clone(&room.all).try_acquire_owned() {
-        Ok(permit) => {
-            let answered = answer(router, request).await;
-            drop(permit);
-            answered
-        }
-        Err(_) => Ok(full()),
-    }
-}
-
 /// There is no room for the connection. SDKs read `code` and `message`, the API's clients `error`.
 fn full() -> Response<Body> {
     const BODY: &str = concat!(
         r#"{"code":"too_many_connections","message":"there are as many connections as the server takes; come again soon","#,
         r#""error":{"code":"too_many_connections","message":"there are as many connections as the server takes; come again soon"}}"#
     );
-    Counter::CollectRequestsUnavailable.increment();
+    Counter::HttpRequestsWithoutRoom.increment();
     let mut response = Response::new(Body::from(BODY));
     *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     let headers = response.headers_mut();

@@ -1,7 +1,7 @@
 //! What raw has lost of what the log let go: looked for after a start, told, and accepted by an operator where there is no copy.
 //!
 //! An acceptance is a decision in the log and a note in the raw zone; readers of raw go by the note. What raw holds can
-//! never be accepted as lost.
+//! never be accepted as lost, and what is accepted is not decided again: one acceptance is worked on at a time.
 
 use super::Parts;
 use crate::error::CommandError;
@@ -17,9 +17,14 @@ const LOSS_ACCEPTED: &str = "raw.loss_accepted";
 /// How many ranges one acceptance may come to.
 const RANGES_MAX: usize = 1_000;
 
-/// What is known of losses, for readiness; nothing until raw has been looked through.
+/// What is known of losses, for readiness, and whoever accepts them.
 #[derive(Default)]
-pub(crate) struct Losses(Mutex<Option<Known>>);
+pub(crate) struct Losses {
+    /// Nothing until raw has been looked through.
+    known: Mutex<Option<Known>>,
+    /// Held by the one acceptance that is worked on: what is decided and not noted in raw yet.
+    accepting: Arc<tokio::sync::Mutex<Vec<RawHole>>>,
+}
 
 #[derive(Clone, Copy, Default)]
 struct Known {
@@ -30,7 +35,7 @@ struct Known {
 impl Losses {
     /// Whether raw has everything that the log let go, for the doctor: the server goes on as it is.
     pub(crate) fn check(&self) -> ReadinessCheck {
-        let known = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.unwrap_or_default();
         let accepted = (known.accepted > 0).then(|| format!("{} records lost, which was accepted", known.accepted));
         let missing = (known.missing > 0).then(|| format!("{} records missing", known.missing));
@@ -45,7 +50,7 @@ impl Losses {
 
     /// Looks raw through, without reading its objects.
     pub(crate) async fn look(&self, raw: &RawZone, log: &Log, generation: u16) -> Result<(), LakeError> {
-        let lost = lost(raw, log, generation, Proof::Listed).await?;
+        let lost = lost(raw, expected(log, generation), Proof::Listed).await?;
         for range in &lost {
             tracing::error!(%range, "the raw zone has lost records that the log no longer has: restore them from a copy");
         }
@@ -55,7 +60,7 @@ impl Losses {
             missing: lost.iter().map(RawRange::count).sum(),
             accepted: accepted.map(|hole| hole.range.count()).sum(),
         };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
     }
 }
@@ -70,10 +75,10 @@ pub(crate) fn expected(log: &Log, generation: u16) -> RawRange {
     }
 }
 
-async fn lost(raw: &RawZone, log: &Log, generation: u16, proof: Proof) -> Result<Vec<RawRange>, LakeError> {
-    match expected(log, generation) {
-        range if range.end == 0 => Ok(Vec::new()),
-        range => raw.missing(range, proof).await,
+async fn lost(raw: &RawZone, of: RawRange, proof: Proof) -> Result<Vec<RawRange>, LakeError> {
+    match of.count() {
+        0 => Ok(Vec::new()),
+        _ => raw.missing(of, proof).await,
     }
 }
 
@@ -101,64 +106,116 @@ fn parse(range: &str, generation: u16) -> Result<RawRange, PortError> {
     })
 }
 
-/// Accepts that what raw lacks of a range is lost.
+/// Where losses are, and where they are decided.
+#[derive(Clone)]
+pub(crate) struct Zone {
+    pub(crate) raw: RawZone,
+    pub(crate) log: Arc<Log>,
+    /// What raw must hold.
+    pub(crate) expected: RawRange,
+}
+
+impl Zone {
+    pub(crate) fn of(raw: RawZone, log: &Arc<Log>, generation: u16) -> Self {
+        Self {
+            raw,
+            log: Arc::clone(log),
+            expected: expected(log, generation),
+        }
+    }
+
+    /// Accepts what is lost of a range; nothing where nothing is. It hashes what raw has of the range, object by object.
+    async fn accept(
+        &self,
+        decided: &mut Vec<RawHole>,
+        asked: &RawRange,
+        author: &str,
+        reason: &str,
+    ) -> Result<Option<LossAccepted>, PortError> {
+        self.note(decided).await?;
+        let Some(asked) = asked.within(&self.expected) else {
+            return Ok(None);
+        };
+        let missing = lost(&self.raw, asked, Proof::Hashed).await;
+        let missing = missing.map_err(PortError::internal)?;
+        if missing.is_empty() {
+            return Ok(None);
+        }
+        if missing.len() > RANGES_MAX {
+            let message = format!("{asked} has more than {RANGES_MAX} losses: accept it in parts");
+            return Err(invalid(message));
+        }
+        let body = RecordBody::Decision(Decision {
+            kind: LOSS_ACCEPTED.into(),
+            document: document(&missing, author, reason).into(),
+        });
+        let appended = self.log.append(&SpaceId::main(), &body).await;
+        let appended = appended.map_err(PortError::internal)?;
+        decided.extend(missing.iter().map(|range| RawHole {
+            range: *range,
+            cause: HoleCause::AcceptedLoss,
+            decided_by: Some(appended.address.to_string()),
+        }));
+        self.note(decided).await?;
+        Ok(Some(LossAccepted {
+            ranges: missing.iter().map(ToString::to_string).collect(),
+            records: missing.iter().map(RawRange::count).sum(),
+            decided_by: appended.address,
+        }))
+    }
+
+    /// Notes in raw what is decided; what could not be noted stays decided and is noted before the next is looked at.
+    async fn note(&self, decided: &mut Vec<RawHole>) -> Result<(), PortError> {
+        while let Some(hole) = decided.last() {
+            self.raw.note_hole(hole).await.map_err(PortError::internal)?;
+            decided.pop();
+        }
+        Ok(())
+    }
+}
+
+impl Losses {
+    /// Accepts that what raw lacks of a range is lost.
+    pub(crate) async fn accept(
+        &self,
+        zone: Zone,
+        range: &str,
+        author: &str,
+        reason: &str,
+    ) -> Result<LossAccepted, PortError> {
+        let asked = parse(range, zone.expected.generation)?;
+        // Held by the work itself, until it ends, also when nobody waits for it any more.
+        let mut accepting = Arc::clone(&self.accepting).lock_owned().await;
+        let (author, reason) = (author.to_owned(), reason.to_owned());
+        let runtime = tokio::runtime::Handle::current();
+        // Hashing is work for a thread of its own.
+        let accepted = tokio::task::spawn_blocking(move || {
+            runtime.block_on(zone.accept(&mut accepting, &asked, &author, &reason))
+        });
+        let accepted = accepted.await.map_err(PortError::internal)??;
+        accepted.ok_or_else(|| {
+            invalid(format!(
+                "nothing of {asked} is lost: the log or the raw zone has it, or it is accepted already"
+            ))
+        })
+    }
+}
+
+/// Accepts a loss of the running server's, and looks at what is still lost.
 pub(crate) async fn accept(
-    zone: (&RawZone, &Arc<Log>, u16),
+    parts: &Parts,
     range: &str,
     author: &str,
     reason: &str,
 ) -> Result<LossAccepted, PortError> {
-    let asked = parse(range, zone.2)?;
-    let accepted = accept_missing(zone, &asked, author, reason).await?;
-    accepted.ok_or_else(|| {
-        invalid(format!(
-            "nothing of {asked} is lost: the log or the raw zone has it, or it is accepted already"
-        ))
-    })
-}
-
-/// Accepts what is lost of a range; nothing where nothing is.
-async fn accept_missing(
-    (raw, log, generation): (&RawZone, &Arc<Log>, u16),
-    asked: &RawRange,
-    author: &str,
-    reason: &str,
-) -> Result<Option<LossAccepted>, PortError> {
-    let missing = lost(raw, log, generation, Proof::Hashed)
-        .await
-        .map_err(PortError::internal)?;
-    let missing: Vec<RawRange> = missing.iter().filter_map(|lost| lost.within(asked)).collect();
-    if missing.is_empty() {
-        return Ok(None);
+    let raw = parts.lake.raw();
+    let zone = Zone::of(raw.clone(), &parts.log, parts.generation);
+    let accepted = parts.losses.accept(zone, range, author, reason).await?;
+    // It is accepted, whatever becomes of the look.
+    if let Err(error) = parts.losses.look(&raw, &parts.log, parts.generation).await {
+        tracing::error!(error = %kith_telemetry::error_chain(&error), "what raw has lost could not be looked up again");
     }
-    if missing.len() > RANGES_MAX {
-        let message = format!("{asked} has more than {RANGES_MAX} losses: accept it in parts");
-        return Err(invalid(message));
-    }
-    let document = document(&missing, author, reason);
-    let body = RecordBody::Decision(Decision {
-        kind: LOSS_ACCEPTED.into(),
-        document: document.into(),
-    });
-    let log = Arc::clone(log);
-    let appended = tokio::task::spawn_blocking(move || log.append_blocking(&SpaceId::main(), &body));
-    let appended = appended
-        .await
-        .map_err(PortError::internal)?
-        .map_err(PortError::internal)?;
-    for range in &missing {
-        let hole = RawHole {
-            range: *range,
-            cause: HoleCause::AcceptedLoss,
-            decided_by: Some(appended.address.to_string()),
-        };
-        raw.note_hole(&hole).await.map_err(PortError::internal)?;
-    }
-    Ok(Some(LossAccepted {
-        ranges: missing.iter().map(ToString::to_string).collect(),
-        records: missing.iter().map(RawRange::count).sum(),
-        decided_by: appended.address,
-    }))
+    Ok(accepted)
 }
 
 fn document(missing: &[RawRange], author: &str, reason: &str) -> String {
@@ -168,15 +225,16 @@ fn document(missing: &[RawRange], author: &str, reason: &str) -> String {
 
 /// Accepts losses before anything reads raw: for a server that does not start without. What was accepted at an earlier start
 /// is no error.
-pub(crate) fn accept_at_start(zone: (&RawZone, &Arc<Log>, u16), ranges: &[String]) -> Result<(), CommandError> {
+pub(crate) fn accept_at_start(zone: &Zone, ranges: &[String]) -> Result<(), CommandError> {
     let runtime = tokio::runtime::Handle::current();
     let failed = |range: &str, error| CommandError::caused(format!("--accept-loss {range}"), error);
     // All are read before any is accepted.
     let asked: Result<Vec<RawRange>, _> = (ranges.iter())
-        .map(|range| parse(range, zone.2).map_err(|error| failed(range, error)))
+        .map(|range| parse(range, zone.expected.generation).map_err(|error| failed(range, error)))
         .collect();
+    let mut decided = Vec::new();
     for range in asked? {
-        let accepted = runtime.block_on(accept_missing(zone, &range, "kith serve --accept-loss", ""));
+        let accepted = runtime.block_on(zone.accept(&mut decided, &range, "kith serve --accept-loss", ""));
         match accepted.map_err(|error| failed(&range.to_string(), error))? {
             Some(accepted) => {
                 tracing::warn!(records = accepted.records, decided_by = %accepted.decided_by, "a loss of the raw zone is accepted");
@@ -190,13 +248,4 @@ pub(crate) fn accept_at_start(zone: (&RawZone, &Arc<Log>, u16), ranges: &[String
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn raw_2_the_decision_stays_readable() {
-        let lost = RawRange::parse("0-0-120-140").unwrap();
-        let golden = r#"{"format":1,"author":"jo","reason":"no copy","ranges":["0-0-120-140"]}"#;
-        assert_eq!(document(&[lost], "jo", "no copy"), golden);
-    }
-}
+mod tests;

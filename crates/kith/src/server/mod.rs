@@ -30,7 +30,7 @@ pub(crate) use config::{Role, ServerConfig};
 
 use crate::error::CommandError;
 use axum::Router;
-use kith_api::{ApiLimits, ApiState};
+use kith_api::{ApiLimits, ApiState, Look};
 use kith_catalog::{Catalog, TablePointers};
 use kith_clean::Limits;
 use kith_collect::{Doors, DoorsConfig, SpaceRates};
@@ -89,6 +89,8 @@ pub(crate) struct Parts {
     pub(crate) replaying: tokio::sync::Mutex<()>,
     /// What raw is known to have lost.
     pub(crate) losses: losses::Losses,
+    /// Looks at the send ledger, for readiness.
+    pub(crate) ledger_look: Look,
 }
 
 impl Parts {
@@ -219,7 +221,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         generation,
         tokio::runtime::Handle::current(),
     ));
-    losses::accept_at_start((&lake.raw(), &log, generation), &config.accept_loss)?;
+    losses::accept_at_start(&losses::Zone::of(lake.raw(), &log, generation), &config.accept_loss)?;
     decisions::follow(&catalog, &log, archive.clone())?;
 
     let (lake_steps, lake_inbox) = kith_publish::steps(STEPS_WAITING);
@@ -294,6 +296,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         scratch: data.join("scratch"),
         replaying: tokio::sync::Mutex::default(),
         losses: losses::Losses::default(),
+        ledger_look: Look::default(),
     };
     Ok((parts, new_admin_key))
 }
@@ -334,6 +337,7 @@ fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, Comm
         operations: Arc::new(operations::Running(Arc::clone(parts))),
         ingest: Arc::new(ingest::Imports(Arc::clone(parts))),
         unsubscribe: Arc::new(sending::Links(Arc::clone(parts))),
+        catalog_look: Look::default(),
         limits: ApiLimits::default(),
     })
 }

@@ -98,7 +98,7 @@ impl Running {
     /// Somebody decided it, so it is told and is no fault. By number: what is named here is read by anybody.
     async fn sending(&self) -> ReadinessCheck {
         let activation = Arc::clone(&self.0.activation);
-        let paused = tokio::task::spawn_blocking(move || activation.paused()).await;
+        let paused = self.0.ledger_look.ask(move || activation.paused()).await;
         let scopes: Option<Vec<PauseScope>> = match paused {
             Ok(Ok(keys)) => Some(keys.iter().filter_map(|key| paused_scope(key)).collect()),
             _ => None,
@@ -247,13 +247,7 @@ impl Operations for Running {
     }
 
     async fn accept_loss(&self, range: &str, author: &str, reason: &str) -> Result<LossAccepted, PortError> {
-        let raw = self.0.lake.raw();
-        let accepted = losses::accept((&raw, &self.0.log, self.0.generation), range, author, reason).await?;
-        // It is accepted, whatever becomes of the look at what is still lost.
-        if let Err(error) = self.0.losses.look(&raw, &self.0.log, self.0.generation).await {
-            tracing::error!(error = %kith_telemetry::error_chain(&error), "what raw has lost could not be looked up again");
-        }
-        Ok(accepted)
+        losses::accept(&self.0, range, author, reason).await
     }
 
     async fn verify_rebuild(&self) -> Result<LineStream, PortError> {

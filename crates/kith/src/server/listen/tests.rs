@@ -7,7 +7,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const BOUNDS: Bounds = Bounds {
     connections_max: 6,
     reserve: 2,
+    reserve_life: Duration::from_secs(1),
 };
+
+/// An answer that stays in the server until it is read.
+const MORE_THAN_SOCKETS_HOLD: usize = 64 << 20;
 
 struct Running {
     address: SocketAddr,
@@ -15,15 +19,19 @@ struct Running {
     serving: tokio::task::JoinHandle<()>,
 }
 
+fn router() -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "alive" }))
+        .route("/readyz", get(|| async { "ready" }))
+        .route("/metrics", get(|| async { vec![b'm'; MORE_THAN_SOCKETS_HOLD] }))
+        .route("/v1/track", post(|body: axum::body::Bytes| async move { body }))
+}
+
 async fn start() -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = Router::new()
-        .route("/livez", get(|| async { "alive" }))
-        .route("/readyz", get(|| async { "ready" }))
-        .route("/v1/track", post(|body: axum::body::Bytes| async move { body }));
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(serve(listener, router, BOUNDS, stopping));
+    let serving = tokio::spawn(serve(listener, router(), BOUNDS, stopping));
     Running { address, stop, serving }
 }
 
@@ -54,6 +62,8 @@ fn get_of(path: &str) -> String {
 }
 
 const TRACK: &str = "POST /v1/track HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n{}";
+/// A request whose head is taken and whose body is still to come, which the server says.
+const UNDER_WAY: &str = "POST /v1/track HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n";
 
 #[tokio::test]
 async fn ops_1_health_is_answered_while_idle_and_busy_connections_take_all_room() {
@@ -100,6 +110,85 @@ async fn ops_1_health_is_answered_while_idle_and_busy_connections_take_all_room(
         }
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     }
+    server.stop.send_replace(true);
+    server.serving.await.unwrap();
+}
+
+impl Running {
+    /// Takes connections for good, each with half a body sent.
+    async fn hold(&self, count: u32) -> Vec<TcpStream> {
+        let mut held = Vec::new();
+        for _ in 0..count {
+            let mut stream = self.open().await;
+            stream.write_all(TRACK.as_bytes()).await.unwrap();
+            assert!(read_one(&mut stream).await.starts_with("HTTP/1.1 200"));
+            stream
+                .write_all(TRACK.replace("length: 2", "length: 9").as_bytes())
+                .await
+                .unwrap();
+            held.push(stream);
+        }
+        held
+    }
+}
+
+#[tokio::test]
+async fn ops_1_a_long_request_that_came_by_the_reserve_moves_to_room_that_is_free() {
+    let room = Room::new(BOUNDS);
+    let taken = Arc::clone(&room.all).acquire_many_owned(BOUNDS.connections_max).await.unwrap();
+    let seat = Mutex::new(room.seat().await.unwrap());
+    assert_eq!(room.reserve.available_permits(), 1);
+    assert!(!room.promote(&seat), "there is no other room");
+    drop(taken);
+    assert!(room.promote(&seat));
+    assert_eq!(room.reserve.available_permits(), 2, "the reserve is whole again");
+    assert_eq!(room.all.available_permits(), BOUNDS.connections_max as usize - 1);
+    drop(seat);
+    assert_eq!(room.all.available_permits(), BOUNDS.connections_max as usize);
+
+
+    // The same for a connection: its request is under way, and holds nothing of the reserve.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    let taken = Arc::clone(&room.all).acquire_many_owned(BOUNDS.connections_max).await.unwrap();
+    let (stop, stopping) = watch::channel(false);
+    let served = Served {
+        peer,
+        router: router(),
+        room: room.clone(),
+        stop: stopping,
+    };
+    let serving = tokio::spawn(served.connection(stream, room.seat().await.unwrap()));
+    // The connection stands in the reserve once its task has run so far as to wait for a head.
+    tokio::task::yield_now().await;
+    drop(taken);
+    client.write_all(UNDER_WAY.as_bytes()).await.unwrap();
+    assert!(read_one(&mut client).await.starts_with("HTTP/1.1 100"));
+    assert_eq!(room.reserve.available_permits(), 2);
+    assert_eq!(room.all.available_permits(), BOUNDS.connections_max as usize - 1);
+    client.write_all(b"{}").await.unwrap();
+    assert!(read_one(&mut client).await.starts_with("HTTP/1.1 200"));
+    serving.await.unwrap();
+    assert_eq!(room.all.available_permits(), BOUNDS.connections_max as usize);
+    drop(stop);
+}
+
+#[tokio::test]
+async fn ops_1_whoever_does_not_read_an_answer_of_the_reserve_is_let_go() {
+    let server = start().await;
+    let held = server.hold(BOUNDS.connections_max).await;
+    let mut unread = Vec::new();
+    for _ in 0..BOUNDS.reserve {
+        let mut stream = server.open().await;
+        stream.write_all(get_of("/metrics").as_bytes()).await.unwrap();
+        // The answer has begun, and nobody reads on.
+        assert!(read_one(&mut stream).await.starts_with("HTTP/1.1 200"));
+        unread.push(stream);
+    }
+    let answer = server.ask(&get_of("/livez")).await;
+    assert!(answer.ends_with("alive"), "{answer}");
+    drop((held, unread));
     server.stop.send_replace(true);
     server.serving.await.unwrap();
 }
