@@ -355,3 +355,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

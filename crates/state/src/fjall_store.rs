@@ -227,8 +227,14 @@ fn in_order(batch: Batch) -> Vec<Write> {
     writes
 }
 
-impl Store for FjallStore {
-    fn commit(&self, batch: Batch) -> Result<(), StateError> {
+impl FjallStore {
+    /// Commits by `apply`, which puts the writes into the trees, and `persist`, which makes them durable.
+    fn commit_by(
+        &self,
+        batch: Batch,
+        apply: impl FnOnce(Vec<Write>) -> fjall::Result<()>,
+        persist: impl FnOnce() -> fjall::Result<()>,
+    ) -> Result<(), StateError> {
         let failed = |error: fjall::Error| {
             StateError::new(
                 StateErrorKind::Failed,
@@ -248,6 +254,17 @@ impl Store for FjallStore {
         // A batch that fails leaves the rows unused for good: the store has to be opened again.
         self.rows.applying();
         self.rows.take(&changes);
+        apply(changes).map_err(failed)?;
+        self.rows.applied();
+        drop(applying);
+        let durable = persist().map_err(failed);
+        if durable.is_err() {
+            self.rows.applying();
+        }
+        durable
+    }
+
+    fn apply(&self, changes: Vec<Write>) -> fjall::Result<()> {
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.database.clone(), changes.len());
         for (keyspace, key, value) in changes {
             let tree = &self.trees[keyspace as usize];
@@ -256,14 +273,17 @@ impl Store for FjallStore {
                 None => writes.remove(tree, key),
             }
         }
-        writes.commit().map_err(failed)?;
-        self.rows.applied();
-        drop(applying);
-        let durable = self.database.persist(PersistMode::SyncData).map_err(failed);
-        if durable.is_err() {
-            self.rows.applying();
-        }
-        durable
+        writes.commit()
+    }
+}
+
+impl Store for FjallStore {
+    fn commit(&self, batch: Batch) -> Result<(), StateError> {
+        self.commit_by(
+            batch,
+            |changes| self.apply(changes),
+            || self.database.persist(PersistMode::SyncData),
+        )
     }
 
     fn snapshot(&self) -> Box<dyn Read> {
@@ -282,3 +302,6 @@ impl Store for FjallStore {
         self.trees.iter().map(fjall::Keyspace::disk_space).sum()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,13 +30,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The instant of a second of the tests' time.
-pub(super) fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + second * 1_000)
 }
 
 /// An event of these identifiers (`user_id:u anonymous_id:a email:e`, separated by spaces) at a second.
 #[expect(clippy::needless_pass_by_value, reason = "a test says its properties in place")]
-pub(super) fn event(identifiers: &str, name: &str, second: i64, properties: Json) -> Json {
+pub(crate) fn event(identifiers: &str, name: &str, second: i64, properties: Json) -> Json {
     let mut event = json!({"type": "track", "event": name, "timestamp": text(at(second)), "properties": properties});
     let mut external = Vec::new();
     for (kind, value) in identifiers.split_whitespace().filter_map(|one| one.split_once(':')) {
@@ -71,7 +71,7 @@ fn text(time: Timestamp) -> String {
 }
 
 /// A record of these events, received at a second.
-pub(super) fn record(sequence: u64, second: i64, events: &[Json]) -> Record {
+pub(crate) fn record(sequence: u64, second: i64, events: &[Json]) -> Record {
     record_of(
         "main",
         sequence,
@@ -103,7 +103,7 @@ pub(super) fn record_of(space: &str, sequence: u64, received_at: Timestamp, body
 }
 
 /// A decision that applies and removes definitions: `(kind, name, spec)`, null removes.
-pub(super) fn decision(sequence: u64, second: i64, documents: &[(&str, &str, Json)]) -> Record {
+pub(crate) fn decision(sequence: u64, second: i64, documents: &[(&str, &str, Json)]) -> Record {
     let applied: Vec<Json> = documents
         .iter()
         .filter(|(.., spec)| !spec.is_null())
@@ -139,7 +139,7 @@ pub(super) fn vetoes(sequence: u64, second: i64, added: &[Veto], removed: &[Veto
 }
 
 /// `performed` within the last so many seconds, at least so often.
-pub(super) fn performed(name: &str, at_least: u32, seconds: u32) -> Json {
+pub(crate) fn performed(name: &str, at_least: u32, seconds: u32) -> Json {
     json!({"where": {"performed": {"event": name, "at_least": at_least, "within": {"last": format!("{seconds}s")}}}})
 }
 
