@@ -114,6 +114,7 @@ endpoints! {
     Admin post spaces::create __path_create;
     Admin get spaces::limits __path_limits;
     Admin put spaces::set_limits __path_set_limits;
+    Admin patch spaces::change_limits __path_change_limits;
     Admin get sources::list __path_list;
     Admin post sources::create __path_create;
     Admin post sources::disable __path_disable;

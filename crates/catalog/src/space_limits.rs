@@ -6,10 +6,10 @@
 
 use crate::documents::{LIMITS_NAME, shorten};
 use crate::spaces::{parse_stored, require_space};
-use crate::{Catalog, CatalogError, CatalogErrorKind, Document, DocumentId, DocumentKind};
+use crate::{Catalog, CatalogError, CatalogErrorKind, Document, DocumentId, DocumentKind, Problem};
 use kith_types::SpaceId;
 use rusqlite::Connection;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::PoisonError;
 
@@ -53,34 +53,49 @@ pub struct SpaceUsage {
 /// The limits of all spaces that have some.
 pub(crate) type SpaceLimitsCache = HashMap<SpaceId, SpaceLimits>;
 
+type Field = fn(&mut SpaceLimits) -> &mut Option<u64>;
+
+const FIELDS: [(&str, Field); 8] = [
+    ("events_per_second", |limits| &mut limits.events_per_second),
+    ("burst_events", |limits| &mut limits.burst_events),
+    ("batch_events", |limits| &mut limits.batch_events),
+    ("batch_bytes", |limits| &mut limits.batch_bytes),
+    ("sources", |limits| &mut limits.sources),
+    ("definitions", |limits| &mut limits.definitions),
+    ("segments", |limits| &mut limits.segments),
+    ("computed_traits", |limits| &mut limits.computed_traits),
+];
+
 impl SpaceLimits {
-    /// Every limit with its name, as documents spell it.
+    /// Every limit with its name, as documents spell it. This is the only list of them.
     #[must_use]
     pub fn entries(&self) -> [(&'static str, Option<u64>); 8] {
-        [
-            ("events_per_second", self.events_per_second),
-            ("burst_events", self.burst_events),
-            ("batch_events", self.batch_events),
-            ("batch_bytes", self.batch_bytes),
-            ("sources", self.sources),
-            ("definitions", self.definitions),
-            ("segments", self.segments),
-            ("computed_traits", self.computed_traits),
-        ]
+        FIELDS.map(|(name, field)| (name, *field(&mut self.clone())))
     }
 
     fn field(&mut self, name: &str) -> Option<&mut Option<u64>> {
-        Some(match name {
-            "events_per_second" => &mut self.events_per_second,
-            "burst_events" => &mut self.burst_events,
-            "batch_events" => &mut self.batch_events,
-            "batch_bytes" => &mut self.batch_bytes,
-            "sources" => &mut self.sources,
-            "definitions" => &mut self.definitions,
-            "segments" => &mut self.segments,
-            "computed_traits" => &mut self.computed_traits,
-            _ => return None,
-        })
+        let (_, field) = FIELDS.into_iter().find(|(known, _)| *known == name)?;
+        Some(field(self))
+    }
+
+    /// The document that decides these limits as a change leaves them: what it names is set, or ended by `null`, and all else
+    /// stays.
+    ///
+    /// # Errors
+    /// A limit that must be mended, by its path.
+    pub fn changed_by(&self, change: &Map<String, Value>) -> Result<Document, Problem> {
+        let mut document = self.to_document();
+        for (name, limit) in change {
+            let known = Self::default().field(name).is_some();
+            if let Value::Object(spec) = &mut document.spec {
+                match limit {
+                    Value::Null if known => drop(spec.remove(name)),
+                    // What cannot be is refused with the document.
+                    _ => drop(spec.insert(name.clone(), limit.clone())),
+                }
+            }
+        }
+        Document::from_json("limits", document.to_json())
     }
 
     /// Reads the `spec` of a document.

@@ -197,12 +197,12 @@ impl Client {
         self.text(response).await
     }
 
-    /// The text of a `PUT` of JSON.
+    /// The text of a `PATCH` of JSON.
     ///
     /// # Errors
     /// As [`Client::get`].
-    pub(crate) async fn put(&self, path: &[&str], body: &serde_json::Value) -> Result<String, CommandError> {
-        let request = self.request(Method::PUT, path, &[])?.header(CONTENT_TYPE, JSON);
+    pub(crate) async fn patch(&self, path: &[&str], body: &serde_json::Value) -> Result<String, CommandError> {
+        let request = self.request(Method::PATCH, path, &[])?.header(CONTENT_TYPE, JSON);
         let response = self.send(request.body(body.to_string())).await?;
         self.text(response).await
     }

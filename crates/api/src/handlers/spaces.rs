@@ -184,6 +184,33 @@ pub(crate) async fn set_limits(
     limits_now(&state, space, applied.decided_by.map(|address| address.to_string())).await
 }
 
+/// Changes some limits of a space: a number sets one, `null` ends one, and what is left out stays as it is, also where others
+/// change limits at the same time.
+#[utoipa::path(
+    patch, path = "/api/spaces/{space}/limits", operation_id = "change_space_limits", tag = "spaces",
+    params(("space", description = "The space.")),
+    request_body = LimitsBody,
+    responses(
+        (status = 200, description = "The limits that hold now.", body = SpaceLimitsBody),
+        (status = 404, description = "No such space.", body = ErrorBody),
+        (status = 422, description = "A limit must be mended; nothing was changed.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn change_limits(
+    state: Api,
+    Path(space): Path<String>,
+    Extension(principal): Extension<Principal>,
+    request: Bytes,
+) -> Result<Json<SpaceLimitsBody>, ApiError> {
+    let space = parse_space(&space)?;
+    let change = parse_body(&request)?;
+    let applied = state
+        .definitions
+        .change_limits(&space, &change, &principal.key_name, "the limits of the space")
+        .await?;
+    limits_now(&state, space, applied.decided_by.map(|address| address.to_string())).await
+}
+
 async fn limits_now(
     state: &Api,
     space: SpaceId,

@@ -5,6 +5,7 @@ use crate::RawJson;
 use async_trait::async_trait;
 use kith_catalog::{PlannedChange, Proposal};
 use kith_types::{Address, SpaceId};
+use serde_json::{Map, Value};
 
 /// What applying a proposal did.
 #[derive(Clone, Debug)]
@@ -38,6 +39,19 @@ pub trait Definitions: Send + Sync {
         &self,
         space: &SpaceId,
         proposal: &Proposal,
+        author: &str,
+        reason: &str,
+    ) -> Result<Applied, PortError>;
+
+    /// Changes some of the space's limits: a number sets one, `null` ends one, and what is not named stays as the change
+    /// before left it. As [`Definitions::apply`], and in turn with it.
+    ///
+    /// # Errors
+    /// As [`Definitions::apply`].
+    async fn change_limits(
+        &self,
+        space: &SpaceId,
+        change: &Map<String, Value>,
         author: &str,
         reason: &str,
     ) -> Result<Applied, PortError>;

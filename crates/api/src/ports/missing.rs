@@ -93,6 +93,16 @@ impl Definitions for MissingRole {
     async fn apply(&self, _: &SpaceId, _: &Proposal, _: &str, _: &str) -> Result<Applied, PortError> {
         self.refuse()
     }
+
+    async fn change_limits(
+        &self,
+        _: &SpaceId,
+        _: &serde_json::Map<String, serde_json::Value>,
+        _: &str,
+        _: &str,
+    ) -> Result<Applied, PortError> {
+        self.refuse()
+    }
 }
 
 #[async_trait]

@@ -325,6 +325,22 @@ impl Definitions for Ports {
             decided_by: Some(address),
         })
     }
+
+    async fn change_limits(
+        &self,
+        space: &SpaceId,
+        change: &serde_json::Map<String, serde_json::Value>,
+        author: &str,
+        reason: &str,
+    ) -> Result<Applied, PortError> {
+        let changed = self.catalog.space_limits(space).changed_by(change);
+        let documents = vec![changed.map_err(|problem| PortError::problems(vec![problem]))?];
+        let proposal = Proposal {
+            documents,
+            ..Proposal::default()
+        };
+        self.apply(space, &proposal, author, reason).await
+    }
 }
 
 /// Tells when the rows are dropped.

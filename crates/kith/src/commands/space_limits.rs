@@ -1,14 +1,16 @@
 //! `kith space limits`: what a space may send and hold, shown beside what it holds, and set.
 //!
-//! The server takes all limits of a space at once; what a flag does not name stays as it is.
+//! The server changes what flags name and leaves all else as it is, whoever changes limits at the same time. Which limits there
+//! are is the catalog's to say.
 
 use crate::client::{Client, read};
 use crate::error::CommandError;
 use crate::output;
 use crate::table::{Cell, Table};
 use clap::Args;
+use kith_catalog::SpaceLimits;
 use kith_types::SpaceId;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::str::FromStr;
 
@@ -17,37 +19,52 @@ use std::str::FromStr;
 pub(crate) struct LimitsArgs {
     /// The space.
     name: SpaceId,
-    /// Events that the doors take in a second, on the average; or none.
-    #[arg(long, value_name = "N|none")]
-    events_per_second: Option<Limit>,
-    /// Events that may come at once after a silence; or none: those of one second.
-    #[arg(long, value_name = "N|none")]
-    burst_events: Option<Limit>,
-    /// Events of one batch; or none.
-    #[arg(long, value_name = "N|none")]
-    batch_events: Option<Limit>,
-    /// Bytes of one body, unpacked; or none.
-    #[arg(long, value_name = "N|none")]
-    batch_bytes: Option<Limit>,
-    /// Sources; or none.
-    #[arg(long, value_name = "N|none")]
-    sources: Option<Limit>,
-    /// Definitions of every kind; or none.
-    #[arg(long, value_name = "N|none")]
-    definitions: Option<Limit>,
-    /// Segments; or none.
-    #[arg(long, value_name = "N|none")]
-    segments: Option<Limit>,
-    /// Computed traits; or none.
-    #[arg(long, value_name = "N|none")]
-    computed_traits: Option<Limit>,
+    #[command(flatten)]
+    changes: Changes,
     /// Prints the limits as JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// A flag a limit, by its name.
+#[derive(Args, Debug, Serialize)]
+struct Changes {
+    /// Events that the doors take in a second, on the average; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    events_per_second: Option<Limit>,
+    /// Events that may come at once after a silence; or none: those of one second.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst_events: Option<Limit>,
+    /// Events of one batch; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_events: Option<Limit>,
+    /// Bytes of one body, unpacked; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_bytes: Option<Limit>,
+    /// Sources; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sources: Option<Limit>,
+    /// Definitions of every kind; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    definitions: Option<Limit>,
+    /// Segments; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Limit>,
+    /// Computed traits; or none.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    computed_traits: Option<Limit>,
+}
+
 /// A limit to set, or that there is none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 struct Limit(Option<u64>);
 
 impl FromStr for Limit {
@@ -65,24 +82,9 @@ impl FromStr for Limit {
 }
 
 #[derive(Deserialize)]
-struct SpaceLimits {
+struct Shown {
     limits: Map<String, Value>,
     usage: Map<String, Value>,
-}
-
-impl LimitsArgs {
-    fn given(&self) -> [(&'static str, Option<Limit>); 8] {
-        [
-            ("events_per_second", self.events_per_second),
-            ("burst_events", self.burst_events),
-            ("batch_events", self.batch_events),
-            ("batch_bytes", self.batch_bytes),
-            ("sources", self.sources),
-            ("definitions", self.definitions),
-            ("segments", self.segments),
-            ("computed_traits", self.computed_traits),
-        ]
-    }
 }
 
 /// Shows or sets the limits of a space.
@@ -91,24 +93,18 @@ impl LimitsArgs {
 /// What the server refuses, or that it does not answer.
 pub(crate) async fn run(client: &Client, args: LimitsArgs) -> Result<(), CommandError> {
     let path = ["api", "spaces", args.name.as_str(), "limits"];
-    let mut text = client.get(&path, &[]).await?;
-    if args.given().iter().any(|(_, limit)| limit.is_some()) {
-        let mut limits = read::<SpaceLimits>(&text)?.limits;
-        for (name, limit) in args.given() {
-            match limit {
-                Some(Limit(Some(limit))) => drop(limits.insert(name.to_owned(), limit.into())),
-                Some(Limit(None)) => drop(limits.remove(name)),
-                None => {}
-            }
-        }
-        text = client.put(&path, &Value::Object(limits)).await?;
-    }
+    let changes = serde_json::to_value(&args.changes)
+        .map_err(|error| CommandError::caused("the limits cannot be written as JSON", error))?;
+    let text = match changes.as_object().is_some_and(|changes| !changes.is_empty()) {
+        true => client.patch(&path, &changes).await?,
+        false => client.get(&path, &[]).await?,
+    };
     if args.json {
         return output::line(&text);
     }
-    let SpaceLimits { limits, usage } = read(&text)?;
+    let Shown { limits, usage } = read(&text)?;
     let mut table = Table::new(&["limit", "at most", "now"]);
-    for (name, _) in args.given() {
+    for (name, _) in SpaceLimits::default().entries() {
         let shown = |value: Option<&Value>, absent: &str| value.map_or_else(|| absent.to_owned(), Value::to_string);
         table.row(vec![
             Cell::text(name),
@@ -117,4 +113,49 @@ pub(crate) async fn run(client: &Client, args: LimitsArgs) -> Result<(), Command
         ])?;
     }
     table.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn spc_1_every_limit_of_the_catalog_has_its_flag_and_none_is_sent_that_was_not_given() {
+        let limit = Some(Limit(None));
+        let all = Changes {
+            events_per_second: limit,
+            burst_events: limit,
+            batch_events: limit,
+            batch_bytes: limit,
+            sources: limit,
+            definitions: limit,
+            segments: limit,
+            computed_traits: limit,
+        };
+        let names = |changes: &Changes| -> BTreeSet<String> {
+            let sent = serde_json::to_value(changes).unwrap();
+            sent.as_object().unwrap().keys().cloned().collect()
+        };
+        let known = SpaceLimits::default().entries().map(|(name, _)| name.to_owned());
+        assert_eq!(names(&all), known.into());
+        let one = Changes {
+            events_per_second: Some(Limit(Some(5))),
+            sources: limit,
+            ..NONE
+        };
+        let sent = serde_json::json!({ "events_per_second": 5, "sources": null });
+        assert_eq!(serde_json::to_value(one).unwrap(), sent);
+    }
+
+    const NONE: Changes = Changes {
+        events_per_second: None,
+        burst_events: None,
+        batch_events: None,
+        batch_bytes: None,
+        sources: None,
+        definitions: None,
+        segments: None,
+        computed_traits: None,
+    };
 }

@@ -8,8 +8,9 @@ use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
 use kith_catalog::{ChangeAction, Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
 use kith_types::{Decision, RecordBody, SpaceId};
+use serde_json::{Map, Value};
 use std::sync::Arc;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// The API's port to definitions.
 pub(crate) struct AppliedDefinitions {
@@ -110,13 +111,50 @@ impl Definitions for AppliedDefinitions {
         author: &str,
         reason: &str,
     ) -> Result<Applied, PortError> {
-        let _one_at_a_time = self.applying.lock().await;
-        let catalog = &self.parts.catalog;
-        if let Err(error) = self.parts.unrecorded.catch_up(catalog) {
+        let turn = self.turn().await?;
+        self.apply_in(&turn, space, proposal, author, reason).await
+    }
+
+    async fn change_limits(
+        &self,
+        space: &SpaceId,
+        change: &Map<String, Value>,
+        author: &str,
+        reason: &str,
+    ) -> Result<Applied, PortError> {
+        // The limits are read in this turn: what somebody else changes at the same time is there, or comes after.
+        let turn = self.turn().await?;
+        let changed = self.parts.catalog.space_limits(space).changed_by(change);
+        let documents = vec![changed.map_err(|problem| PortError::problems(vec![problem]))?];
+        let proposal = Proposal {
+            documents,
+            ..Proposal::default()
+        };
+        self.apply_in(&turn, space, &proposal, author, reason).await
+    }
+}
+
+impl AppliedDefinitions {
+    /// Whoever applies next, once the catalog knows what was decided before.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, PortError> {
+        let turn = self.applying.lock().await;
+        let caught_up = self.parts.unrecorded.catch_up(&self.parts.catalog);
+        caught_up.map(|()| turn).map_err(|error| {
             // A proposal is judged by what holds, which the catalog does not know yet.
             let message = "the catalog cannot record what was decided before: see `kith doctor`, then apply again";
-            return Err(PortError::new(PortErrorKind::Unavailable, message).with_cause(error));
-        }
+            PortError::new(PortErrorKind::Unavailable, message).with_cause(error)
+        })
+    }
+
+    async fn apply_in(
+        &self,
+        _turn: &MutexGuard<'_, ()>,
+        space: &SpaceId,
+        proposal: &Proposal,
+        author: &str,
+        reason: &str,
+    ) -> Result<Applied, PortError> {
+        let catalog = &self.parts.catalog;
         self.validate(space, proposal)?;
         let changes = self.parts.catalog.plan(space, proposal)?;
         let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
