@@ -1,4 +1,8 @@
-//! What raw has lost of what the log let go: looked for after a start, told, and accepted by an operator where there is no copy.
+//! What raw has lost of what the log let go: looked for after a start and every hour, told, and accepted by an operator where
+//! there is no copy.
+//!
+//! A look finds every object that is gone. Reading all of them would take as long as reading all of history, so that of the
+//! objects that are there it reads a few, the newest and others by chance; `kith raw verify` reads all.
 //!
 //! An acceptance is a decision in the log and a note in the raw zone; readers of raw go by the note. What raw holds can
 //! never be accepted as lost, and what is accepted is not decided again: one acceptance is worked on at a time.
@@ -10,10 +14,15 @@ use kith_lake::{HoleCause, LakeError, Proof, RawHole, RawRange, RawZone};
 use kith_log::Log;
 use kith_types::{Decision, RecordBody, SpaceId};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The kind of the decision that accepts a loss.
 const LOSS_ACCEPTED: &str = "raw.loss_accepted";
+/// Of how many segments a look reads the objects: of the newest, and of as many others by chance.
+const READ_BACK: usize = 4;
+/// How often a look is taken.
+const LOOKS_EVERY: std::time::Duration = std::time::Duration::from_secs(3_600);
 /// How many ranges one acceptance may come to.
 const RANGES_MAX: usize = 1_000;
 
@@ -22,6 +31,8 @@ const RANGES_MAX: usize = 1_000;
 pub(crate) struct Losses {
     /// Nothing until raw has been looked through.
     known: Mutex<Option<Known>>,
+    /// Held by the one look that is taken: segments whose objects were there and did not read as they should.
+    unsound: Arc<tokio::sync::Mutex<BTreeSet<RawRange>>>,
     /// Held by the one acceptance that is worked on: what is decided and not noted in raw yet.
     accepting: Arc<tokio::sync::Mutex<Vec<RawHole>>>,
 }
@@ -38,27 +49,32 @@ impl Losses {
         let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.unwrap_or_default();
         let accepted = (known.accepted > 0).then(|| format!("{} records lost, which was accepted", known.accepted));
-        let missing = (known.missing > 0).then(|| format!("{} records missing", known.missing));
+        let missing = (known.missing > 0).then(|| format!("{} records missing or damaged", known.missing));
         let told: Vec<String> = missing.clone().into_iter().chain(accepted).collect();
         ReadinessCheck {
             name: "raw".to_owned(),
-            fault: missing.map(|missing| format!("the raw zone has lost what the log no longer has: {missing}")),
+            fault: missing.map(|missing| {
+                format!("the raw zone has lost what the log no longer has: {missing}; `kith raw verify` reads all of it")
+            }),
             bearable: true,
             note: (!told.is_empty()).then(|| told.join(", ")),
         }
     }
 
-    /// Looks raw through, without reading its objects.
-    pub(crate) async fn look(&self, raw: &RawZone, log: &Log, generation: u16) -> Result<(), LakeError> {
-        let lost = lost(raw, expected(log, generation), Proof::Listed).await?;
+    /// Looks raw through, and reads back what chance, a number, draws.
+    pub(crate) async fn look(&self, zone: &Zone, chance: u64) -> Result<(), LakeError> {
+        // Hashing is work for a thread of its own, which keeps the turn until it ends.
+        let mut unsound = Arc::clone(&self.unsound).lock_owned().await;
+        let (looked_at, runtime) = (zone.clone(), tokio::runtime::Handle::current());
+        let looked = tokio::task::spawn_blocking(move || runtime.block_on(looked_at.lost(&mut unsound, chance)));
+        let looked = looked.await.map_err(|error| LakeError::unavailable("looking raw through", error))?;
+        let (lost, accepted) = looked?;
         for range in &lost {
             tracing::error!(%range, "the raw zone has lost records that the log no longer has: restore them from a copy");
         }
-        let accepted = raw.holes().await?;
-        let accepted = accepted.iter().filter(|hole| hole.cause == HoleCause::AcceptedLoss);
         let known = Known {
             missing: lost.iter().map(RawRange::count).sum(),
-            accepted: accepted.map(|hole| hole.range.count()).sum(),
+            accepted,
         };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(())
@@ -82,13 +98,34 @@ async fn lost(raw: &RawZone, of: RawRange, proof: Proof) -> Result<Vec<RawRange>
     }
 }
 
-/// Looks for losses beside the server, once.
+/// The newest segments, and as many others as chance draws.
+fn drawn(segments: &[RawRange], chance: u64) -> Vec<RawRange> {
+    let (others, newest) = segments.split_at(segments.len().saturating_sub(READ_BACK));
+    let mut drawn = newest.to_vec();
+    if !others.is_empty() {
+        // Steps of the golden ratio from a place that chance gives: no two draws fall together while there are others.
+        let places = (0..READ_BACK as u64).map(|at| {
+            let step = chance.wrapping_add(at).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (u128::from(step) * others.len() as u128) >> 64
+        });
+        drawn.extend(places.filter_map(|place| others.get(usize::try_from(place).ok()?).copied()));
+    }
+    drawn
+}
+
+/// Looks for losses beside the server, as long as it runs.
 pub(crate) fn watch(parts: &Arc<Parts>) {
-    let parts = Arc::clone(parts);
+    let parts = Arc::downgrade(parts);
     tokio::spawn(async move {
-        let looked = parts.losses.look(&parts.lake.raw(), &parts.log, parts.generation).await;
-        if let Err(error) = looked {
-            tracing::warn!(error = %kith_telemetry::error_chain(&error), "the raw zone could not be looked through");
+        let mut turns = tokio::time::interval(LOOKS_EVERY);
+        loop {
+            turns.tick().await;
+            let Some(parts) = parts.upgrade() else { return };
+            let zone = Zone::of(parts.lake.raw(), &parts.log, parts.generation);
+            let chance = parts.clock.now().as_micros().unsigned_abs();
+            if let Err(error) = parts.losses.look(&zone, chance).await {
+                tracing::warn!(error = %kith_telemetry::error_chain(&error), "the raw zone could not be looked through");
+            }
         }
     });
 }
@@ -122,6 +159,30 @@ impl Zone {
             log: Arc::clone(log),
             expected: expected(log, generation),
         }
+    }
+
+    /// What raw lacks, and how much of it is accepted. Segments that read back wrongly are kept in mind until they read well.
+    async fn lost(&self, unsound: &mut BTreeSet<RawRange>, chance: u64) -> Result<(Vec<RawRange>, u64), LakeError> {
+        let mut lost = lost(&self.raw, self.expected, Proof::Listed).await?;
+        let segments = self.raw.segments(None).await?;
+        let segments: Vec<RawRange> = (segments.iter())
+            .filter_map(|segment| segment.within(&self.expected))
+            .collect();
+        let mut read: BTreeSet<RawRange> = drawn(&segments, chance).into_iter().chain(unsound.iter().copied()).collect();
+        // What is known to be gone needs no reading.
+        read.retain(|segment| lost.iter().all(|gone| gone.within(segment).is_none()));
+        let mut found = BTreeSet::new();
+        for segment in read {
+            let damaged = self.raw.missing(segment, Proof::Hashed).await?;
+            if !damaged.is_empty() {
+                found.insert(segment);
+            }
+            lost.extend(damaged);
+        }
+        *unsound = found;
+        let accepted = self.raw.holes().await?;
+        let accepted = accepted.iter().filter(|hole| hole.cause == HoleCause::AcceptedLoss);
+        Ok((lost, accepted.map(|hole| hole.range.count()).sum()))
     }
 
     /// Accepts what is lost of a range; nothing where nothing is. It hashes what raw has of the range, object by object.
@@ -208,11 +269,11 @@ pub(crate) async fn accept(
     author: &str,
     reason: &str,
 ) -> Result<LossAccepted, PortError> {
-    let raw = parts.lake.raw();
-    let zone = Zone::of(raw.clone(), &parts.log, parts.generation);
-    let accepted = parts.losses.accept(zone, range, author, reason).await?;
+    let zone = Zone::of(parts.lake.raw(), &parts.log, parts.generation);
+    let accepted = parts.losses.accept(zone.clone(), range, author, reason).await?;
     // It is accepted, whatever becomes of the look.
-    if let Err(error) = parts.losses.look(&raw, &parts.log, parts.generation).await {
+    let chance = parts.clock.now().as_micros().unsigned_abs();
+    if let Err(error) = parts.losses.look(&zone, chance).await {
         tracing::error!(error = %kith_telemetry::error_chain(&error), "what raw has lost could not be looked up again");
     }
     Ok(accepted)

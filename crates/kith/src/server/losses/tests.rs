@@ -4,7 +4,7 @@ use super::*;
 use kith_catalog::TablePointers;
 use kith_lake::Lake;
 use kith_log::{LogConfig, OsDisk};
-use kith_types::{Clock, ManualClock, Timestamp};
+use kith_types::{Address, Clock, ManualClock, Record, Timestamp};
 
 #[test]
 fn raw_2_the_decision_stays_readable() {
@@ -68,4 +68,87 @@ async fn raw_2_a_loss_that_was_decided_and_could_not_be_noted_is_not_decided_aga
     assert!(again.unwrap_err().to_string().contains("accepted already"));
     assert_eq!(zone.log.durable_end(), 1);
     assert_eq!(zone.raw.holes().await.unwrap().len(), 1);
+}
+
+fn record(sequence: u64) -> Record {
+    Record {
+        address: Address {
+            generation: 0,
+            partition: 0,
+            sequence,
+            index: 0,
+        },
+        space: SpaceId::main(),
+        received_at: Timestamp::from_millis(1_800_000_000_000),
+        body: RecordBody::Decision(Decision {
+            kind: "tested".into(),
+            document: format!("{{\"number\":{sequence}}}").into(),
+        }),
+    }
+}
+
+/// Changes the last byte of an object, or changes it back.
+fn flip(folder: &std::path::Path, path: &str) {
+    let path = folder.join(path);
+    let mut bytes = std::fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn raw_2_a_look_finds_what_is_gone_and_damage_of_the_newest_and_in_time_of_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut zone, losses) = (empty(folder.path()), Losses::default());
+    let mut objects = Vec::new();
+    for segment in 0..20 {
+        let records: Vec<Record> = (segment * 10..segment * 10 + 10).map(record).collect();
+        let written = zone.raw.write_segment(&records, &|_| Vec::new()).await.unwrap();
+        objects.push(written.objects[0].path.clone());
+    }
+    zone.expected = RawRange::parse("0-0-0-200").unwrap();
+    let told = async |chance: u64| {
+        losses.look(&zone, chance).await.unwrap();
+        losses.check().note
+    };
+    let lost = Some("10 records missing or damaged".to_owned());
+    assert_eq!(told(0).await, None);
+    // The newest is read by every look; what was found once is told until it reads well again.
+    flip(folder.path(), &objects[19]);
+    assert_eq!(told(0).await, lost);
+    flip(folder.path(), &objects[19]);
+    assert_eq!(told(0).await, None);
+    // An old one is found by chance: a look reads four of sixteen.
+    flip(folder.path(), &objects[3]);
+    let mut looks = 0;
+    while told(looks * 1_000_003).await.is_none() {
+        looks += 1;
+        assert!(looks < 100, "no look has found it");
+    }
+    for chance in 0..8 {
+        assert_eq!(told(chance).await, lost, "what is known to be damaged is read again");
+    }
+    flip(folder.path(), &objects[3]);
+    assert_eq!(told(0).await, None);
+    // What is gone is missed by the list alone.
+    std::fs::remove_file(folder.path().join(&objects[7])).unwrap();
+    assert_eq!(told(0).await, lost);
+    assert!(losses.check().fault.is_some() && losses.check().bearable);
+}
+
+#[test]
+fn raw_2_looks_read_the_newest_and_reach_every_other() {
+    let segments: Vec<RawRange> = (0..50_u64)
+        .map(|at| RawRange::parse(&format!("0-0-{}-{}", at, at + 1)).unwrap())
+        .collect();
+    let mut reached = BTreeSet::new();
+    for chance in 0..400 {
+        let read = drawn(&segments, chance * 3_600_000_123);
+        assert_eq!(read[..READ_BACK], segments[50 - READ_BACK..]);
+        assert_eq!(read.iter().collect::<BTreeSet<_>>().len(), 2 * READ_BACK, "none twice");
+        reached.extend(read);
+    }
+    assert_eq!(reached.len(), 50);
+    for few in 0..=READ_BACK {
+        assert_eq!(drawn(&segments[..few], 7), segments[..few]);
+    }
 }
