@@ -14,6 +14,9 @@ mod output;
 mod server;
 mod table;
 
+#[cfg(test)]
+mod documentation;
+
 use clap::Parser;
 use std::process::ExitCode;
 

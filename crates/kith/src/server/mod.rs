@@ -27,6 +27,8 @@ mod tail;
 mod traces;
 
 pub(crate) use config::{Role, ServerConfig};
+#[cfg(test)]
+pub(crate) use definitions::problems_of;
 
 use crate::error::CommandError;
 use axum::Router;

@@ -3,6 +3,7 @@
 mod accounts;
 mod clean;
 mod definitions;
+mod docs;
 mod faults;
 mod folds;
 mod handover;

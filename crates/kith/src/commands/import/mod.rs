@@ -9,7 +9,7 @@ mod csv_rows;
 mod event;
 mod files;
 mod json_rows;
-mod mapping;
+pub(crate) mod mapping;
 mod moment;
 mod parquet_rows;
 mod report;
