@@ -82,6 +82,15 @@ impl<'a, R: Borrow<Rules>> Resolver<'a, R> {
         self.rules().read(event)
     }
 
+    /// A component's people as these rules make them of its evidence, where other rules read its events alike. Reads no
+    /// event: what a component holds is all that linking asks for.
+    #[must_use]
+    pub fn again(&self, component: &Component) -> Component {
+        let mut component = component.clone();
+        resolve(self.rules.borrow(), self.apart, &self.key, &mut component);
+        component
+    }
+
     /// Takes in the evidence of one event.
     ///
     /// `touched` is every component that has one of the event's identifiers, in any order; none for an event whose

@@ -119,10 +119,10 @@ impl Evidence {
     }
 
     /// Whether it links as another reading of the same event does: the same identifiers in the same order, and each as
-    /// before authenticates or is held.
+    /// before authenticates, is held or is vetoed.
     #[must_use]
     pub fn says_as(&self, other: &Self) -> bool {
-        let says = |named: &Named| (named.hash, named.authenticates, named.held);
+        let says = |named: &Named| (named.hash, named.authenticates, named.held, named.vetoed);
         self.alias == other.alias && self.identifiers.iter().map(says).eq(other.identifiers.iter().map(says))
     }
 

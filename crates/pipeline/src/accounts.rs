@@ -107,6 +107,27 @@ impl Space {
     }
 }
 
+/// The keys of everything by which a carrier belongs to accounts.
+pub(crate) fn links_of(reader: &dyn Read, space: &SpaceId, carrier: u128) -> Result<Vec<Vec<u8>>, PipelineError> {
+    let from = keys::wide(space, accounts_of(carrier));
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    let mut links = Vec::new();
+    reader.scan(Keyspace::AccountLinks, &from, &to, &mut |key, _| {
+        links.push(key.to_vec());
+        true
+    })?;
+    let accounts: Vec<u128> = links.iter().filter_map(|key| keys::wide_id(key)).collect();
+    for account in accounts {
+        links.push(keys::link(space, carriers_of(account), carrier));
+        let (from, to) = keys::row_range(space, events_of(carrier, account), None, None);
+        reader.scan(Keyspace::AccountLinks, &from, &to, &mut |key, _| {
+            links.push(key.to_vec());
+            true
+        })?;
+    }
+    Ok(links)
+}
+
 /// The account of an id.
 pub(crate) fn account_of(group_id: &str) -> u128 {
     named("kith account", group_id)

@@ -165,7 +165,7 @@ impl Handover {
     /// # Errors
     /// As [`Handover::first_kept`].
     pub fn moment(&self, spaces: &[SpaceId]) -> Result<Option<OutboxMoment>, PipelineError> {
-        let state = self.store.snapshot();
+        let state = crate::snapshot_of(&*self.store)?;
         let number = |key: &[u8]| -> Result<[u8; 8], PipelineError> {
             let stored = state.get(Keyspace::Meta, key)?;
             Ok(stored.and_then(|bytes| bytes.try_into().ok()).unwrap_or_default())

@@ -4,22 +4,27 @@
 //! of it, with the offset, in one transaction. The same engine runs live, in a rebuild and in tests: it reads no clock,
 //! and what it does depends on the records, the definitions in them and the instants it is told, on nothing else.
 
-use crate::definitions::{DEFINITIONS_APPLIED, Definitions, read_decision};
+mod decide;
+
+use crate::definitions::Definitions;
 use crate::folds::MadeElsewhere;
 use crate::output::StepOutput;
+use crate::published::Published;
 use crate::space::Space;
-use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
+use crate::staged;
 use crate::{PipelineError, keys};
 use kith_clean::{Limits, REJECTS_REPLAYED};
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Store};
-use kith_types::{Decision, Duration, Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
+use kith_types::{Duration, Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The keys that belong to no space.
 pub(crate) const NEXT: &[u8] = b"\0next";
 pub(crate) const CLOCK: &[u8] = b"\0clock";
+/// What an earlier release left under a space when it ended while rules of identity changed.
+pub(crate) const LEFT_MIDWAY: &[u8] = b"\0rederiving";
 pub(crate) const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
 
 /// Timers fired, and people swept, before other work gets its turn. Tests take few at a time, as they do in all bounds
@@ -82,6 +87,7 @@ pub struct Engine {
     next: u64,
     clock: Timestamp,
     output: StepOutput,
+    published: Arc<Published>,
 }
 
 impl Engine {
@@ -90,6 +96,7 @@ impl Engine {
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
     pub fn open(store: Arc<dyn Store>, config: EngineConfig) -> Result<Self, PipelineError> {
+        staged::settle(&*store)?;
         let number = |key: &[u8]| -> Result<Option<[u8; 8]>, PipelineError> {
             Ok(store.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()))
         };
@@ -107,7 +114,7 @@ impl Engine {
         let mut names = Vec::new();
         let mut midway = false;
         store.scan(Keyspace::Meta, &[1], &[255], &mut |key, _| {
-            midway |= key.ends_with(crate::rederive::REDERIVING.as_bytes());
+            midway |= key.ends_with(LEFT_MIDWAY);
             if key.ends_with(crate::space::DEFINITIONS.as_bytes())
                 && let Some(name) = key.split(|byte| *byte == 0).next()
             {
@@ -135,6 +142,7 @@ impl Engine {
             next,
             clock,
             output,
+            published: Arc::default(),
         };
         for name in names {
             engine.space(&name)?;
@@ -181,6 +189,11 @@ impl Engine {
     #[must_use]
     pub fn definitions(&self, space: &SpaceId) -> Option<Arc<Definitions>> {
         self.spaces.get(space).map(|space| Arc::clone(&space.definitions))
+    }
+
+    /// The definitions that readers use, to be read together with the state.
+    pub(crate) fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.published)
     }
 
     /// The spaces that have been seen, with the progress of a sweep where one is under way.
@@ -407,79 +420,6 @@ impl Engine {
         self.output.events.push(event);
         self.output.people.push(profile);
         Ok(())
-    }
-
-    /// Applies a decision; answers whether people were worked out anew.
-    fn apply_decision(
-        &mut self,
-        at: &SpaceId,
-        decision: &Decision,
-        sequence: u64,
-        now: Timestamp,
-    ) -> Result<bool, PipelineError> {
-        if &*decision.kind == IDENTITY_VETOED {
-            return self.apply_vetoes(at, decision, now);
-        }
-        if &*decision.kind != DEFINITIONS_APPLIED {
-            return Ok(false);
-        }
-        let Some(changes) = read_decision(&decision.document) else {
-            tracing::error!(space = %at, "a decision cannot be read and is passed over");
-            return Ok(false);
-        };
-        let space = self.space(at)?;
-        let set = space.set.with(&changes, now);
-        if set.documents == space.set.documents {
-            return Ok(false);
-        }
-        let definitions = match set.compile() {
-            Ok(definitions) => definitions,
-            Err(error) => {
-                // The door checks documents before they become decisions; one that slipped through changes nothing.
-                tracing::error!(space = %at, error = %error, "a decision cannot be used and is passed over");
-                return Ok(false);
-            }
-        };
-        // One decision is carried through before the next: everybody takes each at its own instant.
-        self.space(at)?.give_up_waiting();
-        while self.spaces.get(at).is_some_and(|space| space.sweep.is_some()) {
-            self.sweep_turn()?;
-        }
-        self.commit_inside()?;
-        let store = Arc::clone(&self.store);
-        let made_elsewhere = self.config.folds.clone();
-        let space = self.space(at)?;
-        let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
-        let alike = definitions.rules.reads_as(&space.definitions.rules)
-            || rules_changed && space.reads_alike(&*store, &definitions.rules)?;
-        let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
-        space.set = set;
-        space.profiles.clear();
-        space.sweep = Some(0);
-        space.swept = 0;
-        space.forget_folds();
-        if !rules_changed {
-            space.store_definitions()?;
-            space.want_folds(made_elsewhere, &before, sequence);
-        } else if alike {
-            space.revise_all(&*store, now)?;
-        } else {
-            space.store_definitions()?;
-            space.rederive(&*store, now)?;
-        }
-        Ok(rules_changed)
-    }
-
-    /// Applies a decision about evidence; answers whether anything must be committed before the next record.
-    fn apply_vetoes(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<bool, PipelineError> {
-        let Some(decision) = VetoDecision::read(&decision.document) else {
-            tracing::error!(space = %at, "a decision cannot be read and is passed over");
-            return Ok(false);
-        };
-        self.space(at)?;
-        self.commit_inside()?;
-        let store = Arc::clone(&self.store);
-        self.space(at)?.take_vetoes(&*store, &decision, now)
     }
 
     /// Takes one turn of every sweep, from a committed state to a committed one.

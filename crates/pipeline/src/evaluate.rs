@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 impl Space {
     /// Evaluates every segment for a loaded profile at `now`, records what changed, and sets its timer. Nobody is
-    /// evaluated while people are derived anew.
+    /// evaluated while rules of identity change.
     pub(crate) fn evaluate(&mut self, id: ProfileId, now: Timestamp, cause: Cause) {
         if self.quiet {
             return;
@@ -59,6 +59,9 @@ impl Space {
 
     /// Brings a loaded profile that does not know the newest decision to the instant of that decision.
     pub(crate) fn take_definitions(&mut self, id: ProfileId) {
+        if self.quiet {
+            return;
+        }
         let definitions = Arc::clone(&self.definitions);
         let Some(entry) = self.profiles.get_mut(id.0) else {
             return;

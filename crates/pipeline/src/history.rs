@@ -67,6 +67,20 @@ pub(crate) fn kind_of(row: &[u8]) -> Option<(EventType, &str)> {
 /// Reads a row; `None` when the bytes are not a row of this version.
 pub(crate) fn decode(space: &SpaceId, time: Timestamp, address: Address, row: &[u8]) -> Option<Event> {
     let mut reader = Reader(row);
+    let mut event = decode_names(space, time, address, &mut reader)?;
+    event.traits = reader.object()?;
+    event.properties = reader.object()?;
+    event.context = reader.object()?;
+    Some(event)
+}
+
+/// The event of a row without what it tells: enough for what it says of who somebody is.
+pub(crate) fn decode_evidence(space: &SpaceId, key: &[u8], row: &[u8]) -> Option<Event> {
+    let (time, address) = crate::keys::row_place(key)?;
+    decode_names(space, time, address, &mut Reader(row))
+}
+
+fn decode_names(space: &SpaceId, time: Timestamp, address: Address, reader: &mut Reader<'_>) -> Option<Event> {
     if reader.byte()? != VERSION {
         return None;
     }
@@ -97,9 +111,9 @@ pub(crate) fn decode(space: &SpaceId, time: Timestamp, address: Address, row: &[
         time_note: *NOTES.get(flags >> 3 & 3)?,
         identifiers,
         group_id,
-        traits: reader.object()?,
-        properties: reader.object()?,
-        context: reader.object()?,
+        traits: Vec::new(),
+        properties: Vec::new(),
+        context: Vec::new(),
         origin: if flags >> 5 & 1 == 1 {
             Origin::Import
         } else {

@@ -20,17 +20,19 @@ mod folds;
 mod handover;
 mod history;
 mod keys;
+mod new_rules;
 mod output;
 mod person;
 mod place;
 mod plans;
 mod presence;
+mod published;
 mod reads;
 mod record;
-mod rederive;
 mod revise;
 mod runner;
 mod space;
+mod staged;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -56,5 +58,6 @@ pub use reads::{
     SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
 };
 pub use runner::{Listener, Pipeline, PipelineStatus};
+pub use staged::snapshot_of;
 pub use verify::{Difference, VerifyReport, compare_states};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};

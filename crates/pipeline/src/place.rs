@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The carrier under which the history keeps events whose identifiers the rules leave out.
-const NOBODY: u128 = 0;
+pub(crate) const NOBODY: u128 = 0;
 
 /// People taken apart while they are regrouped.
 #[derive(Default)]
@@ -234,7 +234,10 @@ impl Space {
         outcome: &Outcome<'_>,
         Moment { now, cause }: Moment,
     ) {
-        for held in &record.memberships {
+        // What is worked out quietly is told at its end.
+        self.list_changed(id);
+        let told = if self.quiet { &[] } else { record.memberships.as_slice() };
+        for held in told {
             self.record_change(Change {
                 segment: held.segment.clone(),
                 profile: id,

@@ -26,6 +26,7 @@ pub use past::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 
 use crate::definitions::Definitions;
 use crate::document::PersonDocument;
+use crate::published::Look;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
 use crate::{PipelineError, history, keys};
@@ -55,8 +56,7 @@ pub enum Standing {
     Found(Box<PersonDocument>),
     /// Nobody has that name.
     Nobody,
-    /// Who is who is being worked out anew, or a lost state is built again: people are missing who are there again when it
-    /// ends.
+    /// A lost state is built again: people are missing who are there again when it ends.
     NotNow,
 }
 
@@ -84,15 +84,23 @@ impl Reads {
         Self { store, pipeline }
     }
 
+    /// The definitions in force in a space, and what is committed under them.
+    fn look(&self, space: &SpaceId) -> Result<Option<Look>, PipelineError> {
+        self.pipeline.look(&*self.store, space)
+    }
+
+    fn snapshot(&self) -> Result<Box<dyn Read>, PipelineError> {
+        crate::staged::snapshot_of(&*self.store)
+    }
+
     /// The person that an identifier (as sent: it is normalised here) or a profile id names.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
     pub fn person(&self, space: &SpaceId, name: &str, now: Timestamp) -> Result<Option<PersonDocument>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
@@ -109,12 +117,11 @@ impl Reads {
     pub fn standing(&self, space: &SpaceId, name: &str, now: Timestamp) -> Result<Standing, PipelineError> {
         // Asked before the snapshot: once it is false, what was committed then is whole.
         let rebuilding = self.pipeline.status().rebuilding.is_some();
-        let snapshot = self.store.snapshot();
-        let mark = keys::named(space, crate::rederive::REDERIVING);
-        if rebuilding || snapshot.get(Keyspace::Meta, &mark)?.is_some() {
+        let looked = self.look(space)?;
+        if rebuilding {
             return Ok(Standing::NotNow);
         }
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = looked else {
             return Ok(Standing::Nobody);
         };
         let found = find(&*snapshot, space, &definitions, name)?;
@@ -134,10 +141,9 @@ impl Reads {
         now: Timestamp,
         limit: usize,
     ) -> Result<Option<(PersonDocument, Vec<Event>)>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
@@ -157,10 +163,9 @@ impl Reads {
         id: ProfileId,
         now: Timestamp,
     ) -> Result<Option<PersonDocument>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let loaded = load(&*snapshot, space, &definitions.plan, id, None)?;
         Ok(loaded.map(|loaded| document(&loaded, None, &definitions, now)))
     }
@@ -170,10 +175,10 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person`].
     pub fn resolve(&self, space: &SpaceId, name: &str) -> Result<Option<ProfileId>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        Ok(resolve(&*self.store.snapshot(), space, &definitions, name)?.map(|found| found.id))
+        Ok(resolve(&*snapshot, space, &definitions, name)?.map(|found| found.id))
     }
 
     /// A person's events, the latest first: at most `limit` of those before `before`.
@@ -187,10 +192,9 @@ impl Reads {
         before: Option<(Timestamp, Address)>,
         limit: usize,
     ) -> Result<Option<Vec<Event>>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
@@ -207,7 +211,7 @@ impl Reads {
         keys: &BTreeSet<EventKey>,
         now: Timestamp,
     ) -> Result<BTreeSet<EventKey>, PipelineError> {
-        crate::dedupe::counted(&*self.store.snapshot(), space, keys, now)
+        crate::dedupe::counted(&*self.snapshot()?, space, keys, now)
     }
 
     /// Members of a segment after a profile id, in the order of their ids, each with the instant of entry.
@@ -229,8 +233,7 @@ impl Reads {
             None => prefix,
         };
         let mut found = Vec::new();
-        self.store
-            .snapshot()
+        self.snapshot()?
             .scan(Keyspace::Members, &from, &to, &mut |key, since| {
                 if let (Some(id), Ok(since)) = (keys::wide_id(key), since.try_into()) {
                     found.push((ProfileId(id), Timestamp::from_micros(i64::from_be_bytes(since))));
@@ -248,7 +251,7 @@ impl Reads {
         let from = keys::members(space, segment.as_str());
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         let mut size = 0;
-        self.store.snapshot().scan(Keyspace::Members, &from, &to, &mut |_, _| {
+        self.snapshot()?.scan(Keyspace::Members, &from, &to, &mut |_, _| {
             size += 1;
             true
         })?;
@@ -266,13 +269,12 @@ impl Reads {
         name: &str,
         now: Timestamp,
     ) -> Result<Option<Explanation>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
         let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };
@@ -288,12 +290,10 @@ impl Reads {
         let from = keys::space(space);
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         let mut found = Vec::new();
-        self.store
-            .snapshot()
-            .scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
-                found.extend(keys::wide_id(key).map(ProfileId));
-                true
-            })?;
+        self.snapshot()?.scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
+            found.extend(keys::wide_id(key).map(ProfileId));
+            true
+        })?;
         Ok(found)
     }
 }

@@ -1,6 +1,6 @@
-//! Evidence looked at again: what a veto, its end, or rules that link otherwise make of people (contracts IDN-2, IDN-6).
+//! Evidence looked at again: what a veto or its end makes of people (contract IDN-6).
 //!
-//! With a veto only the components that the vetoed identifiers are in are worked out anew, from the history of their carriers, within
+//! Only the components that the vetoed identifiers are in are worked out anew, from the history of their carriers, within
 //! one step: readers see the people before or after, never between. Parts are moved as they are; only one whose
 //! interval changed is folded anew. Changes of membership carry the cause `regrouping`.
 
@@ -8,15 +8,12 @@ use crate::place::{Moment, Outcome, Pieces};
 use crate::space::Space;
 use crate::vetoes::{Veto, VetoDecision};
 use crate::{PipelineError, history, keys};
-use kith_identity::{Component, Difference, Gathering, Rules};
+use kith_identity::{Component, Difference, Gathering};
 use kith_segment::Cause;
-use kith_state::{Batch, Keyspace, Read, Store};
+use kith_state::{Keyspace, Read};
 use kith_types::{Address, ProfileId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Components worked out anew in one transaction.
-const COMPONENTS_A_STEP: usize = if cfg!(test) { 2 } else { 2_000 };
 
 impl Space {
     /// Applies a decision about vetoes, from a committed state; what it wrote must be committed before the next record.
@@ -60,63 +57,6 @@ impl Space {
             self.revise(store, component, &events, now)?;
         }
         Ok(true)
-    }
-
-    /// Whether every event of the space says under other rules what it says under those in force. Then the change only
-    /// links otherwise, however the rules are written: a value is blocked that nobody has, a type gets a priority that
-    /// puts no two of any event in another order.
-    pub(crate) fn reads_alike(&self, store: &dyn Read, rules: &Rules) -> Result<bool, PipelineError> {
-        let from = keys::space(&self.id);
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
-        let (mut alike, mut damaged) = (true, false);
-        store.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-            match keys::row_place(key).and_then(|(time, address)| history::decode(&self.id, time, address, row)) {
-                Some(event) => alike = rules.read(&event).says_as(&self.definitions.rules.read(&event)),
-                None => damaged = true,
-            }
-            alike && !damaged
-        })?;
-        if damaged {
-            return Err(PipelineError::corrupt("history"));
-        }
-        Ok(alike)
-    }
-
-    /// Works out every component anew under rules that read events as those before did, some in each transaction:
-    /// readers see each person before or after. The definitions are stored last: a process that ends on the way takes
-    /// the decision again, and finds nothing left to change where it has been.
-    pub(crate) fn revise_all(&mut self, store: &dyn Store, now: Timestamp) -> Result<(), PipelineError> {
-        let mut from = Some(keys::space(&self.id));
-        while let Some(some) = from {
-            from = self.revise_some(store, &some, now)?;
-            let mut batch = Batch::default();
-            self.commit(&mut batch, now)?;
-            store.commit(batch)?;
-        }
-        self.store_definitions()
-    }
-
-    /// Works out the next components anew, from a committed state; answers where to go on.
-    pub(crate) fn revise_some(
-        &mut self,
-        store: &dyn Store,
-        from: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<Vec<u8>>, PipelineError> {
-        let to = kith_state::prefix_end(&keys::space(&self.id)).unwrap_or_default();
-        let mut some = Vec::new();
-        store.scan(Keyspace::Components, from, &to, &mut |key, _| {
-            some.extend(keys::wide_id(key));
-            some.len() < COMPONENTS_A_STEP
-        })?;
-        for id in &some {
-            self.revise(store, *id, &BTreeSet::new(), now)?;
-        }
-        Ok(some.last().map(|last| {
-            let mut next = keys::wide(&self.id, *last);
-            next.push(0);
-            next
-        }))
     }
 
     /// Works out a component anew from the history of its carriers. `touched`: the events that say something else than
@@ -199,7 +139,7 @@ impl Space {
     }
 
     /// Takes the people concerned apart and puts them together as they are now.
-    fn carry_out(
+    pub(crate) fn carry_out(
         &mut self,
         store: &dyn Read,
         difference: &Difference,

@@ -6,6 +6,7 @@
 
 use crate::engine::{Engine, EngineConfig, SweepProgress};
 use crate::output::StepOutput;
+use crate::published::{Look, Published};
 use crate::{Archive, Backlog, Definitions, PipelineError};
 use kith_log::Log;
 use kith_state::Store;
@@ -85,7 +86,7 @@ pub struct PipelineStatus {
 struct Shared {
     status: Mutex<PipelineStatus>,
     moved: Condvar,
-    definitions: Mutex<BTreeMap<SpaceId, Arc<Definitions>>>,
+    definitions: Arc<Published>,
     stopping: std::sync::atomic::AtomicBool,
 }
 
@@ -113,7 +114,7 @@ impl Pipeline {
         listeners: Vec<Box<dyn Listener>>,
     ) -> Result<Self, PipelineError> {
         let engine = Engine::open(store, config)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::of(&engine));
         shared.publish(&engine, &StepOutput::default());
         let worker = Worker {
             shared: Arc::clone(&shared),
@@ -141,8 +142,9 @@ impl Pipeline {
     /// # Errors
     /// As [`Engine::open`].
     pub fn at_rest(store: Arc<dyn Store>, config: EngineConfig) -> Result<Self, PipelineError> {
-        let shared = Arc::new(Shared::default());
-        shared.publish(&Engine::open(store, config)?, &StepOutput::default());
+        let engine = Engine::open(store, config)?;
+        let shared = Arc::new(Shared::of(&engine));
+        shared.publish(&engine, &StepOutput::default());
         Ok(Self {
             shared,
             thread: Mutex::new(None),
@@ -158,7 +160,16 @@ impl Pipeline {
     /// The definitions in force in a space; none before its first record.
     #[must_use]
     pub fn definitions(&self, space: &SpaceId) -> Option<Arc<Definitions>> {
-        locked(&self.shared.definitions).get(space).cloned()
+        self.shared.definitions.read().get(space).cloned()
+    }
+
+    /// The definitions in force in a space and a look at the state by which they are: no change of rules comes between.
+    pub(crate) fn look(&self, store: &dyn Store, space: &SpaceId) -> Result<Option<Look>, PipelineError> {
+        let published = self.shared.definitions.read();
+        let snapshot = crate::staged::snapshot_of(store)?;
+        Ok(published
+            .get(space)
+            .map(|definitions| (Arc::clone(definitions), snapshot)))
     }
 
     /// Blocks until every record before `sequence` is committed; false when that does not happen within `timeout` or
@@ -205,6 +216,13 @@ impl Pipeline {
 }
 
 impl Shared {
+    fn of(engine: &Engine) -> Self {
+        Self {
+            definitions: engine.published(),
+            ..Self::default()
+        }
+    }
+
     fn publish(&self, engine: &Engine, output: &StepOutput) {
         let mut status = locked(&self.status);
         status.committed = engine.next();
@@ -227,7 +245,7 @@ impl Shared {
             .collect();
         let spaces: Vec<SpaceId> = status.profiles.keys().cloned().collect();
         drop(status);
-        let mut definitions = locked(&self.definitions);
+        let mut definitions = self.definitions.write();
         for space in spaces {
             if let Some(current) = engine.definitions(&space) {
                 definitions.insert(space, current);

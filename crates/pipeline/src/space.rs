@@ -10,6 +10,7 @@ use crate::definitions::{DefinitionSet, Definitions};
 use crate::folds::Awaited;
 use crate::output::Numbered;
 use crate::record::ProfileRecord;
+use crate::staged::{self, List};
 use crate::{PipelineError, history, keys, output, plans};
 use kith_identity::{Component, PartKey, Position};
 use kith_profile::{FoldPlan, Part, Plans};
@@ -134,7 +135,7 @@ pub(crate) struct Space {
     pub(crate) swept: u64,
     /// Folds of history that are made elsewhere for the sweep.
     pub(crate) awaited: Option<Awaited>,
-    /// While people are derived anew: nobody is evaluated and nothing leaves.
+    /// While rules of identity change: nobody is evaluated, nothing is told, and who changed is listed.
     pub(crate) quiet: bool,
     /// While a lost state is built again: changes are made and not told.
     pub(crate) silent: bool,
@@ -259,6 +260,15 @@ impl Space {
         {
             entry.dirty = true;
             self.dirty_profiles.push(id.0);
+            self.list_changed(id);
+        }
+    }
+
+    /// While it is quiet: lists a profile that may not stand as it stood.
+    pub(crate) fn list_changed(&mut self, id: ProfileId) {
+        if self.quiet {
+            let key = staged::listed(&self.id, List::Changed, id.0);
+            self.writes.put(Keyspace::Staged, key, Vec::new());
         }
     }
 
@@ -321,6 +331,11 @@ impl Space {
     /// How much the open step holds that is not committed yet.
     pub(crate) fn pending(&self) -> usize {
         self.changes.len() + self.dirty_profiles.len()
+    }
+
+    /// How much the open step would write, about.
+    pub(crate) fn staging(&self) -> usize {
+        self.writes.len() + self.rows.len() + self.dirty_profiles.len()
     }
 
     /// Visits the rows of an identifier in canonical order, those of this step among them: from one place to before

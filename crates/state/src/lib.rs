@@ -46,11 +46,13 @@ pub enum Keyspace {
     Accounts,
     /// Who belongs to which account, both ways, and the events that say so.
     AccountLinks,
+    /// Writes of a change too large for one batch, until they are moved to their places.
+    Staged,
 }
 
 impl Keyspace {
     /// All keyspaces.
-    pub const ALL: [Keyspace; 15] = [
+    pub const ALL: [Keyspace; 16] = [
         Self::Meta,
         Self::Components,
         Self::Identifiers,
@@ -66,6 +68,7 @@ impl Keyspace {
         Self::Members,
         Self::Accounts,
         Self::AccountLinks,
+        Self::Staged,
     ];
 
     /// The name under which the keyspace is stored.
@@ -87,6 +90,7 @@ impl Keyspace {
             Self::Members => "members",
             Self::Accounts => "accounts",
             Self::AccountLinks => "account_links",
+            Self::Staged => "staged",
         }
     }
 }
@@ -119,7 +123,9 @@ impl StateError {
         self.kind
     }
 
-    pub(crate) fn new(
+    /// A failure, for those who implement [`Store`].
+    #[must_use]
+    pub fn new(
         kind: StateErrorKind,
         message: impl fmt::Display,
         source: impl Into<Option<Box<dyn std::error::Error + Send + Sync>>>,

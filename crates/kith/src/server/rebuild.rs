@@ -81,7 +81,7 @@ fn replay(
     runtime: &tokio::runtime::Handle,
     lines: &Sender<Result<Bytes, PortError>>,
 ) -> Result<Option<Bytes>, Failure> {
-    let live = parts.store.snapshot();
+    let live = kith_pipeline::snapshot_of(&*parts.store)?;
     let number = |key: &[u8]| -> Result<[u8; 8], Failure> {
         Ok(live
             .get(Keyspace::Meta, key)?

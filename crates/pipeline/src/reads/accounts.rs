@@ -23,10 +23,10 @@ impl Reads {
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
     pub fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountDocument>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        account(&*self.store.snapshot(), space, &definitions.trait_rules, group_id)
+        account(&*snapshot, space, &definitions.trait_rules, group_id)
     }
 }
 

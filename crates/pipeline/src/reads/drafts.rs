@@ -128,11 +128,10 @@ impl Reads {
     fn compare(&self, space: &SpaceId, proposed: &Proposed) -> Result<Option<Asking>, PipelineError> {
         // Asked before the snapshot: once it is false, what was committed then is whole.
         let rebuilding = self.pipeline.status().rebuilding.is_some();
-        let snapshot = self.store.snapshot();
+        let snapshot = self.snapshot()?;
         let in_force = definitions_in(&*snapshot, space)?;
         let comparison = Comparison::new(&in_force, proposed)?;
-        let mark = keys::named(space, crate::rederive::REDERIVING);
-        if rebuilding || snapshot.get(Keyspace::Meta, &mark)?.is_some() {
+        if rebuilding {
             return Ok(None);
         }
         Ok(Some(Asking { snapshot, comparison }))

@@ -58,10 +58,9 @@ impl Reads {
         name: &str,
         asked: &EventsAsked<'_>,
     ) -> Result<Option<EventsFound>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let Some((loaded, _)) = find(&*snapshot, space, &definitions, name)? else {
             return Ok(None);
         };

@@ -62,13 +62,12 @@ impl Reads {
         as_of: Option<AsOf>,
         now: Timestamp,
     ) -> Result<Option<Explained>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
         let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let (loaded, redirected_from, events, complete, now) = if let Some(as_of) = as_of {
             match find_past(&*snapshot, space, &definitions, name, as_of)? {
                 Some(past) => (past.loaded, past.asked, past.events, true, as_of.at),

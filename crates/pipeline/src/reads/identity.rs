@@ -59,14 +59,13 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person`].
     pub fn sound_veto(&self, space: &SpaceId, veto: &Veto) -> Result<Option<Veto>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
         let spelt = veto.spelt(&definitions.rules);
         let Veto::Event { event, identifier } = &spelt else {
             return Ok(Some(spelt));
         };
-        let snapshot = self.store.snapshot();
         let Some(home) = home_of(&*snapshot, space, identifier.hash128())? else {
             return Ok(None);
         };
@@ -85,13 +84,12 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person`].
     pub fn why(&self, space: &SpaceId, one: &Identifier, other: &Identifier) -> Result<Option<Value>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
         let (Some(one), Some(other)) = (definitions.rules.spell(one), definitions.rules.spell(other)) else {
             return Ok(None);
         };
-        let snapshot = self.store.snapshot();
         let homes = (
             home_of(&*snapshot, space, one.hash128())?,
             home_of(&*snapshot, space, other.hash128())?,
@@ -134,10 +132,10 @@ impl Reads {
     /// # Errors
     /// [`crate::PipelineErrorKind::Definition`] for rules that cannot be used; otherwise as [`Reads::person`].
     pub fn what_if(&self, space: &SpaceId, question: &Question) -> Result<Value, PipelineError> {
-        let definitions = self
-            .pipeline
-            .definitions(space)
-            .map_or_else(|| crate::check_definitions(&[], &[]).map(Into::into), Ok)?;
+        let (definitions, snapshot) = match self.look(space)? {
+            Some(look) => look,
+            None => (crate::check_definitions(&[], &[])?.into(), self.snapshot()?),
+        };
         let rules = match &question.rules {
             Some(spec) => {
                 let rules = Rules::from_json(spec).map_err(|error| PipelineError::definition(error.to_string()))?;
@@ -161,7 +159,6 @@ impl Reads {
                 vetoes: &vetoes,
             },
         );
-        let snapshot = self.store.snapshot();
         let mut budget = Budget::new(WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX << 20);
         let mut complete = true;
         let mut take = |event: &Event, row: &[u8]| {

@@ -60,7 +60,7 @@ impl Reads {
         if !defined {
             return Ok(None);
         }
-        let snapshot = self.store.snapshot();
+        let snapshot = self.snapshot()?;
         let mut walks: Vec<Members<'_>> = segments
             .iter()
             .map(|segment| Members::of(&*snapshot, space, segment))

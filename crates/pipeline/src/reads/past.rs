@@ -92,10 +92,10 @@ impl Reads {
         as_of: AsOf,
         limit: usize,
     ) -> Result<Option<(PersonDocument, Vec<Event>)>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let past = find_past(&*self.store.snapshot(), space, &definitions, name, as_of)?;
+        let past = find_past(&*snapshot, space, &definitions, name, as_of)?;
         Ok(past.map(|mut past| {
             past.events.truncate(limit);
             let mut person = document(&past.loaded, past.asked, &definitions, as_of.at);
@@ -113,10 +113,10 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person_as_of`].
     pub fn resolve_as_of(&self, space: &SpaceId, name: &str, as_of: AsOf) -> Result<Option<Resolved>, PipelineError> {
-        let Some(definitions) = self.pipeline.definitions(space) else {
+        let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let past = find_past(&*self.store.snapshot(), space, &definitions, name, as_of)?;
+        let past = find_past(&*snapshot, space, &definitions, name, as_of)?;
         Ok(past.map(|past| {
             let mut identifiers: Vec<Identifier> = Vec::new();
             for member in past.loaded.members {

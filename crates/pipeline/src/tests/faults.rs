@@ -189,66 +189,6 @@ fn idn_6_two_unmerges_of_overlapping_evidence_give_one_result_in_either_order_an
 }
 
 #[test]
-fn idn_2_rules_under_which_every_event_says_the_same_are_a_difference_and_nobody_is_missing() {
-    for seed in 0..20 {
-        let mut world = super::worlds::world(seed + 40_000, 50, false);
-        world
-            .records
-            .retain(|record| matches!(record.body, kith_types::RecordBody::Envelope(_)) && record.address.sequence > 0);
-        let rules = json!({"types": {
-            "email": {"blocked": ["nobody@x.org"], "blocked_patterns": ["@nowhere\\.org$"], "priority": 15, "limit": 1},
-            "loyalty_id": {"authenticates": true, "normalise": "lowercase"},
-        }});
-        let rules = ("identity_rules", "main", rules);
-        let (mut changed, mut fresh) = (Bench::new(), Bench::new());
-        changed.apply(&super::decision(0, 0, &super::worlds::documents()));
-        fresh.apply(&super::decision(
-            0,
-            0,
-            &[super::worlds::documents(), vec![rules.clone()]].concat(),
-        ));
-        for record in &world.records {
-            changed.apply(record);
-            fresh.apply(record);
-        }
-        changed.settle(at(world.end));
-        let before = super::worlds::space_of(&changed);
-        let compiled = crate::check_definitions(&[], &[super::worlds::definition(&rules)]).unwrap();
-        assert!(
-            before.reads_alike(&*changed.store, &compiled.rules).unwrap(),
-            "seed {seed}"
-        );
-        changed.apply(&super::decision(1_000, world.end, std::slice::from_ref(&rules)));
-        changed.commit();
-        let now = at(world.end + 5) + kith_types::Duration::from_micros(1);
-        changed.settle(now);
-        fresh.settle(now);
-        for keyspace in [
-            Keyspace::Components,
-            Keyspace::Identifiers,
-            Keyspace::Events,
-            Keyspace::Presence,
-        ] {
-            assert!(
-                tree(&*changed.store, keyspace) == tree(&*fresh.store, keyspace),
-                "seed {seed}: {}",
-                keyspace.as_str()
-            );
-        }
-        super::oracle::check(&changed, now, &format!("seed {seed}"));
-        for other in [
-            json!({"types": {"email": {"blocked": ["m1@x.org", "m2@x.org", "m3@x.org"]}}}),
-            json!({"types": {"anonymous_id": {"claim": "link"}}}),
-        ] {
-            let other = super::worlds::definition(&("identity_rules", "main", other));
-            let compiled = crate::check_definitions(&[], &[other]).unwrap();
-            let space = super::worlds::space_of(&changed);
-            assert!(!space.reads_alike(&*changed.store, &compiled.rules).unwrap());
-        }
-    }
-}
-
-#[test]
 fn pro_3_a_changed_rule_of_a_trait_needs_no_event() {
     let mut bench = Bench::new();
     let pro = json!({"where": {"trait": "plan", "equals": "pro"}});

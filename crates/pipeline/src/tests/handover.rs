@@ -78,9 +78,9 @@ fn act_1_an_outbox_that_nobody_sends_by_is_bounded_by_age_and_number() {
     assert_eq!(waiting.map(|(number, _)| number), Some(first));
 }
 
-/// While rules of identity are applied to all history, somebody who is gone for the moment is not told to be gone.
+/// While a lost state is built again, somebody who is gone for the moment is not told to be gone.
 #[test]
-fn act_1_nobody_is_denied_while_people_are_worked_out_anew() {
+fn act_1_nobody_is_denied_while_a_lost_state_is_built_again() {
     let mut bench = Bench::new();
     bench.decide(0, &[("segment", "buyers", performed("Order Completed", 1, 10))]);
     bench.take(1, &[event("user_id:u1", "Order Completed", 1, json!({}))]);
@@ -91,12 +91,6 @@ fn act_1_nobody_is_denied_while_people_are_worked_out_anew() {
     let asked = |name: &str| reads.standing(&main_space(), name, at(3)).unwrap();
     assert!(matches!(asked("user_id:u1"), Standing::Found(_)));
     assert!(matches!(asked("user_id:u2"), Standing::Nobody));
-    let mark = crate::keys::named(&main_space(), crate::rederive::REDERIVING);
-    let mut batch = Batch::default();
-    batch.put(Keyspace::Meta, mark, vec![1]);
-    store.commit(batch).unwrap();
-    assert!(matches!(asked("user_id:u1"), Standing::NotNow));
-    assert!(matches!(asked("user_id:u2"), Standing::NotNow));
     // A state that was lost and has nobody yet.
     let empty = Arc::new(MemoryStore::default()) as Arc<dyn Store>;
     let lost = crate::EngineConfig {

@@ -3,14 +3,10 @@
 use super::oracle::{check, tree};
 use super::worlds::{documents, world};
 use super::{Bench, at, event, performed};
-use crate::definitions::DefinitionDocument;
-use crate::space::Space;
-use kith_segment::Cause;
-use kith_state::{Batch, Keyspace, Read, Store};
+use kith_state::{Keyspace, Read};
 use kith_types::ProfileId;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 fn order(identifiers: &str, second: i64) -> Json {
     event(identifiers, "Order Completed", second, json!({}))
@@ -215,77 +211,6 @@ fn idn_2_changed_rules_give_what_a_run_under_them_gives() {
         );
         check(&changed, now, &format!("seed {seed}"));
     }
-}
-
-#[test]
-fn idn_2_rules_that_only_link_otherwise_are_applied_as_a_difference_even_when_cut_short() {
-    let rules = (
-        "identity_rules",
-        "main",
-        json!({"types": {"email": {"limit": 1, "claim": "first_owner"}, "anonymous_id": {"limit": 1}, "user_id": {"limit": 2}}}),
-    );
-    let mut regrouped = 0;
-    for seed in 0..40 {
-        let mut world = world(seed + 30_000, 50, false);
-        world
-            .records
-            .retain(|record| matches!(record.body, kith_types::RecordBody::Envelope(_)) && record.address.sequence > 0);
-        let (mut changed, mut fresh) = (Bench::new(), Bench::new());
-        changed.apply(&super::decision(0, 0, &documents()));
-        fresh.apply(&super::decision(0, 0, &[documents(), vec![rules.clone()]].concat()));
-        for record in &world.records {
-            changed.apply(record);
-            fresh.apply(record);
-        }
-        changed.settle(at(world.end));
-        if seed % 2 == 0 {
-            // A process that ended on the way had worked out some components, and never stored the definitions.
-            let mut space = Space::load(&*changed.store, &super::main_space()).unwrap();
-            let change = DefinitionDocument {
-                kind: rules.0.into(),
-                name: rules.1.into(),
-                spec: Some(rules.2.clone()),
-            };
-            space.set = space.set.with(&[change], at(world.end));
-            space.definitions = Arc::new(space.set.compile().unwrap());
-            let from = crate::keys::space(&super::main_space());
-            let more = space.revise_some(&*changed.store, &from, at(world.end)).unwrap();
-            let mut batch = Batch::default();
-            space.commit(&mut batch, at(world.end)).unwrap();
-            changed.store.commit(batch).unwrap();
-            assert!(more.is_some());
-            changed.crash();
-        }
-        let told = changed.numbered().len();
-        changed.apply(&super::decision(1_000, world.end, std::slice::from_ref(&rules)));
-        changed.commit();
-        regrouped += changed.numbered().len() - told;
-        // What is due at the decision's very instant has not fired; then the decision finds it.
-        let causes = [Cause::Regrouping, Cause::Definition];
-        assert!(
-            changed.numbered()[told..]
-                .iter()
-                .all(|one| causes.contains(&one.change.cause)),
-            "seed {seed}"
-        );
-        let now = at(world.end + 5) + kith_types::Duration::from_micros(1);
-        changed.settle(now);
-        fresh.settle(now);
-        for keyspace in [
-            Keyspace::Components,
-            Keyspace::Identifiers,
-            Keyspace::Events,
-            Keyspace::Presence,
-        ] {
-            assert!(
-                tree(&*changed.store, keyspace) == tree(&*fresh.store, keyspace),
-                "seed {seed}: {}",
-                keyspace.as_str()
-            );
-        }
-        check(&changed, now, &format!("seed {seed}"));
-    }
-    assert!(regrouped > 20, "{regrouped}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod faults;
 mod folds;
 mod handover;
 mod identity;
+mod new_rules;
 mod oracle;
 mod order;
 mod rejects;

@@ -178,6 +178,46 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
     assert_eq!(count, people.len() as u64, "{what}: the count of people");
 }
 
+/// Everything that does not say since when somebody is a member, or by how many decisions.
+pub(super) fn people(bench: &Bench, now: Timestamp) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut all: Vec<_> = [
+        Keyspace::Components,
+        Keyspace::Identifiers,
+        Keyspace::Events,
+        Keyspace::Presence,
+        Keyspace::Due,
+        Keyspace::AccountLinks,
+        Keyspace::Accounts,
+    ]
+    .iter()
+    .map(|keyspace| tree(&*bench.store, *keyspace))
+    .collect();
+    let plan = &bench.engine.definitions(&main_space()).unwrap().plan;
+    let plans = crate::plans::load(&*bench.store, &main_space()).unwrap();
+    let mut parts = tree(&*bench.store, Keyspace::Parts);
+    for bytes in parts.values_mut() {
+        let mut part = crate::plans::decode(bytes, &plans).unwrap().unwrap();
+        part.retain(plan);
+        part.prune(now);
+        bytes.clear();
+        part.encode(bytes);
+    }
+    let mut profiles = tree(&*bench.store, Keyspace::Profiles);
+    for bytes in profiles.values_mut() {
+        let mut record = ProfileRecord::decode(bytes).unwrap();
+        record.version = 0;
+        record
+            .memberships
+            .iter_mut()
+            .for_each(|held| (held.since, held.cause) = (now, None));
+        *bytes = record.encode();
+    }
+    let mut members = tree(&*bench.store, Keyspace::Members);
+    members.values_mut().for_each(Vec::clear);
+    all.extend([parts, profiles, members]);
+    all
+}
+
 #[test]
 fn a_plain_recomputation_finds_the_same_people_and_segments() {
     for seed in 1_000..1_120 {

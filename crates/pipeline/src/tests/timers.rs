@@ -186,10 +186,10 @@ fn spc_1_two_spaces_in_one_engine_share_nothing() {
 }
 
 #[test]
-fn a_state_that_was_left_midway_is_refused_with_the_remedy() {
+fn a_state_that_an_earlier_release_left_midway_is_refused_with_the_remedy() {
     let store = Arc::new(MemoryStore::default());
     let mut batch = kith_state::Batch::default();
-    let mark = crate::keys::named(&super::main_space(), crate::rederive::REDERIVING);
+    let mark = crate::keys::named(&super::main_space(), "rederiving");
     batch.put(kith_state::Keyspace::Meta, mark, vec![1]);
     store.commit(batch).unwrap();
     let refused = Engine::open(store, EngineConfig::default()).err().unwrap();

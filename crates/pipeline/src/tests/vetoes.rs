@@ -1,17 +1,14 @@
 //! Vetoes: an unmerge gives the people, folds and memberships that would have been had the evidence never linked.
 
-use super::oracle::{check, tree};
+use super::oracle::{check, people};
 use super::worlds::{documents, some_vetoes, world};
 use super::{Bench, at, decision, event, identify, performed, vetoes};
 use crate::Veto;
-use crate::record::ProfileRecord;
-use kith_state::Keyspace;
-use kith_types::{Address, Identifier, RecordBody, Timestamp};
+use kith_types::{Address, Identifier, RecordBody};
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
-use std::collections::BTreeMap;
 
 fn id(text: &str) -> Identifier {
     Identifier::parse(text).unwrap()
@@ -28,43 +25,6 @@ fn event_veto(sequence: u64, index: u32, identifier: &str) -> Veto {
         event,
         identifier: id(identifier),
     }
-}
-
-/// Everything that does not say since when somebody is a member.
-fn people(bench: &Bench, now: Timestamp) -> Vec<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let mut all: Vec<_> = [
-        Keyspace::Components,
-        Keyspace::Identifiers,
-        Keyspace::Events,
-        Keyspace::Presence,
-        Keyspace::Due,
-    ]
-    .iter()
-    .map(|keyspace| tree(&*bench.store, *keyspace))
-    .collect();
-    let plan = &bench.engine.definitions(&super::main_space()).unwrap().plan;
-    let plans = crate::plans::load(&*bench.store, &super::main_space()).unwrap();
-    let mut parts = tree(&*bench.store, Keyspace::Parts);
-    for bytes in parts.values_mut() {
-        let mut part = crate::plans::decode(bytes, &plans).unwrap().unwrap();
-        part.retain(plan);
-        part.prune(now);
-        bytes.clear();
-        part.encode(bytes);
-    }
-    let mut profiles = tree(&*bench.store, Keyspace::Profiles);
-    for bytes in profiles.values_mut() {
-        let mut record = ProfileRecord::decode(bytes).unwrap();
-        record
-            .memberships
-            .iter_mut()
-            .for_each(|held| (held.since, held.cause) = (now, None));
-        *bytes = record.encode();
-    }
-    let mut members = tree(&*bench.store, Keyspace::Members);
-    members.values_mut().for_each(Vec::clear);
-    all.extend([parts, profiles, members]);
-    all
 }
 
 #[test]

@@ -3,7 +3,6 @@
 use super::{decision, event, identify, performed, record, vetoes, with_id};
 use crate::Veto;
 use crate::definitions::DefinitionDocument;
-use crate::space::Space;
 use kith_types::{Address, Identifier, Record};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -18,6 +17,8 @@ pub(crate) struct World {
 
 const PEOPLE: [&str; 4] = ["user_id:u1", "user_id:u2", "user_id:u3", "user_id:u4"];
 const DEVICES: [&str; 3] = ["anonymous_id:a1", "anonymous_id:a2", "anonymous_id:a3"];
+/// One card, as some rules spell it, and another one.
+const CARDS: [&str; 4] = ["loyalty_id:Ab-1", "loyalty_id:ab1", "loyalty_id:AB1", "device_id:d1"];
 const MAILS: [&str; 3] = ["email:m1@x.org", "email:m2@x.org", "email:m3@x.org"];
 const NAMES: [&str; 3] = ["Order Completed", "Product Viewed", "Call Ended"];
 
@@ -90,7 +91,12 @@ pub(crate) fn documents() -> Vec<(&'static str, &'static str, Json)> {
 fn identifiers(random: &mut ChaCha8Rng) -> String {
     loop {
         let mut found = Vec::new();
-        for (chance, pool) in [(0.45, &PEOPLE[..]), (0.7, &DEVICES[..]), (0.2, &MAILS[..])] {
+        for (chance, pool) in [
+            (0.45, &PEOPLE[..]),
+            (0.7, &DEVICES[..]),
+            (0.2, &MAILS[..]),
+            (0.15, &CARDS[..]),
+        ] {
             if random.random_bool(chance) {
                 found.extend(pool.choose(random).copied());
             }
@@ -167,6 +173,50 @@ pub(crate) fn some_vetoes(random: &mut ChaCha8Rng, in_force: &mut Vec<Veto>, seq
     (added, removed)
 }
 
+/// Rules of identity by dice, of every kind that there is.
+pub(crate) fn some_rules(random: &mut ChaCha8Rng) -> Json {
+    let types = ["user_id", "email", "anonymous_id", "device_id", "loyalty_id", "custom"];
+    loop {
+        let mut spec = serde_json::Map::new();
+        for kind in types {
+            if random.random_bool(0.5) {
+                spec.insert(kind.to_owned(), some_type(random));
+            }
+        }
+        let rules = json!({"types": spec});
+        // Some throws contradict themselves: a type that is held cannot authenticate.
+        if crate::check_definitions(&[], &[definition(&("identity_rules", "main", rules.clone()))]).is_ok() {
+            return rules;
+        }
+    }
+}
+
+fn some_type(random: &mut ChaCha8Rng) -> Json {
+    let mut said = json!({});
+    let mut say = |random: &mut ChaCha8Rng, field: &str, values: &[Json]| {
+        if random.random_bool(0.3) {
+            said[field] = values.choose(random).cloned().unwrap();
+        }
+    };
+    say(random, "limit", &[json!(1), json!(2), json!(3), json!(500)]);
+    say(random, "priority", &[json!(5), json!(25), json!(45), json!(70)]);
+    say(random, "authenticates", &[json!(true), json!(false)]);
+    let claims = ["link", "first_owner", "ambiguous", "last_authenticated"];
+    say(random, "claim", &claims.map(Json::from));
+    say(random, "normalise", &["lowercase", "trim", "none"].map(Json::from));
+    say(random, "blocked", &[json!(["m1@x.org", "a2"]), json!(["u3", "ab1"])]);
+    say(random, "blocked_patterns", &[json!(["^.2"]), json!(["^A"])]);
+    say(
+        random,
+        "replace",
+        &[
+            json!([{"pattern": "-", "with": ""}]),
+            json!([{"pattern": "[12]", "with": "0"}]),
+        ],
+    );
+    said
+}
+
 /// A world of so many records, whose definitions come and go in the middle.
 pub(crate) fn world(seed: u64, count: u64, rules_change: bool) -> World {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -192,9 +242,8 @@ pub(crate) fn world(seed: u64, count: u64, rules_change: bool) -> World {
             );
             records.push(decision(sequence, received, &[("segment", "buyers", spec)]));
         } else if roll < 12 && rules_change {
-            let limit = random.random_range(1..4);
-            let spec = json!({"types": {"email": {"limit": limit}}});
-            records.push(decision(sequence, received, &[("identity_rules", "main", spec)]));
+            let rules = ("identity_rules", "main", some_rules(&mut random));
+            records.push(decision(sequence, received, &[rules]));
         } else if (12..17).contains(&roll) && rules_change {
             let (added, removed) = some_vetoes(&mut random, &mut in_force, sequence);
             records.push(vetoes(sequence, received, &added, &removed));
@@ -218,9 +267,4 @@ pub(crate) fn definition((kind, name, spec): &(&str, &str, Json)) -> DefinitionD
         name: (*name).into(),
         spec: Some(spec.clone()),
     }
-}
-
-/// The space as its store holds it.
-pub(crate) fn space_of(bench: &super::Bench) -> Space {
-    Space::load(&*bench.store, &super::main_space()).unwrap()
 }

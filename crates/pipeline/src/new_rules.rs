@@ -1,0 +1,412 @@
+//! Changed rules of identity, applied to all history as a difference (contract IDN-2).
+//!
+//! Components of which every event says what it said are linked anew from what they hold, without reading an event. The
+//! others are taken out, and their events are placed again, as if they came now. Everything is staged (`staged.rs`):
+//! until the last of it is there, readers see who was who, and a process that ends on the way begins again; then all of
+//! it takes over at once. Only then is anything told: the difference of memberships between the two, with the cause
+//! `regrouping`, and ids that stand no longer redirect to whoever holds their identifier.
+//!
+//! What it holds in memory does not grow with the space: what is still to be done is listed beside the staged writes.
+
+use crate::definitions::Definitions;
+use crate::place::NOBODY;
+use crate::record::{Membership, ProfileRecord};
+use crate::space::Space;
+use crate::staged::{self, List, Overlaid};
+use crate::{PipelineError, accounts, history, keys};
+use kith_identity::{Component, Difference, Resolver};
+use kith_segment::{Cause, Change};
+use kith_state::{Batch, Keyspace, Read, Store};
+use kith_types::{ProfileId, SpaceId, Timestamp};
+
+/// Writes staged in one transaction, about, and entries looked at in one turn.
+const STEP: usize = if cfg!(test) { 5 } else { 10_000 };
+
+/// What a change of rules works on.
+#[derive(Clone, Copy)]
+struct Work<'a> {
+    store: &'a dyn Store,
+    /// The space as it stands under the rules before, from a committed state.
+    stands: &'a dyn Read,
+    /// The same with what is staged.
+    view: Overlaid<'a>,
+    now: Timestamp,
+}
+
+impl Space {
+    /// Works everybody out anew under the definitions in force, where rules before them gave something else. What it does
+    /// is staged when it returns; the caller makes it take over.
+    pub(crate) fn take_rules(
+        &mut self,
+        store: &dyn Store,
+        before: &Definitions,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        staged::settle(store)?;
+        self.forget_loaded();
+        let (stands, id) = (store.snapshot(), self.id.clone());
+        let view = Overlaid {
+            base: store,
+            space: &id,
+        };
+        let work = Work {
+            store,
+            stands: &*stands,
+            view,
+            now,
+        };
+        self.quiet = true;
+        let rereads = !self.definitions.rules.reads_as(&before.rules);
+        if rereads {
+            self.list_reread(work, before)?;
+        }
+        self.link_again(work)?;
+        if rereads {
+            self.place_again(work)?;
+        }
+        self.quiet = false;
+        self.tell_changed(work)?;
+        self.store_definitions()?;
+        self.stage_step(work)?;
+        self.forget_loaded();
+        Ok(())
+    }
+
+    fn forget_loaded(&mut self) {
+        self.identifiers.clear();
+        self.components.clear();
+        self.profiles.clear();
+    }
+
+    fn stage_step(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+        let mut batch = Batch::default();
+        self.commit(&mut batch, work.now)?;
+        Ok(work.store.commit(staged::stage(&self.id, batch))?)
+    }
+
+    fn stage_when_full(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+        if self.staging() >= STEP {
+            return self.stage_step(work);
+        }
+        Ok(())
+    }
+
+    /// Lists the components of which an event says something else than before.
+    fn list_reread(&mut self, work: Work<'_>, before: &Definitions) -> Result<(), PipelineError> {
+        let mut from = Some(keys::space(&self.id));
+        while let Some(start) = from {
+            let carriers;
+            (carriers, from) = reread_carriers(work.stands, &self.id, &start, (before, &self.definitions))?;
+            for carrier in carriers {
+                let component = self
+                    .component_of(work.stands, carrier)?
+                    .ok_or_else(|| PipelineError::corrupt("identifiers"))?;
+                let key = staged::listed(&self.id, List::Reread, component);
+                self.writes.put(Keyspace::Staged, key, Vec::new());
+            }
+            self.stage_step(work)?;
+        }
+        Ok(())
+    }
+
+    /// Goes over all components: takes out what is listed, and links the others as the rules do now.
+    fn link_again(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+        let (mut from, end) = everything(&self.id);
+        loop {
+            let mut some = Vec::new();
+            work.stands.scan(Keyspace::Components, &from, &end, &mut |key, bytes| {
+                some.extend(keys::wide_id(key).map(|id| (id, Component::decode(bytes))));
+                some.len() < STEP
+            })?;
+            let Some((last, _)) = some.last() else {
+                // What was taken out is in memory still.
+                self.forget_loaded();
+                return Ok(());
+            };
+            from = [keys::wide(&self.id, *last).as_slice(), &[0]].concat();
+            for (id, component) in some {
+                let component = component.map_err(|_| PipelineError::corrupt("components"))?;
+                let listed = staged::listed(&self.id, List::Reread, id);
+                if work.store.get(Keyspace::Staged, &listed)?.is_some() {
+                    self.take_out(work, &component)?;
+                } else {
+                    self.link_otherwise(work, component)?;
+                }
+                self.stage_when_full(work)?;
+            }
+            self.stage_step(work)?;
+        }
+    }
+
+    fn link_otherwise(&mut self, work: Work<'_>, before: Component) -> Result<(), PipelineError> {
+        let definitions = std::sync::Arc::clone(&self.definitions);
+        let after = Resolver::new(&*definitions.rules, &self.id)
+            .holding_apart(definitions.vetoes.apart())
+            .again(&before);
+        if after == before {
+            return Ok(());
+        }
+        let (before, after) = ([before], [after]);
+        let difference = Difference::between(&before, &after);
+        if !difference.is_empty() {
+            self.carry_out(&work.view, &difference, &after, work.now)?;
+        }
+        let [after] = after;
+        self.set_component(after.id().0, after);
+        Ok(())
+    }
+
+    /// Removes a component with all that is derived of its events, the rows of their history among it.
+    fn take_out(&mut self, work: Work<'_>, component: &Component) -> Result<(), PipelineError> {
+        for profile in component.profiles() {
+            let key = keys::wide(&self.id, profile.id.0);
+            let stored = work.stands.get(Keyspace::Profiles, &key)?;
+            let record = stored
+                .and_then(|bytes| ProfileRecord::decode(&bytes))
+                .ok_or_else(|| PipelineError::corrupt("profiles"))?;
+            self.writes.remove(Keyspace::Profiles, key);
+            self.list_changed(profile.id);
+            self.profile_count = self.profile_count.saturating_sub(1);
+            self.set_due(profile.id, record.due, None);
+            if let Some(time) = record.due {
+                self.writes.remove(Keyspace::Due, keys::due(&self.id, time, profile.id));
+            }
+            for member in &profile.members {
+                self.writes.remove(Keyspace::Parts, keys::part(&self.id, &member.part));
+            }
+        }
+        for identifier in component.hashes() {
+            self.writes
+                .remove(Keyspace::Identifiers, keys::wide(&self.id, identifier));
+            let rows = keys::row_range(&self.id, identifier, None, None);
+            self.take_out_rows(work, Keyspace::Events, rows.clone())?;
+            self.take_out_rows(work, Keyspace::Presence, rows)?;
+            for link in accounts::links_of(work.stands, &self.id, identifier)? {
+                self.writes.remove(Keyspace::AccountLinks, link);
+                self.stage_when_full(work)?;
+            }
+        }
+        self.writes
+            .remove(Keyspace::Components, keys::wide(&self.id, component.id().0));
+        Ok(())
+    }
+
+    fn take_out_rows(
+        &mut self,
+        work: Work<'_>,
+        keyspace: Keyspace,
+        (from, to): (Vec<u8>, Vec<u8>),
+    ) -> Result<(), PipelineError> {
+        let mut failed = None;
+        work.stands.scan(keyspace, &from, &to, &mut |key, _| {
+            self.writes.remove(keyspace, key.to_vec());
+            failed = self.stage_when_full(work).err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Places the events of what was taken out, and those that named nobody until now.
+    fn place_again(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+        self.place_rows(work, NOBODY)?;
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let some = staged::next_listed(work.store, &self.id, List::Reread, start, STEP)?;
+            from = some.last().and_then(|last| last.checked_add(1));
+            for id in some {
+                let stored = work.stands.get(Keyspace::Components, &keys::wide(&self.id, id))?;
+                let component = stored
+                    .and_then(|bytes| Component::decode(&bytes).ok())
+                    .ok_or_else(|| PipelineError::corrupt("components"))?;
+                for carrier in component.hashes() {
+                    self.place_rows(work, carrier)?;
+                }
+            }
+        }
+        self.stage_step(work)
+    }
+
+    /// Places the events that stand under a carrier.
+    fn place_rows(&mut self, work: Work<'_>, carrier: u128) -> Result<(), PipelineError> {
+        let (from, to) = keys::row_range(&self.id, carrier, None, None);
+        let mut failed = None;
+        work.stands.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+            failed = self.place_row(work, carrier, key, row).err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<(), PipelineError> {
+        let damaged = || PipelineError::corrupt("history");
+        if carrier == NOBODY {
+            let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
+            if self.definitions.read(&named).carrier().is_none() {
+                return Ok(());
+            }
+            self.writes.remove(Keyspace::Events, key.to_vec());
+        }
+        let (time, address) = keys::row_place(key).ok_or_else(damaged)?;
+        let event = history::decode(&self.id, time, address, row).ok_or_else(damaged)?;
+        self.place_event(&work.view, &event, work.now, Cause::Regrouping)?;
+        self.stage_when_full(work)
+    }
+
+    /// Evaluates everybody who may not be who they were, and tells the difference.
+    fn tell_changed(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let some = staged::next_listed(work.store, &self.id, List::Changed, start, STEP)?;
+            from = some.last().and_then(|last| last.checked_add(1));
+            for id in some {
+                let id = ProfileId(id);
+                let key = keys::wide(&self.id, id.0);
+                let stood = match work.stands.get(Keyspace::Profiles, &key)? {
+                    Some(bytes) => {
+                        Some(ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?)
+                    }
+                    None => None,
+                };
+                if work.view.get(Keyspace::Profiles, &key)?.is_some() {
+                    self.tell_who_stands(work, id, stood)?;
+                } else if let Some(stood) = stood {
+                    self.tell_who_is_gone(work, id, &stood)?;
+                }
+            }
+            self.stage_step(work)?;
+        }
+        Ok(())
+    }
+
+    /// Who is found again under their id keeps the memberships that still hold.
+    fn tell_who_stands(
+        &mut self,
+        work: Work<'_>,
+        id: ProfileId,
+        stood: Option<ProfileRecord>,
+    ) -> Result<(), PipelineError> {
+        let redirect = keys::wide(&self.id, id.0);
+        if work.view.get(Keyspace::Redirects, &redirect)?.is_some() {
+            self.writes.remove(Keyspace::Redirects, redirect);
+        }
+        // They have the definitions in force from here on, and not from their own last visit.
+        self.quiet = true;
+        let loaded = self.load_profile(&work.view, id);
+        self.quiet = false;
+        loaded?;
+        if let Some(entry) = self.profiles.get_mut(id.0) {
+            entry.record.memberships.clear();
+            entry.record.version = self.definitions.version;
+        }
+        for held in stood.into_iter().flat_map(|stood| stood.memberships) {
+            if !self.tell_exit_of_the_gone(id, &held, work.now) {
+                let key = keys::member(&self.id, held.segment.as_str(), id);
+                self.writes
+                    .put(Keyspace::Members, key, held.since.as_micros().to_be_bytes().to_vec());
+                if let Some(entry) = self.profiles.get_mut(id.0) {
+                    entry.record.enter(held);
+                }
+            }
+        }
+        self.profile_changed(id);
+        self.evaluate(id, work.now, Cause::Regrouping);
+        Ok(())
+    }
+
+    /// Tells the exit from a segment that is no more; answers whether it is one.
+    fn tell_exit_of_the_gone(&mut self, id: ProfileId, held: &Membership, now: Timestamp) -> bool {
+        let known = self.definitions.segments.iter().any(|live| live.name == held.segment);
+        if !known {
+            self.tell_exit(id, held, now, Cause::Definition);
+        }
+        !known
+    }
+
+    fn tell_exit(&mut self, profile: ProfileId, held: &Membership, at: Timestamp, cause: Cause) {
+        self.record_change(Change {
+            segment: held.segment.clone(),
+            profile,
+            entered: false,
+            at,
+            cause,
+        });
+    }
+
+    fn tell_who_is_gone(&mut self, work: Work<'_>, id: ProfileId, stood: &ProfileRecord) -> Result<(), PipelineError> {
+        for held in &stood.memberships {
+            if !self.tell_exit_of_the_gone(id, held, work.now) {
+                self.tell_exit(id, held, work.now, Cause::Regrouping);
+            }
+        }
+        // An identifier that is blocked now has nobody; its old id leads nowhere.
+        let Some((carrier, at)) = founder(work.stands, &self.id, id, stood)? else {
+            return Ok(());
+        };
+        let Some(home) = self.component_of(&work.view, carrier)? else {
+            return Ok(());
+        };
+        if let Some(placement) = self.component(&work.view, home)?.component.place(carrier, at) {
+            let redirect = placement.profile.0.to_be_bytes().to_vec();
+            self.writes
+                .put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect);
+        }
+        Ok(())
+    }
+}
+
+/// The range of a space's keys in any tree.
+fn everything(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+    let from = keys::space(space);
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    (from, to)
+}
+
+/// The next carriers that have an event which says something else under the second definitions than under the first, and
+/// where to go on.
+fn reread_carriers(
+    stands: &dyn Read,
+    space: &SpaceId,
+    start: &[u8],
+    (before, after): (&Definitions, &Definitions),
+) -> Result<(Vec<u128>, Option<Vec<u8>>), PipelineError> {
+    let (prefix, end) = everything(space);
+    let (mut found, mut next, mut damaged): (Vec<u128>, _, _) = (Vec::new(), None, false);
+    stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
+        let carrier = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>());
+        let carrier = carrier.map(|bytes| u128::from_be_bytes(*bytes));
+        if carrier == Some(NOBODY) || carrier.is_some() && found.last().copied() == carrier {
+            return true;
+        }
+        let (Some(carrier), Some(event)) = (carrier, history::decode_evidence(space, key, row)) else {
+            damaged = true;
+            return false;
+        };
+        if !after.read(&event).says_as(&before.read(&event)) {
+            found.push(carrier);
+            next = (found.len() >= STEP).then(|| [key, &[0]].concat());
+        }
+        next.is_none()
+    })?;
+    if damaged {
+        return Err(PipelineError::corrupt("history"));
+    }
+    Ok((found, next))
+}
+
+/// The oldest identifier of a profile, and where it was first seen.
+fn founder(
+    stands: &dyn Read,
+    space: &SpaceId,
+    id: ProfileId,
+    record: &ProfileRecord,
+) -> Result<Option<(u128, kith_identity::Position)>, PipelineError> {
+    let home = stands.get(Keyspace::Identifiers, &keys::wide(space, record.founder))?;
+    let home = home.and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
+    let home = home.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
+    let component = stands.get(Keyspace::Components, &keys::wide(space, home))?;
+    let component = component
+        .and_then(|bytes| Component::decode(&bytes).ok())
+        .ok_or_else(|| PipelineError::corrupt("components"))?;
+    let oldest = component.members_of(id).into_iter().next();
+    Ok(oldest.map(|oldest| (oldest.part.carrier, oldest.first.position())))
+}

@@ -1,0 +1,31 @@
+//! The definitions that readers use, kept so that nobody reads a state by definitions of another one.
+//!
+//! The pipeline's thread writes it, readers read it. Changed rules of identity take over in the state and here under one
+//! lock.
+
+use crate::definitions::Definitions;
+use kith_state::Read;
+use kith_types::SpaceId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// Definitions, and a snapshot of the state that they made.
+pub(crate) type Look = (Arc<Definitions>, Box<dyn Read>);
+
+type BySpace = BTreeMap<SpaceId, Arc<Definitions>>;
+
+/// Definitions in force, by space.
+#[derive(Debug, Default)]
+pub(crate) struct Published(RwLock<BySpace>);
+
+impl Published {
+    /// While it is held, no change of rules takes over.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, BySpace> {
+        // Entries are replaced whole: a panic elsewhere leaves none half-written.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, BySpace> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,381 @@
+//! A transaction that is too large for memory: its writes are staged in the store beside what stands, and take over by
+//! one mark.
+//!
+//! While it is staged, nothing that stands changes: readers see what was, and a process that ends leaves writes that the
+//! next one discards. The commit that sets the mark makes all of them stand: from then on readers see them over what
+//! was ([`Overlaid`]), while they are moved to their places, some in each transaction. A process that ends on that way
+//! goes on with it at its next start.
+
+use crate::PipelineError;
+use kith_state::{Batch, Keyspace, Read, StateError, Store, Visit};
+use kith_types::SpaceId;
+
+/// The key, in [`Keyspace::Meta`], of the mark that staged writes stand. It belongs to no space: spaces change one by one.
+const MARK: &[u8] = b"\0taken_over";
+/// Raised when the meaning of staged bytes changes.
+const VERSION: u8 = 1;
+
+const PUT: u8 = 1;
+const REMOVED: u8 = 0;
+
+/// Writes moved, or staged rows looked at, at once: so many, or of so many bytes.
+const MOVED_ROWS: usize = if cfg!(test) { 7 } else { 10_000 };
+const MOVED_BYTES: usize = 8 * 1024 * 1024;
+const LOOKED_AT: usize = if cfg!(test) { 2 } else { 500 };
+
+/// What is still to be done, kept beside the staged writes. Lists come after all trees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum List {
+    /// Components of which an event says something else under new rules.
+    Reread = 200,
+    /// Profiles that may not stand as they stood.
+    Changed = 201,
+}
+
+/// Numbers of trees within staged keys.
+fn number(keyspace: Keyspace) -> u8 {
+    match keyspace {
+        Keyspace::Meta => 1,
+        Keyspace::Components => 2,
+        Keyspace::Identifiers => 3,
+        Keyspace::Parts => 4,
+        Keyspace::Profiles => 5,
+        Keyspace::Redirects => 6,
+        Keyspace::Events => 7,
+        Keyspace::Presence => 8,
+        Keyspace::Dedupe => 9,
+        Keyspace::Due => 10,
+        Keyspace::Outbox => 11,
+        Keyspace::Duplicates => 12,
+        Keyspace::Members => 13,
+        Keyspace::Accounts => 14,
+        Keyspace::AccountLinks => 15,
+        Keyspace::Staged => 16,
+    }
+}
+
+fn key_in(space: &SpaceId, tree: u8, key: &[u8]) -> Vec<u8> {
+    let mut staged = Vec::with_capacity(4 + key.len());
+    staged.extend_from_slice(&space.code());
+    staged.push(tree);
+    staged.extend_from_slice(key);
+    staged
+}
+
+/// The key of an entry of a list.
+pub(crate) fn listed(space: &SpaceId, list: List, id: u128) -> Vec<u8> {
+    key_in(space, list as u8, &id.to_be_bytes())
+}
+
+/// The next entries of a list, from one on, at most `limit`.
+pub(crate) fn next_listed(
+    store: &dyn Read,
+    space: &SpaceId,
+    list: List,
+    from: u128,
+    limit: usize,
+) -> Result<Vec<u128>, PipelineError> {
+    let (first, last) = (listed(space, list, from), key_in(space, list as u8 + 1, &[]));
+    let mut found = Vec::new();
+    store.scan(Keyspace::Staged, &first, &last, &mut |key, _| {
+        found.extend(crate::keys::wide_id(key));
+        found.len() < limit
+    })?;
+    Ok(found)
+}
+
+/// The same writes, to be staged. Entries of lists are staged already.
+pub(crate) fn stage(space: &SpaceId, batch: Batch) -> Batch {
+    let mut staged = Batch::default();
+    for (keyspace, key, value) in batch.into_writes() {
+        if keyspace == Keyspace::Staged {
+            match value {
+                Some(value) => staged.put(keyspace, key, value),
+                None => staged.remove(keyspace, key),
+            }
+            continue;
+        }
+        let value = match value {
+            Some(value) => [&[PUT], value.as_slice()].concat(),
+            None => vec![REMOVED],
+        };
+        staged.put(Keyspace::Staged, key_in(space, number(keyspace), &key), value);
+    }
+    staged
+}
+
+/// What a staged row says: the new value, or that there is none any more.
+fn read_row(row: &[u8]) -> Option<&[u8]> {
+    row.split_first()
+        .and_then(|(kind, value)| (*kind == PUT).then_some(value))
+}
+
+/// Adds the mark to the transaction by which a space's staged writes take over.
+pub(crate) fn take_over(space: &SpaceId, batch: &mut Batch) {
+    let mark = [&[VERSION], space.as_str().as_bytes()].concat();
+    batch.put(Keyspace::Meta, MARK.to_vec(), mark);
+}
+
+/// The space whose staged writes stand.
+fn taken_over(store: &dyn Read) -> Result<Option<SpaceId>, PipelineError> {
+    let Some(mark) = store.get(Keyspace::Meta, MARK)? else {
+        return Ok(None);
+    };
+    let space = match mark.split_first() {
+        Some((&VERSION, name)) => std::str::from_utf8(name).ok().and_then(|name| name.parse().ok()),
+        _ => None,
+    };
+    space
+        .map(Some)
+        .ok_or_else(|| PipelineError::corrupt("mark of staged writes"))
+}
+
+/// Ends what an earlier process, or this one, left staged: moves what stands to its place, and discards the rest.
+pub(crate) fn settle(store: &dyn Store) -> Result<(), PipelineError> {
+    let stands = taken_over(store)?;
+    // Codes of spaces begin below this.
+    let (mut from, end) = (Vec::new(), [0x80]);
+    loop {
+        let (mut batch, mut bytes, mut last) = (Batch::default(), 0, Vec::new());
+        let mut damaged = false;
+        store.scan(Keyspace::Staged, &from, &end, &mut |key, row| {
+            let of_it = stands.as_ref().filter(|space| key.starts_with(&space.code()));
+            if of_it.is_some() && key.get(3).is_some_and(|tree| *tree < List::Reread as u8) {
+                match key
+                    .split_at_checked(4)
+                    .and_then(|(lead, key)| Some((tree_of(lead[3])?, key)))
+                {
+                    Some((keyspace, key)) => match read_row(row) {
+                        Some(value) => batch.put(keyspace, key.to_vec(), value.to_vec()),
+                        None => batch.remove(keyspace, key.to_vec()),
+                    },
+                    None => damaged = true,
+                }
+            }
+            batch.remove(Keyspace::Staged, key.to_vec());
+            last = key.to_vec();
+            bytes += row.len() + key.len() * 2;
+            !damaged && batch.len() < MOVED_ROWS && bytes < MOVED_BYTES
+        })?;
+        if damaged {
+            return Err(PipelineError::corrupt("staged writes"));
+        }
+        if batch.is_empty() {
+            break;
+        }
+        store.commit(batch)?;
+        last.push(0);
+        from = last;
+    }
+    if stands.is_some() {
+        let mut batch = Batch::default();
+        batch.remove(Keyspace::Meta, MARK.to_vec());
+        store.commit(batch)?;
+    }
+    Ok(())
+}
+
+fn tree_of(wanted: u8) -> Option<Keyspace> {
+    Keyspace::ALL
+        .iter()
+        .copied()
+        .find(|keyspace| number(*keyspace) == wanted && *keyspace != Keyspace::Staged)
+}
+
+/// What a store holds now: staged writes that have taken over are seen in their places.
+///
+/// # Errors
+/// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
+pub fn snapshot_of(store: &dyn Store) -> Result<Box<dyn Read>, PipelineError> {
+    let base = store.snapshot();
+    Ok(match taken_over(&*base)? {
+        None => base,
+        Some(space) => Box::new(TakenOver { base, space }),
+    })
+}
+
+/// A snapshot in which a space's staged writes stand.
+struct TakenOver {
+    base: Box<dyn Read>,
+    space: SpaceId,
+}
+
+impl TakenOver {
+    fn seen(&self) -> Overlaid<'_> {
+        Overlaid {
+            base: &*self.base,
+            space: &self.space,
+        }
+    }
+}
+
+impl Read for TakenOver {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.seen().get(keyspace, key)
+    }
+
+    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        self.seen().scan(keyspace, from, to, visit)
+    }
+
+    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        self.seen().scan_back(keyspace, from, to, visit)
+    }
+}
+
+/// What stands, with a space's staged writes over it.
+#[derive(Clone, Copy)]
+pub(crate) struct Overlaid<'a> {
+    pub(crate) base: &'a dyn Read,
+    pub(crate) space: &'a SpaceId,
+}
+
+/// A staged row: its key, and the value or that there is none.
+type Row = (Vec<u8>, Option<Vec<u8>>);
+
+impl Overlaid<'_> {
+    /// The first staged rows of a range, or the last, and whether there may be more.
+    fn rows(&self, keyspace: Keyspace, from: &[u8], to: &[u8], last: bool) -> Result<(Vec<Row>, bool), StateError> {
+        let tree = number(keyspace);
+        let (from, to) = (key_in(self.space, tree, from), key_in(self.space, tree, to));
+        let mut rows = Vec::new();
+        let visit = &mut |key: &[u8], row: &[u8]| {
+            rows.push((
+                key.get(4..).unwrap_or_default().to_vec(),
+                read_row(row).map(<[u8]>::to_vec),
+            ));
+            rows.len() < LOOKED_AT
+        };
+        if last {
+            self.base.scan_back(Keyspace::Staged, &from, &to, visit)?;
+        } else {
+            self.base.scan(Keyspace::Staged, &from, &to, visit)?;
+        }
+        let more = rows.len() == LOOKED_AT;
+        Ok((rows, more))
+    }
+}
+
+/// Visits rows of the base and staged ones in one order; `before` says whether a key comes before another in it.
+struct Merge<'a, 'b, I: Iterator<Item = Row>> {
+    staged: std::iter::Peekable<I>,
+    before: fn(&[u8], &[u8]) -> bool,
+    visit: &'a mut Visit<'b>,
+    go_on: bool,
+}
+
+impl<I: Iterator<Item = Row>> Merge<'_, '_, I> {
+    fn tell(&mut self, key: &[u8], value: Option<&[u8]>) {
+        if let Some(value) = value.filter(|_| self.go_on) {
+            self.go_on = (self.visit)(key, value);
+        }
+    }
+
+    fn base(&mut self, key: &[u8], value: &[u8]) -> bool {
+        let before = self.before;
+        while let Some((staged, new)) = self.staged.next_if(|(staged, _)| before(staged, key)) {
+            self.tell(&staged, new.as_deref());
+        }
+        match self.staged.next_if(|(staged, _)| staged == key) {
+            Some((_, new)) => self.tell(key, new.as_deref()),
+            None => self.tell(key, Some(value)),
+        }
+        self.go_on
+    }
+
+    fn rest(mut self) -> bool {
+        while let Some((key, new)) = self.staged.next() {
+            self.tell(&key, new.as_deref());
+        }
+        self.go_on
+    }
+}
+
+impl Read for Overlaid<'_> {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let staged = key_in(self.space, number(keyspace), key);
+        match self.base.get(Keyspace::Staged, &staged)? {
+            Some(row) => Ok(read_row(&row).map(<[u8]>::to_vec)),
+            None => self.base.get(keyspace, key),
+        }
+    }
+
+    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        let mut from = from.to_vec();
+        loop {
+            let (rows, more) = self.rows(keyspace, &from, to, false)?;
+            let next = rows
+                .last()
+                .filter(|_| more)
+                .map(|(key, _)| [key.as_slice(), &[0]].concat());
+            let mut merge = Merge {
+                staged: rows.into_iter().peekable(),
+                before: |one, other| one < other,
+                visit: &mut *visit,
+                go_on: true,
+            };
+            let upto = next.as_deref().unwrap_or(to);
+            self.base
+                .scan(keyspace, &from, upto, &mut |key, value| merge.base(key, value))?;
+            match (merge.rest(), next) {
+                (true, Some(next)) => from = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        let mut to = to.to_vec();
+        loop {
+            let (rows, more) = self.rows(keyspace, from, &to, true)?;
+            let next = rows.last().filter(|_| more).map(|(key, _)| key.clone());
+            let mut merge = Merge {
+                staged: rows.into_iter().peekable(),
+                before: |one, other| one > other,
+                visit: &mut *visit,
+                go_on: true,
+            };
+            let downto = next.as_deref().unwrap_or(from);
+            self.base
+                .scan_back(keyspace, downto, &to, &mut |key, value| merge.base(key, value))?;
+            match (merge.rest(), next) {
+                (true, Some(next)) => to = next,
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idn_2_the_bytes_of_staged_writes_are_those_of_version_1() {
+        let space = SpaceId::main();
+        let mut batch = Batch::default();
+        batch.put(Keyspace::Parts, vec![7, 8], vec![9]);
+        batch.remove(Keyspace::Members, vec![7]);
+        batch.put(Keyspace::Staged, listed(&space, List::Reread, 5), Vec::new());
+        take_over(&space, &mut batch);
+        let lead = space.code();
+        let key = |rest: &[u8]| [lead.as_slice(), rest].concat();
+        let list = [&[200; 1][..], &5_u128.to_be_bytes()].concat();
+        let wanted = [
+            (key(&[5, 7, 8]), Some(vec![1, 9])),
+            (key(&[13, 7]), Some(vec![0])),
+            (key(&list), Some(vec![])),
+            (key(b"\x01\0taken_over"), Some(b"\x01\x01main".to_vec())),
+        ];
+        let staged = stage(&space, batch).into_writes();
+        assert!(staged.iter().all(|(keyspace, ..)| *keyspace == Keyspace::Staged));
+        assert!(staged.into_iter().map(|(_, key, value)| (key, value)).eq(wanted));
+        let numbers: Vec<u8> = Keyspace::ALL.iter().map(|keyspace| number(*keyspace)).collect();
+        assert_eq!(numbers, (1..=16).collect::<Vec<u8>>(), "no number changes its tree");
+        assert!(
+            Keyspace::ALL[..15]
+                .iter()
+                .all(|keyspace| tree_of(number(*keyspace)) == Some(*keyspace))
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! Changed rules of identity: whatever follows whatever, everything is as if the last rules had been there from the
+//! first event on, nobody sees anything between, and a process that ends on the way loses and repeats nothing.
+
+use super::oracle::{check, people, tree};
+use super::worlds::{documents, some_rules, some_vetoes, world};
+use super::{Bench, all_of_main, at, decision, event, performed, vetoes};
+use crate::{Engine, EngineConfig, Veto, snapshot_of};
+use kith_segment::CauseKind;
+use kith_state::{Batch, Keyspace, MemoryStore, Read, StateError, StateErrorKind, Store, Visit};
+use kith_types::{Duration, Record, RecordBody};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A world's events, at sequence numbers that leave room for decisions between them.
+fn events_of(seed: u64, count: u64) -> (Vec<Record>, i64) {
+    let world = world(seed, count, false);
+    let records = world.records.into_iter().filter_map(|mut record| {
+        record.address.sequence = (record.address.sequence + 1) * 100;
+        matches!(record.body, RecordBody::Envelope(_)).then_some(record)
+    });
+    (records.collect(), world.end)
+}
+
+#[test]
+fn idn_2_any_sequence_of_rules_and_vetoes_gives_what_a_run_under_the_last_ones_gives() {
+    let soak: u64 = std::env::var("KITH_SOAK").map_or(1, |times| times.parse().unwrap());
+    let mut changed_people = 0;
+    for seed in 0..60 * soak {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (records, end) = events_of(seed + 50_000, 50);
+        let mut changed = Changed::new();
+        let (mut rules, mut in_force, mut decided) = (json!({}), Vec::new(), 0);
+        for (place, record) in (1_u64..).zip(&records) {
+            changed.take(record.clone(), &mut random);
+            let second = (record.received_at.as_micros() - at(0).as_micros()) / 1_000_000;
+            let mut sequence = record.address.sequence;
+            // Often several in a row, and at the end for certain.
+            let often = if place == records.len() as u64 { 0.8 } else { 0.15 };
+            while random.random_bool(often) && sequence % 100 < 90 {
+                sequence += 1;
+                decided += 1;
+                let stood = people(&changed.bench, at(end));
+                if random.random_bool(0.3) {
+                    let (added, removed) = some_vetoes(&mut random, &mut in_force, place);
+                    let [added, removed] = [added, removed].map(|list| list.iter().map(placed).collect::<Vec<_>>());
+                    changed.take(vetoes(sequence, second, &added, &removed), &mut random);
+                } else {
+                    rules = some_rules(&mut random);
+                    let rules = ("identity_rules", "main", rules.clone());
+                    changed.take(decision(sequence, second, &[rules]), &mut random);
+                }
+                changed_people += usize::from(people(&changed.bench, at(end)) != stood);
+            }
+        }
+        let mut changed = changed.bench;
+        let mut fresh = Bench::new();
+        let in_force: BTreeSet<_> = changed
+            .engine
+            .definitions(&super::main_space())
+            .unwrap()
+            .vetoes_decided
+            .clone();
+        let in_force: Vec<_> = in_force.into_iter().collect();
+        fresh.apply(&decision(
+            0,
+            0,
+            &[documents(), vec![("identity_rules", "main", rules)]].concat(),
+        ));
+        fresh.apply(&vetoes(1, 0, &in_force, &[]));
+        for record in &records {
+            fresh.apply(record);
+        }
+        let now = at(end + 5) + Duration::from_micros(1);
+        changed.settle(now);
+        fresh.settle(now);
+        let what = format!("seed {seed}, {decided} decisions");
+        if !changed.lost {
+            check(&changed, now, &what);
+        }
+        let trees = people(&changed, now).into_iter().zip(people(&fresh, now));
+        for (number, (one, other)) in trees.enumerate() {
+            assert!(one == other, "{what}: tree {number}");
+        }
+        let staged = tree(&*changed.store, Keyspace::Staged);
+        assert!(staged.is_empty(), "{what}: nothing is left beside");
+    }
+    assert!(changed_people > 60, "{changed_people}");
+}
+
+/// A bench that crashes, commits and sweeps wherever the dice say, and takes again what that lost.
+struct Changed {
+    bench: Bench,
+    log: Vec<Record>,
+}
+
+impl Changed {
+    fn new() -> Self {
+        let mut bench = Bench::new();
+        let first = decision(0, 0, &documents());
+        bench.apply(&first);
+        let log = vec![first];
+        Self { bench, log }
+    }
+
+    fn take(&mut self, record: Record, random: &mut ChaCha8Rng) {
+        self.bench.apply(&record);
+        self.log.push(record);
+        match random.random_range(0..10) {
+            0..3 => self.bench.commit(),
+            3 => while self.bench.sweep() {},
+            4 => {
+                self.bench.crash();
+                let next = self.bench.engine.next();
+                for record in self.log.iter().filter(|record| record.address.sequence >= next) {
+                    self.bench.apply(record);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A veto as [`some_vetoes`] throws it, of an event where [`events_of`] puts it.
+fn placed(veto: &Veto) -> Veto {
+    match veto.clone() {
+        Veto::Event { mut event, identifier } => {
+            event.sequence = (event.sequence + 1) * 100;
+            Veto::Event { event, identifier }
+        }
+        pair @ Veto::Pair { .. } => pair,
+    }
+}
+
+/// A store whose process ends at a commit.
+struct Ending {
+    store: Arc<MemoryStore>,
+    commits_left: AtomicU64,
+}
+
+impl Read for Ending {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.store.get(keyspace, key)
+    }
+
+    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        self.store.scan(keyspace, from, to, visit)
+    }
+
+    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        self.store.scan_back(keyspace, from, to, visit)
+    }
+}
+
+impl Store for Ending {
+    fn commit(&self, batch: Batch) -> Result<(), StateError> {
+        let left = self.commits_left.load(Ordering::Relaxed);
+        if left == 0 {
+            return Err(StateError::new(StateErrorKind::Failed, "the process ends here", None));
+        }
+        self.commits_left.store(left - 1, Ordering::Relaxed);
+        self.store.commit(batch)
+    }
+
+    fn snapshot(&self) -> Box<dyn Read> {
+        self.store.snapshot()
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.store.size_bytes()
+    }
+}
+
+fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
+    let mut batch = Batch::default();
+    for keyspace in Keyspace::ALL {
+        store
+            .scan(keyspace, &[], &[255], &mut |key, value| {
+                batch.put(keyspace, key.to_vec(), value.to_vec());
+                true
+            })
+            .unwrap();
+    }
+    let copy = MemoryStore::default();
+    copy.commit(batch).unwrap();
+    Arc::new(copy)
+}
+
+/// What a reader finds of who is who.
+fn seen(store: &MemoryStore) -> Vec<super::Tree> {
+    let reader = snapshot_of(store).unwrap();
+    let trees = [
+        Keyspace::Components,
+        Keyspace::Identifiers,
+        Keyspace::Parts,
+        Keyspace::Profiles,
+        Keyspace::Events,
+        Keyspace::Presence,
+        Keyspace::Due,
+        Keyspace::Members,
+        Keyspace::Redirects,
+        Keyspace::AccountLinks,
+    ];
+    let mut all: Vec<_> = trees.iter().map(|keyspace| tree(&*reader, *keyspace)).collect();
+    let mut meta = BTreeMap::new();
+    for key in [
+        crate::engine::NEXT.to_vec(),
+        crate::keys::named(&super::main_space(), crate::space::DEFINITIONS),
+    ] {
+        meta.extend(reader.get(Keyspace::Meta, &key).unwrap().map(|value| (key, value)));
+    }
+    all.push(meta);
+    // The same from the last key to the first.
+    for (keyspace, found) in trees.iter().zip(&all) {
+        let (from, mut back) = (crate::keys::space(&super::main_space()), Vec::new());
+        let to = kith_state::prefix_end(&from).unwrap();
+        let mut visit = |key: &[u8], value: &[u8]| {
+            back.push((key.to_vec(), value.to_vec()));
+            true
+        };
+        reader.scan_back(*keyspace, &from, &to, &mut visit).unwrap();
+        back.reverse();
+        assert!(
+            back.iter().map(|(key, value)| (key, value)).eq(found),
+            "{}",
+            keyspace.as_str()
+        );
+        let mut got = found
+            .iter()
+            .map(|(key, value)| reader.get(*keyspace, key).unwrap().as_ref() == Some(value));
+        assert!(got.all(|same| same), "{}", keyspace.as_str());
+    }
+    all
+}
+
+#[test]
+fn idn_2_readers_see_the_old_rules_or_the_new_and_a_process_may_end_at_any_commit() {
+    let (mut ends, mut after_takeover) = (0, 0);
+    for seed in 0..12 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (records, end) = events_of(seed + 60_000, 25);
+        let mut bench = Bench::new();
+        bench.apply(&decision(0, 0, &documents()));
+        records.iter().for_each(|record| bench.apply(record));
+        bench.settle(at(end));
+        let rules = decision(1_000_000, end, &[("identity_rules", "main", some_rules(&mut random))]);
+        let before = copy(&bench.store);
+        let change = |store: Arc<dyn Store>| -> Result<Engine, crate::PipelineError> {
+            let mut engine = Engine::open(store, EngineConfig::default())?;
+            engine.apply(&rules)?;
+            Ok(engine)
+        };
+        let undisturbed = copy(&before);
+        change(Arc::clone(&undisturbed) as Arc<dyn Store>)
+            .unwrap()
+            .commit()
+            .unwrap();
+        let (old, new) = (seen(&before), seen(&undisturbed));
+        let mut commits = 0;
+        loop {
+            commits += random.random_range(1..6);
+            let store = copy(&before);
+            let ending = Ending {
+                store: Arc::clone(&store),
+                commits_left: AtomicU64::new(commits),
+            };
+            if change(Arc::new(ending)).is_ok() {
+                break;
+            }
+            ends += 1;
+            let found = seen(&store);
+            assert!(
+                found == old || found == new,
+                "seed {seed}: a reader after {commits} commits"
+            );
+            after_takeover += usize::from(found == new && old != new);
+            // The next process goes on, or begins again.
+            change(Arc::clone(&store) as Arc<dyn Store>).unwrap().commit().unwrap();
+            let all = all_of_main(&store);
+            assert!(
+                all == all_of_main(&undisturbed),
+                "seed {seed}: ended after {commits} commits"
+            );
+        }
+    }
+    assert!(ends > 60 && after_takeover > 15, "{ends} {after_takeover}");
+}
+
+#[test]
+fn seg_5_changed_rules_tell_the_difference_of_memberships_once() {
+    let mut told = 0;
+    for seed in 0..40 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (records, end) = events_of(seed + 70_000, 50);
+        let mut bench = Bench::new();
+        bench.apply(&decision(0, 0, &documents()));
+        records.iter().for_each(|record| bench.apply(record));
+        // A moment at which nothing is due.
+        let second = end + 5;
+        bench.settle(at(second) + Duration::from_micros(-1));
+        bench.until(at(second) + Duration::from_micros(1));
+        bench.commit();
+        let members =
+            |bench: &Bench| -> BTreeSet<Vec<u8>> { tree(&*bench.store, Keyspace::Members).into_keys().collect() };
+        let (before, so_far) = (members(&bench), bench.numbered().len());
+        bench.apply(&decision(
+            1_000_000,
+            second,
+            &[("identity_rules", "main", some_rules(&mut random))],
+        ));
+        bench.commit();
+        let after = members(&bench);
+        let mut difference: BTreeMap<Vec<u8>, bool> =
+            after.difference(&before).map(|key| (key.clone(), true)).collect();
+        difference.extend(before.difference(&after).map(|key| (key.clone(), false)));
+        let changes: Vec<_> = bench.numbered().split_off(so_far);
+        assert_eq!(changes.len(), difference.len(), "seed {seed}");
+        for numbered in changes {
+            let change = numbered.change;
+            let key = crate::keys::member(&super::main_space(), change.segment.as_str(), change.profile);
+            assert_eq!(difference.remove(&key), Some(change.entered), "seed {seed}");
+            assert_eq!(change.cause.kind(), CauseKind::Regrouping, "seed {seed}");
+            told += 1;
+        }
+    }
+    assert!(told > 40, "{told}");
+}
+
+#[test]
+fn idn_2_rules_under_which_every_event_says_the_same_write_no_row_of_anybody() {
+    let mut bench = Bench::new();
+    bench.decide(0, &[("segment", "buyers", performed("Order Completed", 1, 1_000))]);
+    for n in 0..20 {
+        let named = format!("user_id:u{n} email:m{}@x.org", n / 2);
+        bench.take(n, &[event(&named, "Order Completed", n, json!({}))]);
+    }
+    bench.settle(at(30));
+    let before = seen(&bench.store);
+    let rules = json!({"types": {"email": {"blocked": ["nobody@x.org"], "limit": 4}, "loyalty_id": {"priority": 3}}});
+    bench.decide(31, &[("identity_rules", "main", rules)]);
+    let after = seen(&bench.store);
+    let kept = before.len() - 1;
+    assert!(before[..kept] == after[..kept], "nobody is written anew");
+    assert!(before[kept] != after[kept]);
+}
