@@ -96,7 +96,9 @@ impl Engine {
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
     pub fn open(store: Arc<dyn Store>, config: EngineConfig) -> Result<Self, PipelineError> {
-        staged::settle(&*store)?;
+        if staged::settle(&*store)? {
+            tracing::info!("rules of identity were changing when the server ended: the change goes on");
+        }
         let number = |key: &[u8]| -> Result<Option<[u8; 8]>, PipelineError> {
             Ok(store.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()))
         };

@@ -43,6 +43,7 @@ impl Space {
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         staged::settle(store)?;
+        tracing::info!(space = %self.id, people = self.profile_count, "rules of identity have changed: the difference is worked out");
         self.forget_loaded();
         let (stands, id) = (store.snapshot(), self.id.clone());
         let view = Overlaid {

@@ -8,7 +8,7 @@ use crate::presence::SpacePresence;
 use crate::record::ProfileRecord;
 use crate::space::{PartSlot, ProfileEntry, Space, StoredRecord};
 use crate::{PipelineError, keys};
-use kith_identity::{Applied, Component, Evidence, PartKey, Placement, Resolver, Vanished};
+use kith_identity::{Applied, Component, Evidence, MAX_IDENTIFIERS, PartKey, Placement, Resolver, Vanished};
 use kith_profile::Part;
 use kith_segment::{Cause, Change};
 use kith_state::{Keyspace, Read};
@@ -41,6 +41,19 @@ pub(crate) struct Outcome<'a> {
     pub(crate) vanished: &'a [Vanished],
 }
 
+/// The components that an event touches.
+struct Homes {
+    touched: SmallVec<[u128; 4]>,
+    /// Whether every identifier is in one of them.
+    all_known: bool,
+}
+
+impl Homes {
+    fn is_one(&self) -> bool {
+        self.all_known && self.touched.len() == 1
+    }
+}
+
 impl Space {
     /// Finds the event's person, folds it, and evaluates whoever changed. `None`: the event names nobody.
     pub(crate) fn place_event(
@@ -50,8 +63,8 @@ impl Space {
         now: Timestamp,
         cause: Cause,
     ) -> Result<Option<ProfileId>, PipelineError> {
-        let evidence = self.definitions.read(event);
-        let Some(carrier) = evidence.carrier() else {
+        let mut evidence = self.definitions.read(event);
+        let Some(carrier) = evidence.carrier().map(|carrier| carrier.hash) else {
             if !event.identifiers.is_empty() {
                 // Rules to come may take what these leave out.
                 self.add_history(event, NOBODY);
@@ -61,15 +74,11 @@ impl Space {
         for held in evidence.held() {
             self.add_presence(event, held.hash, evidence.signed_in_beside(held));
         }
-        let mut touched: SmallVec<[u128; 4]> = SmallVec::new();
-        let mut all_known = true;
-        for named in &evidence.identifiers {
-            match self.component_of(store, named.hash)? {
-                Some(component) if !touched.contains(&component) => touched.push(component),
-                Some(_) => {}
-                None => all_known = false,
-            }
+        let mut homes = self.homes(store, &evidence)?;
+        if !homes.is_one() && self.leave_out_beyond_bounds(store, &mut evidence)? {
+            homes = self.homes(store, &evidence)?;
         }
+        let Homes { touched, all_known } = homes;
         let quickly = match touched[..] {
             [only] if all_known => self.component(store, only)?.component.place_quickly(&evidence),
             _ => None,
@@ -83,11 +92,57 @@ impl Space {
             None => self.regroup(store, &touched, &evidence, moment)?,
         };
         self.fold(placement.profile, placement.part, event);
-        self.add_history(event, carrier.hash);
+        self.add_history(event, carrier);
         for id in affected {
             self.evaluate(id, now, cause);
         }
         Ok(Some(placement.profile))
+    }
+
+    /// The components of an event's identifiers.
+    fn homes(&mut self, store: &dyn Read, evidence: &Evidence) -> Result<Homes, PipelineError> {
+        let mut homes = Homes {
+            touched: SmallVec::new(),
+            all_known: true,
+        };
+        for named in &evidence.identifiers {
+            match self.component_of(store, named.hash)? {
+                Some(component) if !homes.touched.contains(&component) => homes.touched.push(component),
+                Some(_) => {}
+                None => homes.all_known = false,
+            }
+        }
+        Ok(homes)
+    }
+
+    /// Leaves out of the evidence what identity would refuse because a component is full: beside a carrier in a full one
+    /// everything that is not in it, beside another carrier whatever is in a full one. It would come to the same, after
+    /// the full component was joined and worked through for nothing; here it costs the same however many events name
+    /// such a component. Answers whether anything was left out.
+    fn leave_out_beyond_bounds(&mut self, store: &dyn Read, evidence: &mut Evidence) -> Result<bool, PipelineError> {
+        let mut places: SmallVec<[(Option<u128>, bool); 4]> = SmallVec::new();
+        for named in &evidence.identifiers {
+            let home = self.component_of(store, named.hash)?;
+            let full = match home {
+                Some(home) => self.component(store, home)?.component.len() >= MAX_IDENTIFIERS,
+                None => false,
+            };
+            places.push((home, full));
+        }
+        let Some((home, full)) = places.first().copied() else {
+            return Ok(false);
+        };
+        let before = evidence.identifiers.len();
+        let mut places = places.into_iter();
+        evidence.identifiers.retain(|_| {
+            let place = places.next().unwrap_or_default();
+            place.0 == home && home.is_some() || !full && !place.1
+        });
+        let refused = before - evidence.identifiers.len();
+        if refused > 0 {
+            tracing::warn!(space = %self.id, refused, "evidence beyond a bound was not taken");
+        }
+        Ok(refused > 0)
     }
 
     /// Takes in evidence that may change who is who; answers where the event belongs and whom to evaluate.

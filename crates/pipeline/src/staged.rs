@@ -131,10 +131,12 @@ fn taken_over(store: &dyn Read) -> Result<Option<SpaceId>, PipelineError> {
 }
 
 /// Ends what an earlier process, or this one, left staged: moves what stands to its place, and discards the rest.
-pub(crate) fn settle(store: &dyn Store) -> Result<(), PipelineError> {
+/// Answers whether there was anything.
+pub(crate) fn settle(store: &dyn Store) -> Result<bool, PipelineError> {
     let stands = taken_over(store)?;
     // Codes of spaces begin below this.
     let (mut from, end) = (Vec::new(), [0x80]);
+    let mut found = stands.is_some();
     loop {
         let (mut batch, mut bytes, mut last) = (Batch::default(), 0, Vec::new());
         let mut damaged = false;
@@ -163,6 +165,7 @@ pub(crate) fn settle(store: &dyn Store) -> Result<(), PipelineError> {
         if batch.is_empty() {
             break;
         }
+        found = true;
         store.commit(batch)?;
         last.push(0);
         from = last;
@@ -172,7 +175,7 @@ pub(crate) fn settle(store: &dyn Store) -> Result<(), PipelineError> {
         batch.remove(Keyspace::Meta, MARK.to_vec());
         store.commit(batch)?;
     }
-    Ok(())
+    Ok(found)
 }
 
 fn tree_of(wanted: u8) -> Option<Keyspace> {
@@ -362,7 +365,7 @@ mod tests {
         let key = |rest: &[u8]| [lead.as_slice(), rest].concat();
         let list = [&[200; 1][..], &5_u128.to_be_bytes()].concat();
         let wanted = [
-            (key(&[5, 7, 8]), Some(vec![1, 9])),
+            (key(&[4, 7, 8]), Some(vec![1, 9])),
             (key(&[13, 7]), Some(vec![0])),
             (key(&list), Some(vec![])),
             (key(b"\x01\0taken_over"), Some(b"\x01\x01main".to_vec())),

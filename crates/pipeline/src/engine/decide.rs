@@ -88,7 +88,9 @@ impl Engine {
                 published.insert(at.clone(), Arc::clone(&space.definitions));
             }
         }
-        staged::settle(&*self.store)
+        tracing::info!(space = %at, changes = self.spaces.get(at).map_or(0, |space| space.changes.len()), "changed rules of identity have taken over");
+        staged::settle(&*self.store)?;
+        Ok(())
     }
 
     /// Applies a decision about evidence; answers whether anything must be committed before the next record.

@@ -59,7 +59,10 @@ fn seg_7_a_drafts_size_is_its_size_once_applied() {
         bench.decide(end, &base);
         bench.settle(at(end + 1));
         for (kind, name, spec) in &all[2..] {
-            let now = at(end + 2);
+            // Nobody leaves or enters by time alone between the question and the decision.
+            let now = at(end + 2) + kith_types::Duration::from_micros(1);
+            bench.until(now);
+            bench.commit();
             let before = members(&bench, name);
             let draft = impact(
                 &bench,

@@ -1,0 +1,155 @@
+// kill -9 of the real process while it works on all history: a new segment, an unmerge, changed rules of identity. What
+// the next process makes of it is compared with a replay. KITH_KILLS says how often each is killed (2 unless given), KITH_SEED
+// at which moments. Runs alone: `node --test tests/peers/kills.test.mjs`.
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { random } from './support/load.mjs'
+import { pause, until } from './support/parts.mjs'
+import { startServer } from './support/server.mjs'
+
+const KILLS = Number(process.env.KITH_KILLS ?? 2)
+const SEED = Number(process.env.KITH_SEED ?? Date.now() % 1_000_000)
+const PEOPLE = 240
+const EVENTS = 3_000
+
+const DEFINITIONS = `
+kind: computed_trait
+name: orders
+spec: { function: count, event: Order Completed }
+---
+kind: segment
+name: loyal
+spec: { where: { computed_trait: orders, greater_or_equal: 8 } }
+`
+
+/** Rules that have every event say something else than the ones before, or link otherwise, in turn. */
+const RULES = [
+  '{ types: { loyalty_id: { normalise: lowercase, replace: [{ pattern: "-", with: "" }] } } }',
+  '{ types: { email: { limit: 1, claim: first_owner }, loyalty_id: { priority: 5, authenticates: true } } }',
+  '{ types: { email: { blocked: [m1@example.com], blocked_patterns: ["^m2"] }, anonymous_id: { claim: link, limit: 2 } } }',
+  '{ types: { user_id: { limit: 2 }, loyalty_id: { normalise: lowercase }, device_id: { claim: ambiguous } } }',
+  '{ types: {} }',
+]
+
+function someone(number) {
+  const person = Math.floor(number() * PEOPLE)
+  const said = { event: number() < 0.5 ? 'Order Completed' : 'Product Viewed', type: 'track', properties: { total: person } }
+  if (number() < 0.6) said.userId = `u${person}`
+  if (number() < 0.6 || !said.userId) said.anonymousId = `d${person % 150}`
+  const context = {}
+  if (number() < 0.3) context.traits = { email: `m${person % 130}@example.com` }
+  if (number() < 0.3) context.externalIds = [{ type: 'loyalty_id', id: `${number() < 0.5 ? 'Card-' : 'card'}${person % 90}`, collection: 'users', encoding: 'none' }]
+  return { ...said, context }
+}
+
+async function withHistory(t) {
+  t.diagnostic(`${KILLS} kills, KITH_SEED=${SEED}`)
+  const server = await startServer(t)
+  const number = random(SEED)
+  const writeKey = await server.source('shop')
+  await server.apply(DEFINITIONS)
+  let sent = 0
+  const send = async count => {
+    for (let left = count; left > 0; left -= 250) {
+      const batch = Array.from({ length: Math.min(left, 250) }, () => ({ ...someone(number), messageId: `e${sent++}` }))
+      await server.send(writeKey, 'batch', { batch })
+    }
+  }
+  await send(EVENTS)
+  await server.kith('flush')
+  return { server, number, send }
+}
+
+/** Everything that came is taken, and equals a replay of the log. */
+async function equalsAReplay(server) {
+  await until('all history to be covered', async () => (await server.get('/api/status')).body.refolds.length === 0)
+  await server.kith('flush')
+  await server.kith('rebuild', '--verify', { timeout: 300_000 })
+}
+
+const applied = async (server, name, yaml) => {
+  const file = join(server.home, `${name}.yaml`)
+  await writeFile(file, yaml)
+  await server.kith('apply', '-f', file)
+}
+
+test('seg_4_a_kill_in_the_middle_of_a_backfill_changes_nothing', { timeout: 60_000 + KILLS * 60_000 }, async t => {
+  const { server, number, send } = await withHistory(t)
+  for (let kill = 0; kill < KILLS; kill++) {
+    await applied(server, 'segment', `
+kind: segment
+name: often_${kill}
+spec: { where: { performed: { event: Product Viewed, at_least: ${4 + kill} } } }
+`)
+    await send(100)
+    await pause(Math.floor(number() * 300))
+    await server.kill()
+    await server.start()
+    await equalsAReplay(server)
+    // Told once each: whoever entered and did not leave is in it.
+    const told = await server.sql(`
+      SELECT profile_id, sum(CASE change WHEN 'entered' THEN 1 ELSE -1 END) AS inside, max(CASE cause WHEN 'definition' THEN 1 ELSE 0 END) AS covered
+      FROM curated.membership_changes WHERE segment = 'often_${kill}' GROUP BY profile_id`)
+    assert.ok(told.every(one => Number(one.inside) === 0 || Number(one.inside) === 1) && told.some(one => Number(one.covered) === 1))
+    const { segments } = (await server.get('/api/spaces/main/segments')).body
+    assert.equal(segments.find(segment => segment.name === `often_${kill}`).size, told.filter(one => Number(one.inside) === 1).length)
+  }
+  await server.stop()
+})
+
+test('idn_6_a_kill_in_the_middle_of_an_unmerge_changes_nothing', { timeout: 60_000 + KILLS * 60_000 }, async t => {
+  const { server, number, send } = await withHistory(t)
+  for (let kill = 0; kill < KILLS; kill++) {
+    const pair = [`user_id:u${kill * 7}`, `email:m${(kill * 7) % 130}@example.com`]
+    const before = (await server.get('/api/spaces/main/identity/vetoes')).body.vetoes.length
+    const decided = server.attempt(['identity', 'unmerge', ...pair])
+    const sent = send(100)
+    await pause(Math.floor(number() * 250))
+    await server.kill()
+    await Promise.allSettled([decided, sent])
+    await server.start()
+    // Told as decided or not, it is or is not in the log.
+    const { code } = await decided
+    await equalsAReplay(server)
+    const after = (await server.get('/api/spaces/main/identity/vetoes')).body.vetoes.length
+    assert.ok(after === before + 1 || (after === before && code !== 0), `${before} ${after} ${code}`)
+  }
+  await server.stop()
+})
+
+test('idn_2_a_kill_in_the_middle_of_changed_rules_changes_nothing_and_old_answers_stand_until_then', { timeout: 60_000 + KILLS * 60_000 }, async t => {
+  const { server, number, send } = await withHistory(t)
+  const told = async text => (await readFile(join(server.home, 'server.log'), 'utf8')).split(text).length - 1
+  let midway = 0
+  const answer = async () => {
+    const { status, body } = await server.get('/api/spaces/main/profiles/loyalty_id%3ACard-3')
+    assert.equal(status, 200, 'whoever was there is there')
+    return [body.id, body.identifiers.map(one => `${one.type}:${one.value}`).sort().join()].join(' ')
+  }
+  for (let kill = 0; kill < KILLS; kill++) {
+    const [old, begun, done] = [await answer(), await told('the difference is worked out'), await told('have taken over')]
+    await applied(server, 'rules', `
+kind: identity_rules
+name: default
+spec: ${RULES[kill % RULES.length]}
+`)
+    await until('the change to begin', async () => (await told('the difference is worked out')) > begun, { every: 5 })
+    await pause(Math.floor(number() * 500))
+    await server.kill()
+    midway += (await told('have taken over')) === done
+    await server.start()
+    const seen = new Set([await answer()])
+    await until('the change to take over', async () => {
+      seen.add(await answer())
+      return (await told('have taken over')) > done
+    }, { every: 5, within: 60_000 })
+    const now = await answer()
+    for (const one of seen) assert.ok(one === old || one === now, `neither the old answer nor the new one: ${one}\n${old}\n${now}`)
+    await send(100)
+    await equalsAReplay(server)
+  }
+  t.diagnostic(`${midway} of ${KILLS} kills before the change had taken over`)
+  await server.stop()
+})
