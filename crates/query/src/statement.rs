@@ -3,11 +3,13 @@
 //! Two gates: the kind of statement before planning, and every node of the plan after it.
 
 use crate::error::{SqlError, SqlErrorKind};
+use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
+use kith_expr::nearest;
 
 /// Bytes of a statement.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
@@ -22,11 +24,60 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan,
         return Err(SqlError::new(SqlErrorKind::Invalid, message));
     }
     let dialect = state.config_options().sql_parser.dialect;
-    let statement = state.sql_to_statement(sql, &dialect)?;
+    if sql.trim_matches(|end: char| end.is_whitespace() || end == ';').is_empty() {
+        let message = "the statement is empty: give one, such as SHOW TABLES";
+        return Err(SqlError::new(SqlErrorKind::Invalid, message));
+    }
+    let statement = state.sql_to_statement(sql, &dialect).map_err(unreadable)?;
     check_statement(&statement)?;
-    let plan = state.statement_to_plan(statement).await?;
+    let plan = state.statement_to_plan(statement).await;
+    let plan = plan.map_err(|error| missing_table(state, SqlError::from(error)))?;
     check_plan(&plan)?;
     Ok(plan)
+}
+
+/// A text that is no statement, with the place where it stops being one.
+fn unreadable(error: DataFusionError) -> SqlError {
+    let error = SqlError::from(error);
+    let text = error.to_string();
+    if text.contains("only supports a single SQL statement") {
+        let message = "one statement at a time: leave out what follows the first `;`";
+        return SqlError::new(SqlErrorKind::Invalid, message);
+    }
+    let text = text.replace("found: EOF", "found: the end of the statement");
+    SqlError::new(error.kind(), format!("the statement cannot be read: {text}"))
+}
+
+/// A table that is not there for this request, with the one that was most likely meant. It knows only what the request may
+/// read, so that a table of others and one that nobody has are told in the same words.
+fn missing_table(state: &SessionState, error: SqlError) -> SqlError {
+    let text = error.to_string();
+    let Some(asked) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) else {
+        return error;
+    };
+    let mut known = Vec::new();
+    for space in state.catalog_list().catalog_names() {
+        let Some(zones) = state.catalog_list().catalog(&space) else { continue };
+        for zone in zones.schema_names() {
+            let tables = zones.schema(&zone).map(|tables| tables.table_names());
+            known.extend(tables.into_iter().flatten().map(|table| (zone.clone(), table)));
+        }
+    }
+    let named: Vec<String> = known.iter().map(|(zone, table)| format!("{zone}.{table}")).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    let (_, path) = asked.split_once('.').unwrap_or(("", asked));
+    let bare = path.rsplit('.').next().unwrap_or(path);
+    let near = nearest(path, &named).map(str::to_owned).or_else(|| {
+        let tables: Vec<&str> = known.iter().map(|(_, table)| table.as_str()).collect();
+        let table = nearest(bare, &tables)?;
+        let (zone, table) = known.iter().find(|(_, known)| known == table)?;
+        Some(format!("{zone}.{table}"))
+    });
+    let message = match near {
+        Some(near) => format!("there is no table {asked}: did you mean {near}? SHOW TABLES lists what there is"),
+        None => format!("there is no table {asked}: SHOW TABLES lists what there is"),
+    };
+    SqlError::new(SqlErrorKind::Invalid, message)
 }
 
 fn read_only(what: &str) -> SqlError {

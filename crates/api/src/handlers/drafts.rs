@@ -2,6 +2,7 @@
 
 use super::Api;
 use super::definitions::{ApplyQuery, ProposalBody, read_request};
+use super::members::no_segment;
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_body, parse_limit, parse_list, parse_name, parse_space};
@@ -116,9 +117,10 @@ pub(crate) async fn overlap(
         return Err(ApiError::invalid(message));
     }
     let overlap = state.segments.overlap(&space, &segments).await?;
-    overlap
-        .map(Json)
-        .ok_or_else(|| ApiError::not_found(format!("space {space} does not have all of these segments")))
+    match overlap {
+        Some(overlap) => Ok(Json(overlap)),
+        None => Err(no_segment(&state, &space, &segments).await),
+    }
 }
 
 /// What applying documents would do to people, before it is done: whose segments, computed traits and traits would be

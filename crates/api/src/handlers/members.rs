@@ -3,13 +3,15 @@
 use super::Api;
 use super::profile_api::nobody;
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{parse_as_of, parse_limit, parse_name, parse_person, parse_space};
-use crate::ports::{Member, SegmentState, SegmentStatus};
+use crate::extract::{blocking, parse_as_of, parse_limit, parse_name, parse_person, parse_space};
+use crate::ports::{Member, PortErrorKind, SegmentState, SegmentStatus};
 use crate::{RawJson, cursor};
 use axum::Json;
 use axum::extract::{Path, Query};
-use kith_types::{ProfileId, SegmentName};
+use kith_catalog::DocumentKind;
+use kith_types::{ProfileId, SegmentName, SpaceId};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 
 const LIMIT_DEFAULT: usize = 100;
@@ -111,7 +113,9 @@ pub(crate) async fn members(
         .map(|place| parse_name::<ProfileId>(&place))
         .transpose()?;
     let found = state.segments.members(&space, &segment, after, limit + 1).await?;
-    let mut members = found.ok_or_else(|| ApiError::not_found(format!("space {space} has no segment {segment}")))?;
+    let Some(mut members) = found else {
+        return Err(no_segment(&state, &space, &[segment]).await);
+    };
     let has_more = members.len() > limit;
     members.truncate(limit);
     let next = members
@@ -150,13 +154,34 @@ pub(crate) async fn explain(
     let (space, segment): (_, SegmentName) = (parse_space(&space)?, parse_name(&segment)?);
     let person = parse_person(&person)?;
     let as_of = parse_as_of(query.as_of.as_deref(), query.known_at.as_deref())?;
-    Ok(Json(
-        state
-            .segments
-            .explain(&space, &segment, &person, as_of)
-            .await?
-            .ok_or_else(nobody)?,
-    ))
+    match state.segments.explain(&space, &segment, &person, as_of).await {
+        Err(error) if error.kind() == PortErrorKind::NotFound => Err(no_segment(&state, &space, &[segment]).await),
+        explained => Ok(Json(explained?.ok_or_else(nobody)?)),
+    }
+}
+
+/// Which of these segments a space does not have, with the one that was most likely meant.
+pub(crate) async fn no_segment(state: &Api, space: &SpaceId, asked: &[SegmentName]) -> ApiError {
+    let (catalog, space, asked) = (Arc::clone(&state.catalog), space.clone(), asked.to_vec());
+    let told = blocking(move || {
+        if !catalog.spaces()?.iter().any(|known| known.name == space) {
+            return Ok(format!("there is no space {space}: `kith space list` lists them"));
+        }
+        let mut documents = catalog.definitions(&space)?;
+        documents.retain(|document| document.kind == DocumentKind::Segment);
+        let known: Vec<&str> = documents.iter().map(|document| document.name.as_str()).collect();
+        let missing = asked.iter().find(|name| !known.contains(&name.as_str()));
+        // One that was made a moment ago may be missing nowhere but in the live state.
+        let Some(missing) = missing else {
+            return Ok(format!("space {space} does not have all of these segments yet: ask again"));
+        };
+        let meant = match kith_expr::nearest(missing.as_str(), &known) {
+            Some(near) => format!("did you mean {near}? "),
+            None => String::new(),
+        };
+        Ok(format!("space {space} has no segment {missing}: {meant}`kith segment list` lists them"))
+    });
+    told.await.map_or_else(|error| error, ApiError::not_found)
 }
 
 fn segment_body(segment: &SegmentStatus) -> SegmentBody {
