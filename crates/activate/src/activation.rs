@@ -4,7 +4,7 @@
 
 use crate::engine::{DieAt, Engine, MessageItem, Settings, token_hash};
 use crate::error::{ActivateError, ActivateErrorKind};
-use crate::ledger::{ActivationStatus, Ledger, Subscription};
+use crate::ledger::{ActivationStatus, Ledger, SendView, SendsOf, Subscription};
 use crate::ports::Ports;
 use kith_telemetry::{Gauge, error_chain};
 use kith_types::{Clock, Duration, SpaceId};
@@ -205,6 +205,14 @@ impl Activation {
     /// [`ActivateErrorKind::Storage`].
     pub fn paused(&self) -> Result<Vec<String>, ActivateError> {
         self.shared.engine.ledger.paused()
+    }
+
+    /// The newest sends of a space, each with where it stands and why.
+    ///
+    /// # Errors
+    /// [`ActivateErrorKind::Storage`].
+    pub fn sends(&self, space: &SpaceId, of: &SendsOf) -> Result<Vec<SendView>, ActivateError> {
+        self.shared.engine.ledger.sends(space, of)
     }
 
     /// How sending stands. It counts rows: for people and dashboards, not for every second.

@@ -16,7 +16,7 @@ mod tests;
 
 pub(crate) use attempt::{Attempt, Begun, Finished};
 pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
-pub use status::{ActivationStatus, SpaceStatus};
+pub use status::{ActivationStatus, SendView, SendsOf, SpaceStatus};
 pub use unsubscribe::Subscription;
 
 use crate::error::ActivateError;

@@ -39,7 +39,9 @@ impl Look {
                 let _permit = permit;
                 work()
             };
-            tokio::task::spawn_blocking(work).await.map_err(|error| error.to_string())
+            tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|error| error.to_string())
         });
         (looked.await).unwrap_or_else(|_| Err(format!("it did not answer within {:?}", self.waits)))
     }

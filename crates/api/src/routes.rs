@@ -3,7 +3,7 @@
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
     accounts, definitions, drafts, health, identity, keys, losses, members, operations, profile_api, profiles, rejects,
-    sources, spaces, sql, tail, unsubscribe,
+    sends, sources, spaces, sql, tail, unsubscribe,
 };
 use crate::look::Look;
 use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
@@ -141,6 +141,7 @@ endpoints! {
     SpaceRead get identity::vetoes __path_vetoes;
     Admin post identity::veto __path_veto;
     SpaceRead get tail::tail __path_tail;
+    SpaceRead get sends::list __path_list;
     Admin post operations::pause __path_pause;
     Admin post operations::resume __path_resume;
     Admin post operations::pause_message __path_pause_message;

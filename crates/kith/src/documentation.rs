@@ -181,7 +181,9 @@ fn api_1_every_address_that_a_page_asks_is_a_route() {
     let routes: Vec<&String> = api["paths"].as_object().unwrap().keys().collect();
     let mut asked = 0;
     for (place, command) in commands().into_iter().filter(|(_, command)| command[0] == "curl") {
-        let address = command.iter().find_map(|word| word.strip_prefix("http://127.0.0.1:8080"));
+        let address = command
+            .iter()
+            .find_map(|word| word.strip_prefix("http://127.0.0.1:8080"));
         let path = address.unwrap_or_else(|| panic!("{place} asks no server"));
         let path = path.split('?').next().unwrap_or_default();
         let door = ["/v1/batch", "/v1/track", "/v1/identify"].contains(&path);

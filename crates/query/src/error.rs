@@ -2,6 +2,7 @@
 //!
 //! It reads DataFusion's and the lake's errors. Its texts name tables and columns of the asking request only.
 
+use datafusion::common::{Column, SchemaError};
 use datafusion::error::DataFusionError;
 use kith_lake::{ErrorKind as LakeErrorKind, LakeError};
 use std::fmt;
@@ -116,6 +117,11 @@ impl From<LakeError> for SqlError {
 
 /// The error's text without the engine's names for kinds of errors.
 fn plain_text(error: &DataFusionError) -> String {
+    if let DataFusionError::SchemaError(schema, _) = error
+        && let SchemaError::FieldNotFound { field, valid_fields } = &**schema
+    {
+        return unknown_column(field, valid_fields);
+    }
     let text = match error {
         DataFusionError::SQL(parser, _) => parser.to_string(),
         _ => error.strip_backtrace(),
@@ -130,6 +136,22 @@ fn plain_text(error: &DataFusionError) -> String {
     ];
     let plain = prefixes.iter().find_map(|prefix| text.strip_prefix(prefix));
     plain.unwrap_or(&text).to_owned()
+}
+
+/// A column that is not there, the one that was most likely meant, and all that are.
+fn unknown_column(asked: &Column, known: &[Column]) -> String {
+    let mut names: Vec<&str> = known.iter().map(|column| column.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let meant = match kith_expr::nearest(&asked.name, &names) {
+        Some(near) => format!("did you mean {near}? "),
+        None => String::new(),
+    };
+    let asked = asked.flat_name();
+    match names.is_empty() {
+        true => format!("there is no column {asked} here"),
+        false => format!("there is no column {asked}: {meant}The columns here are {}", names.join(", ")),
+    }
 }
 
 /// Bytes as people write them.

@@ -24,7 +24,10 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan,
         return Err(SqlError::new(SqlErrorKind::Invalid, message));
     }
     let dialect = state.config_options().sql_parser.dialect;
-    if sql.trim_matches(|end: char| end.is_whitespace() || end == ';').is_empty() {
+    if sql
+        .trim_matches(|end: char| end.is_whitespace() || end == ';')
+        .is_empty()
+    {
         let message = "the statement is empty: give one, such as SHOW TABLES";
         return Err(SqlError::new(SqlErrorKind::Invalid, message));
     }
@@ -52,12 +55,17 @@ fn unreadable(error: DataFusionError) -> SqlError {
 /// read, so that a table of others and one that nobody has are told in the same words.
 fn missing_table(state: &SessionState, error: SqlError) -> SqlError {
     let text = error.to_string();
-    let Some(asked) = text.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) else {
+    let Some(asked) = text
+        .strip_prefix("table '")
+        .and_then(|rest| rest.strip_suffix("' not found"))
+    else {
         return error;
     };
     let mut known = Vec::new();
     for space in state.catalog_list().catalog_names() {
-        let Some(zones) = state.catalog_list().catalog(&space) else { continue };
+        let Some(zones) = state.catalog_list().catalog(&space) else {
+            continue;
+        };
         for zone in zones.schema_names() {
             let tables = zones.schema(&zone).map(|tables| tables.table_names());
             known.extend(tables.into_iter().flatten().map(|table| (zone.clone(), table)));

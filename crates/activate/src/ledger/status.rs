@@ -1,10 +1,11 @@
 //! How sending stands, and pausing it. Figures come from the ledger's rows, never from memory.
 
 use super::attempt::is_paused;
-use super::{Ledger, SendState};
+use super::{Ledger, SEND_COLUMNS, SendRow, SendState};
 use crate::activation::PauseScope;
 use crate::error::ActivateError;
-use kith_types::{SpaceId, Timestamp};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use rusqlite::params;
 use std::collections::BTreeMap;
 
 /// How sending stands in one space.
@@ -41,7 +42,72 @@ pub struct ActivationStatus {
     pub last_error: Option<String>,
 }
 
+/// How many of the newest sends are looked through for those that are asked for.
+const LOOKED_THROUGH: i64 = 1_000_000;
+
+/// Which sends are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SendsOf {
+    /// Only those to this profile.
+    pub profile: Option<ProfileId>,
+    /// Only those of this message.
+    pub message: Option<String>,
+    /// At most so many, the newest.
+    pub limit: usize,
+}
+
+/// A send as operators see it; its address is left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendView {
+    /// The name of the send in events about it.
+    pub send_id: String,
+    /// The message.
+    pub message: String,
+    /// The segment that was entered.
+    pub segment: SegmentName,
+    /// Who entered it.
+    pub profile: ProfileId,
+    /// When.
+    pub entered_at: Timestamp,
+    /// Where it stands.
+    pub state: SendState,
+    /// Why it waits, was skipped or was refused.
+    pub reason: Option<String>,
+    /// How often it was handed to the channel.
+    pub attempts: u32,
+    /// When it is tried, where it waits.
+    pub due_at: Option<Timestamp>,
+}
+
 impl Ledger {
+    /// The newest sends of a space.
+    pub(crate) fn sends(&self, space: &SpaceId, of: &SendsOf) -> Result<Vec<SendView>, ActivateError> {
+        let select = format!(
+            "SELECT {SEND_COLUMNS}, due_at FROM sends WHERE id > (SELECT max(id) FROM sends) - {LOOKED_THROUGH} AND space = ?1 \
+             AND (?2 IS NULL OR profile = ?2) AND (?3 IS NULL OR message = ?3) ORDER BY id DESC LIMIT ?4"
+        );
+        let profile = of.profile.map(|profile| profile.0.to_be_bytes());
+        let limit = i64::try_from(of.limit).unwrap_or(i64::MAX);
+        let connection = self.connection();
+        let mut statement = connection.prepare_cached(&select)?;
+        let rows = statement.query_map(params![space.as_str(), profile, of.message, limit], |row| {
+            let send = SendRow::read(row)?;
+            let due_at = Timestamp::from_micros(row.get(17)?);
+            Ok(SendView {
+                send_id: send.key(),
+                due_at: (send.state == SendState::Reserved).then_some(due_at),
+                message: send.message,
+                segment: send.segment,
+                profile: send.profile,
+                entered_at: send.entered_at,
+                state: send.state,
+                reason: send.reason,
+                attempts: send.attempts,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Pauses something, or lets it go on. Persisted before it returns.
     pub(crate) fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<(), ActivateError> {
         let change = if paused {

@@ -2,7 +2,7 @@
 
 use super::crash::{death, files_after_kill, scratch};
 use super::{START, World, engine, marketing, run, runtime};
-use crate::{SendOutcome, SendState};
+use crate::{SendOutcome, SendState, SendView, SendsOf};
 use kith_types::{Clock, Duration, ProfileId, SpaceId};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -199,6 +199,37 @@ fn act_1_quiet_hours_put_off_to_their_end_in_the_zone_of_the_person() {
     run(&engine).unwrap();
     let mails = |person: u8| world.mails_to(&format!("p{person}@example.com"));
     assert_eq!((mails(1), mails(2)), (1, 2), "what ignores quiet hours is sent");
+    // Whoever asks is told what waits, why and until when.
+    let of = |profile: Option<u128>, message: Option<&str>, limit| SendsOf {
+        profile: profile.map(ProfileId),
+        message: message.map(str::to_owned),
+        limit,
+    };
+    let sends = |of: &SendsOf| engine.ledger.sends(&SpaceId::main(), of).unwrap();
+    let waiting: Vec<SendView> = (sends(&of(Some(1), None, 9)).into_iter())
+        .filter(|send| send.state == SendState::Reserved)
+        .collect();
+    let until = START + Duration::from_secs(15 * 3_600 + 1_800);
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(
+        (waiting[0].reason.as_deref(), waiting[0].due_at),
+        (Some("quiet_hours"), Some(until))
+    );
+    let sent = sends(&of(None, Some("urgent"), 9));
+    assert!(
+        sent.len() == 2
+            && sent
+                .iter()
+                .all(|send| send.state == SendState::Accepted && send.due_at.is_none())
+    );
+    assert_eq!(sends(&of(None, None, 3)).len(), 3);
+    assert!(
+        engine
+            .ledger
+            .sends(&"other".parse().unwrap(), &of(None, None, 9))
+            .unwrap()
+            .is_empty()
+    );
     // A worker is late, and hours are quiet in Berlin by the time it attempts.
     world.enter(3);
     while engine.take_entries(&SpaceId::main()).unwrap() {}

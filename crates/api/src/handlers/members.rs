@@ -173,13 +173,17 @@ pub(crate) async fn no_segment(state: &Api, space: &SpaceId, asked: &[SegmentNam
         let missing = asked.iter().find(|name| !known.contains(&name.as_str()));
         // One that was made a moment ago may be missing nowhere but in the live state.
         let Some(missing) = missing else {
-            return Ok(format!("space {space} does not have all of these segments yet: ask again"));
+            return Ok(format!(
+                "space {space} does not have all of these segments yet: ask again"
+            ));
         };
         let meant = match kith_expr::nearest(missing.as_str(), &known) {
             Some(near) => format!("did you mean {near}? "),
             None => String::new(),
         };
-        Ok(format!("space {space} has no segment {missing}: {meant}`kith segment list` lists them"))
+        Ok(format!(
+            "space {space} has no segment {missing}: {meant}`kith segment list` lists them"
+        ))
     });
     told.await.map_or_else(|error| error, ApiError::not_found)
 }

@@ -2,9 +2,10 @@
 
 use super::{
     AccountProfile, Applied, AsOf, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome,
-    Ingest, LineStream, LossAccepted, Member, Operations, PauseScope, PersonRef, PortError, PortErrorKind, Profile,
-    Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus, Segments,
-    Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto, Vetoed, WhatIf,
+    Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, PortError, PortErrorKind,
+    Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus,
+    Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto,
+    Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -159,6 +160,10 @@ impl Operations for MissingRole {
     }
 
     async fn pause_messages(&self, _: &PauseScope, _: bool) -> Result<(), PortError> {
+        self.refuse()
+    }
+
+    async fn message_sends(&self, _: &SpaceId, _: SendsQuery) -> Result<Vec<MessageSend>, PortError> {
         self.refuse()
     }
 }

@@ -16,8 +16,8 @@ pub use error::{PortError, PortErrorKind};
 pub use identity::{Identity, Veto, Vetoed, WhatIf};
 pub use missing::MissingRole;
 pub use operations::{
-    FlushReport, LossAccepted, Operations, PauseScope, RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed,
-    ReplayRejects, StageStatus, Status, TableStatus,
+    FlushReport, LossAccepted, MessageSend, Operations, PauseScope, RawVerification, ReadinessCheck, RefoldStatus,
+    RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status, TableStatus,
 };
 pub use people::{
     Account, AccountMember, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership, PersonRef, Profile,

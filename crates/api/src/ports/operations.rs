@@ -2,7 +2,7 @@
 
 use super::{LineStream, PortError};
 use async_trait::async_trait;
-use kith_types::{Address, SourceName, SpaceId, Timestamp};
+use kith_types::{Address, ProfileId, SegmentName, SourceName, SpaceId, Timestamp};
 
 /// One thing that is to hold while the process takes requests.
 #[derive(Clone, Debug, Default)]
@@ -165,6 +165,40 @@ pub struct RejectsReplayed {
     pub decided_by: Vec<Address>,
 }
 
+/// Which sends of messages are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct SendsQuery {
+    /// Only those to this profile.
+    pub profile: Option<ProfileId>,
+    /// Only those of this message.
+    pub message: Option<String>,
+    /// At most so many, the newest.
+    pub limit: usize,
+}
+
+/// A send of a message.
+#[derive(Clone, Debug)]
+pub struct MessageSend {
+    /// The name of the send in events about it.
+    pub send_id: String,
+    /// The message.
+    pub message: String,
+    /// The segment that was entered.
+    pub segment: SegmentName,
+    /// Who entered it.
+    pub profile: ProfileId,
+    /// When.
+    pub entered_at: Timestamp,
+    /// `reserved`, `attempting`, `accepted`, `rejected`, `unknown` or `skipped`.
+    pub state: &'static str,
+    /// Why it waits, was skipped or was refused.
+    pub reason: Option<String>,
+    /// How often it was handed to the channel.
+    pub attempts: u32,
+    /// When it is tried, where it waits.
+    pub due_at: Option<Timestamp>,
+}
+
 /// Runs the server.
 #[async_trait]
 pub trait Operations: Send + Sync {
@@ -213,4 +247,10 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// A [`PortError`].
     async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<(), PortError>;
+
+    /// The newest sends of a space, each with where it stands and why.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn message_sends(&self, space: &SpaceId, query: SendsQuery) -> Result<Vec<MessageSend>, PortError>;
 }

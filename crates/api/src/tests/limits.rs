@@ -55,10 +55,16 @@ async fn spc_1_limits_are_set_shown_and_told_by_name_and_bind_one_space() {
     let patch = async |change: &str| world.call("PATCH", path, &world.admin, change).await;
     let changed = patch(r#"{"segments":7,"sources":null}"#).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.text);
-    assert_eq!(changed.json()["limits"], json!({ "segments": 7, "events_per_second": 5 }));
+    assert_eq!(
+        changed.json()["limits"],
+        json!({ "segments": 7, "events_per_second": 5 })
+    );
     assert!(changed.json()["decided_by"].is_string());
     assert!(patch(r#"{"segments":7,"sources":null}"#).await.json()["decided_by"].is_null());
-    for (wrong, at) in [(r#"{"segments":0}"#, "spec.segments"), (r#"{"sauces":null}"#, "spec.sauces")] {
+    for (wrong, at) in [
+        (r#"{"segments":0}"#, "spec.segments"),
+        (r#"{"sauces":null}"#, "spec.sauces"),
+    ] {
         let refused = patch(wrong).await;
         assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", refused.text);
         assert_eq!(refused.json()["error"]["problems"][0]["path"], at);

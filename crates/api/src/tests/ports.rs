@@ -6,11 +6,11 @@ use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
     Account, AccountProfile, Applied, AsOf, Consent, Definitions, EventPage, EventQuery, FlushReport, Import,
-    ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, Operations, PauseScope, PersonRef, PortError,
-    PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus,
-    RejectedEvent, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, Sql,
-    SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream,
-    Trait, TraitAlternative, Unsubscribe,
+    ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend, Operations, PauseScope,
+    PersonRef, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification,
+    ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState,
+    SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail,
+    TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,10 +1,12 @@
 //! What flows: SQL, the tail, proofs; and what stands beside: readiness, metrics, unsubscribing.
 
+use super::ports::moment;
 use super::world::{World, request};
 use crate::ports::MissingRole;
 use axum::body::Body;
 use futures::StreamExt;
 use http::{Request, StatusCode, header};
+use kith_types::ProfileId;
 use serde_json::json;
 use std::sync::atomic::Ordering;
 use tower::ServiceExt;
@@ -282,4 +284,29 @@ async fn a_role_that_a_process_does_not_run_is_named() {
         })
         .await;
     assert!(run.err().unwrap().to_string().contains("--roles query"));
+}
+
+#[tokio::test]
+async fn act_1_sends_are_listed_with_where_they_stand_and_why() {
+    let world = World::new();
+    let all = world.get("/api/spaces/main/messages/sends").await;
+    assert_eq!(all.status, StatusCode::OK, "{}", all.text);
+    let send = json!({
+        "send_id": "5e4d", "message": "of_main", "segment": "big_spenders", "profile_id": ProfileId(1).to_string(),
+        "entered_at": moment(5).to_string(), "state": "reserved", "reason": "quiet_hours", "attempts": 0,
+        "due_at": moment(9).to_string(),
+    });
+    assert_eq!(all.json(), json!({ "sends": [send.clone(), send] }));
+    let profile = ProfileId(7).to_string();
+    let path = format!("/api/spaces/main/messages/sends?profile={profile}&message=welcome&limit=1");
+    let one = world.get(&path).await.json();
+    assert_eq!(one["sends"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&one["sends"][0]["profile_id"], &one["sends"][0]["message"]),
+        (&json!(profile), &json!("welcome"))
+    );
+    for wrong in ["limit=0", "limit=1001", "profile=ann"] {
+        let refused = world.get(&format!("/api/spaces/main/messages/sends?{wrong}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }

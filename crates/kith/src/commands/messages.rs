@@ -1,11 +1,13 @@
-//! `kith messages`: stopping and resuming what sends, and telling what is stopped.
+//! `kith messages`: stopping and resuming what sends, telling what is stopped, and what became of each send.
 
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
+use crate::table::{Cell, Table};
 use clap::{Args, Subcommand};
+use kith_types::ProfileId;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What can be done with messages.
 #[derive(Subcommand, Debug)]
@@ -14,6 +16,8 @@ pub(crate) enum MessagesCommand {
     Pause(PauseArgs),
     /// Resumes sending.
     Resume(PauseArgs),
+    /// Lists the newest sends: where each stands, and why it waits or was left out.
+    List(ListArgs),
     /// Tells what is paused.
     Status {
         /// Prints the state as JSON.
@@ -38,6 +42,30 @@ pub(crate) struct PauseArgs {
     json: bool,
 }
 
+/// Flags of listing.
+#[derive(Args, Debug)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    space: InSpace,
+    /// Only those to whom a profile id names.
+    #[arg(long, value_name = "ID")]
+    profile: Option<ProfileId>,
+    /// Only those of this message.
+    #[arg(long, value_name = "NAME")]
+    message: Option<String>,
+    /// At most so many, the newest.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+    /// Prints one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Sends {
+    sends: Vec<Value>,
+}
+
 #[derive(Deserialize)]
 struct Paused {
     messages_paused: Vec<String>,
@@ -51,6 +79,7 @@ pub(crate) async fn run(client: &Client, command: MessagesCommand) -> Result<(),
     match &command {
         MessagesCommand::Pause(args) => set(client, args, "pause", "paused").await,
         MessagesCommand::Resume(args) => set(client, args, "resume", "on").await,
+        MessagesCommand::List(args) => list(client, args).await,
         MessagesCommand::Status { json } => status(client, *json).await,
     }
 }
@@ -74,6 +103,26 @@ async fn set(client: &Client, args: &PauseArgs, action: &str, now: &str) -> Resu
     } else {
         output::line(&format!("sending {what} is {now}"))
     }
+}
+
+async fn list(client: &Client, args: &ListArgs) -> Result<(), CommandError> {
+    let limit = args.limit.to_string();
+    let profile = args.profile.as_ref().map(ToString::to_string);
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(profile.as_deref().map(|profile| ("profile", profile)));
+    query.extend(args.message.as_deref().map(|message| ("message", message)));
+    let path = ["api", "spaces", args.space.space.as_str(), "messages", "sends"];
+    let Sends { sends } = read(&client.get(&path, &query).await?)?;
+    if args.json {
+        return sends.iter().try_for_each(|send| output::line(&send.to_string()));
+    }
+    let mut table = Table::new(&["entered", "message", "profile", "state", "why", "due"]);
+    for send in &sends {
+        let cells = ["entered_at", "message", "profile_id", "state", "reason", "due_at"];
+        let text = |name: &str| Cell::text(send[name].as_str().unwrap_or_default());
+        table.row(cells.map(text).into())?;
+    }
+    table.finish()
 }
 
 async fn status(client: &Client, as_json: bool) -> Result<(), CommandError> {

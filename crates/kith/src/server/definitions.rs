@@ -43,7 +43,12 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut checked = Vec::new();
     let mut rules = None;
+    let segments: Vec<&str> = (documents.iter())
+        .filter(|document| document.kind == DocumentKind::Segment)
+        .map(|document| document.name.as_str())
+        .collect();
     for document in documents {
+        problems.extend(unknown_segment(document, &segments));
         let sends = match document.kind {
             DocumentKind::Message => Some(MessageDefinition::parse(&document.name, &document.spec).err()),
             DocumentKind::SendingRules => Some(SendingRules::parse(&document.spec).err()),
@@ -78,6 +83,24 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
         });
     }
     problems
+}
+
+/// A message that waits for entries of a segment that nobody can enter.
+fn unknown_segment(document: &Document, segments: &[&str]) -> Option<Problem> {
+    let asked = document.spec.get("segment").and_then(Value::as_str);
+    let asked = asked.filter(|_| document.kind == DocumentKind::Message)?;
+    if segments.contains(&asked) {
+        return None;
+    }
+    let meant = match kith_expr::nearest(asked, segments) {
+        Some(near) => format!(": did you mean {near}?"),
+        None => ": apply it before or together with the message".to_owned(),
+    };
+    Some(Problem {
+        document: document.id().to_string(),
+        path: "spec.segment".to_owned(),
+        message: format!("there is no segment {asked}{meant}"),
+    })
 }
 
 #[async_trait]

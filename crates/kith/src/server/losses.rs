@@ -54,7 +54,9 @@ impl Losses {
         ReadinessCheck {
             name: "raw".to_owned(),
             fault: missing.map(|missing| {
-                format!("the raw zone has lost what the log no longer has: {missing}; `kith raw verify` reads all of it")
+                format!(
+                    "the raw zone has lost what the log no longer has: {missing}; `kith raw verify` reads all of it"
+                )
             }),
             bearable: true,
             note: (!told.is_empty()).then(|| told.join(", ")),
@@ -67,7 +69,9 @@ impl Losses {
         let mut unsound = Arc::clone(&self.unsound).lock_owned().await;
         let (looked_at, runtime) = (zone.clone(), tokio::runtime::Handle::current());
         let looked = tokio::task::spawn_blocking(move || runtime.block_on(looked_at.lost(&mut unsound, chance)));
-        let looked = looked.await.map_err(|error| LakeError::unavailable("looking raw through", error))?;
+        let looked = looked
+            .await
+            .map_err(|error| LakeError::unavailable("looking raw through", error))?;
         let (lost, accepted) = looked?;
         for range in &lost {
             tracing::error!(%range, "the raw zone has lost records that the log no longer has: restore them from a copy");
@@ -168,7 +172,10 @@ impl Zone {
         let segments: Vec<RawRange> = (segments.iter())
             .filter_map(|segment| segment.within(&self.expected))
             .collect();
-        let mut read: BTreeSet<RawRange> = drawn(&segments, chance).into_iter().chain(unsound.iter().copied()).collect();
+        let mut read: BTreeSet<RawRange> = drawn(&segments, chance)
+            .into_iter()
+            .chain(unsound.iter().copied())
+            .collect();
         // What is known to be gone needs no reading.
         read.retain(|segment| lost.iter().all(|gone| gone.within(segment).is_none()));
         let mut found = BTreeSet::new();
@@ -263,12 +270,7 @@ impl Losses {
 }
 
 /// Accepts a loss of the running server's, and looks at what is still lost.
-pub(crate) async fn accept(
-    parts: &Parts,
-    range: &str,
-    author: &str,
-    reason: &str,
-) -> Result<LossAccepted, PortError> {
+pub(crate) async fn accept(parts: &Parts, range: &str, author: &str, reason: &str) -> Result<LossAccepted, PortError> {
     let zone = Zone::of(parts.lake.raw(), &parts.log, parts.generation);
     let accepted = parts.losses.accept(zone.clone(), range, author, reason).await?;
     // It is accepted, whatever becomes of the look.

@@ -4,8 +4,9 @@ use super::{Parts, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
-    FlushReport, LineStream, LossAccepted, Operations, PauseScope, PortError, PortErrorKind, RawVerification,
-    ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, StageStatus, Status, TableStatus,
+    FlushReport, LineStream, LossAccepted, MessageSend, Operations, PauseScope, PortError, PortErrorKind,
+    RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status,
+    TableStatus,
 };
 use kith_types::{Address, SpaceId};
 use std::sync::Arc;
@@ -261,6 +262,29 @@ impl Operations for Running {
             PauseScope::Message(space, message) => Scope::Message(space, message),
         };
         self.0.activation.pause(scope, paused).map_err(PortError::internal)
+    }
+
+    async fn message_sends(&self, space: &SpaceId, query: SendsQuery) -> Result<Vec<MessageSend>, PortError> {
+        let (activation, space) = (Arc::clone(&self.0.activation), space.clone());
+        let of = kith_activate::SendsOf {
+            profile: query.profile,
+            message: query.message,
+            limit: query.limit,
+        };
+        let sends = tokio::task::spawn_blocking(move || activation.sends(&space, &of)).await;
+        let sends = sends.map_err(PortError::internal)?.map_err(PortError::internal)?;
+        let shown = sends.into_iter().map(|send| MessageSend {
+            send_id: send.send_id,
+            message: send.message,
+            segment: send.segment,
+            profile: send.profile,
+            entered_at: send.entered_at,
+            state: send.state.as_str(),
+            reason: send.reason,
+            attempts: send.attempts,
+            due_at: send.due_at,
+        });
+        Ok(shown.collect())
     }
 }
 

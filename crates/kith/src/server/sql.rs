@@ -18,7 +18,11 @@ struct LakeSql {
 impl LakeSql {
     /// Makes the tables of a space of which nobody has said anything yet: they are there, and have no rows.
     async fn ensure(&self, space: &SpaceId) -> Result<(), PortError> {
-        let (catalog, lake, asked) = (Arc::clone(&self.parts.catalog), Arc::clone(&self.parts.lake), space.clone());
+        let (catalog, lake, asked) = (
+            Arc::clone(&self.parts.catalog),
+            Arc::clone(&self.parts.lake),
+            space.clone(),
+        );
         let looked = tokio::task::spawn_blocking(move || {
             let exists = catalog.spaces()?.iter().any(|space| space.name == asked);
             Ok::<_, PortError>((exists, lake.tables(&asked).map_err(PortError::internal)?.is_empty()))

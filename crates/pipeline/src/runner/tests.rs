@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tests::{at, decision, event, performed, record};
-use crate::{ArchiveFailure, ArchiveReader, FoldsStanding, Hole, HistoryFolds, MadeElsewhere, WantedFolds};
+use crate::{ArchiveFailure, ArchiveReader, FoldsStanding, HistoryFolds, Hole, MadeElsewhere, WantedFolds};
 use kith_log::{LogConfig, OsDisk};
 use kith_state::MemoryStore;
 use kith_types::ManualClock;

@@ -53,7 +53,9 @@ fn happened(cell: &str) -> Vec<(&str, Json)> {
 }
 
 fn one_happened(text: &str) -> (&str, Json) {
-    let (said, when) = text.rsplit_once(" at ").unwrap_or_else(|| panic!("no time in {text:?}"));
+    let (said, when) = text
+        .rsplit_once(" at ")
+        .unwrap_or_else(|| panic!("no time in {text:?}"));
     let (second, properties) = when.split_once(' ').unwrap_or((when, "{}"));
     let event = if let Some((name, value)) = said.split_once(" is ") {
         identify("user_id:u", 0, json!({name: yaml(value)}))
@@ -112,12 +114,19 @@ fn seg_1_seg_2_the_guides_examples_at_the_edges_of_every_operator_are_as_it_says
         let changes: Vec<Change> = whole.numbered().into_iter().map(|one| one.change).collect();
         assert!(!(holds.is_empty() && fails.is_empty()), "{row:?}");
         let asked = [(holds, true), (fails, false)];
-        for (second, wanted) in asked.iter().flat_map(|(cell, wanted)| instants(cell).into_iter().map(move |one| (one, *wanted))) {
+        for (second, wanted) in asked
+            .iter()
+            .flat_map(|(cell, wanted)| instants(cell).into_iter().map(move |one| (one, *wanted)))
+        {
             let now = instant(second);
             let mut then = bench(&document, &history, now);
             then.commit();
             let read = person(&then, "user_id:u", now).unwrap();
-            assert_eq!(!read.segments.is_empty(), wanted, "{condition} of {said} read at {second}");
+            assert_eq!(
+                !read.segments.is_empty(),
+                wanted,
+                "{condition} of {said} read at {second}"
+            );
             assert_eq!(told(&changes, now), wanted, "{condition} of {said} as told by {second}");
         }
     }
@@ -158,7 +167,11 @@ fn idn_2_the_guides_examples_of_who_is_who_are_as_it_says_whatever_the_order_of_
             bench.commit();
             let found: BTreeSet<BTreeSet<String>> = (wanted.iter())
                 .map(|names| {
-                    let name = names.iter().find(|name| name.starts_with("user_id")).or(names.iter().next_back()).unwrap();
+                    let name = names
+                        .iter()
+                        .find(|name| name.starts_with("user_id"))
+                        .or(names.iter().next_back())
+                        .unwrap();
                     let person = person(&bench, name, at(60)).unwrap_or_else(|| panic!("{name} in {row:?}"));
                     let named = |identifier: &Identifier| identifier.to_string();
                     person.identifiers.iter().map(|view| named(&view.identifier)).collect()

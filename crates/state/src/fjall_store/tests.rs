@@ -50,11 +50,19 @@ fn log_1_after_a_commit_that_failed_no_other_follows_and_memory_says_what_the_tr
         // However many follow: an even number of failures must not make the rows count as whole again.
         for at in 0..3 {
             agree(&store, &keys);
-            assert_eq!(before.get(TREE, b"a").unwrap().unwrap(), b"1", "a snapshot stays what it was");
+            assert_eq!(
+                before.get(TREE, b"a").unwrap().unwrap(),
+                b"1",
+                "a snapshot stays what it was"
+            );
             let next = store.commit(batch(&[("a", Some("3")), ("d", Some("3"))])).unwrap_err();
             assert_eq!(next.kind(), StateErrorKind::Failed);
             assert!(next.to_string().contains("has to be opened again"), "{at}: {next}");
-            assert_eq!(store.get(TREE, b"d").unwrap(), None, "nothing of a refused step is there");
+            assert_eq!(
+                store.get(TREE, b"d").unwrap(),
+                None,
+                "nothing of a refused step is there"
+            );
         }
         agree(&store, &keys);
         drop((before, store));

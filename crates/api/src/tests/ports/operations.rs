@@ -43,6 +43,21 @@ impl Operations for Ports {
         })
     }
 
+    async fn message_sends(&self, space: &SpaceId, query: SendsQuery) -> Result<Vec<MessageSend>, PortError> {
+        let send = MessageSend {
+            send_id: "5e4d".to_owned(),
+            message: query.message.unwrap_or_else(|| format!("of_{space}")),
+            segment: "big_spenders".parse().unwrap(),
+            profile: query.profile.unwrap_or(ProfileId(1)),
+            entered_at: moment(5),
+            state: "reserved",
+            reason: Some("quiet_hours".to_owned()),
+            attempts: 0,
+            due_at: Some(moment(9)),
+        };
+        Ok(vec![send; query.limit.min(2)])
+    }
+
     async fn status(&self) -> Result<Status, PortError> {
         let stage = StageStatus {
             name: "pipeline".to_owned(),

@@ -135,7 +135,10 @@ impl Running {
 #[tokio::test]
 async fn ops_1_a_long_request_that_came_by_the_reserve_moves_to_room_that_is_free() {
     let room = Room::new(BOUNDS);
-    let taken = Arc::clone(&room.all).acquire_many_owned(BOUNDS.connections_max).await.unwrap();
+    let taken = Arc::clone(&room.all)
+        .acquire_many_owned(BOUNDS.connections_max)
+        .await
+        .unwrap();
     let seat = Mutex::new(room.seat().await.unwrap());
     assert_eq!(room.reserve.available_permits(), 1);
     assert!(!room.promote(&seat), "there is no other room");
@@ -146,12 +149,14 @@ async fn ops_1_a_long_request_that_came_by_the_reserve_moves_to_room_that_is_fre
     drop(seat);
     assert_eq!(room.all.available_permits(), BOUNDS.connections_max as usize);
 
-
     // The same for a connection: its request is under way, and holds nothing of the reserve.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, peer) = listener.accept().await.unwrap();
-    let taken = Arc::clone(&room.all).acquire_many_owned(BOUNDS.connections_max).await.unwrap();
+    let taken = Arc::clone(&room.all)
+        .acquire_many_owned(BOUNDS.connections_max)
+        .await
+        .unwrap();
     let (stop, stopping) = watch::channel(false);
     let served = Served {
         peer,

@@ -43,12 +43,24 @@ async fn raw_2_a_loss_that_many_accept_at_once_is_decided_once() {
         assert_eq!(refused.kind(), PortErrorKind::Invalid);
         assert!(refused.to_string().contains("it is accepted already"), "{refused}");
     }
-    let noted: u64 = zone.raw.holes().await.unwrap().iter().map(|hole| hole.range.count()).sum();
+    let noted: u64 = zone
+        .raw
+        .holes()
+        .await
+        .unwrap()
+        .iter()
+        .map(|hole| hole.range.count())
+        .sum();
     assert_eq!(noted, records, "every record is noted by one decision");
 
     // What raw need not hold is nothing that could be lost.
     let beyond = losses.accept(zone.clone(), "0-0-100-110", "jo", "").await;
-    assert!(beyond.unwrap_err().to_string().contains("nothing of 0-0-100-110 is lost"));
+    assert!(
+        beyond
+            .unwrap_err()
+            .to_string()
+            .contains("nothing of 0-0-100-110 is lost")
+    );
     assert_eq!(zone.log.durable_end(), decisions);
 }
 

@@ -1,0 +1,95 @@
+//! Sends of messages: where each stands and why. Addresses are left out: the profile has them.
+
+use super::Api;
+use crate::error::{ApiError, ErrorBody};
+use crate::extract::{parse_limit, parse_name, parse_space};
+use crate::ports::{MessageSend, SendsQuery};
+use axum::Json;
+use axum::extract::{Path, Query};
+use kith_types::ProfileId;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+const LIMIT_DEFAULT: usize = 100;
+const LIMIT_MAX: usize = 1_000;
+
+/// What the list of sends takes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SendsParameters {
+    /// Only those to this profile.
+    profile: Option<String>,
+    /// Only those of this message.
+    message: Option<String>,
+    /// At most so many, the newest: 100 unless given, at most 1,000.
+    limit: Option<String>,
+}
+
+/// Sends.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SendsBody {
+    /// The newest first.
+    sends: Vec<SendBody>,
+}
+
+/// A send of a message.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SendBody {
+    /// The `send_id` of the events about it.
+    send_id: String,
+    message: String,
+    /// The segment that was entered.
+    segment: String,
+    profile_id: String,
+    entered_at: String,
+    /// `reserved`, `attempting`, `accepted`, `rejected`, `unknown` or `skipped`.
+    state: &'static str,
+    /// Why it waits (`quiet_hours`, what a mail server said), was skipped or was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// How often it was handed to the channel.
+    attempts: u32,
+    /// When it is tried, where it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
+}
+
+/// The newest sends of a space, each with where it stands and why.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/messages/sends", operation_id = "message_sends", tag = "messages",
+    params(("space", description = "The space."), SendsParameters),
+    responses(
+        (status = 200, description = "The sends.", body = SendsBody),
+        (status = 400, description = "A parameter that must be mended.", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn list(
+    state: Api,
+    Path(space): Path<String>,
+    Query(asked): Query<SendsParameters>,
+) -> Result<Json<SendsBody>, ApiError> {
+    let profile = asked.profile.as_deref().map(parse_name::<ProfileId>).transpose()?;
+    let query = SendsQuery {
+        profile,
+        message: asked.message,
+        limit: parse_limit(asked.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?,
+    };
+    let sends = state.operations.message_sends(&parse_space(&space)?, query).await?;
+    Ok(Json(SendsBody {
+        sends: sends.into_iter().map(body).collect(),
+    }))
+}
+
+fn body(send: MessageSend) -> SendBody {
+    SendBody {
+        send_id: send.send_id,
+        message: send.message,
+        segment: send.segment.to_string(),
+        profile_id: send.profile.to_string(),
+        entered_at: send.entered_at.to_string(),
+        state: send.state,
+        reason: send.reason,
+        attempts: send.attempts,
+        due_at: send.due_at.map(|at| at.to_string()),
+    }
+}

@@ -1,0 +1,163 @@
+// What operators are told when something is not as they think: a segment, a table or a statement that is not there, an import that
+// is only tried, two who change limits at once. By the command line and by the API. Runs alone: `node --test tests/peers/words.test.mjs`.
+import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { startServer } from './support/server.mjs'
+
+const DEFINITIONS = `
+kind: segment
+name: buyers
+spec: { where: { performed: Order Completed } }
+---
+kind: segment
+name: visitors
+spec: { where: { performed: Product Viewed } }
+`
+let server
+const afterwards = []
+before(async () => {
+  server = await startServer({ after: task => afterwards.push(task) })
+})
+after(async () => {
+  await server?.stop()
+  for (const task of afterwards) await task()
+})
+
+/** A command that must fail; gives what it said. */
+async function refused(...args) {
+  const { code, stdout, stderr } = await server.attempt(args)
+  assert.notEqual(code, 0, `kith ${args.join(' ')} went well: ${stdout}`)
+  assert.equal(stdout, '', 'results go to standard output, and there is none')
+  return stderr
+}
+
+const sql = async statement => (await server.get('/api/sql', { method: 'POST', body: { sql: statement } })).body
+
+test('api_1_a_server_of_which_nobody_has_said_anything_has_its_tables', { timeout: 60_000 }, async () => {
+  for (const table of ['clean.events', 'clean.rejects', 'curated.profiles', 'curated.orders', 'curated.events']) {
+    assert.deepEqual(await server.sql(`SELECT count(*) AS n FROM ${table}`), [{ n: 0 }], table)
+  }
+  assert.match(await refused('sql', 'SELECT 1', '--space', 'nowhere'), /there is no space nowhere: `kith space list` lists them/)
+})
+
+test('seg_1_a_segment_that_is_not_there_is_named_with_the_one_that_was_meant', { timeout: 60_000 }, async () => {
+  await server.apply(DEFINITIONS)
+  const near = 'space main has no segment buyer: did you mean buyers? `kith segment list` lists them'
+  const far = 'space main has no segment nobody_knows: `kith segment list` lists them'
+  for (const [name, said] of [['buyer', near], ['nobody_knows', far]]) {
+    const found = [
+      await refused('segment', 'members', name),
+      await refused('segment', 'explain', name, 'user_id:u1'),
+      await refused('segment', 'overlap', 'visitors', name),
+    ]
+    for (const text of found) assert.ok(text.includes(said), text)
+    for (const path of [`${name}/members`, `${name}/explain/user_id:u1`, `overlap?segments=visitors,${name}`]) {
+      const { status, body } = await server.get(`/api/spaces/main/segments/${path}`)
+      assert.deepEqual([status, body.error.code, body.error.message], [404, 'not_found', said], path)
+    }
+  }
+  const { status, body } = await server.get('/api/spaces/nowhere/segments/buyers/members')
+  assert.deepEqual([status, body.error.message], [404, 'there is no space nowhere: `kith space list` lists them'])
+  const misspelt = await refused('segment', 'members', 'no such')
+  assert.match(misspelt, /segment name "no such" must start with a letter/)
+})
+
+test('act_1_a_message_to_a_segment_that_is_not_there_is_refused_by_its_field', { timeout: 60_000 }, async () => {
+  const file = join(server.home, 'message.yaml')
+  await writeFile(file, `
+kind: message
+name: thanks
+spec: { on: entered, segment: buyer, channel: email, topic: marketing, from: shop@example.com, subject: Thanks, text: "{{ unsubscribe_url }}" }
+`)
+  for (const command of ['plan', 'apply']) {
+    const text = await refused(command, '-f', file)
+    assert.match(text, /message\/thanks: spec\.segment: there is no segment buyer: did you mean buyers\?/)
+  }
+})
+
+test('lak_1_wrong_sql_is_told_with_its_place_and_what_was_meant', { timeout: 60_000 }, async () => {
+  const cases = [
+    ['SELECT * FROM evnts', 'there is no table main.clean.evnts: did you mean clean.events? SHOW TABLES lists what there is'],
+    ['SELECT * FROM clena.events', 'there is no table main.clena.events: did you mean clean.events? SHOW TABLES lists what there is'],
+    ['SELECT * FROM profiles', 'there is no table main.clean.profiles: did you mean curated.profiles? SHOW TABLES lists what there is'],
+    ['SELECT * FROM other.clean.events', 'there is no table other.clean.events: did you mean clean.events? SHOW TABLES lists what there is'],
+    ['SELECT * FROM warehouse', 'there is no table main.clean.warehouse: SHOW TABLES lists what there is'],
+    ['SELECT evnt FROM clean.events', /^(error: )?there is no column evnt: did you mean event\? The columns here are anonymous_id, .*, user_id/],
+    ['SELECT e.yonder FROM clean.events e', /^(error: )?there is no column e\.yonder: The columns here are anonymous_id, /],
+    ['SELECT cont(*) FROM clean.events', /Invalid function 'cont'\.\s+Did you mean 'count'\?/],
+    ['SELCT 1', 'the statement cannot be read: Expected: an SQL statement, found: SELCT at Line: 1, Column: 1'],
+    ['SELECT event,\n  count(* FROM clean.events', 'the statement cannot be read: Expected: ), found: FROM at Line: 2, Column: 11'],
+    ['SELECT * FROM clean.events WHERE', 'the statement cannot be read: Expected: an expression, found: the end of the statement'],
+    ['SELECT 1; SELECT 2', 'one statement at a time: leave out what follows the first `;`'],
+    [' ; ', 'the statement is empty: give one, such as SHOW TABLES'],
+  ]
+  for (const [statement, said] of cases) {
+    const { error } = await sql(statement)
+    if (said instanceof RegExp) assert.match(error.message, said, statement)
+    else assert.equal(error.message, said, statement)
+    const text = await refused('sql', statement)
+    assert.ok(text.startsWith('error: ') && (said instanceof RegExp ? said.test(text) : text.includes(said)), text)
+  }
+})
+
+test('lak_1_a_statement_that_writes_is_refused_and_changes_nothing', { timeout: 60_000 }, async () => {
+  const only = 'is refused: statements here only read (SELECT, SHOW, DESCRIBE, EXPLAIN)'
+  const cases = {
+    'INSERT INTO clean.events VALUES (1)': 'INSERT INTO', 'DROP TABLE clean.events': 'DROP TABLE', 'DELETE FROM clean.events': 'DELETE FROM',
+    "UPDATE clean.events SET event = 'x'": 'UPDATE', 'CREATE TABLE t (a INT)': 'CREATE TABLE', "COPY clean.events TO '/tmp/x'": 'COPY',
+    'EXPLAIN ANALYZE SELECT 1': 'EXPLAIN ANALYZE',
+  }
+  const before = await server.sql('SHOW TABLES')
+  for (const [statement, what] of Object.entries(cases)) {
+    const response = await server.get('/api/sql', { method: 'POST', body: { sql: statement } })
+    assert.deepEqual([response.status, response.body.error.message], [400, `${what} ${only}`], statement)
+    assert.ok((await refused('sql', statement)).includes(`${what} ${only}`))
+  }
+  assert.deepEqual(await server.sql('SHOW TABLES'), before)
+})
+
+test('con_2_an_import_that_is_only_tried_shows_events_and_sends_none', { timeout: 60_000 }, async () => {
+  await server.source('shop')
+  const [rows, map] = [join(server.home, 'orders.csv'), join(server.home, 'orders.yaml')]
+  await writeFile(rows, 'day;customer;amount;no\n20260301;c1;19.90;o1\n20260302;c2;5;o2\nno day;c3;1;o3\n20260304;c4;7.5;o4\n20260305;c5;8;o5\n')
+  await writeFile(map, `
+event: Order Completed
+timestamp: { column: day, format: "%Y%m%d" }
+identifiers: { user_id: { column: customer } }
+message_id: { column: no }
+properties: { total: { column: amount, as: number } }
+separator: ";"
+`)
+  const tried = await server.attempt(['import', rows, '--source', 'shop', '--map', map, '--dry-run'])
+  const said = tried.stdout + tried.stderr
+  for (const shown of ['"Order Completed"', '19.90', '"c1"', '2026-03-01T00:00:00', 'o1']) assert.ok(said.includes(shown), said)
+  assert.match(said, /orders\.csv.*4/s, 'the line that cannot be read is named')
+  assert.notEqual(tried.code, 0, 'a row that cannot be read fails the command')
+  assert.ok(!said.includes('"c5"'), 'three events are shown')
+  await server.kith('flush')
+  const [none] = await server.sql("SELECT count(*) AS n FROM clean.events WHERE source = 'shop'")
+  assert.equal(none.n, 0, 'nothing was sent')
+  const wrong = join(server.home, 'wrong.yaml')
+  await writeFile(wrong, 'event: Order Completed\ntimestamp: { column: date }\nidentifiers: { user_id: { column: customer } }\nseparator: ";"\n')
+  const column = await server.attempt(['import', rows, '--source', 'shop', '--map', wrong, '--dry-run'])
+  assert.notEqual(column.code, 0)
+  assert.match(column.stderr, /date/)
+  assert.match(column.stderr, /day/, 'the columns that there are are named')
+})
+
+test('spc_1_limits_that_several_set_at_once_all_hold', { timeout: 60_000 }, async () => {
+  await server.kith('space', 'create', 'busy')
+  const limits = { 'events-per-second': 500, 'batch-events': 100, 'batch-bytes': 90_000, sources: 7, definitions: 60, segments: 50, 'computed-traits': 40 }
+  for (let turn = 0; turn < 3; turn++) {
+    const set = Object.entries(limits).map(([name, limit]) => server.kith('space', 'limits', 'busy', `--${name}`, String(limit + turn)))
+    await Promise.all(set)
+    const { body } = await server.get('/api/spaces/busy/limits')
+    const wanted = Object.fromEntries(Object.entries(limits).map(([name, limit]) => [name.replaceAll('-', '_'), limit + turn]))
+    assert.deepEqual(body.limits, wanted)
+  }
+  await server.kith('space', 'limits', 'busy', '--sources', 'none')
+  assert.equal((await server.get('/api/spaces/busy/limits')).body.limits.sources, undefined)
+  assert.match(await refused('space', 'limits', 'busy', '--segments', '0'), /spec\.segments: a limit is a whole number from 1/)
+})
