@@ -177,7 +177,7 @@ fn is_of(route: &str, path: &str) -> bool {
 
 #[test]
 fn api_1_every_address_that_a_page_asks_is_a_route() {
-    let api: Json = serde_json::from_str(&kith_api::openapi_json()).unwrap();
+    let api: Json = serde_json::from_str(kith_api::openapi_json()).unwrap();
     let routes: Vec<&String> = api["paths"].as_object().unwrap().keys().collect();
     let mut asked = 0;
     for (place, command) in commands().into_iter().filter(|(_, command)| command[0] == "curl") {

@@ -339,7 +339,7 @@ mod tests {
             }
             live.commit(batch).unwrap();
             let handover = Handover::new(Arc::clone(&live) as Arc<dyn Store>);
-            let mut moment = handover.moment(&[main.clone()]).unwrap().unwrap();
+            let mut moment = handover.moment(std::slice::from_ref(&main)).unwrap().unwrap();
             assert_eq!(moment.first_waiting(&main), 40);
             let mut marked = Waiting::mark(&mut moment, Arc::new(MemoryStore::default()), page).unwrap();
             assert_eq!(marked.moment.unmatched(), 7);

@@ -150,7 +150,10 @@ fn unknown_column(asked: &Column, known: &[Column]) -> String {
     let asked = asked.flat_name();
     match names.is_empty() {
         true => format!("there is no column {asked} here"),
-        false => format!("there is no column {asked}: {meant}The columns here are {}", names.join(", ")),
+        false => format!(
+            "there is no column {asked}: {meant}The columns here are {}",
+            names.join(", ")
+        ),
     }
 }
 
