@@ -86,7 +86,7 @@ test('lak_1_wrong_sql_is_told_with_its_place_and_what_was_meant', { timeout: 60_
     ['SELECT * FROM warehouse', 'there is no table main.clean.warehouse: SHOW TABLES lists what there is'],
     ['SELECT evnt FROM clean.events', /^(error: )?there is no column evnt: did you mean event\? The columns here are anonymous_id, .*, user_id/],
     ['SELECT e.yonder FROM clean.events e', /^(error: )?there is no column e\.yonder: The columns here are anonymous_id, /],
-    ['SELECT cont(*) FROM clean.events', /Invalid function 'cont'\.\s+Did you mean 'count'\?/],
+    ['SELECT counts(*) FROM clean.events', /Invalid function 'counts'\.\s+Did you mean 'count'\?/],
     ['SELCT 1', 'the statement cannot be read: Expected: an SQL statement, found: SELCT at Line: 1, Column: 1'],
     ['SELECT event,\n  count(* FROM clean.events', 'the statement cannot be read: Expected: ), found: FROM at Line: 2, Column: 11'],
     ['SELECT * FROM clean.events WHERE', 'the statement cannot be read: Expected: an expression, found: the end of the statement'],
