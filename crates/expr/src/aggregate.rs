@@ -27,11 +27,15 @@ pub enum Function {
     UniqueList,
     /// How many distinct values; 0 of none.
     UniqueCount,
+    /// The accounts that the events name (`groupId`), those named latest first; an empty list of none. Documents do not
+    /// write it: conditions on accounts ask for it.
+    Accounts,
 }
 
 impl Function {
-    /// All functions, in the order that documents list them. Persisted state names them by their places.
-    pub const ALL: [Function; 10] = [
+    /// All functions; those that documents write, in the order that they list them, come first. Persisted state names them
+    /// by their places.
+    pub const ALL: [Function; 11] = [
         Self::Count,
         Self::Sum,
         Self::Average,
@@ -42,7 +46,18 @@ impl Function {
         Self::MostFrequent,
         Self::UniqueList,
         Self::UniqueCount,
+        Self::Accounts,
     ];
+
+    /// Those that documents write.
+    #[must_use]
+    pub fn written() -> &'static [Function] {
+        static WRITTEN: [Function; 10] = {
+            let [first @ .., _] = Function::ALL;
+            first
+        };
+        &WRITTEN
+    }
 
     /// The word that documents use.
     #[must_use]
@@ -58,13 +73,17 @@ impl Function {
             Self::MostFrequent => "most_frequent",
             Self::UniqueList => "unique_list",
             Self::UniqueCount => "unique_count",
+            Self::Accounts => "accounts",
         }
     }
 
-    /// The function of that name.
+    /// The function that documents write by that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|function| function.as_str() == name)
+        Self::written()
+            .iter()
+            .copied()
+            .find(|function| function.as_str() == name)
     }
 }
 
@@ -92,7 +111,7 @@ pub struct AggregateSpec {
     pub filter: EventFilter,
     /// What is made of them.
     pub function: Function,
-    /// The property whose values are taken; `None` for a count, and only then.
+    /// The property whose values are taken; `None` for a count and for accounts, and only then.
     pub property: Option<Path>,
     /// When they must have happened.
     pub window: Window,
@@ -111,6 +130,15 @@ impl AggregateSpec {
             property: None,
             window,
             sequence: None,
+        }
+    }
+
+    /// The accounts that a person's events name, whenever they happened.
+    #[must_use]
+    pub fn accounts() -> Self {
+        Self {
+            function: Function::Accounts,
+            ..Self::count(EventFilter::any(), Window::AllTime)
         }
     }
 

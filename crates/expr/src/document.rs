@@ -98,7 +98,7 @@ pub fn parse_aggregate(json: &Json) -> Result<AggregateSpec, DocumentError> {
         .get("function")
         .ok_or_else(|| DocumentError::new("`function` is missing: what is to be computed?"))?;
     let word = text_of(word).map_err(|error| error.within("function"))?;
-    let names = Function::ALL.map(Function::as_str);
+    let names: Vec<&str> = Function::written().iter().map(|function| function.as_str()).collect();
     let function =
         Function::from_name(word).ok_or_else(|| DocumentError::unknown("function", word, &names).within("function"))?;
     let property = match (fields.get("property"), function) {

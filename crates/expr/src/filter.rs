@@ -130,6 +130,16 @@ impl EventFilter {
         })
     }
 
+    /// The filter that every event passes.
+    #[must_use]
+    pub fn any() -> Self {
+        Self {
+            types: Vec::new(),
+            names: Vec::new(),
+            condition: Condition::ALWAYS,
+        }
+    }
+
     /// The filter for track calls of that name.
     #[must_use]
     pub fn named(name: &str) -> Self {

@@ -15,6 +15,14 @@ const BY_PROFILE: Option<Buckets> = Some(Buckets {
     count: PROFILE_BUCKETS,
 });
 
+/// How many buckets the table of accounts has, by account id.
+pub const ACCOUNT_BUCKETS: u32 = 16;
+
+const BY_ACCOUNT: Option<Buckets> = Some(Buckets {
+    column: "group_id",
+    count: ACCOUNT_BUCKETS,
+});
+
 fn required(name: &'static str, column_type: ColumnType) -> Column {
     Column {
         id: 0,
@@ -142,6 +150,35 @@ static CURATED_MEMBERSHIPS: LazyLock<TableSpec> = LazyLock::new(|| {
     TableSpec::new("curated", "memberships", columns, BY_PROFILE)
 });
 
+static CURATED_ACCOUNTS: LazyLock<TableSpec> = LazyLock::new(|| {
+    let columns = vec![
+        Column {
+            required: true,
+            ..personal("group_id", Text)
+        },
+        optional("first_seen", Time),
+        optional("last_seen", Time),
+        required("event_count", Long),
+        required("members", Long),
+        personal("traits", Json),
+        required("updated_at", Time),
+    ];
+    TableSpec::new("curated", "accounts", columns, BY_ACCOUNT)
+});
+
+static CURATED_ACCOUNT_MEMBERS: LazyLock<TableSpec> = LazyLock::new(|| {
+    let columns = vec![
+        Column {
+            required: true,
+            ..personal("group_id", Text)
+        },
+        required("profile_id", Text),
+        required("since", Time),
+        required("source", Text),
+    ];
+    TableSpec::new("curated", "account_members", columns, BY_PROFILE)
+});
+
 static CURATED_MEMBERSHIP_CHANGES: LazyLock<TableSpec> = LazyLock::new(|| {
     let columns = vec![
         required("segment", Text),
@@ -185,6 +222,18 @@ pub fn curated_memberships() -> &'static TableSpec {
     &CURATED_MEMBERSHIPS
 }
 
+/// `curated.accounts`: every account that an event names, as of the last rewrite; by bucket of account id.
+#[must_use]
+pub fn curated_accounts() -> &'static TableSpec {
+    &CURATED_ACCOUNTS
+}
+
+/// `curated.account_members`: who belongs to which account as of the last rewrite; by bucket of profile id.
+#[must_use]
+pub fn curated_account_members() -> &'static TableSpec {
+    &CURATED_ACCOUNT_MEMBERS
+}
+
 /// `curated.membership_changes`: every entry and exit; appended to.
 #[must_use]
 pub fn curated_membership_changes() -> &'static TableSpec {
@@ -193,13 +242,15 @@ pub fn curated_membership_changes() -> &'static TableSpec {
 
 /// All of them.
 #[must_use]
-pub fn all() -> [&'static TableSpec; 6] {
+pub fn all() -> [&'static TableSpec; 8] {
     [
         clean_events(),
         clean_rejects(),
         curated_profiles(),
         curated_identifiers(),
         curated_memberships(),
+        curated_accounts(),
+        curated_account_members(),
         curated_membership_changes(),
     ]
 }

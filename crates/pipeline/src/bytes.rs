@@ -108,6 +108,10 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes(length)?).ok()
     }
 
+    pub(crate) fn value(&mut self) -> Option<Value> {
+        self.value_at(0)
+    }
+
     pub(crate) fn object(&mut self) -> Option<Object> {
         self.object_at(0)
     }

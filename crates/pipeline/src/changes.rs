@@ -6,6 +6,7 @@
 //! is read in pages and marked in the store that the replay is given, the only one that is written to. It tells nobody of
 //! a change.
 
+use crate::account_changes::are_waiting;
 use crate::definitions::DefinitionSet;
 use crate::engine::{CLOCK, Engine, EngineConfig, NEXT, REBUILT_BEFORE};
 use crate::output::{StepOutput, decode_change, encode_change};
@@ -183,7 +184,7 @@ impl Handover {
         for space in spaces {
             // What time alone changes before `until` is made without being told.
             let due = first_due(&*state, space)?.filter(|due| *due < until);
-            if due.is_none() && is_swept(&*state, space)? {
+            if due.is_none() && is_swept(&*state, space)? && !are_waiting(&*state, space)? {
                 first.insert(space.clone(), first_of(&*state, space)?);
             } else {
                 return Ok(None);

@@ -4,6 +4,7 @@
 //! compile the same ones.
 
 use crate::PipelineError;
+use crate::account_facts::AccountsAsked;
 use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
@@ -119,6 +120,8 @@ pub struct Definitions {
     pub plan: FoldPlan,
     /// Which value of a trait survives.
     pub trait_rules: TraitRules,
+    /// What segments ask of accounts; nothing where none does.
+    pub(crate) accounts: Option<AccountsAsked>,
     /// Computed traits, by name.
     pub computed: Vec<ComputedTrait>,
     /// Segments, by name.
@@ -198,11 +201,12 @@ impl DefinitionSet {
             references.segments.insert(segment, definition);
         }
         let mut aggregates: Vec<AggregateSpec> = references.computed_traits.values().cloned().collect();
-        let mut segments = Vec::new();
+        let (mut segments, mut account_traits) = (Vec::new(), Vec::new());
         for (name, definition) in &references.segments {
             let compiled = CompiledSegment::compile(definition, &references)
                 .map_err(|error| wrong("segment", name.as_str(), &error))?;
             aggregates.extend(compiled.aggregates().iter().cloned());
+            account_traits.extend(compiled.account_traits().iter().cloned());
             segments.push(LiveSegment {
                 name: name.clone(),
                 compiled,
@@ -223,6 +227,7 @@ impl DefinitionSet {
             rules: Arc::new(rules),
             plan: FoldPlan::new(aggregates),
             trait_rules,
+            accounts: AccountsAsked::of(account_traits),
             computed,
             segments,
             version: self.version,

@@ -104,7 +104,7 @@ pub struct AccountMember {
     pub since: Timestamp,
 }
 
-/// An account, aggregated over all sources.
+/// An account, aggregated over all sources. Who belongs to it is asked for in pages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountDocument {
     /// Its id, as events send it.
@@ -119,8 +119,13 @@ pub struct AccountDocument {
     pub last_seen: Option<Timestamp>,
     /// Whether traits were left out because a limit was reached.
     pub traits_limited: bool,
-    /// The people of it, by profile id.
+}
+
+/// Some of the people of an account.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountMembers {
+    /// Each once, in an order that stays.
     pub members: Vec<AccountMember>,
-    /// Whether it has more identifiers than were looked at, so that members may be missing.
-    pub members_limited: bool,
+    /// Where to go on, where there may be more.
+    pub next: Option<u128>,
 }

@@ -4,19 +4,21 @@
 //! of it, with the offset, in one transaction. The same engine runs live, in a rebuild and in tests: it reads no clock,
 //! and what it does depends on the records, the definitions in them and the instants it is told, on nothing else.
 
+mod config;
 mod decide;
 
+pub use config::EngineConfig;
+
 use crate::definitions::Definitions;
-use crate::folds::MadeElsewhere;
 use crate::output::StepOutput;
 use crate::published::Published;
 use crate::space::Space;
 use crate::staged;
 use crate::{PipelineError, keys};
-use kith_clean::{Limits, REJECTS_REPLAYED};
+use kith_clean::REJECTS_REPLAYED;
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Store};
-use kith_types::{Duration, Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
+use kith_types::{Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -31,37 +33,6 @@ pub(crate) const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
 /// whose edges would be out of their reach.
 const TIMERS_A_TURN: usize = if cfg!(test) { 2 } else { 5_000 };
 const SWEPT_A_TURN: usize = if cfg!(test) { 2 } else { 2_000 };
-
-/// How the engine is set up.
-#[derive(Clone, Debug)]
-pub struct EngineConfig {
-    /// The limits that the doors apply too.
-    pub limits: Limits,
-    /// How long after the copy that counts a later copy is dropped.
-    pub dedupe_window: Duration,
-    /// Where the state was lost and is built again: the sequence before which the log was taken once already. What
-    /// changes on the way there was told then and is not told again (contracts RAW-2, ACT-6).
-    pub rebuilt_before: u64,
-    /// With `rebuilt_before`: the instant before which time's own changes were told, too.
-    pub rebuilt_until: Timestamp,
-    /// Who folds the histories of many people for a new definition, where somebody does.
-    pub folds: Option<MadeElsewhere>,
-    /// Where the outbox of each space begins to count when the state is new, so that no number is ever given twice.
-    pub outbox_from: u64,
-}
-
-impl Default for EngineConfig {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            dedupe_window: Duration::from_days(30),
-            rebuilt_before: 0,
-            rebuilt_until: Timestamp::MIN,
-            folds: None,
-            outbox_from: 0,
-        }
-    }
-}
 
 /// How far a space's sweep after a decision has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +180,12 @@ impl Engine {
         })
     }
 
+    /// Changes of accounts that members of theirs have still to take.
+    #[must_use]
+    pub fn account_changes_waiting(&self) -> u64 {
+        self.spaces.values().map(|space| space.account_changes.waiting()).sum()
+    }
+
     /// Bytes that the dedupe filters of all spaces take in memory.
     #[must_use]
     pub fn dedupe_memory_bytes(&self) -> usize {
@@ -225,6 +202,9 @@ impl Engine {
         }
         let now = record.received_at.max(self.clock);
         self.keep_silence(record.address.sequence);
+        while self.spaces.values().any(|space| space.account_changes.is_full()) {
+            self.sweep_turn()?;
+        }
         while !self.fire_before(now)? {}
         self.clock = now;
         match &record.body {
@@ -263,12 +243,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::apply`].
     pub fn sweep(&mut self, outputs: &mut Vec<StepOutput>) -> Result<bool, PipelineError> {
-        if self.spaces.values().all(|space| space.sweep.is_none()) {
+        if !self.is_behind() {
             return Ok(false);
         }
         let mut can_go_on = false;
-        for space in self.spaces.values_mut().filter(|space| space.sweep.is_some()) {
-            can_go_on |= !space.awaits_folds();
+        for space in self.spaces.values_mut().filter(|space| space.is_behind()) {
+            can_go_on |= !space.awaits_folds() || space.account_changes.is_busy();
         }
         if !can_go_on {
             // Records go on meanwhile.
@@ -282,7 +262,12 @@ impl Engine {
             ..StepOutput::default()
         };
         outputs.push(std::mem::replace(&mut self.output, finished));
-        Ok(self.spaces.values().any(|space| space.sweep.is_some()))
+        Ok(self.is_behind())
+    }
+
+    /// Whether somebody has still to take a decision, or what was said of an account of theirs.
+    fn is_behind(&self) -> bool {
+        self.spaces.values().any(Space::is_behind)
     }
 
     /// Takes the events that count, with their people, out of the open step: whoever needs something of them makes it
@@ -339,7 +324,6 @@ impl Engine {
             space.silent = self.next < self.config.rebuilt_before;
             space.silent_until = self.config.rebuilt_until;
             space.store_definitions()?;
-            space.count_accounts(&*self.store)?;
             space.want_folds_again(&*self.store, self.config.folds.clone())?;
             self.spaces.insert(id.clone(), space);
         }
@@ -416,8 +400,7 @@ impl Engine {
             self.output.duplicates += 1;
             return Ok(());
         }
-        space.fold_account(&*store, &event)?;
-        let profile = space.place_event(&*store, &event, now, cause)?;
+        let profile = space.take_event(&*store, &event, now, cause)?;
         self.output.event_count += 1;
         self.output.events.push(event);
         self.output.people.push(profile);
@@ -427,8 +410,11 @@ impl Engine {
     /// Takes one turn of every sweep, from a committed state to a committed one.
     fn sweep_turn(&mut self) -> Result<(), PipelineError> {
         self.commit_inside()?;
-        for space in self.spaces.values_mut().filter(|space| !space.awaits_folds_still()) {
-            space.sweep_some(&*self.store, SWEPT_A_TURN)?;
+        for space in self.spaces.values_mut() {
+            if !space.awaits_folds_still() {
+                space.sweep_some(&*self.store, SWEPT_A_TURN)?;
+            }
+            space.walk_accounts(&*self.store, SWEPT_A_TURN)?;
         }
         self.commit_inside()
     }

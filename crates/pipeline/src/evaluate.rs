@@ -1,6 +1,7 @@
 //! Segments of a person at an instant: changes of membership, and the timer for the next one.
 
 use crate::PipelineError;
+use crate::account_facts::AccountsOf;
 use crate::person::PersonOf;
 use crate::record::Membership;
 use crate::space::Space;
@@ -13,13 +14,20 @@ use std::sync::Arc;
 impl Space {
     /// Evaluates every segment for a loaded profile at `now`, records what changed, and sets its timer. Nobody is
     /// evaluated while rules of identity change.
-    pub(crate) fn evaluate(&mut self, id: ProfileId, now: Timestamp, cause: Cause) {
+    pub(crate) fn evaluate(
+        &mut self,
+        store: &dyn Read,
+        id: ProfileId,
+        now: Timestamp,
+        cause: Cause,
+    ) -> Result<(), PipelineError> {
         if self.quiet {
-            return;
+            return Ok(());
         }
         let definitions = Arc::clone(&self.definitions);
+        let accounts = self.accounts_of(store, id)?;
         let Some(entry) = self.profiles.get_mut(id.0) else {
-            return;
+            return Ok(());
         };
         let mut next: Option<Timestamp> = None;
         let mut changes = Vec::new();
@@ -29,6 +37,7 @@ impl Space {
                 id,
                 view: whole.view(&definitions.plan, &definitions.trait_rules),
                 carriers: &carriers,
+                accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
             };
             for segment in &definitions.segments {
                 let evaluation = segment.compiled.evaluate(&person, now);
@@ -55,19 +64,28 @@ impl Space {
         for change in changes {
             self.record_change(change);
         }
+        Ok(())
+    }
+
+    /// Brings a loaded profile to where every timer has fired: it takes the newest decision, what was said of its accounts,
+    /// and what time alone changed, each at its own instant.
+    pub(crate) fn bring_up(&mut self, store: &dyn Read, id: ProfileId) -> Result<(), PipelineError> {
+        if self.quiet {
+            return Ok(());
+        }
+        self.take_definitions(store, id)?;
+        self.take_account_changes(store, id)?;
+        self.fire_before_of(store, id, self.fired)
     }
 
     /// Brings a loaded profile that does not know the newest decision to the instant of that decision.
-    pub(crate) fn take_definitions(&mut self, id: ProfileId) {
-        if self.quiet {
-            return;
-        }
+    fn take_definitions(&mut self, store: &dyn Read, id: ProfileId) -> Result<(), PipelineError> {
         let definitions = Arc::clone(&self.definitions);
         let Some(entry) = self.profiles.get_mut(id.0) else {
-            return;
+            return Ok(());
         };
         if entry.record.version >= definitions.version {
-            return;
+            return Ok(());
         }
         entry.record.version = definitions.version;
         let gone: Vec<_> = entry
@@ -92,23 +110,28 @@ impl Space {
                 cause: Cause::Definition,
             });
         }
-        self.evaluate(id, at, Cause::Definition);
-        self.catch_up(id);
+        self.evaluate(store, id, at, Cause::Definition)
     }
 
-    /// Fires the timers of a loaded profile that are due before the instant where every timer has fired. A definition
-    /// that reaches somebody late has them: what time alone changed since the decision keeps its own instant.
-    fn catch_up(&mut self, id: ProfileId) {
+    /// Fires the timers of a loaded profile that are due before an instant. What reaches somebody late has them: what time
+    /// alone changed since keeps its own instant.
+    pub(crate) fn fire_before_of(
+        &mut self,
+        store: &dyn Read,
+        id: ProfileId,
+        limit: Timestamp,
+    ) -> Result<(), PipelineError> {
         while let Some(due) = self.profiles.get_mut(id.0).and_then(|entry| entry.record.due)
-            && due < self.fired
+            && due < limit
         {
-            self.fire(id, due);
+            self.fire(store, id, due)?;
         }
+        Ok(())
     }
 
     /// Fires a loaded profile's timer.
-    fn fire(&mut self, id: ProfileId, due: Timestamp) {
-        self.evaluate(id, due, Cause::Clock);
+    fn fire(&mut self, store: &dyn Read, id: ProfileId, due: Timestamp) -> Result<(), PipelineError> {
+        self.evaluate(store, id, due, Cause::Clock)?;
         // A leaf that could not tell its next instant apart from this one must not hold the clock.
         if self.due.remove(&(due, id))
             && let Some(entry) = self.profiles.get_mut(id.0)
@@ -116,6 +139,7 @@ impl Space {
             entry.record.due = None;
             self.profile_changed(id);
         }
+        Ok(())
     }
 
     /// Fires every timer due strictly before `limit`, in the order of their instants. At most `budget` of them; answers
@@ -133,7 +157,7 @@ impl Space {
             self.load_profile(store, id)?;
             // Somebody who has just taken a new definition may be due earlier, later or no more.
             if self.due.first() == Some(&(due, id)) {
-                self.fire(id, due);
+                self.fire(store, id, due)?;
             }
         }
         Ok(self.fired_until(limit))

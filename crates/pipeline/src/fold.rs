@@ -16,8 +16,9 @@ use smallvec::SmallVec;
 impl Space {
     /// Has a profile in memory, with every aggregate of the plan, and brought to where every timer has fired.
     pub(crate) fn load_profile(&mut self, store: &dyn Read, id: ProfileId) -> Result<(), PipelineError> {
-        if self.profiles.get_mut(id.0).is_some() {
-            return Ok(());
+        if let Some(entry) = self.profiles.get_mut(id.0) {
+            let lacks = self.account_changes.is_waiting() && entry.taken < self.account_changes.newest();
+            return if lacks { self.bring_up(store, id) } else { Ok(()) };
         }
         let stored = store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))?;
         let (record, bytes) = stored
@@ -41,12 +42,13 @@ impl Space {
         let changed = parts.iter().any(|slot| slot.dirty);
         let due = record.due;
         let stored = StoredRecord { bytes, due };
-        self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored));
+        let mut entry = ProfileEntry::new(record, parts, stored);
+        entry.taken = self.noted(store, id)?;
+        self.profiles.insert(id.0, entry);
         if changed {
             self.profile_changed(id);
         }
-        self.take_definitions(id);
-        Ok(())
+        self.bring_up(store, id)
     }
 
     fn load_part(&self, store: &dyn Read, key: PartKey, end: End) -> Result<PartSlot, PipelineError> {

@@ -111,9 +111,7 @@ impl Space {
             .filter(|id| known.spec(**id).is_none())
             .copied()
             .collect();
-        let mut bytes = vec![VERSION];
-        bytes.extend_from_slice(&sequence.to_be_bytes());
-        ids.iter().for_each(|id| bytes.extend_from_slice(&id.0.to_be_bytes()));
+        let bytes = write_wanted(sequence, &ids);
         self.writes.put(Keyspace::Meta, keys::named(&self.id, WANTED), bytes);
         self.ask_for(made, &ids, sequence);
     }
@@ -326,6 +324,13 @@ impl Awaited {
     }
 }
 
+fn write_wanted(sequence: u64, ids: &[AggregateId]) -> Vec<u8> {
+    let mut bytes = vec![VERSION];
+    bytes.extend_from_slice(&sequence.to_be_bytes());
+    ids.iter().for_each(|id| bytes.extend_from_slice(&id.0.to_be_bytes()));
+    bytes
+}
+
 fn read_wanted(bytes: &[u8]) -> Option<(u64, Vec<AggregateId>)> {
     let (version, rest) = bytes.split_first()?;
     let (sequence, ids) = rest.split_at_checked(8)?;
@@ -335,4 +340,26 @@ fn read_wanted(bytes: &[u8]) -> Option<(u64, Vec<AggregateId>)> {
     let id = |chunk: &[u8]| Some(AggregateId(u128::from_be_bytes(chunk.try_into().ok()?)));
     let ids: Option<Vec<_>> = ids.chunks_exact(16).map(id).collect();
     Some((u64::from_be_bytes(sequence.try_into().ok()?), ids?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn golden_the_bytes_of_wanted_folds() {
+        let ids = vec![AggregateId(7), AggregateId(u128::MAX)];
+        let bytes = write_wanted(260, &ids);
+        let mut golden = vec![1, 0, 0, 0, 0, 0, 0, 1, 4];
+        golden.extend([0; 15]);
+        golden.push(7);
+        golden.extend([255; 16]);
+        assert_eq!(bytes, golden, "the bytes of version 1");
+        assert_eq!(read_wanted(&bytes), Some((260, ids)));
+        for length in 0..bytes.len() {
+            let whole = length >= 9 && (length - 9) % 16 == 0;
+            assert_eq!(read_wanted(&bytes[..length]).is_some(), whole, "{length}");
+        }
+        assert_eq!(read_wanted(&[2; 9]), None);
+    }
 }

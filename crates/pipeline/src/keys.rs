@@ -124,6 +124,74 @@ pub(crate) fn due_parts(key: &[u8]) -> Option<(Timestamp, ProfileId)> {
     ))
 }
 
+/// The kinds of entries of [`kith_state::Keyspace::AccountChanges`].
+const CHANGE: u8 = 0;
+const WALK: u8 = 1;
+const NOTE: u8 = 2;
+
+fn of_kind(at: &SpaceId, kind: u8) -> Vec<u8> {
+    let mut key = space(at);
+    key.push(kind);
+    key
+}
+
+fn range_of_kind(at: &SpaceId, kind: u8) -> (Vec<u8>, Vec<u8>) {
+    (of_kind(at, kind), of_kind(at, kind + 1))
+}
+
+/// The key of a change of an account, by its number.
+#[must_use]
+pub(crate) fn account_change(at: &SpaceId, account: u128, number: u64) -> Vec<u8> {
+    let mut key = of_kind(at, CHANGE);
+    key.extend_from_slice(&account.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Account and number of a key that [`account_change`] made.
+#[must_use]
+pub(crate) fn account_change_parts(key: &[u8]) -> Option<(u128, u64)> {
+    let (account, number) = key.get(key.len().checked_sub(24)?..)?.split_at(16);
+    Some((
+        u128::from_be_bytes(account.try_into().ok()?),
+        u64::from_be_bytes(number.try_into().ok()?),
+    ))
+}
+
+/// The range of all changes of accounts.
+#[must_use]
+pub(crate) fn account_changes(at: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+    range_of_kind(at, CHANGE)
+}
+
+/// The key of where the walk to an account's members stands.
+#[must_use]
+pub(crate) fn account_walk(at: &SpaceId, account: u128) -> Vec<u8> {
+    let mut key = of_kind(at, WALK);
+    key.extend_from_slice(&account.to_be_bytes());
+    key
+}
+
+/// The range of all walks.
+#[must_use]
+pub(crate) fn account_walks(at: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+    range_of_kind(at, WALK)
+}
+
+/// The key of what a profile has taken of the changes of its accounts.
+#[must_use]
+pub(crate) fn account_note(at: &SpaceId, profile: ProfileId) -> Vec<u8> {
+    let mut key = of_kind(at, NOTE);
+    key.extend_from_slice(&profile.0.to_be_bytes());
+    key
+}
+
+/// The range of all such notes.
+#[must_use]
+pub(crate) fn account_notes(at: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+    range_of_kind(at, NOTE)
+}
+
 /// The key of a member of a segment.
 #[must_use]
 pub(crate) fn member(at: &SpaceId, segment: &str, profile: ProfileId) -> Vec<u8> {

@@ -4,6 +4,8 @@
 //! [`Reads`] answers from what is committed; [`Handover`] gives the lake and activation what they lack. The pipeline
 //! never serves a door and never sends a message.
 
+mod account_changes;
+mod account_facts;
 mod accounts;
 mod backlog;
 mod bytes;
@@ -45,7 +47,8 @@ pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };
 pub use document::{
-    AccountDocument, AccountMember, AccountView, IdentifierView, MembershipView, PersonDocument, TraitView,
+    AccountDocument, AccountMember, AccountMembers, AccountView, IdentifierView, MembershipView, PersonDocument,
+    TraitView,
 };
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
@@ -53,9 +56,9 @@ pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
 pub use reads::{
-    ACCOUNT_CARRIERS_MAX, AsOf, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained,
-    Impact, OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved,
-    SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
+    AsOf, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained, Impact, OVERLAP_MAX,
+    Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved, SAMPLES_MAX, Sampler,
+    SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
 };
 pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;

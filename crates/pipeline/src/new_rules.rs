@@ -246,6 +246,9 @@ impl Space {
                 return Ok(());
             }
             self.writes.remove(Keyspace::Events, key.to_vec());
+            if let Some(link) = accounts::link_of_nobody(&self.id, &named) {
+                self.writes.remove(Keyspace::AccountLinks, link);
+            }
         }
         let (time, address) = keys::row_place(key).ok_or_else(damaged)?;
         let event = history::decode(&self.id, time, address, row).ok_or_else(damaged)?;
@@ -310,8 +313,7 @@ impl Space {
             }
         }
         self.profile_changed(id);
-        self.evaluate(id, work.now, Cause::Regrouping);
-        Ok(())
+        self.evaluate(&work.view, id, work.now, Cause::Regrouping)
     }
 
     /// Tells the exit from a segment that is no more; answers whether it is one.

@@ -1,8 +1,9 @@
 //! A folded person as the segment language sees one.
 
+use crate::account_facts::AccountsOf;
 use kith_expr::{AggregateId, PersonView};
 use kith_profile::PartView;
-use kith_segment::Person;
+use kith_segment::{Account, Person};
 use kith_types::{ProfileId, Timestamp, Value};
 use std::borrow::Cow;
 
@@ -12,6 +13,7 @@ pub(crate) struct PersonOf<'a> {
     pub(crate) view: PartView<'a>,
     /// The hashes of the identifiers that make the person up.
     pub(crate) carriers: &'a [u128],
+    pub(crate) accounts: AccountsOf<'a>,
 }
 
 impl PersonView for PersonOf<'_> {
@@ -43,5 +45,9 @@ impl Person for PersonOf<'_> {
 
     fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool {
         self.carriers.iter().any(|carrier| wanted(*carrier))
+    }
+
+    fn any_account(&self, wanted: &mut dyn FnMut(&dyn Account) -> bool) -> bool {
+        self.accounts.any(wanted)
     }
 }

@@ -19,6 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The carrier under which the history keeps events whose identifiers the rules leave out.
 pub(crate) const NOBODY: u128 = 0;
 
+/// Whom an event concerns.
+type Affected = SmallVec<[ProfileId; 4]>;
+
 /// People taken apart while they are regrouped.
 #[derive(Default)]
 pub(crate) struct Pieces {
@@ -55,21 +58,40 @@ impl Homes {
 }
 
 impl Space {
-    /// Finds the event's person, folds it, and evaluates whoever changed. `None`: the event names nobody.
-    pub(crate) fn place_event(
+    /// Takes an event: folds it into its person and its account, and evaluates whoever changed. The account's other members
+    /// follow. `None`: the event names nobody.
+    pub(crate) fn take_event(
         &mut self,
         store: &dyn Read,
         event: &Event,
         now: Timestamp,
         cause: Cause,
     ) -> Result<Option<ProfileId>, PipelineError> {
+        let (profile, affected) = self.place_event(store, event, now, cause)?;
+        // Not before whoever the event concerns has been loaded: they take it with the event.
+        self.fold_account(store, event, Moment { now, cause })?;
+        for id in affected {
+            self.has_taken(id, self.account_changes.newest());
+            self.evaluate(store, id, now, cause)?;
+        }
+        Ok(profile)
+    }
+
+    /// Finds the event's person and folds it; answers whom to evaluate, too.
+    pub(crate) fn place_event(
+        &mut self,
+        store: &dyn Read,
+        event: &Event,
+        now: Timestamp,
+        cause: Cause,
+    ) -> Result<(Option<ProfileId>, Affected), PipelineError> {
         let mut evidence = self.definitions.read(event);
         let Some(carrier) = evidence.carrier().map(|carrier| carrier.hash) else {
             if !event.identifiers.is_empty() {
                 // Rules to come may take what these leave out.
                 self.add_history(event, NOBODY);
             }
-            return Ok(None);
+            return Ok((None, Affected::new()));
         };
         for held in evidence.held() {
             self.add_presence(event, held.hash, evidence.signed_in_beside(held));
@@ -93,10 +115,7 @@ impl Space {
         };
         self.fold(placement.profile, placement.part, event);
         self.add_history(event, carrier);
-        for id in affected {
-            self.evaluate(id, now, cause);
-        }
-        Ok(Some(placement.profile))
+        Ok((Some(placement.profile), affected))
     }
 
     /// The components of an event's identifiers.
@@ -152,7 +171,7 @@ impl Space {
         touched: &[u128],
         evidence: &Evidence,
         moment: Moment,
-    ) -> Result<(Placement, SmallVec<[ProfileId; 4]>), PipelineError> {
+    ) -> Result<(Placement, Affected), PipelineError> {
         let mut components = Vec::with_capacity(touched.len());
         for id in touched {
             components.push(self.component(store, *id)?.component.clone());
@@ -178,7 +197,7 @@ impl Space {
                 self.take_apart(id, &mut pieces);
             }
         }
-        let mut affected: SmallVec<[ProfileId; 4]> = SmallVec::from_elem(placement.profile, 1);
+        let mut affected: Affected = SmallVec::from_elem(placement.profile, 1);
         if applied.changed {
             let refold = applied.cuts.iter().flat_map(|cut| &cut.refold);
             let outcome = Outcome {
@@ -259,7 +278,10 @@ impl Space {
                     (self.new_record(founder), StoredRecord::default())
                 }
             };
-            self.profiles.insert(id.0, ProfileEntry::new(record, parts, stored));
+            let mut entry = ProfileEntry::new(record, parts, stored);
+            // Whoever they were before has been loaded.
+            entry.taken = self.account_changes.newest();
+            self.profiles.insert(id.0, entry);
             self.profile_changed(*id);
         }
         // Parts that nobody has any more: intervals that are gone.

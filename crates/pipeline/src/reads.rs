@@ -3,6 +3,7 @@
 //! Every answer comes from one snapshot of the store, so it never shows half a step. A person is evaluated at the
 //! instant asked for (contract SEG-2): a timer that has not fired yet is no reason for a stale answer.
 
+mod account_history;
 mod accounts;
 mod behind;
 mod budget;
@@ -15,7 +16,6 @@ mod parts;
 mod past;
 mod shown;
 
-pub use accounts::ACCOUNT_CARRIERS_MAX;
 pub use behind::BEHIND_LISTED_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
 pub use events::{EventsAsked, EventsFound};
@@ -24,6 +24,7 @@ pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
 pub use past::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 
+use crate::account_facts::{self, AccountFacts};
 use crate::definitions::Definitions;
 use crate::document::PersonDocument;
 use crate::published::Look;
@@ -68,6 +69,8 @@ struct Loaded {
     members: Vec<Member>,
     parts: Vec<Part>,
     whole: Part,
+    /// What segments ask of their accounts.
+    accounts: Vec<Arc<AccountFacts>>,
 }
 
 impl Loaded {
@@ -153,7 +156,8 @@ impl Reads {
         Ok(Some((person, events)))
     }
 
-    /// The person of a profile id, without following redirects and without accounts; for those who walk over all people.
+    /// The person of a profile id, without following redirects, with their accounts where `accounts` says so; for those who
+    /// walk over all people.
     ///
     /// # Errors
     /// As [`Reads::person`].
@@ -161,13 +165,20 @@ impl Reads {
         &self,
         space: &SpaceId,
         id: ProfileId,
+        accounts: bool,
         now: Timestamp,
     ) -> Result<Option<PersonDocument>, PipelineError> {
         let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let loaded = load(&*snapshot, space, &definitions.plan, id, None)?;
-        Ok(loaded.map(|loaded| document(&loaded, None, &definitions, now)))
+        let Some(loaded) = load_whole(&*snapshot, space, &definitions, id, None)? else {
+            return Ok(None);
+        };
+        let mut person = document(&loaded, None, &definitions, now);
+        if accounts {
+            accounts::add(&*snapshot, space, &loaded.members, &mut person)?;
+        }
+        Ok(Some(person))
     }
 
     /// The profile id that an identifier or a profile id leads to.
@@ -381,8 +392,23 @@ fn find(
     let Some(found) = resolve(reader, space, definitions, name)? else {
         return Ok(None);
     };
-    let loaded = load(reader, space, &definitions.plan, found.id, found.component)?;
+    let loaded = load_whole(reader, space, definitions, found.id, found.component)?;
     Ok(loaded.map(|loaded| (loaded, found.asked)))
+}
+
+/// Loads a profile with what the definitions ask of its accounts.
+fn load_whole(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    id: ProfileId,
+    component: Option<Component>,
+) -> Result<Option<Loaded>, PipelineError> {
+    let Some(mut loaded) = load(reader, space, &definitions.plan, id, component)? else {
+        return Ok(None);
+    };
+    loaded.accounts = account_facts::committed(reader, space, definitions, (&loaded.whole, &definitions.plan))?;
+    Ok(Some(loaded))
 }
 
 /// Loads a profile; `component` is its component where the caller has read it, which spares two look-ups.
@@ -420,6 +446,7 @@ fn load(
         members,
         parts,
         whole,
+        accounts: Vec::new(),
     }))
 }
 

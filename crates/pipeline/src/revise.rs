@@ -172,7 +172,7 @@ impl Space {
         };
         self.put_together(store, &outcome, &after, pieces, moment)?;
         for id in after {
-            self.evaluate(id, now, Cause::Regrouping);
+            self.evaluate(store, id, now, Cause::Regrouping)?;
         }
         Ok(())
     }

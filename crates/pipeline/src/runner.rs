@@ -73,6 +73,8 @@ pub struct PipelineStatus {
     pub profiles: BTreeMap<SpaceId, u64>,
     /// Sweeps under way, by space.
     pub sweeps: BTreeMap<SpaceId, SweepProgress>,
+    /// Changes of accounts that members of theirs have still to take.
+    pub account_changes_waiting: u64,
     /// Bytes that the dedupe filters take.
     pub dedupe_memory_bytes: usize,
     /// Where a lost state is being built again: the record at which that is done.
@@ -179,10 +181,12 @@ impl Pipeline {
         self.wait_until(timeout, |status| status.committed >= sequence)
     }
 
-    /// Blocks until no sweep is under way; false when that does not happen within `timeout` or the pipeline has stopped.
+    /// Blocks until no sweep is under way and every member has taken what was said of their accounts; false when that does not happen within `timeout` or the pipeline has stopped.
     #[must_use]
     pub fn wait_swept(&self, timeout: Duration) -> bool {
-        self.wait_until(timeout, |status| status.sweeps.is_empty())
+        self.wait_until(timeout, |status| {
+            status.sweeps.is_empty() && status.account_changes_waiting == 0
+        })
     }
 
     fn wait_until(&self, timeout: Duration, met: impl Fn(&PipelineStatus) -> bool) -> bool {
@@ -234,6 +238,7 @@ impl Shared {
         status.rejects += output.rejects.len() as u64;
         status.changes += output.changes.len() as u64;
         status.steps += u64::from(!output.is_empty());
+        status.account_changes_waiting = engine.account_changes_waiting();
         status.dedupe_memory_bytes = engine.dedupe_memory_bytes();
         status.profiles = engine
             .spaces()

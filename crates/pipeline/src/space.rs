@@ -3,6 +3,7 @@
 //! Loads what the step touches, keeps it decoded, and writes each dirty entry once when the step is committed. It
 //! decides nothing: resolving, folding and evaluating are in the modules beside it.
 
+use crate::account_changes::AccountChanges;
 use crate::accounts::Accounts;
 use crate::cache::Cache;
 use crate::dedupe::Dedupe;
@@ -75,6 +76,8 @@ pub(crate) struct ProfileEntry {
     /// What the store holds of the record.
     pub(crate) stored: StoredRecord,
     pub(crate) dirty: bool,
+    /// The newest of the changes of accounts that it has taken.
+    pub(crate) taken: u64,
 }
 
 /// A profile's record as the store holds it; empty where it holds none.
@@ -94,6 +97,7 @@ impl ProfileEntry {
             merged,
             stored,
             dirty: false,
+            taken: 0,
         }
     }
 
@@ -124,6 +128,8 @@ pub(crate) struct Space {
     pub(crate) components: Cache<u128, ComponentEntry>,
     pub(crate) profiles: Cache<u128, ProfileEntry>,
     pub(crate) accounts: Accounts,
+    /// What is said of accounts, on its way to their members.
+    pub(crate) account_changes: AccountChanges,
     pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
     /// Every timer before this instant has fired.
     pub(crate) fired: Timestamp,
@@ -169,6 +175,7 @@ impl Space {
             components: Cache::new(COMPONENTS_CACHED),
             profiles: Cache::new(PROFILES_CACHED),
             accounts: Accounts::default(),
+            account_changes: AccountChanges::load(store, id)?,
             due: BTreeSet::new(),
             fired: Timestamp::MIN,
             changes: Vec::new(),
@@ -330,7 +337,12 @@ impl Space {
 
     /// How much the open step holds that is not committed yet.
     pub(crate) fn pending(&self) -> usize {
-        self.changes.len() + self.dirty_profiles.len()
+        self.changes.len() + self.dirty_profiles.len() + self.accounts.pending()
+    }
+
+    /// Whether somebody has still to take a decision, or what was said of an account of theirs.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.sweep.is_some() || self.account_changes.is_busy()
     }
 
     /// How much the open step would write, about.
@@ -398,6 +410,13 @@ impl Space {
                 batch.put(Keyspace::Components, keys::wide(&self.id, id), entry.component.encode());
             }
         }
+        // Who lacks something keeps what an answer at its instant needs.
+        let mut asked_from = BTreeMap::new();
+        if self.account_changes.is_waiting() {
+            for id in self.dirty_profiles.clone() {
+                asked_from.extend(self.note_taken(ProfileId(id), batch).map(|at| (id, at)));
+            }
+        }
         let plan = &self.definitions.plan;
         if self.plans.remember(plan) {
             batch.put(Keyspace::Meta, keys::named(&self.id, plans::PLANS), self.plans.encode());
@@ -406,6 +425,7 @@ impl Space {
             if let Some(entry) = self.profiles.get_mut(id)
                 && std::mem::take(&mut entry.dirty)
             {
+                let now = asked_from.get(&id).map_or(now, |at| now.min(*at));
                 write_profile(&self.id, ProfileId(id), entry, plan, batch, now);
             }
         }

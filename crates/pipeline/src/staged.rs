@@ -51,6 +51,7 @@ fn number(keyspace: Keyspace) -> u8 {
         Keyspace::Accounts => 14,
         Keyspace::AccountLinks => 15,
         Keyspace::Staged => 16,
+        Keyspace::AccountChanges => 17,
     }
 }
 
@@ -374,7 +375,7 @@ mod tests {
         assert!(staged.iter().all(|(keyspace, ..)| *keyspace == Keyspace::Staged));
         assert!(staged.into_iter().map(|(_, key, value)| (key, value)).eq(wanted));
         let numbers: Vec<u8> = Keyspace::ALL.iter().map(|keyspace| number(*keyspace)).collect();
-        assert_eq!(numbers, (1..=16).collect::<Vec<u8>>(), "no number changes its tree");
+        assert_eq!(numbers, (1..=17).collect::<Vec<u8>>(), "no number changes its tree");
         assert!(
             Keyspace::ALL[..15]
                 .iter()

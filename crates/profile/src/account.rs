@@ -4,9 +4,10 @@
 //! it. Who belongs to an account is the pipeline's to say.
 
 use crate::PartError;
-use crate::codec::{Reader, put_text, put_time, put_u64};
-use crate::traits::{Resolved, TraitRules, TraitSet};
-use kith_types::{Event, EventType, Timestamp};
+use crate::codec::{Reader, put_text, put_u64};
+use crate::span::Span;
+use crate::traits::{Resolved, Survivorship, TraitRules, TraitSet};
+use kith_types::{Event, EventType, Timestamp, Value};
 
 /// The first byte of an encoded account.
 pub const ACCOUNT_VERSION: u8 = 1;
@@ -15,9 +16,7 @@ pub const ACCOUNT_VERSION: u8 = 1;
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountFold {
     group_id: Box<str>,
-    event_count: u64,
-    first_seen: Timestamp,
-    last_seen: Timestamp,
+    span: Span,
     traits: TraitSet,
 }
 
@@ -27,9 +26,7 @@ impl AccountFold {
     pub fn new(group_id: &str) -> Self {
         Self {
             group_id: group_id.into(),
-            event_count: 0,
-            first_seen: Timestamp::MAX,
-            last_seen: Timestamp::MIN,
+            span: Span::default(),
             traits: TraitSet::default(),
         }
     }
@@ -37,9 +34,7 @@ impl AccountFold {
     /// Folds an event in that names the account; each event once. Only a `group` call speaks of the account's traits:
     /// those of an `identify` that names it are the person's.
     pub fn apply(&mut self, event: &Event) {
-        self.event_count = self.event_count.saturating_add(1);
-        self.first_seen = self.first_seen.min(event.event_time);
-        self.last_seen = self.last_seen.max(event.event_time);
+        self.span.take(event.event_time);
         if event.event_type == EventType::Group {
             self.traits.take(event);
         }
@@ -47,9 +42,7 @@ impl AccountFold {
 
     /// Takes in the fold of other events that name the same account; no event may be in both.
     pub fn merge_from(&mut self, other: &Self) {
-        self.event_count = self.event_count.saturating_add(other.event_count);
-        self.first_seen = self.first_seen.min(other.first_seen);
-        self.last_seen = self.last_seen.max(other.last_seen);
+        self.span.merge(&other.span);
         self.traits.merge(&other.traits);
     }
 
@@ -62,19 +55,19 @@ impl AccountFold {
     /// How many events name it.
     #[must_use]
     pub fn event_count(&self) -> u64 {
-        self.event_count
+        self.span.count()
     }
 
     /// The earliest event time; `None` of no event.
     #[must_use]
     pub fn first_seen(&self) -> Option<Timestamp> {
-        (self.event_count > 0).then_some(self.first_seen)
+        self.span.first()
     }
 
     /// The latest event time; `None` of no event.
     #[must_use]
     pub fn last_seen(&self) -> Option<Timestamp> {
-        (self.event_count > 0).then_some(self.last_seen)
+        self.span.last()
     }
 
     /// All traits that have a value, sorted by name, each under its own rule.
@@ -82,6 +75,25 @@ impl AccountFold {
         self.traits
             .names()
             .filter_map(|name| Some((name, self.traits.resolve(name, rules.of(name))?)))
+    }
+
+    /// The value that survives for a name, as conditions see it: a name with dots that is no trait itself enters the trait
+    /// that its first step names.
+    #[must_use]
+    pub fn trait_value(&self, name: &str, rules: &TraitRules) -> Option<&Value> {
+        self.traits.value(name, rules)
+    }
+
+    /// What survives of a trait under a rule; `None` when nobody said anything that the rule can take.
+    #[must_use]
+    pub fn resolve_trait(&self, name: &str, rule: &Survivorship) -> Option<Resolved<'_>> {
+        self.traits.resolve(name, rule)
+    }
+
+    /// About how many bytes of memory it takes, for the sizing of caches.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.group_id.len() + self.traits.heap_bytes()
     }
 
     /// Whether a trait was left out because there were too many or its name was too long.
@@ -96,9 +108,8 @@ impl AccountFold {
         let mut out = Vec::with_capacity(128);
         out.push(ACCOUNT_VERSION);
         put_text(&mut out, &self.group_id);
-        put_u64(&mut out, self.event_count);
-        put_time(&mut out, self.first_seen);
-        put_time(&mut out, self.last_seen);
+        put_u64(&mut out, self.span.count());
+        self.span.encode_ends(&mut out);
         self.traits.encode(&mut out);
         out
     }
@@ -113,11 +124,11 @@ impl AccountFold {
         if version != ACCOUNT_VERSION {
             return Err(PartError::UnknownVersion(version));
         }
+        let group_id = reader.text()?.into();
+        let count = reader.u64()?;
         let fold = Self {
-            group_id: reader.text()?.into(),
-            event_count: reader.u64()?,
-            first_seen: reader.time()?,
-            last_seen: reader.time()?,
+            group_id,
+            span: Span::decode_ends(count, reader)?,
             traits: TraitSet::decode(reader)?,
         };
         reader.finish()?;

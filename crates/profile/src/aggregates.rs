@@ -57,6 +57,10 @@ impl Sample {
         };
         Some(match spec.function {
             Function::Count => Self::Event,
+            Function::Accounts => match Value::from(event.group_id.as_deref()?) {
+                value if fits(&value) => Self::Value(value),
+                _ => Self::LeftOut,
+            },
             Function::Sum | Function::Average => match value()?.as_number()?.to_scale_18() {
                 Some(units) => Self::Number(units, Currency::of(event)),
                 None => Self::LeftOut,

@@ -13,6 +13,7 @@ mod growth;
 mod mark;
 mod part;
 mod plan;
+mod span;
 mod traits;
 mod view;
 

@@ -4,15 +4,16 @@
 //! them or the latest instant it was pruned at. Parts of disjoint sets merge (contract PRO-2). The caller applies each
 //! event once. Asking is exact at any instant from the horizon on; the pipeline's clock never lies before it.
 
+use crate::FoldPlan;
 use crate::PartError;
 use crate::aggregates::{Entry, Sample, value_of_none};
 use crate::codec::{Reader, put_len, put_time, put_u64};
 use crate::consents::{Consent, Consents};
 use crate::growth::insert_tight;
 use crate::mark::Mark;
+use crate::span::Span;
 use crate::traits::{Resolved, Survivorship, TraitRules, TraitSet};
 use crate::view::PartView;
-use crate::{FoldPlan, traits};
 use kith_expr::AggregateId;
 use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
@@ -33,9 +34,7 @@ pub const PART_VERSION: u8 = 2;
 /// The folded events of one carrier, or of several when merged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Part {
-    event_count: u64,
-    first_seen: Timestamp,
-    last_seen: Timestamp,
+    span: Span,
     horizon: Timestamp,
     /// The aggregates that all events of the part were folded into, sorted.
     held: Held,
@@ -69,17 +68,7 @@ impl Part {
     pub fn apply(&mut self, plan: &FoldPlan, event: &Event) {
         self.align(plan);
         let first = self.is_empty();
-        self.first_seen = if first {
-            event.event_time
-        } else {
-            self.first_seen.min(event.event_time)
-        };
-        self.last_seen = if first {
-            event.event_time
-        } else {
-            self.last_seen.max(event.event_time)
-        };
-        self.event_count = self.event_count.saturating_add(1);
+        self.span.take(event.event_time);
         if first || event.received_at > self.horizon {
             self.horizon = event.received_at;
             self.settle_due();
@@ -166,9 +155,7 @@ impl Part {
             self.clone_from(other);
             return;
         }
-        self.event_count = self.event_count.saturating_add(other.event_count);
-        self.first_seen = self.first_seen.min(other.first_seen);
-        self.last_seen = self.last_seen.max(other.last_seen);
+        self.span.merge(&other.span);
         self.horizon = self.horizon.max(other.horizon);
         let same = self.held.is_same(&other.held);
         if !same {
@@ -217,25 +204,25 @@ impl Part {
     /// Whether it holds no event.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.event_count == 0
+        self.span.count() == 0
     }
 
     /// How many events it holds.
     #[must_use]
     pub fn event_count(&self) -> u64 {
-        self.event_count
+        self.span.count()
     }
 
     /// The earliest event time; `None` of no event.
     #[must_use]
     pub fn first_seen(&self) -> Option<Timestamp> {
-        (!self.is_empty()).then_some(self.first_seen)
+        self.span.first()
     }
 
     /// The latest event time; `None` of no event.
     #[must_use]
     pub fn last_seen(&self) -> Option<Timestamp> {
-        (!self.is_empty()).then_some(self.last_seen)
+        self.span.last()
     }
 
     /// The instant from which on answers are exact.
@@ -310,8 +297,8 @@ impl Part {
         PartView::new(self, plan, rules)
     }
 
-    pub(crate) fn survivor(&self, name: &str, rule: &Survivorship) -> Option<traits::Candidate<'_>> {
-        self.traits.survivor(name, rule)
+    pub(crate) fn trait_value(&self, name: &str, rules: &TraitRules) -> Option<&Value> {
+        self.traits.value(name, rules)
     }
 
     /// About how many bytes of memory it takes, for the sizing of caches.
@@ -336,12 +323,11 @@ impl Part {
 
     fn write(&self, plan: Option<&FoldPlan>, out: &mut Vec<u8>) {
         out.push(PART_VERSION);
-        put_u64(out, self.event_count);
+        put_u64(out, self.span.count());
         if self.is_empty() {
             return;
         }
-        put_time(out, self.first_seen);
-        put_time(out, self.last_seen);
+        self.span.encode_ends(out);
         put_time(out, self.horizon);
         self.held.encode(plan, out);
         put_len(out, self.entries.len());
@@ -384,16 +370,13 @@ impl Part {
         if !(1..=PART_VERSION).contains(&version) {
             return Err(PartError::UnknownVersion(version));
         }
-        let event_count = reader.u64()?;
-        let mut part = Self {
-            event_count,
-            ..Self::default()
-        };
-        if part.is_empty() {
+        let (event_count, mut part) = (reader.u64()?, Self::default());
+        if event_count == 0 {
             reader.finish()?;
             return Ok(part);
         }
-        (part.first_seen, part.last_seen, part.horizon) = (reader.time()?, reader.time()?, reader.time()?);
+        part.span = Span::decode_ends(event_count, reader)?;
+        part.horizon = reader.time()?;
         part.held = Held::decode(reader, version, plans)?;
         let length = reader.len(5)?;
         part.entries.reserve_exact(length);

@@ -293,6 +293,18 @@ impl TraitSet {
         self.limited
     }
 
+    /// The value that survives for a name, each trait under its own rule. A name with dots that is no trait itself enters
+    /// the trait that its first step names.
+    pub(crate) fn value<'a>(&'a self, name: &str, rules: &TraitRules) -> Option<&'a Value> {
+        let survivor = |name: &str| self.survivor(name, rules.of(name)).map(|candidate| candidate.value);
+        if let Some(value) = survivor(name) {
+            return Some(value);
+        }
+        let (first, rest) = name.split_once('.')?;
+        rest.split('.')
+            .try_fold(survivor(first)?, |value, step| value.get(step))
+    }
+
     /// What the sources say of one trait.
     fn of(&self, name: &str) -> &[TraitEntry] {
         let from = self.entries.partition_point(|entry| &*entry.name < name);

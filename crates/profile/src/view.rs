@@ -26,20 +26,8 @@ impl<'a> PartView<'a> {
 }
 
 impl PersonView for PartView<'_> {
-    /// A name with dots that is no trait itself enters the trait that its first step names.
     fn trait_value(&self, name: &str) -> Option<Cow<'_, Value>> {
-        let survivor = |name: &str| {
-            self.part
-                .survivor(name, self.rules.of(name))
-                .map(|candidate| candidate.value)
-        };
-        if let Some(value) = survivor(name) {
-            return Some(Cow::Borrowed(value));
-        }
-        let (first, rest) = name.split_once('.')?;
-        rest.split('.')
-            .try_fold(survivor(first)?, |value, step| value.get(step))
-            .map(Cow::Borrowed)
+        self.part.trait_value(name, self.rules).map(Cow::Borrowed)
     }
 
     fn aggregate(&self, id: AggregateId, now: Timestamp) -> Value {

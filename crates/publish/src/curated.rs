@@ -1,15 +1,18 @@
-//! The current tables of the curated zone, rewritten bucket by bucket: profiles, identifiers, memberships.
+//! The current tables of the curated zone, rewritten bucket by bucket: profiles, identifiers, memberships, accounts and who
+//! belongs to them.
 //!
-//! People are read as they are committed, one bucket of profile ids at a time, so memory holds all ids and one bucket's
-//! rows. A
-//! table that is not divided into buckets would be rewritten whole.
+//! People and accounts are read as they are committed, one bucket of ids at a time, so memory holds all ids and one bucket's
+//! rows.
 
 use crate::PublishError;
-use kith_lake::rows::{self, IdentifierRow, MembershipRow, ProfileRow};
+use kith_lake::rows::{self, AccountMemberRow, AccountRow, IdentifierRow, MembershipRow, ProfileRow};
 use kith_lake::{Commit, Lake, NewFile, Replace, TableSpec, tables};
-use kith_pipeline::{PersonDocument, Reads};
+use kith_pipeline::{AccountDocument, PersonDocument, Reads, TraitView};
 use kith_types::{SpaceId, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Accounts read at once.
+const ACCOUNTS_A_PAGE: usize = 1_000;
 
 /// The rows of one bucket.
 #[derive(Default)]
@@ -17,6 +20,7 @@ struct Rows {
     profiles: Vec<ProfileRow>,
     identifiers: Vec<IdentifierRow>,
     memberships: Vec<MembershipRow>,
+    account_members: Vec<AccountMemberRow>,
 }
 
 /// Rewrites the current tables of a space as of `now`; answers how many people they hold.
@@ -24,6 +28,8 @@ struct Rows {
 /// # Errors
 /// When the state cannot be read or a table cannot be committed; what was rewritten before stands.
 pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Timestamp) -> Result<u64, PublishError> {
+    let accounts = Accounts::of(reads, space)?;
+    let mut members: BTreeMap<Box<str>, u64> = BTreeMap::new();
     let mut people = 0;
     let mut buckets = vec![Vec::new(); tables::PROFILE_BUCKETS as usize];
     for id in reads.profile_ids(space)? {
@@ -32,36 +38,116 @@ pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Ti
     for (bucket, ids) in (0..).zip(buckets) {
         let mut rows = Rows::default();
         for id in ids {
-            if let Some(person) = reads.person_of(space, id, now)? {
+            if let Some(person) = reads.person_of(space, id, !accounts.is_empty(), now)? {
                 people += 1;
                 rows.add(&person, now);
             }
         }
+        for row in &rows.account_members {
+            *members.entry(row.group_id.clone()).or_default() += 1;
+        }
         write_bucket(lake, space, bucket, rows).await?;
     }
+    accounts.write(lake, reads, space, (&members, now)).await?;
     Ok(people)
 }
 
+/// The accounts of a space: by bucket, their keys in the state.
+struct Accounts(Vec<Vec<u128>>);
+
+impl Accounts {
+    fn of(reads: &Reads, space: &SpaceId) -> Result<Self, PublishError> {
+        let mut buckets = vec![Vec::new(); tables::ACCOUNT_BUCKETS as usize];
+        let mut from = Some(0);
+        while let Some(first) = from {
+            let page = reads.accounts(space, first, ACCOUNTS_A_PAGE)?;
+            from = page
+                .last()
+                .filter(|_| page.len() == ACCOUNTS_A_PAGE)
+                .and_then(|(last, _)| last.checked_add(1));
+            for (account, document) in page {
+                buckets[rows::account_bucket(&document.group_id) as usize].push(account);
+            }
+        }
+        Ok(Self(buckets))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(Vec::is_empty)
+    }
+
+    /// Rewrites the table of accounts; `members` says how many people each has.
+    async fn write(
+        self,
+        lake: &Lake,
+        reads: &Reads,
+        space: &SpaceId,
+        (members, now): (&BTreeMap<Box<str>, u64>, Timestamp),
+    ) -> Result<(), PublishError> {
+        for (bucket, accounts) in (0..).zip(self.0) {
+            let mut found = Vec::with_capacity(accounts.len());
+            for account in accounts {
+                let read = reads.accounts(space, account, 1)?.pop();
+                found.extend(read.map(|(_, account)| account_row(&account, members, now)));
+            }
+            let table = tables::curated_accounts();
+            let batch = rows::accounts(&found).map_err(unwritten)?;
+            let file = lake.write(space, table, Some(bucket), &[batch]).await;
+            replace(lake, space, table, bucket, file.map_err(unwritten)?).await?;
+        }
+        Ok(())
+    }
+}
+
+fn account_row(account: &AccountDocument, members: &BTreeMap<Box<str>, u64>, now: Timestamp) -> AccountRow {
+    AccountRow {
+        group_id: account.group_id.as_str().into(),
+        first_seen: account.first_seen,
+        last_seen: account.last_seen,
+        event_count: account.event_count,
+        members: members.get(account.group_id.as_str()).copied().unwrap_or(0),
+        traits: object_of(&account.traits),
+        updated_at: now,
+    }
+}
+
+/// Traits as a JSON object.
+fn object_of(traits: &[TraitView]) -> String {
+    let fields = traits
+        .iter()
+        .map(|view| (view.name.as_str().into(), view.value.clone()));
+    kith_types::Value::Object(fields.collect()).to_json()
+}
+
+fn unwritten(error: kith_lake::LakeError) -> PublishError {
+    PublishError::new("the lake could not be written", error)
+}
+
 async fn write_bucket(lake: &Lake, space: &SpaceId, bucket: u32, rows: Rows) -> Result<(), PublishError> {
-    let failed = |error: kith_lake::LakeError| PublishError::new("the lake could not be written", error);
-    let batch = rows::profiles(&rows.profiles).map_err(failed)?;
+    let batch = rows::profiles(&rows.profiles).map_err(unwritten)?;
     let file = lake
         .write(space, tables::curated_profiles(), Some(bucket), &[batch])
         .await
-        .map_err(failed)?;
+        .map_err(unwritten)?;
     replace(lake, space, tables::curated_profiles(), bucket, file).await?;
-    let batch = rows::identifiers(&rows.identifiers).map_err(failed)?;
+    let batch = rows::identifiers(&rows.identifiers).map_err(unwritten)?;
     let file = lake
         .write(space, tables::curated_identifiers(), Some(bucket), &[batch])
         .await
-        .map_err(failed)?;
+        .map_err(unwritten)?;
     replace(lake, space, tables::curated_identifiers(), bucket, file).await?;
-    let batch = rows::memberships(&rows.memberships).map_err(failed)?;
+    let batch = rows::memberships(&rows.memberships).map_err(unwritten)?;
     let file = lake
         .write(space, tables::curated_memberships(), Some(bucket), &[batch])
         .await
-        .map_err(failed)?;
-    replace(lake, space, tables::curated_memberships(), bucket, file).await
+        .map_err(unwritten)?;
+    replace(lake, space, tables::curated_memberships(), bucket, file).await?;
+    let batch = rows::account_members(&rows.account_members).map_err(unwritten)?;
+    let file = lake
+        .write(space, tables::curated_account_members(), Some(bucket), &[batch])
+        .await
+        .map_err(unwritten)?;
+    replace(lake, space, tables::curated_account_members(), bucket, file).await
 }
 
 async fn replace(
@@ -85,8 +171,7 @@ async fn replace(
             &Commit::default(),
         )
         .await;
-    done.map(|_| ())
-        .map_err(|error| PublishError::new("the lake could not be written", error))
+    done.map(|_| ()).map_err(unwritten)
 }
 
 impl Rows {
@@ -100,6 +185,13 @@ impl Rows {
                 last_seen: view.last_seen,
                 valid_from: view.from,
                 valid_to: view.to,
+            }));
+        self.account_members
+            .extend(person.accounts.iter().map(|account| AccountMemberRow {
+                group_id: account.group_id.as_str().into(),
+                profile_id: person.id,
+                since: account.since,
+                source: account.source.clone(),
             }));
         self.memberships
             .extend(person.segments.iter().map(|held| MembershipRow {
@@ -126,13 +218,7 @@ fn profile_row(person: &PersonDocument, now: Timestamp) -> ProfileRow {
         first_seen: person.first_seen,
         last_seen: person.last_seen,
         event_count: person.event_count,
-        traits: object(
-            person
-                .traits
-                .iter()
-                .map(|view| (view.name.as_str().into(), view.value.clone()))
-                .collect(),
-        ),
+        traits: object_of(&person.traits),
         computed: object(
             person
                 .computed

@@ -1,5 +1,6 @@
 //! Publishing over a real log and a real lake in a folder: what fails, what is lost, what leaves the log.
 
+mod accounts;
 mod changes;
 mod failing;
 mod letting_go;

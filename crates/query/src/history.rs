@@ -147,6 +147,7 @@ fn folds(frame: DataFrame, question: &HistoryQuestion) -> Result<DataFrame, Data
         text_if(needs.properties, "properties"),
         text_if(needs.traits, "traits"),
         text_if(needs.context, "context"),
+        text_if(needs.accounts, "group_id"),
     ];
     frame.filter(wanted)?.aggregate(
         vec![carrier.call(vec![col("identifiers")]).alias("carrier")],

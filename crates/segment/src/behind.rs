@@ -15,6 +15,13 @@ pub enum Asks {
     Aggregate(AggregateId),
     /// A trait, or a value in one.
     Trait(Box<str>),
+    /// A trait of an account that they belong to, or a value in one.
+    AccountTrait {
+        /// The account.
+        account: Box<str>,
+        /// The trait.
+        name: Box<str>,
+    },
     /// The word on a category of consent.
     Consent(Box<str>),
     /// An identifier of a list, by the sorted hashes.

@@ -70,6 +70,7 @@ pub struct CompiledSegment {
     aggregates: Vec<AggregateSpec>,
     aggregate_ids: Vec<AggregateId>,
     traits: Vec<Box<str>>,
+    account_traits: Vec<Box<str>>,
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
     uses_consent: bool,
@@ -90,6 +91,7 @@ impl CompiledSegment {
             kind: SegmentErrorKind::Document,
             aggregates: Vec::new(),
             traits: Vec::new(),
+            account_traits: Vec::new(),
             computed_traits: Vec::new(),
             references: Vec::new(),
             uses_consent: false,
@@ -110,6 +112,7 @@ impl CompiledSegment {
             aggregates,
             aggregate_ids,
             traits: sorted(compiler.traits),
+            account_traits: sorted(compiler.account_traits),
             computed_traits: sorted(compiler.computed_traits),
             references: sorted(compiler.references),
             uses_consent: compiler.uses_consent,
@@ -147,6 +150,12 @@ impl CompiledSegment {
         &self.traits
     }
 
+    /// The traits of accounts it asks for, sorted; none where it asks nothing of accounts.
+    #[must_use]
+    pub fn account_traits(&self) -> &[Box<str>] {
+        &self.account_traits
+    }
+
     /// The computed traits it asks for, sorted.
     #[must_use]
     pub fn computed_traits(&self) -> &[Box<str>] {
@@ -159,10 +168,10 @@ impl CompiledSegment {
         &self.references
     }
 
-    /// Whether it asks for a trait.
+    /// Whether it asks for a trait, of the person or of an account.
     #[must_use]
     pub fn depends_on_traits(&self) -> bool {
-        !self.traits.is_empty()
+        !self.traits.is_empty() || !self.account_traits.is_empty()
     }
 
     /// Whether it asks for a consent.
@@ -188,8 +197,8 @@ impl CompiledSegment {
     /// Whether applying the event may change membership or the next transition. Where not, a person who was evaluated
     /// before needs no evaluation because of this event; a new or regrouped person always does.
     ///
-    /// It errs on the side of asking: every event touches a segment that asks for a consent or for identifiers, whatever
-    /// the event says.
+    /// It errs on the side of asking: every event touches a segment that asks for a consent, for identifiers or for
+    /// accounts, whatever the event says. What is said of an account touches its other members, too.
     #[must_use]
     pub fn touched_by(&self, event: &Event) -> bool {
         self.depends_on_every_event()
@@ -221,6 +230,7 @@ struct Compiler<'a> {
     kind: SegmentErrorKind,
     aggregates: Vec<(AggregateId, AggregateSpec)>,
     traits: Vec<Box<str>>,
+    account_traits: Vec<Box<str>>,
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
     uses_consent: bool,
@@ -278,6 +288,13 @@ impl Compiler<'_> {
                     id: self.aggregate(spec),
                     name: name.clone(),
                     test: test.clone(),
+                })
+            }
+            Condition::Account(condition) => {
+                condition.traits(&mut self.account_traits);
+                Node::Leaf(Leaf::Account {
+                    id: self.aggregate(AggregateSpec::accounts()),
+                    condition: Box::new(condition.clone()),
                 })
             }
             Condition::Consent { category, answer } => {

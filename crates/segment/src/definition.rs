@@ -3,6 +3,7 @@
 //! `document` reads it from and writes it to `{kind: segment, name, spec}`, `english` puts it into words and `compile`
 //! makes it ready to be asked. A definition only names computed traits and other segments; it never knows them.
 
+use crate::AccountCondition;
 use crate::Bucket;
 use crate::CountRange;
 use kith_expr::{EventFilter, Follows, Sequence, ValueTest, Window};
@@ -55,6 +56,8 @@ pub enum Condition {
         /// What is asked of its value at the instant.
         test: ValueTest,
     },
+    /// One of the accounts that the person belongs to meets it.
+    Account(AccountCondition),
     /// What is known of the person's consent.
     Consent {
         /// What they were asked for, such as `marketing`.

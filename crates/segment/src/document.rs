@@ -3,10 +3,12 @@
 //! It reads its leaves with the pieces of `kith-expr`. Every error names the place by its path from the top of the
 //! document and, for a word that is not known, the nearest that is. It never looks up what a document refers to.
 
+mod account;
 mod behaviour;
 
 use crate::{Bucket, Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, SegmentDefinition};
 use crate::{SegmentError, SegmentErrorKind};
+use account::write_account;
 use behaviour::{lifecycle, performed, sequence, write_lifecycle, write_performed, write_sequence};
 use kith_expr::{
     DocumentError, MAX_TEXT_BYTES, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test, write_value_test,
@@ -17,7 +19,7 @@ use serde_json::{Map, Value as Json, json};
 /// The word that a document's `kind` has.
 const KIND: &str = "segment";
 /// The keys that say what a condition is; each has exactly one of them.
-pub(crate) const CONDITION_KEYS: [&str; 13] = [
+pub(crate) const CONDITION_KEYS: [&str; 14] = [
     "all",
     "any",
     "not",
@@ -27,6 +29,7 @@ pub(crate) const CONDITION_KEYS: [&str; 13] = [
     "lifecycle",
     "trait",
     "computed_trait",
+    "account",
     "consent",
     "segment",
     "bucket",
@@ -169,6 +172,7 @@ impl Reader {
             "all" => Ok(Condition::All(self.conditions(inner, depth)?)),
             "any" => Ok(Condition::Any(self.conditions(inner, depth)?)),
             "not" => Ok(Condition::Not(Box::new(self.condition(inner, depth + 1)?))),
+            "account" => self.account(inner, depth + 1).map(Condition::Account),
             "performed" => performed(inner, true),
             "not_performed" => performed(inner, false),
             "sequence" => sequence(inner),
@@ -309,6 +313,7 @@ fn write_condition(condition: &Condition) -> Json {
         Condition::Not(part) => json!({ "not": write_condition(part) }),
         Condition::Trait { name, test } => tested("trait", name, test),
         Condition::ComputedTrait { name, test } => tested("computed_trait", name, test),
+        Condition::Account(condition) => json!({ "account": write_account(condition) }),
         Condition::Consent {
             category,
             answer: Consent::Granted,

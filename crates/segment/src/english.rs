@@ -33,6 +33,7 @@ fn write_condition(condition: &Condition, depth: usize, out: &mut String) {
         Condition::Lifecycle(lifecycle) => out.push_str(&lifecycle_phrase(lifecycle)),
         Condition::Trait { name, test } => out.push_str(&test_phrase(name, test)),
         Condition::ComputedTrait { name, test } => out.push_str(&test_phrase(&format!("computed trait {name}"), test)),
+        Condition::Account(condition) => out.push_str(&condition.phrase()),
         Condition::Consent { category, answer } => out.push_str(&consent_phrase(category, *answer)),
         Condition::Bucket(bucket) => out.push_str(&bucket_phrase(bucket)),
         Condition::Listed(identifiers) => out.push_str(&listed_phrase(identifiers.len())),

@@ -11,7 +11,7 @@
 //! but never late: the timer fires, nothing changes, and the search goes on from there. Nothing here allocates, keeps
 //! state or decides what a change causes.
 
-use crate::{Bucket, CompiledSegment, Consent, CountRange};
+use crate::{Account, AccountCondition, Bucket, CompiledSegment, Consent, CountRange};
 use kith_expr::{AggregateId, PersonView, ValueTest};
 use kith_types::{ProfileId, Timestamp, Value};
 use std::sync::Arc;
@@ -30,6 +30,9 @@ pub trait Person: PersonView {
     /// Whether `wanted` holds of the hash ([`kith_types::Identifier::hash128`]) of one of the identifiers that are
     /// theirs, now or for some time.
     fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool;
+
+    /// Visits the accounts that they belong to, until `wanted` holds of one; whether it did.
+    fn any_account(&self, wanted: &mut dyn FnMut(&dyn Account) -> bool) -> bool;
 }
 
 /// The answer for one person at one instant.
@@ -70,6 +73,11 @@ pub(crate) enum Leaf {
     Trait {
         name: Box<str>,
         test: ValueTest,
+    },
+    Account {
+        /// The accounts that they belong to, for what is behind the answer.
+        id: AggregateId,
+        condition: Box<AccountCondition>,
     },
     Consent {
         category: Box<str>,
@@ -147,7 +155,7 @@ impl Node {
             Self::All(parts) | Self::Any(parts) => parts.iter().map(Self::cost).sum(),
             Self::Not(part) | Self::Named(_, part) => part.cost(),
             Self::Leaf(Leaf::Trait { .. } | Leaf::Consent { .. } | Leaf::Bucket(_) | Leaf::Listed(_)) => 1,
-            Self::Leaf(Leaf::Count { .. } | Leaf::Aggregate { .. }) => 8,
+            Self::Leaf(Leaf::Count { .. } | Leaf::Aggregate { .. } | Leaf::Account { .. }) => 8,
         }
     }
 }
@@ -158,6 +166,7 @@ impl Leaf {
             Self::Count { id, count, .. } => count.contains(count_of(&person.aggregate(*id, now))),
             Self::Aggregate { id, test, .. } => test.test(Some(&person.aggregate(*id, now)), now),
             Self::Trait { name, test } => test.test(person.trait_value(name).as_deref(), now),
+            Self::Account { condition, .. } => person.any_account(&mut |account| condition.holds(account, now)),
             Self::Consent { category, answer } => Consent::of(person.consent(category)) == *answer,
             Self::Bucket(bucket) => bucket.contains(person.profile_id()),
             Self::Listed(hashes) => person.any_identifier(&|hash| hashes.binary_search(&hash).is_ok()),
@@ -178,6 +187,18 @@ impl Leaf {
             }
             Self::Trait { test, .. } if !test.is_clock_relative() => None,
             Self::Trait { name, test } => test.next_change(person.trait_value(name).as_deref(), after),
+            Self::Account { condition, .. } if !condition.is_clock_relative() => None,
+            Self::Account { condition, .. } => {
+                let mut first: Option<Timestamp> = None;
+                person.any_account(&mut |account| {
+                    first = [first, condition.next_change(account, after)]
+                        .into_iter()
+                        .flatten()
+                        .min();
+                    false
+                });
+                first
+            }
             Self::Consent { .. } | Self::Bucket(_) | Self::Listed(_) => None,
         }
     }

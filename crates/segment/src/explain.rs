@@ -8,7 +8,7 @@ use crate::english::{
     bucket_phrase, bucket_share, consent_phrase, count_phrase, expectation_phrase, listed_phrase, test_phrase,
 };
 use crate::evaluate::{Leaf, Node};
-use crate::{CompiledSegment, Consent, Person};
+use crate::{Account, AccountCondition, CompiledSegment, Consent, Person};
 use kith_expr::json_of_value;
 use kith_types::{SegmentName, Timestamp, Value};
 use serde_json::{Map, Value as Json, json};
@@ -50,6 +50,9 @@ pub struct Reason {
     pub parts: Vec<Reason>,
 }
 
+/// Accounts of a person that one explanation looks into.
+pub const ACCOUNTS_TOLD_MAX: usize = 10;
+
 impl CompiledSegment {
     /// Why the person is, or is not, a member at `now`.
     #[must_use]
@@ -80,6 +83,20 @@ impl Explanation {
 }
 
 impl Reason {
+    /// A truth without words.
+    fn found(holds: bool) -> Self {
+        Self {
+            condition: String::new(),
+            holds,
+            expected: None,
+            actual: None,
+            asks: None,
+            behind: None,
+            approximate: false,
+            parts: Vec::new(),
+        }
+    }
+
     fn to_document(&self) -> Json {
         let mut fields = Map::new();
         let mut put = |key: &str, json: Json| fields.insert(key.to_owned(), json);
@@ -140,6 +157,7 @@ impl Node {
 
 impl Leaf {
     fn reason(&self, person: &dyn Person, now: Timestamp) -> Reason {
+        let mut parts = Vec::new();
         let (condition, expected, actual, asks) = match self {
             Self::Bucket(bucket) => {
                 let actual = Value::Number(bucket.place_of(person.profile_id()));
@@ -178,6 +196,12 @@ impl Leaf {
                     Asks::Trait(name.clone()),
                 )
             }
+            Self::Account { id, condition } => {
+                let (actual, reasons) = accounts(person, condition, now);
+                parts = reasons;
+                let expected = "an account that meets it".to_owned();
+                (condition.phrase(), expected, actual, Asks::Aggregate(*id))
+            }
             Self::Consent { category, answer } => {
                 let actual = Value::from(Consent::of(person.consent(category)).as_str());
                 (
@@ -196,7 +220,59 @@ impl Leaf {
             approximate: matches!(asks, Asks::Aggregate(id) if person.approximate(id, now)),
             asks: Some(asks),
             behind: None,
-            parts: Vec::new(),
+            parts,
+        }
+    }
+}
+
+/// The ids of the accounts that meet the condition, and why each does or does not: those that do first. At most
+/// [`ACCOUNTS_TOLD_MAX`] of each.
+fn accounts(person: &dyn Person, condition: &AccountCondition, now: Timestamp) -> (Value, Vec<Reason>) {
+    let (mut meeting, mut others) = (Vec::new(), Vec::new());
+    let mut ids = Vec::new();
+    person.any_account(&mut |account| {
+        let holds = condition.holds(account, now);
+        if holds && ids.len() < ACCOUNTS_TOLD_MAX {
+            ids.push(Value::from(account.id()));
+        }
+        let told = if holds { &mut meeting } else { &mut others };
+        if told.len() < ACCOUNTS_TOLD_MAX {
+            told.push(Reason {
+                condition: format!("account {}", account.id()),
+                parts: vec![condition.reason(account, now)],
+                ..Reason::found(holds)
+            });
+        }
+        false
+    });
+    meeting.append(&mut others);
+    meeting.truncate(ACCOUNTS_TOLD_MAX);
+    (Value::Array(ids), meeting)
+}
+
+impl AccountCondition {
+    fn reason(&self, account: &dyn Account, now: Timestamp) -> Reason {
+        let (condition, parts) = match self {
+            Self::All(parts) => ("all of these are so", parts.as_slice()),
+            Self::Any(parts) => ("at least one of these is so", parts.as_slice()),
+            Self::Not(part) => ("this is not so", std::slice::from_ref(&**part)),
+            Self::Trait { name, test } => {
+                return Reason {
+                    condition: test_phrase(name, test),
+                    expected: Some(expectation_phrase(test)),
+                    actual: Some(account.trait_value(name).cloned().unwrap_or_default()),
+                    asks: Some(Asks::AccountTrait {
+                        account: account.id().into(),
+                        name: name.clone(),
+                    }),
+                    ..Reason::found(self.holds(account, now))
+                };
+            }
+        };
+        Reason {
+            condition: condition.to_owned(),
+            parts: parts.iter().map(|part| part.reason(account, now)).collect(),
+            ..Reason::found(self.holds(account, now))
         }
     }
 }

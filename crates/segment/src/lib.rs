@@ -5,6 +5,7 @@
 //! time alone may change that. It asks a [`Person`], which the profile crate implements, in the words of `kith-expr`.
 //! [`Change`] and [`Cause`] are what leaves the pipeline. Nothing here does IO, reads a clock or keeps state.
 
+mod account;
 mod behind;
 mod bucket;
 mod change;
@@ -22,6 +23,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use account::{Account, AccountCondition};
 pub use behind::{Asks, Behind, Deciding, EventMention};
 pub use bucket::Bucket;
 pub use change::{Cause, CauseKind, Change};
@@ -33,6 +35,6 @@ pub use definition::{
 };
 pub use error::{SegmentError, SegmentErrorKind};
 pub use evaluate::{Evaluation, Person};
-pub use explain::{Explanation, Reason};
+pub use explain::{ACCOUNTS_TOLD_MAX, Explanation, Reason};
 pub use index::SegmentIndex;
 pub use schema::schema;

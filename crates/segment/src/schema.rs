@@ -24,6 +24,7 @@ pub fn schema() -> Json {
     schema["title"] = json!("A segment of Kith");
     schema["$defs"] = json!({
         "condition": condition(),
+        "account_condition": account_condition(),
         "filter": object(&[], filter_keys()),
         "events": { "oneOf": [filled_text(), reference("filter")] },
         "event_condition": event_condition(),
@@ -183,6 +184,7 @@ fn condition() -> Json {
         only("lifecycle", lifecycle()),
         tested("trait"),
         tested("computed_trait"),
+        only("account", reference("account_condition")),
         object(
             &["consent"],
             [("consent", filled_text()), ("answer", json!({ "enum": ["granted", "denied", "unknown"] }))],
@@ -193,6 +195,17 @@ fn condition() -> Json {
             "listed",
             json!({ "type": "array", "items": identifier, "minItems": 1, "maxItems": MAX_LISTED }),
         ),
+    ] })
+}
+
+/// What is asked of one account.
+fn account_condition() -> Json {
+    let list = || json!({ "type": "array", "items": reference("account_condition"), "minItems": 1 });
+    json!({ "oneOf": [
+        only("all", list()),
+        only("any", list()),
+        only("not", reference("account_condition")),
+        tested("trait"),
     ] })
 }
 

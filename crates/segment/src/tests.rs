@@ -1,5 +1,6 @@
 //! Tests of the clauses SEG-1, SEG-2, SEG-5 and SEG-6, over plain people made of lists of events.
 
+mod accounts;
 mod behaviour;
 mod documents;
 mod errors;

@@ -48,11 +48,13 @@ pub enum Keyspace {
     AccountLinks,
     /// Writes of a change too large for one batch, until they are moved to their places.
     Staged,
+    /// What has been said of accounts and is on its way to their members.
+    AccountChanges,
 }
 
 impl Keyspace {
     /// All keyspaces.
-    pub const ALL: [Keyspace; 16] = [
+    pub const ALL: [Keyspace; 17] = [
         Self::Meta,
         Self::Components,
         Self::Identifiers,
@@ -69,6 +71,7 @@ impl Keyspace {
         Self::Accounts,
         Self::AccountLinks,
         Self::Staged,
+        Self::AccountChanges,
     ];
 
     /// The name under which the keyspace is stored.
@@ -91,6 +94,7 @@ impl Keyspace {
             Self::Accounts => "accounts",
             Self::AccountLinks => "account_links",
             Self::Staged => "staged",
+            Self::AccountChanges => "account_changes",
         }
     }
 }

@@ -1,16 +1,14 @@
 //! Accounts: one call for an account with its people, and Segment's Profile API over the collection `accounts`.
 
 use super::Api;
-use super::profile_api::{LIMIT_DEFAULT, LIMIT_MAX, LINKS_MAX, ListQuery, Person, list_name, page_of};
-use super::profile_api_shape::{
-    Cursor, ExternalId, ExternalIdsBody, LinksBody, TraitsBody, account_entries, traits_body,
-};
+use super::profile_api::{LIMIT_DEFAULT, LIMITS, LINKS, ListQuery, Listing, Person, list_name};
+use super::profile_api_shape::{Cursor, ExternalId, ExternalIdsBody, LinksBody, TraitsBody, account_entries};
 use super::profiles::shown_trait;
 use crate::RawJson;
 use crate::cursor;
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{parse_flag, parse_limit, parse_list, parse_space};
-use crate::ports::AccountProfile;
+use crate::extract::{parse_flag, parse_limit, parse_space};
+use crate::ports::{AccountMembers, AccountProfile};
 use axum::Json;
 use axum::extract::{Path, Query};
 use http::Uri;
@@ -20,6 +18,8 @@ use utoipa::{IntoParams, ToSchema};
 
 /// The longest id of an account that is looked up, in bytes.
 const GROUP_ID_BYTES_MAX: usize = 1_024;
+/// People that come with an account unless asked otherwise, and at most.
+const MEMBERS: (usize, usize) = (20, 1_000);
 
 /// What the call takes.
 #[derive(Deserialize, IntoParams)]
@@ -27,6 +27,10 @@ const GROUP_ID_BYTES_MAX: usize = 1_024;
 pub(crate) struct AccountQuery {
     /// Whether traits come with their source, time and what other sources say.
     verbose: Option<String>,
+    /// How many of its people come with it: 20 unless given, at most 1,000. There may be fewer though more follow.
+    limit: Option<String>,
+    /// What the answer before gave as `members_next`.
+    next: Option<String>,
 }
 
 /// An account.
@@ -44,8 +48,11 @@ pub(crate) struct AccountProfileBody {
     event_count: u64,
     /// By name; with `verbose`, each an object.
     traits: BTreeMap<String, RawJson>,
-    /// The people of it, by profile id.
+    /// Some of its people, in an order that stays.
     members: Vec<AccountMemberBody>,
+    /// What to ask for the next of them with; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members_next: Option<String>,
     /// Which limits were reached, so that what they bound is approximate.
     limits_reached: Vec<String>,
 }
@@ -77,9 +84,13 @@ pub(crate) async fn account(
     Query(query): Query<AccountQuery>,
 ) -> Result<Json<AccountProfileBody>, ApiError> {
     let verbose = parse_flag("verbose", query.verbose.as_deref())?;
+    let limit = parse_limit(query.limit.as_deref(), MEMBERS.0, MEMBERS.1)?;
+    let list = list_name("account members", &path);
+    let from = cursor::read(&list, query.next.as_deref())?;
     let found = read_account(&state, &path.0, &path.1).await?;
+    let people = read_members(&state, &path.0, &path.1, from.as_deref(), limit).await?;
     let moment = |moment: Option<kith_types::Timestamp>| moment.map(|moment| moment.to_string());
-    let members = found.members.into_iter().map(|member| AccountMemberBody {
+    let members = people.members.into_iter().map(|member| AccountMemberBody {
         profile_id: member.profile.to_string(),
         source: member.source.to_string(),
         since: member.since.to_string(),
@@ -95,6 +106,7 @@ pub(crate) async fn account(
             .map(|found| shown_trait(found, verbose))
             .collect(),
         members: members.collect(),
+        members_next: people.next.map(|place| cursor::write(&list, &place)),
         limits_reached: found.limits_reached,
     }))
 }
@@ -121,16 +133,9 @@ pub(crate) async fn account_traits(
     uri: Uri,
 ) -> Result<Json<TraitsBody>, ApiError> {
     let verbose = parse_flag("verbose", query.verbose.as_deref())?;
-    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
-    let list = list_name("account traits", &path);
-    let after = cursor::read(&list, query.next.as_deref())?;
-    let include = parse_list(query.include.as_deref());
-    let entries = account_entries(named_account(&state, &path).await?.traits)
-        .into_iter()
-        .filter(|(name, _)| include.is_empty() || include.contains(name));
-    let (page, place) = page_of(entries, limit, after.as_deref(), |(name, _)| name.clone());
-    let cursor = Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref());
-    Ok(Json(traits_body(page, verbose, cursor)))
+    let listing = Listing::new("account traits", &path, &query, LIMITS, &uri)?;
+    let entries = account_entries(named_account(&state, &path).await?.traits);
+    Ok(Json(listing.traits(entries, &query, verbose)))
 }
 
 /// An account's identifier.
@@ -181,31 +186,51 @@ pub(crate) async fn account_links(
     Query(query): Query<ListQuery>,
     uri: Uri,
 ) -> Result<Json<LinksBody>, ApiError> {
-    let limit = parse_limit(query.limit.as_deref(), LINKS_MAX, LINKS_MAX)?;
-    let list = list_name("account links", &path);
-    let after = cursor::read(&list, query.next.as_deref())?;
-    let members = named_account(&state, &path).await?.members;
-    let (page, place) = page_of(members.into_iter(), limit, after.as_deref(), |member| {
-        member.profile.to_string()
-    });
+    let listing = Listing::new("account links", &path, &query, LINKS, &uri)?;
+    let group_id = group_id_of(&path.1)?;
+    if listing.after.is_none() {
+        read_account(&state, &path.0, group_id).await?;
+    }
+    let after = listing.after.as_deref();
+    let people = read_members(&state, &path.0, group_id, after, listing.limit).await?;
     Ok(Json(LinksBody {
-        data: page.into_iter().map(Into::into).collect(),
-        cursor: Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
+        data: people.members.into_iter().map(Into::into).collect(),
+        cursor: listing.cursor(people.next.as_deref()),
     }))
 }
 
 async fn named_account(state: &Api, (space, identifier): &(String, String)) -> Result<AccountProfile, ApiError> {
-    let wrong = || ApiError::invalid("name an account as group_id:value, such as group_id:acme");
-    let group_id = identifier.strip_prefix("group_id:").ok_or_else(wrong)?;
-    read_account(state, space, group_id).await
+    read_account(state, space, group_id_of(identifier)?).await
 }
 
-async fn read_account(state: &Api, space: &str, group_id: &str) -> Result<AccountProfile, ApiError> {
-    let space = parse_space(space)?;
+fn group_id_of(identifier: &str) -> Result<&str, ApiError> {
+    let wrong = || ApiError::invalid("name an account as group_id:value, such as group_id:acme");
+    identifier.strip_prefix("group_id:").ok_or_else(wrong)
+}
+
+fn check_length(group_id: &str) -> Result<(), ApiError> {
     if group_id.len() > GROUP_ID_BYTES_MAX {
         let what = format!("the id of an account has at most {GROUP_ID_BYTES_MAX} bytes");
         return Err(ApiError::invalid(what));
     }
+    Ok(())
+}
+
+async fn read_members(
+    state: &Api,
+    space: &str,
+    group_id: &str,
+    from: Option<&str>,
+    limit: usize,
+) -> Result<AccountMembers, ApiError> {
+    let space = parse_space(space)?;
+    check_length(group_id)?;
+    Ok(state.profiles.account_members(&space, group_id, from, limit).await?)
+}
+
+async fn read_account(state: &Api, space: &str, group_id: &str) -> Result<AccountProfile, ApiError> {
+    let space = parse_space(space)?;
+    check_length(group_id)?;
     let found = state.profiles.account(&space, group_id).await?;
     found.ok_or_else(|| ApiError::not_found("Account was not found."))
 }

@@ -5,8 +5,8 @@
 
 use super::Api;
 use super::profile_api_shape::{
-    Cursor, EventBody, EventsBody, ExternalId, ExternalIdsBody, Link, LinksBody, MetadataBody, TraitClass, TraitsBody,
-    trait_entries, traits_body,
+    Cursor, EventBody, EventsBody, ExternalId, ExternalIdsBody, Link, LinksBody, MetadataBody, TraitClass, TraitEntry,
+    TraitsBody, trait_entries, traits_body,
 };
 use crate::cursor;
 use crate::error::{ApiError, ErrorBody};
@@ -22,9 +22,11 @@ use std::time::Instant;
 use utoipa::IntoParams;
 
 pub(crate) const LIMIT_DEFAULT: usize = 10;
-pub(crate) const LIMIT_MAX: usize = 200;
-/// The most accounts of a page, as Segment has it.
-pub(crate) const LINKS_MAX: usize = 20;
+const LIMIT_MAX: usize = 200;
+/// How many items a page has unless asked otherwise, and at most.
+pub(crate) const LIMITS: (usize, usize) = (LIMIT_DEFAULT, LIMIT_MAX);
+/// The same of accounts, and of their people, as Segment has it.
+pub(crate) const LINKS: (usize, usize) = (20, 20);
 
 /// What the lists take.
 #[derive(Deserialize, IntoParams)]
@@ -90,19 +92,9 @@ pub(crate) async fn traits(
         TraitClass::from_name(name).ok_or_else(|| ApiError::invalid("class must be trait, computed_trait or audience"))
     });
     let (class, verbose) = (class.transpose()?, parse_flag("verbose", query.verbose.as_deref())?);
-    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
-    let list = list_name("traits", &path);
-    let after = cursor::read(&list, query.next.as_deref())?;
-    let include = parse_list(query.include.as_deref());
-    let entries = trait_entries(read_profile(&state, &path).await?, class)
-        .into_iter()
-        .filter(|(name, _)| include.is_empty() || include.contains(name));
-    let (page, place) = page_of(entries, limit, after.as_deref(), |(name, _)| name.clone());
-    Ok(Json(traits_body(
-        page,
-        verbose,
-        Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
-    )))
+    let listing = Listing::new("traits", &path, &query, LIMITS, &uri)?;
+    let entries = trait_entries(read_profile(&state, &path).await?, class);
+    Ok(Json(listing.traits(entries, &query, verbose)))
 }
 
 /// A person's identifiers.
@@ -126,21 +118,14 @@ pub(crate) async fn external_ids(
     Query(query): Query<ListQuery>,
     uri: Uri,
 ) -> Result<Json<ExternalIdsBody>, ApiError> {
-    let limit = parse_limit(query.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?;
-    let list = list_name("external_ids", &path);
-    let after = cursor::read(&list, query.next.as_deref())?;
+    let listing = Listing::new("external_ids", &path, &query, LIMITS, &uri)?;
     let include = parse_list(query.include.as_deref());
     let mut found = read_profile(&state, &path).await?.identifiers;
     found.retain(|entry| include.is_empty() || include.iter().any(|kind| kind == entry.identifier.kind.as_str()));
     found.sort_by_cached_key(|entry| entry.identifier.to_string());
-    let (page, place) = page_of(found.into_iter(), limit, after.as_deref(), |entry| {
-        entry.identifier.to_string()
-    });
+    let (page, cursor) = listing.page(found.into_iter(), |entry| entry.identifier.to_string());
     let data = page.into_iter().map(ExternalId::of_person).collect();
-    Ok(Json(ExternalIdsBody {
-        data,
-        cursor: Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
-    }))
+    Ok(Json(ExternalIdsBody { data, cursor }))
 }
 
 /// A person's events.
@@ -239,19 +224,12 @@ pub(crate) async fn links(
     Query(query): Query<ListQuery>,
     uri: Uri,
 ) -> Result<Json<LinksBody>, ApiError> {
-    let limit = parse_limit(query.limit.as_deref(), LINKS_MAX, LINKS_MAX)?;
-    let list = list_name("links", &path);
-    let after = cursor::read(&list, query.next.as_deref())?;
+    let listing = Listing::new("links", &path, &query, LINKS, &uri)?;
     let mut accounts = read_profile(&state, &path).await?.accounts;
     accounts.sort_by(|one, other| one.group_id.cmp(&other.group_id));
-    let (page, place) = page_of(accounts.into_iter(), limit, after.as_deref(), |account| {
-        account.group_id.clone()
-    });
+    let (page, cursor) = listing.page(accounts.into_iter(), |account| account.group_id.clone());
     let data = page.into_iter().map(Link::from).collect();
-    Ok(Json(LinksBody {
-        data,
-        cursor: Cursor::new(uri.path().to_owned(), &list, limit, place.as_deref()),
-    }))
+    Ok(Json(LinksBody { data, cursor }))
 }
 
 async fn read_profile(state: &Api, path: &(String, String)) -> Result<Profile, ApiError> {
@@ -271,22 +249,64 @@ pub(crate) fn list_name(list: &str, (space, person): &(String, String)) -> Strin
     format!("{list}\n{space}\n{person}")
 }
 
-/// The items after `after` in the order of their places, at most `limit`, and the place to go on from where there is
-/// more.
-pub(crate) fn page_of<T>(
-    items: impl Iterator<Item = T>,
-    limit: usize,
-    after: Option<&str>,
-    place: impl Fn(&T) -> String,
-) -> (Vec<T>, Option<String>) {
-    let mut page: Vec<T> = items
-        .filter(|item| after.is_none_or(|after| place(item).as_str() > after))
-        .take(limit + 1)
-        .collect();
-    let more = page.len() > limit;
-    page.truncate(limit);
-    let last = page.last().filter(|_| more).map(place);
-    (page, last)
+/// A list that is asked for in pages: of people's and of accounts' things alike.
+pub(crate) struct Listing {
+    list: String,
+    path: String,
+    pub(crate) limit: usize,
+    /// The place of the last item of the page before.
+    pub(crate) after: Option<String>,
+}
+
+impl Listing {
+    /// The list of that name under a path, as a request asks for it; `limits` are the items of a page unless asked
+    /// otherwise, and at most.
+    pub(crate) fn new(
+        name: &str,
+        path: &(String, String),
+        query: &ListQuery,
+        limits: (usize, usize),
+        uri: &Uri,
+    ) -> Result<Self, ApiError> {
+        let list = list_name(name, path);
+        Ok(Self {
+            limit: parse_limit(query.limit.as_deref(), limits.0, limits.1)?,
+            after: cursor::read(&list, query.next.as_deref())?,
+            path: uri.path().to_owned(),
+            list,
+        })
+    }
+
+    /// The items after the page before in the order of their places, and where to go on.
+    pub(crate) fn page<T>(&self, items: impl Iterator<Item = T>, place: impl Fn(&T) -> String) -> (Vec<T>, Cursor) {
+        let after = self.after.as_deref();
+        let mut page: Vec<T> = items
+            .filter(|item| after.is_none_or(|after| place(item).as_str() > after))
+            .take(self.limit + 1)
+            .collect();
+        let more = page.len() > self.limit;
+        page.truncate(self.limit);
+        let last = page.last().filter(|_| more).map(place);
+        (page, self.cursor(last.as_deref()))
+    }
+
+    /// A page of traits, those that the request asks for.
+    pub(crate) fn traits(
+        &self,
+        entries: impl IntoIterator<Item = (String, TraitEntry)>,
+        query: &ListQuery,
+        verbose: bool,
+    ) -> TraitsBody {
+        let include = parse_list(query.include.as_deref());
+        let wanted = |(name, _): &(String, TraitEntry)| include.is_empty() || include.contains(name);
+        let (page, cursor) = self.page(entries.into_iter().filter(wanted), |(name, _)| name.clone());
+        traits_body(page, verbose, cursor)
+    }
+
+    /// The cursor of a page that goes on after a place.
+    pub(crate) fn cursor(&self, place: Option<&str>) -> Cursor {
+        Cursor::new(self.path.clone(), &self.list, self.limit, place)
+    }
 }
 
 fn read_event_place(place: &str) -> Result<(Timestamp, Address), ApiError> {

@@ -1,11 +1,11 @@
 //! The ports of a role that a process does not run: every one answers that another process must be asked.
 
 use super::{
-    AccountProfile, Applied, AsOf, Definitions, EventPage, EventQuery, FlushReport, Identity, Import, ImportOutcome,
-    Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, PortError, PortErrorKind,
-    Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentStatus,
-    Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream, Unsubscribe, Veto,
-    Vetoed, WhatIf,
+    AccountMembers, AccountProfile, Applied, AsOf, Definitions, EventPage, EventQuery, FlushReport, Identity, Import,
+    ImportOutcome, Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, PortError,
+    PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft,
+    SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream,
+    Unsubscribe, Veto, Vetoed, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -30,6 +30,16 @@ impl MissingRole {
 #[async_trait]
 impl Profiles for MissingRole {
     async fn profile(&self, _: &SpaceId, _: &PersonRef, _: usize) -> Result<Option<Profile>, PortError> {
+        self.refuse()
+    }
+
+    async fn account_members(
+        &self,
+        _: &SpaceId,
+        _: &str,
+        _: Option<&str>,
+        _: usize,
+    ) -> Result<AccountMembers, PortError> {
         self.refuse()
     }
 

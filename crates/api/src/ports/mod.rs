@@ -20,8 +20,8 @@ pub use operations::{
     RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status, TableStatus,
 };
 pub use people::{
-    Account, AccountMember, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership, PersonRef, Profile,
-    ProfileEvent, ProfileIdentifier, Profiles, Trait, TraitAlternative,
+    Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership,
+    PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 pub use segments::{Member, SegmentDraft, SegmentState, SegmentStatus, Segments};
 pub use streams::{

@@ -141,10 +141,17 @@ pub struct AccountProfile {
     pub event_count: u64,
     /// Traits, each name once.
     pub traits: Vec<Trait>,
-    /// The people of it, by profile id.
-    pub members: Vec<AccountMember>,
     /// Which limits were reached, so that what they bound is approximate (contract PRO-5).
     pub limits_reached: Vec<String>,
+}
+
+/// Some of the people of an account.
+#[derive(Clone, Debug)]
+pub struct AccountMembers {
+    /// Each once, in an order that stays. A page may be short though more follow.
+    pub members: Vec<AccountMember>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<String>,
 }
 
 /// Somebody who belongs to an account.
@@ -232,8 +239,21 @@ pub trait Profiles: Send + Sync {
     /// The account of that id; `None` where no event names it.
     ///
     /// # Errors
-    /// A [`PortError`].
+    /// `Busy` while others are answered, or another [`PortError`].
     async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError>;
+
+    /// The next people of an account, at most `limit`, from where the page before ended; none of an account that no event
+    /// names.
+    ///
+    /// # Errors
+    /// `Invalid` for a place that no page gave, `Busy` while others are answered.
+    async fn account_members(
+        &self,
+        space: &SpaceId,
+        group_id: &str,
+        from: Option<&str>,
+        limit: usize,
+    ) -> Result<AccountMembers, PortError>;
 
     /// The same as of an instant. When they entered segments is not told.
     ///

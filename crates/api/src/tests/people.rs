@@ -283,10 +283,33 @@ async fn api_1_an_account_is_read_with_its_traits_and_people() {
         ),
         (&json!("acme"), &json!(2), &json!("enterprise"))
     );
+    assert_eq!(account["members"].as_array().unwrap().len(), 20, "the first of them");
     assert_eq!(
-        account["members"],
-        json!([{ "profile_id": "prf_00000000000000000000000000000010", "source": "web", "since": "2023-11-14T22:13:20.005Z" }])
+        account["members"][0],
+        json!({ "profile_id": "prf_00000000000000000000000000000010", "source": "web", "since": "2023-11-14T22:13:20.005Z" })
     );
+    let (mut next, mut seen) = (String::new(), Vec::new());
+    loop {
+        let page = world
+            .get(&format!("/api/spaces/main/accounts/acme?limit=7&next={next}"))
+            .await
+            .json();
+        seen.extend(
+            page["members"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|one| one["profile_id"].to_string()),
+        );
+        match page["members_next"].as_str() {
+            Some(place) => next = place.to_owned(),
+            None => break,
+        }
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 25, "everybody once");
+    let foreign = world.get(&format!("{ACCOUNTS}/group_id:acme/links?next={next}")).await;
+    assert_eq!(foreign.status, StatusCode::BAD_REQUEST, "a place in another list");
     let verbose = world.get("/api/spaces/main/accounts/acme?verbose=true").await;
     assert!(verbose.text.contains("9007199254740993"));
     assert_eq!(verbose.json()["traits"]["plan"]["source"], "web");
@@ -304,6 +327,18 @@ async fn api_1_an_account_is_read_with_its_traits_and_people() {
     assert_eq!(more.json()["traits"].as_object().unwrap().len(), 1);
     let links = world.get(&format!("{ACCOUNTS}/group_id:acme/links")).await.json();
     assert_eq!(links["data"][0]["to_collection"], "users");
+    let rest = links["cursor"]["next"].as_str().unwrap();
+    let rest = world
+        .get(&format!("{ACCOUNTS}/group_id:acme/links?next={rest}"))
+        .await
+        .json();
+    assert_eq!(
+        (
+            links["data"].as_array().unwrap().len(),
+            rest["data"].as_array().unwrap().len()
+        ),
+        (20, 5)
+    );
     let ids = world
         .get(&format!("{ACCOUNTS}/group_id:acme/external_ids"))
         .await
@@ -363,11 +398,16 @@ pub(super) fn acme() -> AccountProfile {
             found_trait("plan", "\"enterprise\""),
             found_trait("seats", "9007199254740993"),
         ],
-        members: vec![AccountMember {
-            profile: JO,
-            source: "web".parse().unwrap(),
-            since: moment(5),
-        }],
         limits_reached: vec![],
     }
+}
+
+/// Its people.
+pub(super) fn people_of_acme() -> Vec<AccountMember> {
+    let member = |number: u128| AccountMember {
+        profile: kith_types::ProfileId(JO.0 + number),
+        source: "web".parse().unwrap(),
+        since: moment(5),
+    };
+    (0..25).map(member).collect()
 }

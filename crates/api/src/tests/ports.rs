@@ -5,8 +5,8 @@ mod operations;
 use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
-    Account, AccountProfile, Applied, AsOf, Consent, Definitions, EventPage, EventQuery, FlushReport, Import,
-    ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend, Operations, PauseScope,
+    Account, AccountMembers, AccountProfile, Applied, AsOf, Consent, Definitions, EventPage, EventQuery, FlushReport,
+    Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend, Operations, PauseScope,
     PersonRef, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification,
     ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState,
     SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail,
@@ -157,6 +157,26 @@ impl Profiles for Ports {
             return Ok(None);
         }
         Ok(Some(super::people::acme()))
+    }
+
+    async fn account_members(
+        &self,
+        _: &SpaceId,
+        group_id: &str,
+        from: Option<&str>,
+        limit: usize,
+    ) -> Result<AccountMembers, PortError> {
+        let all = if group_id == "acme" {
+            super::people::people_of_acme()
+        } else {
+            Vec::new()
+        };
+        let from = from.map_or(0, |place| place.parse().unwrap());
+        let next = from + limit;
+        Ok(AccountMembers {
+            next: (next < all.len()).then(|| next.to_string()),
+            members: all.into_iter().skip(from).take(limit).collect(),
+        })
     }
 
     async fn profile_as_of(

@@ -8,8 +8,8 @@ use crate::output;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
-/// Members that are shown; `--json` has all.
-const MEMBERS_SHOWN: usize = 20;
+/// How many of its people are shown unless asked otherwise.
+const MEMBERS_SHOWN: u32 = 20;
 
 /// What can be asked of accounts.
 #[derive(Subcommand, Debug)]
@@ -28,6 +28,12 @@ pub(crate) struct GetArgs {
     /// Shows where traits come from and what other sources say; with --json only.
     #[arg(long, requires = "json")]
     verbose: bool,
+    /// How many of its people are shown, at most 1,000.
+    #[arg(long, default_value_t = MEMBERS_SHOWN)]
+    members: u32,
+    /// Goes on with the people after these: what the answer before gave.
+    #[arg(long)]
+    next: Option<String>,
     /// Prints the account as JSON.
     #[arg(long)]
     json: bool,
@@ -41,6 +47,7 @@ struct Account {
     event_count: u64,
     traits: Fields,
     members: Vec<Member>,
+    members_next: Option<String>,
     limits_reached: Vec<String>,
 }
 
@@ -56,9 +63,14 @@ struct Member {
 /// What the server refuses, or that it does not answer.
 pub(crate) async fn run(client: &Client, command: AccountCommand) -> Result<(), CommandError> {
     let AccountCommand::Get(args) = command;
-    let query: &[(&str, &str)] = if args.verbose { &[("verbose", "true")] } else { &[] };
+    let limit = args.members.to_string();
+    let mut query = vec![("limit", limit.as_str())];
+    query.extend(args.next.as_deref().map(|next| ("next", next)));
+    if args.verbose {
+        query.push(("verbose", "true"));
+    }
     let path = ["api", "spaces", args.space.space.as_str(), "accounts", &args.id];
-    let text = client.get(&path, query).await?;
+    let text = client.get(&path, &query).await?;
     if args.json {
         output::line(&text)
     } else {
@@ -77,12 +89,12 @@ fn show(account: &Account) -> Result<(), CommandError> {
     section("traits", &account.traits.0, |(name, value)| {
         format!("{name}: {}", plain(value))
     })?;
-    let shown = account.members.len().min(MEMBERS_SHOWN);
-    section(
-        &format!("members ({shown} of {})", account.members.len()),
-        &account.members[..shown],
-        |member| format!("{}  since {}", member.profile_id, member.since),
-    )?;
+    section("members", &account.members, |member| {
+        format!("{}  since {}", member.profile_id, member.since)
+    })?;
+    if let Some(next) = &account.members_next {
+        output::line(&format!("  there are more: --next {next}"))?;
+    }
     section(
         "limits reached, so that what they bound is approximate",
         &account.limits_reached,

@@ -94,7 +94,7 @@ fn example(parts: &Parts, space: &SpaceId) -> Result<Option<String>, PipelineErr
         .map(|(profile, _)| profile)
         .collect();
     for profile in members {
-        let person = parts.reads.person_of(space, profile, parts.clock.now())?;
+        let person = parts.reads.person_of(space, profile, false, parts.clock.now())?;
         let mut held = person.into_iter().flat_map(|person| person.identifiers);
         if let Some(email) = held.find(|view| view.identifier.kind == IdentifierType::Email) {
             return Ok(Some(email.identifier.value.to_string()));

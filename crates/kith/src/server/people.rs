@@ -5,8 +5,8 @@ use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
-    Account, AccountMember, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership, PersonRef, PortError,
-    Profile, ProfileIdentifier, Profiles, Trait, TraitAlternative,
+    Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership,
+    PersonRef, PortError, PortErrorKind, Profile, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 use kith_pipeline::{AccountDocument, EventsAsked, PersonDocument, TraitView};
 use kith_types::{Event, SpaceId, Timestamp};
@@ -46,10 +46,39 @@ impl Profiles for People {
     }
 
     async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError> {
-        let (reads, space, group_id) = (self.0.reads.clone(), space.clone(), group_id.to_owned());
-        let found = tokio::task::spawn_blocking(move || reads.account(&space, &group_id)).await;
-        let found = found.map_err(PortError::internal)?.map_err(PortError::internal)?;
-        Ok(found.map(account))
+        let (space, group_id) = (space.clone(), group_id.to_owned());
+        let read = move |parts: &Parts| parts.reads.account(&space, &group_id);
+        Ok(LookingBack::read(&self.0, Whose::Person, read).await?.map(account))
+    }
+
+    async fn account_members(
+        &self,
+        space: &SpaceId,
+        group_id: &str,
+        from: Option<&str>,
+        limit: usize,
+    ) -> Result<AccountMembers, PortError> {
+        let wrong = |_| {
+            PortError::new(
+                PortErrorKind::Invalid,
+                "this is not where a page of people ended".to_owned(),
+            )
+        };
+        let from = from
+            .map(|place| u128::from_str_radix(place, 16).map_err(wrong))
+            .transpose()?;
+        let (space, group_id) = (space.clone(), group_id.to_owned());
+        let read = move |parts: &Parts| parts.reads.account_members(&space, &group_id, from, limit);
+        let page = LookingBack::read(&self.0, Whose::Person, read).await?;
+        let member = |member: kith_pipeline::AccountMember| AccountMember {
+            profile: member.profile,
+            source: member.source,
+            since: member.since,
+        };
+        Ok(AccountMembers {
+            members: page.members.into_iter().map(member).collect(),
+            next: page.next.map(|carrier| format!("{carrier:x}")),
+        })
     }
 
     async fn profile_as_of(
@@ -202,19 +231,12 @@ fn account_of_person(view: &kith_pipeline::AccountView) -> Account {
 
 fn account(document: AccountDocument) -> AccountProfile {
     let traits_limited = document.traits_limited.then(|| "traits".to_owned());
-    let members_limited = document.members_limited.then(|| "members".to_owned());
-    let members = document.members.into_iter().map(|member| AccountMember {
-        profile: member.profile,
-        source: member.source,
-        since: member.since,
-    });
     AccountProfile {
         group_id: document.group_id,
         created_at: document.first_seen,
         updated_at: document.last_seen,
         event_count: document.event_count,
         traits: document.traits.iter().map(shown).collect(),
-        members: members.collect(),
-        limits_reached: traits_limited.into_iter().chain(members_limited).collect(),
+        limits_reached: traits_limited.into_iter().collect(),
     }
 }

@@ -58,7 +58,7 @@ impl Segments for LiveSegments {
         let members = tokio::task::spawn_blocking(move || {
             let mut members = Vec::new();
             for (profile, since) in reads.members(&space, &segment, after, limit)? {
-                let person = reads.person_of(&space, profile, now)?;
+                let person = reads.person_of(&space, profile, false, now)?;
                 let identifiers = person.map(|person| person.identifiers).unwrap_or_default();
                 members.push(Member {
                     profile,

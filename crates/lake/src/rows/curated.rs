@@ -85,6 +85,38 @@ pub struct MembershipRow {
     pub cause: Arc<str>,
 }
 
+/// A row of `curated.accounts`.
+#[derive(Clone, Debug)]
+pub struct AccountRow {
+    /// The account's id, as events send it.
+    pub group_id: Box<str>,
+    /// The earliest event that names it.
+    pub first_seen: Option<Timestamp>,
+    /// The latest.
+    pub last_seen: Option<Timestamp>,
+    /// How many name it.
+    pub event_count: u64,
+    /// How many people belong to it.
+    pub members: u64,
+    /// JSON object of the traits.
+    pub traits: String,
+    /// The instant as of which the row holds.
+    pub updated_at: Timestamp,
+}
+
+/// A row of `curated.account_members`.
+#[derive(Clone, Debug)]
+pub struct AccountMemberRow {
+    /// The account.
+    pub group_id: Box<str>,
+    /// Who belongs to it.
+    pub profile_id: ProfileId,
+    /// The time of the earliest event that says so.
+    pub since: Timestamp,
+    /// Its source.
+    pub source: SourceName,
+}
+
 /// A row of `curated.membership_changes`.
 #[derive(Clone, Debug)]
 pub struct MembershipChangeRow {
@@ -178,6 +210,42 @@ pub fn memberships(rows: &[MembershipRow]) -> Result<RecordBatch, LakeError> {
     columns.time(rows.iter().map(|row| row.entered_at));
     columns.text(rows.iter().map(|row| &*row.cause));
     columns.finish(tables::curated_memberships())
+}
+
+/// The bucket of an account in the table of accounts.
+#[must_use]
+pub fn account_bucket(group_id: &str) -> u32 {
+    bucket_of(group_id, tables::ACCOUNT_BUCKETS)
+}
+
+/// A batch of `curated.accounts`; all rows of one bucket.
+///
+/// # Errors
+/// [`crate::ErrorKind::Invalid`] when the batch would exceed what Arrow holds.
+pub fn accounts(rows: &[AccountRow]) -> Result<RecordBatch, LakeError> {
+    let mut columns = Columns::default();
+    columns.text(rows.iter().map(|row| &*row.group_id));
+    columns.optional_time(rows.iter().map(|row| row.first_seen));
+    columns.optional_time(rows.iter().map(|row| row.last_seen));
+    columns.long(rows.iter().map(|row| row.event_count));
+    columns.long(rows.iter().map(|row| row.members));
+    columns.text(rows.iter().map(|row| row.traits.as_str()));
+    columns.time(rows.iter().map(|row| row.updated_at));
+    columns.finish(tables::curated_accounts())
+}
+
+/// A batch of `curated.account_members`; all rows of one bucket.
+///
+/// # Errors
+/// [`crate::ErrorKind::Invalid`] when the batch would exceed what Arrow holds.
+pub fn account_members(rows: &[AccountMemberRow]) -> Result<RecordBatch, LakeError> {
+    let ids: Vec<String> = rows.iter().map(|row| row.profile_id.to_string()).collect();
+    let mut columns = Columns::default();
+    columns.text(rows.iter().map(|row| &*row.group_id));
+    columns.text(ids.iter().map(String::as_str));
+    columns.time(rows.iter().map(|row| row.since));
+    columns.text(rows.iter().map(|row| row.source.as_str()));
+    columns.finish(tables::curated_account_members())
 }
 
 /// A batch of `curated.membership_changes`.

@@ -8,7 +8,8 @@ mod curated;
 mod events;
 
 pub use curated::{
-    IdentifierRow, MembershipChangeRow, MembershipRow, ProfileRow, RejectRow, identifiers, membership_changes,
-    memberships, profile_bucket, profiles, rejects,
+    AccountMemberRow, AccountRow, IdentifierRow, MembershipChangeRow, MembershipRow, ProfileRow, RejectRow,
+    account_bucket, account_members, accounts, identifiers, membership_changes, memberships, profile_bucket, profiles,
+    rejects,
 };
 pub use events::{EventBatch, EventRows, events};

@@ -5,6 +5,7 @@
 
 use super::{CLOCK, Engine, NEXT};
 use crate::definitions::{DEFINITIONS_APPLIED, read_decision};
+use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::{PipelineError, staged};
 use kith_state::{Batch, Keyspace};
@@ -45,7 +46,7 @@ impl Engine {
         };
         // One decision is carried through before the next: everybody takes each at its own instant.
         self.space(at)?.give_up_waiting();
-        while self.spaces.get(at).is_some_and(|space| space.sweep.is_some()) {
+        while self.spaces.get(at).is_some_and(Space::is_behind) {
             self.sweep_turn()?;
         }
         self.commit_inside()?;
@@ -56,6 +57,7 @@ impl Engine {
         let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
         space.set = set;
         space.profiles.clear();
+        space.accounts.forget_facts();
         space.sweep = Some(0);
         space.swept = 0;
         space.forget_folds();

@@ -76,7 +76,8 @@ impl Seen<'_> {
             ..Behind::default()
         };
         let test = match asks {
-            Asks::Bucket => return None,
+            // What is said of accounts is not among the person's events.
+            Asks::Bucket | Asks::AccountTrait { .. } => return None,
             Asks::Aggregate(id) => {
                 let spec = self.definitions.plan.spec(*id)?;
                 if let Some(sequence) = &spec.sequence {
@@ -224,8 +225,8 @@ impl Search<'_> {
     }
 }
 
-/// Visits what has no parts, in the order of the document; how deep conditions nest is bounded.
-fn each_leaf(reason: &mut Reason, visit: &mut dyn FnMut(&mut Reason)) {
+/// Visits what asks for a value, in the order of the document; how deep conditions nest is bounded.
+pub(super) fn each_leaf(reason: &mut Reason, visit: &mut dyn FnMut(&mut Reason)) {
     if reason.asks.is_some() {
         visit(reason);
     }

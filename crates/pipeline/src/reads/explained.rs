@@ -2,10 +2,12 @@
 //!
 //! The truth comes from the fold that answers every read; the events come from the person's history. Nothing is changed.
 
+use super::account_history::Said;
 use super::behind::Seen;
 use super::budget::Budget;
 use super::past::{AsOf, find_past};
 use super::{Loaded, Reads, find};
+use crate::account_facts::AccountsOf;
 use crate::definitions::Definitions;
 use crate::person::PersonOf;
 use crate::{PipelineError, history, keys};
@@ -68,9 +70,13 @@ impl Reads {
         let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
             return Ok(None);
         };
+        let mut folds = Vec::new();
         let (loaded, redirected_from, events, complete, now) = if let Some(as_of) = as_of {
             match find_past(&*snapshot, space, &definitions, name, as_of)? {
-                Some(past) => (past.loaded, past.asked, past.events, true, as_of.at),
+                Some(past) => {
+                    folds = past.account_folds;
+                    (past.loaded, past.asked, past.events, true, as_of.at)
+                }
                 None => return Ok(None),
             }
         } else {
@@ -90,6 +96,13 @@ impl Reads {
             now,
         };
         seen.attach(&mut explanation.reason);
+        let said = Said {
+            reader: &*snapshot,
+            space,
+            rules: &definitions.trait_rules,
+            folds: as_of.is_some().then_some(&folds),
+        };
+        said.attach(&mut explanation.reason)?;
         Ok(Some(Explained {
             profile: loaded.id,
             redirected_from,
@@ -111,6 +124,7 @@ pub(super) fn explain(
         id: loaded.id,
         view: loaded.whole.view(&definitions.plan, &definitions.trait_rules),
         carriers: &carriers,
+        accounts: AccountsOf::new(definitions.accounts.as_ref(), &loaded.accounts),
     };
     segment.explain(&person, now)
 }

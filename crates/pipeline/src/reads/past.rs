@@ -5,17 +5,19 @@
 //! grows, so today's component has everything that it connected at any earlier time.
 
 use super::budget::{Budget, too_much};
-use super::{Loaded, Reads, component_of, document, follow, home_of};
+use super::{Loaded, Reads, account_history, component_of, document, follow, home_of};
+use crate::account_facts::AccountFacts;
 use crate::definitions::Definitions;
 use crate::document::{AccountView, PersonDocument};
 use crate::record::ProfileRecord;
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, Evidence, FounderIds, Gathering, Member, Position, Vetoes};
-use kith_profile::Part;
+use kith_profile::{AccountFold, Part};
 use kith_state::{Keyspace, Read};
 use kith_types::{Address, Event, Identifier, ProfileId, SpaceId, Timestamp};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Events of a component that one answer about the past reads.
 pub const PAST_EVENTS_MAX: usize = 200_000;
@@ -72,6 +74,8 @@ pub(super) struct Past {
     /// The latest first.
     pub(super) events: Vec<Event>,
     accounts: Vec<AccountView>,
+    /// What was said of the accounts by then, where segments ask.
+    pub(super) account_folds: Vec<AccountFold>,
 }
 
 enum Sought {
@@ -186,6 +190,12 @@ pub(super) fn find_past(
     }
     events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
     let whole = Part::merged(parts.iter());
+    let account_folds = account_folds(reader, space, definitions, &whole, as_of)?;
+    let asked_of_accounts = definitions.accounts.as_ref();
+    let facts = account_folds.iter().filter_map(|fold| {
+        let facts = AccountFacts::of(fold, asked_of_accounts?, &definitions.trait_rules);
+        Some(Arc::new(facts))
+    });
     let loaded = Loaded {
         id,
         // When somebody entered a segment is told by its changes; a fold knows only that they are in it.
@@ -193,6 +203,7 @@ pub(super) fn find_past(
         component: component.clone(),
         members,
         parts,
+        accounts: facts.collect(),
         whole,
     };
     Ok(Some(Past {
@@ -200,7 +211,34 @@ pub(super) fn find_past(
         asked,
         events,
         accounts: accounts.into_values().collect(),
+        account_folds,
     }))
+}
+
+/// What was said by then of the accounts that segments ask about, whoever said it.
+fn account_folds(
+    reader: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    whole: &Part,
+    as_of: AsOf,
+) -> Result<Vec<AccountFold>, PipelineError> {
+    let Some(asked) = &definitions.accounts else {
+        return Ok(Vec::new());
+    };
+    let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
+    let mut folds = Vec::new();
+    for account in asked.of_person(whole, &definitions.plan) {
+        let Some(group_id) = account.as_str() else { continue };
+        let mut fold = AccountFold::new(group_id);
+        account_history::visit(reader, space, group_id, &mut budget, &mut |event| {
+            if as_of.counts(event.event_time, event.received_at) {
+                fold.apply(event);
+            }
+        })?;
+        folds.push(fold);
+    }
+    Ok(folds)
 }
 
 /// Notes the account that an event names, with the earliest event that did.

@@ -1,6 +1,7 @@
 //! A loaded person as readers see one, at an instant.
 
 use super::Loaded;
+use crate::account_facts::AccountsOf;
 use crate::definitions::Definitions;
 use crate::document::{IdentifierView, MembershipView, PersonDocument, TraitView};
 use crate::person::PersonOf;
@@ -23,6 +24,7 @@ pub(super) fn document(
         id: loaded.id,
         view: whole.view(&definitions.plan, &definitions.trait_rules),
         carriers: &carriers,
+        accounts: AccountsOf::new(definitions.accounts.as_ref(), &loaded.accounts),
     };
     let parked = loaded
         .component

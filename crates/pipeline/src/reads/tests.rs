@@ -3,7 +3,7 @@
 use super::{PersonDocument, Question, Reads, document, find};
 use crate::document::MembershipView;
 use crate::tests::{Bench, at, event, identify, main_space, performed};
-use crate::{AccountDocument, EngineConfig, Pipeline, Veto};
+use crate::{AccountDocument, AccountMember, EngineConfig, Pipeline, Veto};
 use kith_segment::CauseKind;
 use kith_state::Store;
 use kith_types::{Identifier, Timestamp};
@@ -19,8 +19,20 @@ pub(crate) fn person(bench: &Bench, name: &str, now: Timestamp) -> Option<Person
 }
 
 pub(crate) fn account(bench: &Bench, group_id: &str) -> Option<AccountDocument> {
-    let rules = &bench.engine.definitions(&main_space()).unwrap().trait_rules;
-    super::accounts::account(&*bench.store, &main_space(), rules, group_id).unwrap()
+    reads_of(bench).account(&main_space(), group_id).unwrap()
+}
+
+/// Everybody who belongs to an account, page by page.
+pub(crate) fn account_members(bench: &Bench, group_id: &str, limit: usize) -> Vec<AccountMember> {
+    let (reads, mut from, mut found) = (reads_of(bench), None, Vec::new());
+    loop {
+        let page = reads.account_members(&main_space(), group_id, from, limit).unwrap();
+        found.extend(page.members);
+        from = page.next;
+        if from.is_none() {
+            return found;
+        }
+    }
 }
 
 #[test]

@@ -3,15 +3,15 @@
 use super::worlds::world;
 use super::{Bench, at, event, identify, main_space, record_of, same};
 use crate::Veto;
-use crate::reads::tests::{account, person};
+use crate::reads::tests::{account, account_members, person};
 use kith_identity::Component;
-use kith_state::{Keyspace, Read, Store};
+use kith_state::{Keyspace, Read};
 use kith_types::{Identifier, ProfileId};
 use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A `group` call.
-fn group(identifiers: &str, account: &str, second: i64, traits: Json) -> Json {
+pub(super) fn group(identifiers: &str, account: &str, second: i64, traits: Json) -> Json {
     let mut event = identify(identifiers, second, traits);
     event["type"] = json!("group");
     event["groupId"] = json!(account);
@@ -19,8 +19,13 @@ fn group(identifiers: &str, account: &str, second: i64, traits: Json) -> Json {
 }
 
 fn members(bench: &Bench, group_id: &str) -> BTreeSet<ProfileId> {
-    let found = account(bench, group_id).map(|account| account.members);
-    found.unwrap_or_default().iter().map(|member| member.profile).collect()
+    let found: Vec<ProfileId> = account_members(bench, group_id, 1)
+        .iter()
+        .map(|member| member.profile)
+        .collect();
+    let members: BTreeSet<ProfileId> = found.iter().copied().collect();
+    assert_eq!(found.len(), members.len(), "each once");
+    members
 }
 
 fn accounts(bench: &Bench, name: &str) -> Vec<String> {
@@ -47,14 +52,12 @@ fn api_1_every_group_call_counts_and_a_person_may_have_several_accounts() {
     let acme = account(&bench, "acme").unwrap();
     let traits: Vec<_> = acme.traits.iter().map(|view| (&*view.name, &view.value)).collect();
     assert_eq!(traits, [("name", &"Acme".into()), ("plan", &"free".into())]);
-    assert_eq!(
-        (acme.event_count, acme.members.len(), acme.members_limited),
-        (2, 2, false)
-    );
+    assert_eq!((acme.event_count, members(&bench, "acme").len()), (2, 2));
     let own = person(&bench, "user_id:u1", at(100)).unwrap();
     assert!(own.traits.is_empty(), "what an account is called, nobody is called");
     assert_eq!(account(&bench, "nobody"), None);
     bench.decide(70, &[("trait_rules", "main", json!({"default": "oldest"}))]);
+    bench.commit();
     let acme = account(&bench, "acme").unwrap();
     assert_eq!(
         acme.traits[1].value,
@@ -182,26 +185,50 @@ fn pro_1_accounts_are_the_same_in_any_cut_into_steps_and_after_crashes() {
 }
 
 #[test]
-fn a_history_from_before_accounts_were_kept_is_taken_once() {
+fn api_1_members_come_in_pages_each_once_whatever_identifiers_they_have() {
     let mut bench = Bench::new();
-    world(17, 60, false)
-        .records
-        .iter()
-        .for_each(|record| bench.apply(record));
+    for n in 0..20 {
+        // Each has three identifiers that name the account, and some are joined.
+        let user = format!("user_id:u{n}");
+        bench.take(n, &[group(&user, "acme", n, json!({}))]);
+        bench.take(n, &[group(&format!("email:e{n}@x.org"), "acme", n + 50, json!({}))]);
+        bench.take(n, &[group(&format!("phone:+3161234567{n}"), "acme", n + 90, json!({}))]);
+        bench.take(
+            n,
+            &[event(
+                &format!("{user} email:e{n}@x.org phone:+3161234567{n}"),
+                "Seen",
+                n,
+                json!({}),
+            )],
+        );
+    }
     bench.commit();
-    let trees = [Keyspace::Accounts, Keyspace::AccountLinks];
-    let all = |bench: &Bench| trees.map(|keyspace| super::oracle::tree(&*bench.store, keyspace));
-    let before = all(&bench);
-    assert!(before.iter().all(|tree| !tree.is_empty()));
-    let mut batch = kith_state::Batch::default();
-    for (keyspace, tree) in trees.into_iter().zip(&before) {
-        tree.keys().for_each(|key| batch.remove(keyspace, key.clone()));
+    let all = account_members(&bench, "acme", 1_000);
+    assert_eq!(all.len(), 20);
+    for limit in [1, 2, 3, 7] {
+        assert_eq!(account_members(&bench, "acme", limit), all, "pages of {limit}");
     }
-    batch.remove(Keyspace::Meta, crate::keys::named(&main_space(), "accounts_counted"));
-    bench.store.commit(batch).unwrap();
-    for _ in 0..2 {
-        bench.crash();
-        bench.commit();
-        assert!(all(&bench) == before);
-    }
+    let mut since: Vec<_> = all.iter().map(|member| member.since).collect();
+    since.sort();
+    assert_eq!(
+        since,
+        (0..20).map(at).collect::<Vec<_>>(),
+        "since the first of their events that names it"
+    );
+    assert!(account_members(&bench, "nobody", 5).is_empty());
+}
+
+#[test]
+fn golden_the_rows_of_account_links() {
+    let mut bench = Bench::new();
+    bench.take(1, &[group("user_id:u1", "acme", 1, json!({}))]);
+    bench.commit();
+    let rows = super::oracle::tree(&*bench.store, Keyspace::AccountLinks);
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    let told: Vec<String> = rows
+        .iter()
+        .map(|(key, value)| format!("{} {}", hex(key), hex(value)))
+        .collect();
+    assert_eq!(told.join("\n"), include_str!("../../golden/account_links.txt").trim());
 }

@@ -1,5 +1,6 @@
 //! Tests of the engine over a store in memory: small histories made by hand or by dice, and a plain recomputation.
 
+mod account_segments;
 mod accounts;
 mod clean;
 mod definitions;
@@ -189,6 +190,8 @@ impl Bench {
     }
 
     pub(super) fn apply(&mut self, record: &Record) {
+        // Where too many changes of accounts wait, a turn for them commits first.
+        self.committed_inside |= self.engine.account_changes_waiting() >= 4;
         self.engine.apply(record).unwrap();
         self.sequence = self.engine.next();
         self.committed_inside |= matches!(record.body, RecordBody::Decision(_));

@@ -6,14 +6,16 @@
 use super::replay::{live, replay};
 use super::worlds::world;
 use super::{Bench, at, main_space};
+use crate::account_facts::{AccountFacts, AccountsOf};
 use crate::person::PersonOf;
 use crate::record::ProfileRecord;
 use crate::{Definitions, keys};
 use kith_identity::{Component, Evidence, PartKey, Position, Presence, PresenceError, PresenceRow, Resolver};
-use kith_profile::Part;
+use kith_profile::{AccountFold, Part};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 struct Rows(Vec<Evidence>);
 
@@ -83,6 +85,25 @@ pub(super) fn tree(store: &dyn Read, keyspace: Keyspace) -> BTreeMap<Vec<u8>, Ve
     found
 }
 
+/// What segments ask of the accounts that some events name, of which all events tell.
+pub(super) fn accounts_of<'a>(
+    definitions: &Definitions,
+    all: &[Event],
+    theirs: impl Iterator<Item = &'a Event>,
+) -> Vec<Arc<AccountFacts>> {
+    let Some(asked) = &definitions.accounts else {
+        return Vec::new();
+    };
+    let named: BTreeSet<&str> = theirs.filter_map(|event| event.group_id.as_deref()).collect();
+    let facts = named.into_iter().map(|group_id| {
+        let mut fold = AccountFold::new(group_id);
+        let naming = all.iter().filter(|event| event.group_id.as_deref() == Some(group_id));
+        naming.for_each(|event| fold.apply(event));
+        Arc::new(AccountFacts::of(&fold, asked, &definitions.trait_rules))
+    });
+    facts.collect()
+}
+
 /// Compares everything that a bench holds at `now` with a plain recomputation.
 pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
     let definitions = bench.engine.definitions(&main_space()).unwrap();
@@ -137,12 +158,22 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
             assert_eq!(bytes(&stored), bytes(part), "{what}: part {key:?} of {id}");
         }
         let whole = Part::merged(parts.values());
+        let theirs = events.iter().filter(|event| {
+            let evidence = definitions.rules.read(event);
+            let place = evidence.carrier().and_then(|carrier| {
+                let mut places = components.iter();
+                places.find_map(|component| component.place(carrier.hash, evidence.position()))
+            });
+            place.is_some_and(|place| place.profile == id)
+        });
+        let accounts = accounts_of(&definitions, &events, theirs);
         let members_of = components.iter().flat_map(|component| component.members_of(id));
         let carriers: Vec<u128> = members_of.map(|member| member.part.carrier).collect();
         let person = PersonOf {
             id,
             view: whole.view(&definitions.plan, &definitions.trait_rules),
             carriers: &carriers,
+            accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
         };
         let mut next = None;
         for segment in &definitions.segments {
@@ -173,6 +204,10 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
             .collect::<BTreeSet<_>>(),
         members,
         "{what}"
+    );
+    assert!(
+        tree(&*bench.store, Keyspace::AccountChanges).is_empty(),
+        "{what}: changes of accounts on their way"
     );
     let count: u64 = bench.engine.spaces().map(|(_, count, _)| count).sum();
     assert_eq!(count, people.len() as u64, "{what}: the count of people");

@@ -50,6 +50,19 @@ pub(crate) fn documents() -> Vec<(&'static str, &'static str, Json)> {
         ("segment", "pro", json!({"where": {"trait": "plan", "equals": "pro"}})),
         (
             "segment",
+            "of_pro_accounts",
+            json!({"where": {"account": {"trait": "plan", "equals": "pro"}}}),
+        ),
+        (
+            "segment",
+            "buyers_of_free_accounts",
+            json!({"where": {"all": [
+                {"account": {"not": {"trait": "plan", "equals": "pro"}}},
+                {"performed": {"event": "Order Completed", "within": {"last": "40s"}}},
+            ]}}),
+        ),
+        (
+            "segment",
             "lapsing",
             json!({"where": {"all": [
                 {"performed": {"event": "Order Completed", "within": {"last": "2m"}}},

@@ -179,7 +179,11 @@ impl Counted {
         let inexact = || {
             let bounded = matches!(
                 self.function,
-                Function::Sum | Function::MostFrequent | Function::UniqueList | Function::UniqueCount
+                Function::Sum
+                    | Function::MostFrequent
+                    | Function::UniqueList
+                    | Function::UniqueCount
+                    | Function::Accounts
             );
             bounded && !self.evaluate(window, now).1
         };

@@ -82,7 +82,7 @@ impl Distinct {
                 let most = self.held.iter().max_by_key(|held| (held.count, held.last));
                 most.map_or(Value::Null, |held| held.value.clone())
             }
-            Function::UniqueList => {
+            Function::UniqueList | Function::Accounts => {
                 let mut held: Vec<&Held> = self.held.iter().collect();
                 held.sort_by_key(|held| Reverse(held.last));
                 Value::Array(held.into_iter().map(|held| held.value.clone()).collect())

@@ -130,7 +130,8 @@ impl Points {
             | Function::Last
             | Function::MostFrequent
             | Function::UniqueList
-            | Function::UniqueCount => Self::Values(VecDeque::new()),
+            | Function::UniqueCount
+            | Function::Accounts => Self::Values(VecDeque::new()),
         }
     }
 

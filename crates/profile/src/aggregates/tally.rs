@@ -52,7 +52,9 @@ impl Tally {
             Function::Sum | Function::Average => Self::Sums(Vec::new()),
             Function::Min | Function::Max => Self::Extreme(None),
             Function::First | Function::Last => Self::Kept(None),
-            Function::MostFrequent | Function::UniqueList | Function::UniqueCount => Self::Distinct(Box::default()),
+            Function::MostFrequent | Function::UniqueList | Function::UniqueCount | Function::Accounts => {
+                Self::Distinct(Box::default())
+            }
         }
     }
 

@@ -40,6 +40,7 @@ impl FoldHistory {
             DataType::Utf8View,
             DataType::Utf8View,
             DataType::Utf8View,
+            DataType::Utf8View,
         ];
         Self {
             plan,

@@ -14,6 +14,7 @@ pub(crate) struct Needs {
     pub(crate) properties: bool,
     pub(crate) traits: bool,
     pub(crate) context: bool,
+    pub(crate) accounts: bool,
 }
 
 impl Needs {
@@ -21,7 +22,8 @@ impl Needs {
         let mut needs = Self::default();
         for spec in plan.ids().iter().filter_map(|id| plan.spec(*id)) {
             let keyed = spec.sequence.as_ref().is_some_and(|sequence| sequence.same.is_some());
-            needs.properties |= spec.function != Function::Count || spec.property.is_some() || keyed;
+            needs.accounts |= spec.function == Function::Accounts;
+            needs.properties |= spec.property.is_some() || keyed;
             spec.filters().for_each(|filter| needs.look(filter.condition()));
         }
         needs
@@ -53,6 +55,7 @@ pub(crate) struct Columns<'a> {
     properties: Option<&'a StringViewArray>,
     traits: Option<&'a StringViewArray>,
     context: Option<&'a StringViewArray>,
+    accounts: Option<&'a StringViewArray>,
 }
 
 impl<'a> Columns<'a> {
@@ -69,6 +72,7 @@ impl<'a> Columns<'a> {
             properties,
             traits,
             context,
+            accounts,
         ] = values
         else {
             return exec_err!("a fold takes the columns of events");
@@ -85,6 +89,7 @@ impl<'a> Columns<'a> {
             properties: needs.properties.then(|| properties.as_string_view()),
             traits: needs.traits.then(|| traits.as_string_view()),
             context: needs.context.then(|| context.as_string_view()),
+            accounts: needs.accounts.then(|| accounts.as_string_view()),
         })
     }
 
@@ -109,6 +114,8 @@ impl<'a> Columns<'a> {
             sequence: u64::try_from(self.sequences.value(row)).map_err(beyond)?,
             index: u32::try_from(self.indices.value(row)).map_err(beyond)?,
         };
+        let account = self.accounts.filter(|accounts| accounts.is_valid(row));
+        event.group_id = account.map(|accounts| accounts.value(row).into());
         read_object(self.properties, row, &mut event.properties)?;
         read_object(self.traits, row, &mut event.traits)?;
         read_object(self.context, row, &mut event.context)

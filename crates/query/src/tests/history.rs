@@ -63,6 +63,9 @@ fn history(seed: u64, length: u64) -> Vec<Event> {
             ];
             event.context = vec![("locale".into(), Value::from(["de", "en"][next(&mut state) % 2]))];
             event.traits = vec![("plan".into(), Value::from("pro"))];
+            event.group_id = sequence
+                .is_multiple_of(3)
+                .then(|| format!("acme {}", sequence % 5).into());
             event
         })
         .collect()

@@ -132,16 +132,30 @@ fn random_leaf() -> impl Strategy<Value = Json> {
         Just(json!({ "computed_trait": "largest_7s" })),
         Just(json!({ "computed_trait": "last_due" })),
     ];
-    let tested = (subject, test).prop_map(|(subject, test)| {
+    let tested = (subject, test.clone()).prop_map(|(subject, test)| {
         let mut fields = subject.as_object().unwrap().clone();
         fields.extend(test.as_object().unwrap().clone());
         Json::Object(fields)
+    });
+    let of_account = (prop_oneof![Just("points"), Just("renewal")], test).prop_map(|(name, test)| {
+        let mut fields = test.as_object().unwrap().clone();
+        fields.insert("trait".into(), json!(name));
+        Json::Object(fields)
+    });
+    let account = of_account.prop_recursive(2, 6, 3, |inner| {
+        let parts = proptest::collection::vec(inner.clone(), 1..4);
+        prop_oneof![
+            parts.clone().prop_map(|parts| json!({ "all": parts })),
+            parts.prop_map(|parts| json!({ "any": parts })),
+            inner.prop_map(|part| json!({ "not": part })),
+        ]
     });
     prop_oneof![
         4 => random_performed(),
         3 => random_sequence(),
         2 => random_lifecycle(),
         3 => tested,
+        3 => account.prop_map(|condition| json!({ "account": condition })),
         1 => prop_oneof![Just("granted"), Just("denied"), Just("unknown")].prop_map(|answer| json!({ "consent": "marketing", "answer": answer })),
         1 => (0..50_i64, 50..101_i64).prop_map(|(from, to)| json!({ "bucket": { "salt": "s", "from": from, "to": to.min(99) } })),
         1 => prop_oneof![Just(json!(["user_id:u1"])), Just(json!(["user_id:u2", "email:a@b.c"]))].prop_map(|list| json!({ "listed": list })),
@@ -174,8 +188,12 @@ fn random_world() -> impl Strategy<Value = World> {
         proptest::option::of(any::<bool>()),
         0..1_000_u128,
         any::<bool>(),
+        proptest::collection::vec(
+            (proptest::option::of(0..6_i64), proptest::option::of(0..LAST_SECOND)),
+            0..4,
+        ),
     )
-        .prop_map(|(events, points, birthday, consent, profile, named)| {
+        .prop_map(|(events, points, birthday, consent, profile, named, accounts)| {
             let mut world = World {
                 profile,
                 identifiers: named
@@ -195,6 +213,10 @@ fn random_world() -> impl Strategy<Value = World> {
             }
             if let Some(granted) = consent {
                 world = world.answered("marketing", granted);
+            }
+            for (n, (points, renewal)) in accounts.into_iter().enumerate() {
+                let renewal = renewal.map(moment);
+                world = world.of_account(&format!("acme {n}"), json!({ "points": points, "renewal": renewal }));
             }
             world
         })

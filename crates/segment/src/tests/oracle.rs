@@ -1,10 +1,11 @@
 //! The independent oracle: what membership ought to be, written once more from the words of `docs/segments.md`, from
 //! whole definitions and lists of events, with its own arithmetic and no notion of a next change.
 
-use super::world::{World, definitions};
-use crate::{Condition, Consent, Performed, SequencePerformed, Stage};
+use super::world::{Company, World, definitions};
+use crate::{AccountCondition, Condition, Consent, Performed, SequencePerformed, Stage};
 use kith_expr::{AggregateSpec, EventFilter, Follows, Function, ValueTest, Window};
 use kith_types::{Decimal, Event, Timestamp, Value};
+use std::collections::BTreeMap;
 
 fn micros(at: Timestamp) -> i64 {
     at.as_micros()
@@ -142,6 +143,16 @@ fn lives(filter: &EventFilter, stage: Stage, world: &World, now: i64) -> bool {
     }
 }
 
+/// Whether an account of these traits meets the condition.
+fn says(condition: &AccountCondition, traits: &BTreeMap<String, Value>, now: i64) -> bool {
+    match condition {
+        AccountCondition::All(parts) => !parts.iter().any(|part| !says(part, traits, now)),
+        AccountCondition::Any(parts) => !parts.iter().all(|part| !says(part, traits, now)),
+        AccountCondition::Not(part) => !says(part, traits, now),
+        AccountCondition::Trait { name, test } => passes(test, traits.get(&**name), now),
+    }
+}
+
 /// Whether the person meets the condition at `now`, in microseconds.
 pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
     match condition {
@@ -178,6 +189,10 @@ pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
             Some(&computed(&definitions().computed_traits[name], world, now)),
             now,
         ),
+        Condition::Account(condition) => world
+            .accounts
+            .iter()
+            .any(|Company(_, traits)| says(condition, traits, now)),
         Condition::Consent { category, answer } => {
             *answer
                 == match world.consents.get(&**category) {

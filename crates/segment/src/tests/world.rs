@@ -1,6 +1,6 @@
 //! A person as plain lists of events, traits and answers, who answers as naively as can be. Times are in seconds.
 
-use crate::{CompiledSegment, Definitions, Person, SegmentDefinition};
+use crate::{Account, CompiledSegment, Definitions, Person, SegmentDefinition};
 use kith_expr::{AggregateId, AggregateSpec, Function, PersonView, parse_aggregate};
 use kith_types::{
     Address, Decimal, Event, EventKey, EventType, Identifier, Object, Origin, ProfileId, SourceName, SpaceId,
@@ -45,6 +45,20 @@ pub(super) fn event_of_type(event_type: EventType, name: &str, at: Timestamp, pr
     }
 }
 
+/// An account by its id and traits.
+#[derive(Clone, Debug)]
+pub(super) struct Company(pub(super) String, pub(super) BTreeMap<String, Value>);
+
+impl Account for Company {
+    fn id(&self) -> &str {
+        &self.0
+    }
+
+    fn trait_value(&self, name: &str) -> Option<&Value> {
+        self.1.get(name)
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct World {
     pub(super) events: Vec<Event>,
@@ -52,6 +66,7 @@ pub(super) struct World {
     pub(super) consents: BTreeMap<String, bool>,
     pub(super) profile: u128,
     pub(super) identifiers: Vec<Identifier>,
+    pub(super) accounts: Vec<Company>,
     pub(super) aggregates: BTreeMap<AggregateId, AggregateSpec>,
     /// The aggregates whose values a limit may have touched.
     pub(super) approximate: BTreeSet<AggregateId>,
@@ -70,6 +85,14 @@ impl World {
     pub(super) fn with_trait(mut self, name: &str, value: Json) -> Self {
         self.traits
             .insert(name.to_owned(), kith_expr::value_of_json(&value).unwrap());
+        self
+    }
+
+    pub(super) fn of_account(mut self, id: &str, traits: Json) -> Self {
+        let traits = object(&traits)
+            .into_iter()
+            .map(|(name, value)| (name.to_string(), value));
+        self.accounts.push(Company(id.to_owned(), traits.collect()));
         self
     }
 
@@ -165,6 +188,10 @@ impl Person for World {
 
     fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool {
         self.identifiers.iter().any(|identifier| wanted(identifier.hash128()))
+    }
+
+    fn any_account(&self, wanted: &mut dyn FnMut(&dyn Account) -> bool) -> bool {
+        self.accounts.iter().any(|account| wanted(account))
     }
 }
 

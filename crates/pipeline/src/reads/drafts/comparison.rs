@@ -6,13 +6,16 @@
 use super::tally::{Counts, Tally};
 use super::{Impact, Proposed, SegmentImpact, Shown, ValueImpact};
 use crate::PipelineError;
+use crate::account_facts::{self, AccountFacts, AccountsOf};
 use crate::definitions::{DefinitionSet, Definitions, LiveSegment};
 use crate::person::PersonOf;
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::Member;
 use kith_profile::{FoldPlan, Part};
-use kith_types::{ProfileId, SegmentName, Timestamp};
+use kith_state::Read;
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A person as they are asked.
 pub(super) struct Asked<'a> {
@@ -20,6 +23,14 @@ pub(super) struct Asked<'a> {
     pub(super) carriers: &'a [u128],
     pub(super) members: &'a [Member],
     pub(super) whole: &'a Part,
+    pub(super) accounts: &'a Both,
+}
+
+/// What is asked of somebody's accounts, before and after.
+#[derive(Default)]
+pub(super) struct Both {
+    before: Vec<Arc<AccountFacts>>,
+    after: Vec<Arc<AccountFacts>>,
 }
 
 /// What a proposal concerns, compiled.
@@ -113,7 +124,8 @@ impl Comparison {
     /// Counts a person's answers at `now`, or at the instant from which on their fold answers.
     pub(super) fn ask(&self, asked: &Asked<'_>, now: Timestamp, tally: &mut Tally) {
         let now = now.max(asked.whole.horizon());
-        let (then, next) = (self.under(&self.before, asked), self.under(&self.after, asked));
+        let then = self.under(&self.before, asked, &asked.accounts.before);
+        let next = self.under(&self.after, asked, &asked.accounts.after);
         let is_in = |place: usize| self.after.segments[place].compiled.is_member(&next, now);
         tally.people += 1;
         tally.segments.resize_with(self.segments.len(), Counts::default);
@@ -149,12 +161,36 @@ impl Comparison {
     }
 
     /// The person as segments see one under these definitions.
-    fn under<'a>(&'a self, definitions: &'a Definitions, asked: &'a Asked<'a>) -> PersonOf<'a> {
+    fn under<'a>(
+        &'a self,
+        definitions: &'a Definitions,
+        asked: &'a Asked<'a>,
+        accounts: &'a [Arc<AccountFacts>],
+    ) -> PersonOf<'a> {
         PersonOf {
             id: asked.id,
             view: asked.whole.view(&self.plan, &definitions.trait_rules),
             carriers: asked.carriers,
+            accounts: AccountsOf::new(definitions.accounts.as_ref(), accounts),
         }
+    }
+
+    /// What the accounts of a person are asked for, as they are committed.
+    pub(super) fn accounts(&self, reader: &dyn Read, space: &SpaceId, whole: &Part) -> Result<Both, PipelineError> {
+        let under = |definitions: &Definitions| match self.asks(definitions) {
+            true => account_facts::committed(reader, space, definitions, (whole, &self.plan)),
+            false => Ok(Vec::new()),
+        };
+        Ok(Both {
+            before: under(&self.before)?,
+            after: under(&self.after)?,
+        })
+    }
+
+    /// Whether a segment concerned asks for accounts under these definitions.
+    fn asks(&self, definitions: &Definitions) -> bool {
+        let accounts = definitions.accounts.as_ref();
+        accounts.is_some_and(|accounts| self.plan.spec(accounts.id).is_some())
     }
 
     /// The answer, from everybody's.

@@ -133,8 +133,10 @@ impl Walk<'_> {
                     false => whole.merge_from(&part),
                 }
             }
+            let accounts = self.comparison.accounts(self.reader, self.space, &whole)?;
             let asked = Asked {
                 id: profile.id,
+                accounts: &accounts,
                 carriers: &carriers,
                 members: &profile.members,
                 whole: &whole,

@@ -23,8 +23,10 @@ const SAMPLE: usize = if cfg!(test) { 40 } else { 10_000 };
 const FRESH: Duration = Duration::from_secs(60);
 /// Aggregates that the people of a sample hold for drafts; beyond these it begins anew.
 const AGGREGATES_HELD: usize = 256;
+/// Bytes of the people of one sample that are held; whoever is beyond them is loaded for each answer, while there is time.
+const BYTES_HELD: usize = if cfg!(test) { 100_000 } else { 8 << 20 };
 /// Spaces whose samples are held.
-const SPACES_HELD: usize = 16;
+const SPACES_HELD: usize = 8;
 /// How many standard deviations 95 of 100 answers lie within.
 const SURE: f64 = 1.96;
 
@@ -51,6 +53,8 @@ struct Sample {
     ids: Vec<ProfileId>,
     drawn_at: Option<Timestamp>,
     people: BTreeMap<ProfileId, Sampled>,
+    /// About how many bytes they take.
+    bytes: usize,
     /// What people are loaded with: all that was asked for lately.
     held: Option<FoldPlan>,
 }
@@ -60,6 +64,17 @@ struct Sampled {
     carriers: Vec<u128>,
     whole: Part,
     loaded_at: Timestamp,
+}
+
+impl Sampled {
+    fn memory_bytes(&self) -> usize {
+        let members: usize = self
+            .members
+            .iter()
+            .map(|member| size_of::<Member>() + member.identifier.value.len())
+            .sum();
+        size_of::<Self>() + self.whole.memory_bytes() + members + self.carriers.len() * size_of::<u128>()
+    }
 }
 
 impl Sampler {
@@ -157,6 +172,7 @@ impl Sample {
         })?;
         let last = self.ids.last().copied();
         self.people.retain(|id, _| Some(*id) <= last);
+        self.bytes = self.people.values().map(Sampled::memory_bytes).sum();
         self.drawn_at = Some(now);
         Ok(())
     }
@@ -183,32 +199,42 @@ impl Sample {
             }
             // Somebody who has become part of somebody else since the draw is nobody any more.
             let Some(person) = self.people.get(&id) else { continue };
+            let accounts = comparison.accounts(reader, space, &person.whole)?;
             let asked = Asked {
                 id,
+                accounts: &accounts,
                 carriers: &person.carriers,
                 members: &person.members,
                 whole: &person.whole,
             };
             comparison.ask(&asked, now, &mut tally);
+            if self.bytes > BYTES_HELD {
+                self.forget(id);
+            }
         }
         Ok((tally, false))
     }
 
     fn load(&mut self, reader: &dyn Read, space: &SpaceId, id: ProfileId, now: Timestamp) -> Result<(), PipelineError> {
+        self.forget(id);
         let Some(plan) = &self.held else { return Ok(()) };
-        match load(reader, space, plan, id, None)? {
-            Some(loaded) => {
-                let sampled = Sampled {
-                    carriers: loaded.carriers(),
-                    members: loaded.members,
-                    whole: loaded.whole,
-                    loaded_at: now,
-                };
-                self.people.insert(id, sampled);
-            }
-            None => drop(self.people.remove(&id)),
+        if let Some(loaded) = load(reader, space, plan, id, None)? {
+            let sampled = Sampled {
+                carriers: loaded.carriers(),
+                members: loaded.members,
+                whole: loaded.whole,
+                loaded_at: now,
+            };
+            self.bytes += sampled.memory_bytes();
+            self.people.insert(id, sampled);
         }
         Ok(())
+    }
+
+    fn forget(&mut self, id: ProfileId) {
+        if let Some(gone) = self.people.remove(&id) {
+            self.bytes = self.bytes.saturating_sub(gone.memory_bytes());
+        }
     }
 
     /// Has people loaded with the plan's aggregates from now on.
@@ -224,6 +250,7 @@ impl Sample {
         if held.len() + plan.ids().len() > AGGREGATES_HELD {
             held.clear();
             self.people.clear();
+            self.bytes = 0;
         }
         held.extend(specs(plan));
         self.held = Some(FoldPlan::new(held));

@@ -58,6 +58,9 @@ fn seg_7_a_drafts_size_is_its_size_once_applied() {
         let base: Vec<_> = all[..2].to_vec();
         bench.decide(end, &base);
         bench.settle(at(end + 1));
+        // No timer is due at the very instant, which would be left for later.
+        let now = at(end + 2) + kith_types::Duration::from_micros(1);
+        bench.settle(now);
         for (kind, name, spec) in &all[2..] {
             // Nobody leaves or enters by time alone between the question and the decision.
             let now = at(end + 2) + kith_types::Duration::from_micros(1);
@@ -221,6 +224,41 @@ fn seg_7_an_estimate_holds_the_exact_size_and_grows_surer() {
     assert!((narrow_low..=narrow_high).contains(&value) && narrow_high - narrow_low < high - low);
     let again = ask(&|| false);
     assert_eq!(again, whole, "what is in memory needs no time");
+}
+
+#[test]
+fn seg_7_people_of_any_size_are_asked_and_few_of_them_are_held() {
+    let mut bench = Bench::new();
+    bench.decide(0, &[("segment", "buyers", performed("Order Completed", 1, 100))]);
+    let text = "x".repeat(1_000);
+    for n in 0..30 {
+        let traits: serde_json::Map<_, _> = (0..20).map(|at| (format!("trait {at}"), json!(text))).collect();
+        bench.take(n, &[identify(&format!("user_id:u{n}"), n, json!(traits))]);
+    }
+    bench.settle(at(30));
+    let draft = proposed(vec![document(
+        "segment",
+        "drafted",
+        json!({"where": {"trait": "trait 3", "exists": true}}),
+    )]);
+    let sampler = Sampler::new(reads_of(&bench));
+    for _ in 0..3 {
+        let whole = sampler
+            .estimate(&main_space(), &draft, at(31), &|| true)
+            .unwrap()
+            .unwrap();
+        assert_eq!((whole.of_sample.people, whole.more), (30, false), "while there is time");
+        assert_eq!(whole.of_sample.segments[0].after, Some(30));
+        let held = sampler
+            .estimate(&main_space(), &draft, at(31), &|| false)
+            .unwrap()
+            .unwrap();
+        assert!(
+            held.more && (1..8).contains(&held.of_sample.people),
+            "{}",
+            held.of_sample.people
+        );
+    }
 }
 
 #[test]

@@ -232,7 +232,7 @@ fn counted(reads: &Reads, explanation: &Explanation, what: &str) -> u64 {
                     *actual != nothing
                 }
             }
-            Asks::Trait(_) => *actual != kith_types::Value::Null,
+            Asks::Trait(_) | Asks::AccountTrait { .. } => *actual != kith_types::Value::Null,
             Asks::Consent(_) => actual.as_str() != Some("unknown"),
             // What names it may be somebody else's event, which linked it.
             Asks::Listed(_) => leaf.holds && behind.total > 0,

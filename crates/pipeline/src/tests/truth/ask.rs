@@ -7,7 +7,7 @@ use super::values::computed;
 use kith_expr::{
     AggregateSpec, Area, Condition as Where, EventFilter, FieldRoot, Follows, Path, Sequence, ValueTest, Window,
 };
-use kith_segment::{Condition, Consent, Stage};
+use kith_segment::{AccountCondition, Condition, Consent, Stage};
 use kith_types::{Timestamp, Value};
 use std::collections::BTreeMap;
 
@@ -56,6 +56,10 @@ impl<'a> Ask<'a> {
                 let spec = self.computed[&**name].clone();
                 computed(self, &spec, test)
             }
+            Condition::Account(condition) => format!(
+                "EXISTS (SELECT 1 FROM belongs b WHERE b.epoch = q.epoch AND b.profile = q.profile AND {})",
+                of_account(condition)
+            ),
             Condition::Consent { category, answer } => {
                 let found = format!(
                     "(SELECT granted FROM allowed WHERE epoch = q.epoch AND profile = q.profile AND category = {})",
@@ -294,11 +298,33 @@ pub(super) fn typed_at(doc: &str, path: &Path) -> String {
     )
 }
 
-/// What survives of a trait, or of what a dot enters in one.
+/// A condition on an account of a row `b` of `belongs`.
+fn of_account(condition: &AccountCondition) -> String {
+    let joined = |parts: &[AccountCondition], by: &str| {
+        let parts: Vec<String> = parts.iter().map(of_account).collect();
+        format!("({})", parts.join(by))
+    };
+    match condition {
+        AccountCondition::All(parts) => joined(parts, " AND "),
+        AccountCondition::Any(parts) => joined(parts, " OR "),
+        AccountCondition::Not(part) => format!("(NOT {})", of_account(part)),
+        AccountCondition::Trait { name, test } => asked_of(
+            &survivor("told WHERE epoch = b.epoch AND account = b.account", name),
+            test,
+        ),
+    }
+}
+
+/// What survives of a person's trait.
 fn trait_value(name: &str) -> String {
+    survivor("known WHERE epoch = q.epoch AND profile = q.profile", name)
+}
+
+/// What survives of a trait among rows of a name and a document, or of what a dot enters in one.
+fn survivor(rows: &str, name: &str) -> String {
     let survivor = |name: &str, path: &str| {
         format!(
-            "(SELECT {} FROM known WHERE epoch = q.epoch AND profile = q.profile AND name = {})",
+            "(SELECT {} FROM {rows} AND name = {})",
             typed("doc", path),
             quoted(name)
         )

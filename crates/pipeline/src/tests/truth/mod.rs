@@ -13,6 +13,7 @@ mod values;
 mod worlds;
 
 use super::{Bench, compare_states, main_space, oracle};
+use crate::account_facts::AccountsOf;
 use crate::person::PersonOf;
 use ask::Ask;
 use kith_expr::AggregateSpec;
@@ -41,6 +42,8 @@ struct Seen {
     changes: usize,
     by_clock: usize,
     merged: usize,
+    /// Changes that what was said of an account brought to somebody whose event it was not.
+    by_account: usize,
 }
 
 /// The definitions of a world, parsed.
@@ -123,7 +126,9 @@ fn epoch(bench: &Bench, starts: i64) -> Epoch {
             .named
             .extend(members.map(|member| (profile.id, member.identifier.to_string())));
     }
-    for (number, event) in bench.events().iter().enumerate() {
+    let events = bench.events();
+    epoch.events = events.len();
+    for (number, event) in events.iter().enumerate() {
         let evidence = definitions.as_ref().unwrap().read(event);
         let place = evidence.carrier().and_then(|carrier| {
             components
@@ -187,6 +192,9 @@ fn fresh(run: &Run, instants: &BTreeSet<i64>) -> Result<BTreeMap<i64, Members>, 
             for (event, _) in epoch.whose.iter().filter(|(_, of)| of == profile) {
                 part.apply(&definitions.plan, &run.events[*event]);
             }
+            let theirs = epoch.whose.iter().filter(|(_, of)| of == profile);
+            let theirs = theirs.map(|(event, _)| &run.events[*event]);
+            let accounts = oracle::accounts_of(&definitions, &run.events[..epoch.events], theirs);
             let named = epoch.named.iter().filter(|(of, _)| of == profile);
             let carriers: Vec<u128> = named
                 .filter_map(|(_, text)| Some(kith_types::Identifier::parse(text)?.hash128()))
@@ -195,6 +203,7 @@ fn fresh(run: &Run, instants: &BTreeSet<i64>) -> Result<BTreeMap<i64, Members>, 
                 id: *profile,
                 view: part.view(&definitions.plan, &definitions.trait_rules),
                 carriers: &carriers,
+                accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
             };
             for segment in &definitions.segments {
                 let mut held: Option<(bool, Option<Timestamp>)> = None;
@@ -314,6 +323,18 @@ fn check(world: &World, tables: &Tables, seen: &mut Seen) -> Result<(), String> 
         .iter()
         .filter(|change| change.cause == kith_segment::Cause::Clock);
     seen.by_clock += by_clock.count();
+    seen.by_account += changes
+        .iter()
+        .filter(|change| {
+            let key = change.cause.event_key();
+            let said = run.events.iter().position(|event| Some(event.key) == key);
+            said.is_some_and(|at| {
+                let epoch = run.epochs.iter().find(|epoch| epoch.events > at);
+                let of = epoch.and_then(|epoch| epoch.whose.iter().find(|(event, _)| *event == at));
+                run.events[at].group_id.is_some() && of.is_some_and(|(_, of)| *of != change.profile)
+            })
+        })
+        .count();
     seen.merged += run
         .epochs
         .windows(2)
@@ -362,13 +383,13 @@ fn seg_4_stream_rebuild_and_sql_agree_at_every_instant() {
     let seen = check_all(from..from + count);
     // The worlds are worth something only if these things happen in them.
     let told = format!(
-        "{} instants, {} changes, {} by the clock, {} merges",
-        seen.instants, seen.changes, seen.by_clock, seen.merged
+        "{} instants, {} changes, {} by the clock, {} by others' accounts, {} merges",
+        seen.instants, seen.changes, seen.by_clock, seen.by_account, seen.merged
     );
     println!("{told}");
     if count >= 1_000 {
         assert!(
-            seen.changes > 1_000 && seen.by_clock > 500 && seen.merged > 100,
+            seen.changes > 1_000 && seen.by_clock > 500 && seen.merged > 100 && seen.by_account > 30,
             "{told}"
         );
     }

@@ -2,7 +2,7 @@
 //! leaf, each with the microsecond before it.
 
 use kith_expr::{AggregateSpec, Follows, ValueTest, Window};
-use kith_segment::{Condition, Stage};
+use kith_segment::{AccountCondition, Condition, Stage};
 use kith_types::{Event, Timestamp, Value};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
@@ -42,8 +42,23 @@ impl Delays {
                     self.spans.insert(span.as_micros());
                 }
             }
+            Condition::Account(condition) => self.account(condition),
             Condition::Bucket(bucket) => drop(self.salts.insert(bucket.salt.clone())),
             Condition::Consent { .. } | Condition::Segment(_) | Condition::Listed(_) => {}
+        }
+    }
+
+    fn account(&mut self, condition: &AccountCondition) {
+        match condition {
+            AccountCondition::All(parts) | AccountCondition::Any(parts) => {
+                parts.iter().for_each(|part| self.account(part));
+            }
+            AccountCondition::Not(part) => self.account(part),
+            AccountCondition::Trait { test, .. } => {
+                if let ValueTest::WithinLast(span) | ValueTest::BeforeLast(span) = test {
+                    self.spans.insert(span.as_micros());
+                }
+            }
         }
     }
 

@@ -15,6 +15,8 @@ pub(super) struct Tables {
 #[derive(Default)]
 pub(super) struct Epoch {
     pub(super) starts: i64,
+    /// How many events there were.
+    pub(super) events: usize,
     pub(super) whose: Vec<(usize, ProfileId)>,
     pub(super) people: Vec<ProfileId>,
     pub(super) named: Vec<(ProfileId, String)>,
@@ -22,8 +24,12 @@ pub(super) struct Epoch {
 
 const SCHEMA: &str = "
 CREATE TABLE event(id INTEGER PRIMARY KEY, received INTEGER, time INTEGER, sequence INTEGER, indexed INTEGER,
-    type TEXT, name TEXT, properties TEXT, context TEXT, traits TEXT);
-CREATE TABLE epoch(no INTEGER PRIMARY KEY, starts INTEGER);
+    type TEXT, name TEXT, properties TEXT, context TEXT, traits TEXT, account TEXT);
+CREATE TABLE epoch(no INTEGER PRIMARY KEY, starts INTEGER, events INTEGER);
+CREATE TABLE belongs(epoch INTEGER, profile TEXT, account TEXT);
+CREATE INDEX belongs_by ON belongs(epoch, profile);
+CREATE TABLE told(epoch INTEGER, account TEXT, name TEXT, doc TEXT);
+CREATE INDEX told_by ON told(epoch, account, name);
 CREATE TABLE whose(epoch INTEGER, event INTEGER, profile TEXT);
 CREATE TABLE person(epoch INTEGER, profile TEXT);
 CREATE TABLE named(epoch INTEGER, profile TEXT, identifier TEXT);
@@ -45,10 +51,11 @@ CREATE TABLE asked(now INTEGER, epoch INTEGER, profile TEXT);
 
 const EMPTY: &str = "DELETE FROM event; DELETE FROM epoch; DELETE FROM whose; DELETE FROM person; DELETE FROM named;
 DELETE FROM number; DELETE FROM spot; DELETE FROM drawn; DELETE FROM moment; DELETE FROM seen; DELETE FROM known;
-DELETE FROM allowed; DELETE FROM passes; DELETE FROM done; DELETE FROM asked;";
+DELETE FROM allowed; DELETE FROM belongs; DELETE FROM told; DELETE FROM passes; DELETE FROM done; DELETE FROM asked;";
 
 /// What follows from the rows for every leaf: the events of each person at each epoch, the traits that survive (the
-/// latest that says anything), the answers that hold (the latest; of two at one instant the restrictive one).
+/// latest that says anything), the answers that hold (the latest; of two at one instant the restrictive one), the accounts of each person, and what has been
+/// said of each account, by whomever.
 const DERIVED: &str = "
 INSERT INTO seen SELECT w.epoch, w.profile, e.id, e.time, e.place, e.type, e.properties, e.context, e.traits
     FROM whose w JOIN (SELECT *, row_number() OVER (ORDER BY time, sequence, indexed) AS place FROM event) e ON e.id = w.event;
@@ -57,6 +64,13 @@ INSERT INTO known SELECT epoch, profile, name, doc FROM (
         row_number() OVER (PARTITION BY s.epoch, s.profile, j.key ORDER BY s.place DESC) AS n
     FROM seen s, json_each(s.traits) j
     WHERE s.type <> 'group' AND j.type <> 'null' AND NOT (j.type = 'text' AND trim(j.atom) = '')) WHERE n = 1;
+INSERT INTO belongs SELECT DISTINCT w.epoch, w.profile, e.account FROM whose w JOIN event e ON e.id = w.event
+    WHERE e.account IS NOT NULL;
+INSERT INTO told SELECT epoch, account, name, doc FROM (
+    SELECT o.no AS epoch, e.account, j.key AS name, e.traits -> j.fullkey AS doc,
+        row_number() OVER (PARTITION BY o.no, e.account, j.key ORDER BY e.time DESC, e.sequence DESC, e.indexed DESC) AS n
+    FROM epoch o JOIN event e ON e.id < o.events AND e.type = 'group', json_each(e.traits) j
+    WHERE j.type <> 'null' AND NOT (j.type = 'text' AND trim(j.atom) = '')) WHERE n = 1;
 INSERT INTO allowed SELECT epoch, profile, category, granted FROM (
     SELECT s.epoch, s.profile, j.key AS category, j.type = 'true' AS granted,
         row_number() OVER (PARTITION BY s.epoch, s.profile, j.key ORDER BY s.time DESC, j.type = 'true') AS n
@@ -77,7 +91,7 @@ impl Tables {
         self.db.execute_batch(EMPTY).unwrap();
         let mut row = self
             .db
-            .prepare_cached("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+            .prepare_cached("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
             .unwrap();
         let json = |object| {
             let mut out = String::new();
@@ -96,6 +110,7 @@ impl Tables {
                 json(&event.properties),
                 json(&event.context),
                 json(&event.traits),
+                event.group_id.as_deref(),
             ])
             .unwrap();
             for object in [&event.properties, &event.context, &event.traits] {
@@ -109,7 +124,7 @@ impl Tables {
 
     fn fill_epochs(&self, epochs: &[Epoch], salts: &BTreeSet<Box<str>>) {
         let prepare = |sql| self.db.prepare_cached(sql).unwrap();
-        let mut epoch_row = prepare("INSERT INTO epoch VALUES (?, ?)");
+        let mut epoch_row = prepare("INSERT INTO epoch VALUES (?, ?, ?)");
         let mut whose = prepare("INSERT INTO whose VALUES (?, ?, ?)");
         let mut person = prepare("INSERT INTO person VALUES (?, ?)");
         let mut named = prepare("INSERT INTO named VALUES (?, ?, ?)");
@@ -117,7 +132,9 @@ impl Tables {
         let mut everybody = BTreeSet::new();
         for (no, epoch) in epochs.iter().enumerate() {
             let no = no as i64;
-            epoch_row.execute(params![no, epoch.starts]).unwrap();
+            epoch_row
+                .execute(params![no, epoch.starts, epoch.events as i64])
+                .unwrap();
             for (event, profile) in &epoch.whose {
                 whose.execute(params![no, *event as i64, text_of(*profile)]).unwrap();
             }

@@ -53,6 +53,9 @@ pub(super) fn smaller(condition: &Json) -> Vec<Json> {
             }
         }
     }
+    if let Some(part) = condition.get("account") {
+        found.extend(smaller(part).into_iter().map(|inner| json!({"account": inner})));
+    }
     if let Some(part) = condition.get("not") {
         found.push(part.clone());
         found.extend(smaller(part).into_iter().map(|inner| json!({"not": inner})));
@@ -88,9 +91,10 @@ impl Dice<'_> {
 
     fn leaf(&mut self, refers: bool) -> Json {
         match self.random.random_range(0..20) {
-            0..5 => self.performed(),
-            5..8 => self.sequence(),
-            8..11 => self.lifecycle(),
+            0..4 => self.performed(),
+            4..6 => self.sequence(),
+            6..8 => self.lifecycle(),
+            8..11 => json!({"account": self.account(2)}),
             11..13 => self.trait_test(),
             13..16 => self.computed_test(),
             16 => match self.random.random_range(0..3) {
@@ -333,6 +337,17 @@ impl Dice<'_> {
             }
         }
         json!({"lifecycle": inner})
+    }
+
+    fn account(&mut self, depth: u32) -> Json {
+        if depth == 0 || self.random.random_bool(0.6) {
+            return self.trait_test();
+        }
+        match self.random.random_range(0..3) {
+            0 => json!({"all": [self.account(depth - 1), self.account(depth - 1)]}),
+            1 => json!({"any": [self.account(depth - 1), self.account(depth - 1)]}),
+            _ => json!({"not": self.account(depth - 1)}),
+        }
     }
 
     fn trait_test(&mut self) -> Json {

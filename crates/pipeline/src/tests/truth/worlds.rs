@@ -212,14 +212,15 @@ fn one_event(random: &mut ChaCha8Rng, received: i64, unit: Unit, far: bool) -> J
         time = (*times.choose(random).unwrap()).to_owned();
     }
     let name = *["A", "B", "B", "C"].choose(random).unwrap();
-    let kind = *["track", "track", "track", "track", "identify", "page", "group"]
+    let kind = *["track", "track", "track", "track", "identify", "page", "group", "group"]
         .choose(random)
         .unwrap();
     let mut event = json!({"type": kind, "timestamp": time, "messageId": format!("m{}", random.random_range(0..60))});
     match kind {
         "track" => event["event"] = json!(name),
         "page" => event["name"] = json!(name),
-        "group" => event["groupId"] = json!("g"),
+        "group" => event["groupId"] = json!(["g", "h"].choose(random).unwrap()),
+        _ if random.random_bool(0.1) => event["groupId"] = json!(["g", "h"].choose(random).unwrap()),
         _ => {}
     }
     match random.random_range(0..8) {
@@ -236,7 +237,7 @@ fn one_event(random: &mut ChaCha8Rng, received: i64, unit: Unit, far: bool) -> J
             }
         }
     }
-    if kind == "identify" || random.random_bool(0.1) {
+    if matches!(kind, "identify" | "group") || random.random_bool(0.1) {
         event["traits"] = some_traits(random, received, unit);
     }
     event["properties"] = some_properties(random);

@@ -29,6 +29,9 @@ fn counted<'a>(spec: &AggregateSpec, events: &'a [Event], now: Timestamp) -> Vec
     );
     matching
         .filter_map(|event| {
+            if spec.function == Function::Accounts {
+                return event.group_id.as_deref().map(|account| (event, Value::from(account)));
+            }
             let Some(path) = &spec.property else {
                 return Some((event, Value::Null));
             };
@@ -80,7 +83,7 @@ fn oracle(spec: &AggregateSpec, events: &[Event], now: Timestamp) -> Value {
                 .max_by_key(|(_, count, last)| (*count, *last));
             most.map_or(Value::Null, |(value, ..)| value)
         }
-        Function::UniqueList => {
+        Function::UniqueList | Function::Accounts => {
             let mut distinct = distinct(&counted);
             distinct.sort_by_key(|(_, _, last)| std::cmp::Reverse(*last));
             Value::Array(distinct.into_iter().map(|(value, ..)| value).collect())

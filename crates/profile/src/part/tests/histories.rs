@@ -41,7 +41,7 @@ pub(super) fn specs_of_single_events() -> Vec<AggregateSpec> {
         json!({ "this": "hour", "zone": "UTC" }),
         json!({ "previous": "hour", "count": 2, "zone": "Asia/Kathmandu" }),
     ];
-    let functions = Function::ALL.map(Function::as_str);
+    let functions: Vec<&str> = Function::written().iter().map(|function| function.as_str()).collect();
     let mut specs = specs_of_version_1();
     let mut add = |function: &str, window: &serde_json::Value| {
         let mut document = json!({ "function": function, "events": ["A", "B"], "window": window });
@@ -93,7 +93,12 @@ pub(super) fn specs_of_sequences() -> Vec<AggregateSpec> {
 }
 
 pub(super) fn all_specs() -> Vec<AggregateSpec> {
-    [specs_of_single_events(), specs_of_sequences()].concat()
+    [
+        specs_of_single_events(),
+        specs_of_sequences(),
+        vec![AggregateSpec::accounts()],
+    ]
+    .concat()
 }
 
 /// A history in the order of its log: `received_at` never decreases, and no event lies more than five minutes after it.
@@ -110,6 +115,7 @@ pub(super) fn history(random: &mut ChaCha8Rng, length: usize) -> Vec<Event> {
             event.received_at = at(received);
             event.source = ["web", "shop", "crm"].choose(random).unwrap().parse().unwrap();
             event.properties = properties(random);
+            event.group_id = sequence.is_multiple_of(3).then(|| format!("g{}", sequence % 4).into());
             if random.random_bool(0.5) {
                 event.event_type = *[EventType::Identify, EventType::Page, EventType::Group]
                     .choose(random)

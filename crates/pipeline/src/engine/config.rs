@@ -1,0 +1,36 @@
+//! How the engine is set up: what it must know beside the records. It reads no file and no clock.
+
+use crate::folds::MadeElsewhere;
+use kith_clean::Limits;
+use kith_types::{Duration, Timestamp};
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct EngineConfig {
+    /// The limits that the doors apply too.
+    pub limits: Limits,
+    /// How long after the copy that counts a later copy is dropped.
+    pub dedupe_window: Duration,
+    /// Where the state was lost and is built again: the sequence before which the log was taken once already. What
+    /// changes on the way there was told then and is not told again (contracts RAW-2, ACT-6).
+    pub rebuilt_before: u64,
+    /// With `rebuilt_before`: the instant before which time's own changes were told, too.
+    pub rebuilt_until: Timestamp,
+    /// Who folds the histories of many people for a new definition, where somebody does.
+    pub folds: Option<MadeElsewhere>,
+    /// Where the outbox of each space begins to count when the state is new, so that no number is ever given twice.
+    pub outbox_from: u64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            dedupe_window: Duration::from_days(30),
+            rebuilt_before: 0,
+            rebuilt_until: Timestamp::MIN,
+            folds: None,
+            outbox_from: 0,
+        }
+    }
+}
