@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("kith-profile", 10),
     ("kith-segment", 10),
     ("kith-sqlite", 15),
+    ("kith-s3", 20),
     ("kith-log", 20),
     ("kith-state", 20),
     ("kith-catalog", 20),
@@ -28,6 +29,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("kith-api", 60),
     ("kith", 70),
     ("kith-testkit", 80),
+    ("kith-peers", 80),
     ("xtask", 80),
 ];
 
@@ -41,6 +43,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("fjall", &["kith-state"]),
     ("axum", &["kith-collect", "kith-api", "kith"]),
     ("lettre", &["kith-activate"]),
+    ("quick-xml", &["kith-s3"]),
+    ("ring", &["kith-s3"]),
 ];
 
 /// Layers 0 and 1 are pure: nothing that does IO or runs tasks.

@@ -30,9 +30,10 @@ const CACHED_TABLES_MAX: usize = 256;
 
 type TableKey = (SpaceId, String, String);
 
-/// A data folder's tables and raw objects. Cheap to share: hand it about in an `Arc`.
+/// A data folder's tables, and the raw zone. Cheap to share: hand it about in an `Arc`.
 pub struct Lake {
     pub(crate) store: Store,
+    raw: RawZone,
     pub(crate) pointers: Arc<dyn PointerStore>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) manifests: Manifests,
@@ -55,6 +56,7 @@ impl Lake {
         let store = Store::open(root)?;
         let manifests = Manifests::new(store.clone());
         Ok(Self {
+            raw: RawZone::new(store.clone()),
             store,
             pointers,
             clock,
@@ -70,10 +72,16 @@ impl Lake {
         Arc::clone(self.store.objects())
     }
 
-    /// The raw zone in the same folder.
+    /// The raw zone: in the same folder, unless it is kept elsewhere.
     #[must_use]
     pub fn raw(&self) -> RawZone {
-        RawZone::new(self.store.clone())
+        self.raw.clone()
+    }
+
+    /// The lake with its raw zone elsewhere.
+    #[must_use]
+    pub fn with_raw(self, raw: RawZone) -> Self {
+        Self { raw, ..self }
     }
 
     /// Makes every table of the platform for a space, where it is missing.

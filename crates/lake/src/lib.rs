@@ -29,8 +29,8 @@ pub use lake::Lake;
 pub use loaded::{Bound, ColumnBounds, DataFileEntry, LoadedTable};
 pub use pointers::PointerStore;
 pub use raw::{
-    ByteRange, Damage, HoleCause, Proof, RawHole, RawObject, RawRange, RawReader, RawSegment, RawZone, VerifyReport,
-    WrittenSegment,
+    ByteRange, Damage, HoleCause, Proof, RawHole, RawObject, RawRange, RawReader, RawSegment, RawZone, RetentionAsked,
+    VerifyReport, WrittenSegment,
 };
 pub use reject_places::{RejectPlace, RejectsAsked};
 pub use spec::{Buckets, Column, ColumnType, TableSpec, bucket_of};

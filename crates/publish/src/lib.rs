@@ -4,6 +4,7 @@
 //! of the pipeline, and never decides what an event means.
 
 mod archive;
+mod archiving;
 mod backoff;
 mod changes;
 mod curated;
@@ -18,6 +19,7 @@ mod tests;
 mod writer;
 
 pub use archive::RawArchive;
+pub use archiving::Attempts;
 pub use error::PublishError;
 pub use service::{PublishConfig, PublishParts, PublishStatus, Publisher};
 pub use steps::{Step, StepRows, steps};

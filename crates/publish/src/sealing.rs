@@ -7,13 +7,17 @@
 use crate::PublishError;
 use kith_lake::{HoleCause, LakeError, Proof, RawHole, RawRange, RawZone};
 use kith_log::{GapCause, Log, SealedSegment};
+use kith_telemetry::Counter;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 /// The raw zone, as segments are put into it.
 pub(crate) struct Sealing {
     pub(crate) raw: RawZone,
     pub(crate) generation: u16,
     pub(crate) runtime: Handle,
+    /// True when nothing is waited for any more.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 fn failed(error: LakeError) -> PublishError {
@@ -21,9 +25,28 @@ fn failed(error: LakeError) -> PublishError {
 }
 
 impl Sealing {
+    /// Waits for the store, unless the server ends: every write can be left and done again.
+    fn wait<T>(&self, work: impl Future<Output = Result<T, LakeError>>) -> Result<T, LakeError> {
+        let mut stopping = self.stopping.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                outcome = work => outcome,
+                _ = stopping.wait_for(|stopping| *stopping) => {
+                    Err(LakeError::unavailable("the raw zone was not waited for", "the server ends"))
+                }
+            }
+        })
+    }
+
+    /// Looks whether the raw zone can be used as it is set up.
+    pub(crate) fn check(&self) -> Result<(), PublishError> {
+        let checked = self.wait(self.raw.check());
+        checked.map_err(|error| PublishError::new("the raw zone cannot be used", error))
+    }
+
     /// Where sealing goes on after a start: at the newest segment that stands, which a crash may have left half-written.
     pub(crate) fn begun(&self) -> Result<u64, PublishError> {
-        let ranges = self.runtime.block_on(self.raw.segments(None));
+        let ranges = self.wait(self.raw.segments(None));
         let ranges = ranges.map_err(|error| PublishError::new("the raw zone could not be listed", error))?;
         Ok(ranges.iter().map(|range| range.first).max().unwrap_or(0))
     }
@@ -46,7 +69,7 @@ impl Sealing {
                     },
                     decided_by: None,
                 };
-                self.runtime.block_on(self.raw.note_hole(&hole)).map_err(failed)?;
+                self.wait(self.raw.note_hole(&hole)).map_err(failed)?;
             }
         }
         self.write(log, segment)
@@ -60,10 +83,11 @@ impl Sealing {
             return Ok(());
         }
         let ranges = |record: &kith_types::Record| crate::writer::event_ranges(record);
-        let written = self
-            .runtime
-            .block_on(self.raw.write_segment(&contents.records, &ranges));
-        written.map(|_| ()).map_err(failed)
+        let written = self.wait(self.raw.write_segment(&contents.records, &ranges));
+        let written = written.map_err(failed)?;
+        Counter::RawObjectsWritten.add(written.objects.len() as u64);
+        Counter::RawBytesWritten.add(written.bytes);
+        Ok(())
     }
 
     /// Proves that raw holds a segment that the log is about to let go; what raw has lost meanwhile it is given again.
@@ -88,7 +112,7 @@ impl Sealing {
     }
 
     fn lacks(&self, range: RawRange) -> Result<Vec<RawRange>, PublishError> {
-        let missing = self.runtime.block_on(self.raw.missing(range, Proof::Hashed));
+        let missing = self.wait(self.raw.missing(range, Proof::Hashed));
         missing.map_err(|error| PublishError::new("the raw zone could not be read", error))
     }
 

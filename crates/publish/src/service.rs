@@ -1,6 +1,7 @@
 //! The publishing thread: takes committed steps, commits tables by size and age, rewrites the current tables at their
-//! period, and seals raw objects.
+//! period, and lets the log go of what raw is seen to hold. Raw objects are written beside it (`archiving.rs`).
 
+use crate::archiving::{Archiving, ArchivingParts, Attempts};
 use crate::backoff::Backoff;
 use crate::changes::ChangesReplay;
 use crate::sealing::Sealing;
@@ -66,6 +67,8 @@ pub struct PublishStatus {
     pub curated_at: Option<Timestamp>,
     /// Every record before it is in the raw zone.
     pub raw_end: u64,
+    /// How keeping raw up with the log fares; the rest is of the tables.
+    pub raw: Attempts,
     /// Why the last attempt failed, if it did; it is tried again.
     pub failure: Option<String>,
     /// How many attempts have failed in a row.
@@ -76,13 +79,18 @@ pub struct PublishStatus {
 
 enum Request {
     Step(Box<Step>),
-    Flush(oneshot::Sender<Result<(), String>>),
+    Flush(Reply),
+    /// The last part of a flush: raw has everything, and what may leave the log leaves it.
+    Trim(Reply),
     Stop,
 }
 
+/// Who waits for a flush.
+pub(crate) type Reply = oneshot::Sender<Result<(), String>>;
+
 /// The publishing thread's handle.
 pub struct Publisher {
-    requests: SyncSender<Request>,
+    requests: Arc<SyncSender<Request>>,
     status: Arc<Mutex<PublishStatus>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -124,14 +132,31 @@ impl Publisher {
             }
         })?;
         let shared = Arc::clone(&status);
+        let requests = Arc::new(requests);
+        // Weak, so that the threads end where the handle is dropped.
+        let back = Arc::downgrade(&requests);
+        let archiving = ArchivingParts {
+            log: Arc::clone(&parts.log),
+            pipeline: Arc::clone(&parts.pipeline),
+            clock: Arc::clone(&parts.clock),
+            status: Arc::clone(&status),
+            log_keep_bytes: config.log_keep_bytes,
+            flushed: Box::new(move |reply| {
+                // Publishing that has stopped drops the reply, which tells whoever waits.
+                let _sent = back.upgrade().map(|requests| requests.send(Request::Trim(reply)));
+            }),
+        };
+        let (raw, generation, runtime) = (parts.lake.raw(), parts.writer.generation, parts.runtime.clone());
+        let archiving = Archiving::start(archiving, |stopping| Sealing {
+            raw,
+            generation,
+            runtime,
+            stopping,
+        })?;
         let thread = spawn("kith-publish", move || {
             let now = Instant::now();
             let worker = Worker {
-                sealing: Sealing {
-                    raw: parts.lake.raw(),
-                    generation: parts.writer.generation,
-                    runtime: parts.runtime.clone(),
-                },
+                archiving,
                 replay: None,
                 config,
                 parts,
@@ -145,7 +170,7 @@ impl Publisher {
                 backoff: Backoff::default(),
                 rebuilding: Backoff::default(),
             };
-            worker.run(&inbox);
+            worker.run(inbox);
         })?;
         Ok(Self {
             requests,
@@ -167,7 +192,7 @@ impl Publisher {
     /// What could not be done, for the operator; it is tried again by itself.
     pub async fn flush(&self) -> Result<(), String> {
         let (reply, answer) = oneshot::channel();
-        let requests = self.requests.clone();
+        let requests = Arc::clone(&self.requests);
         let sent = tokio::task::spawn_blocking(move || requests.send(Request::Flush(reply)).is_ok()).await;
         if !matches!(sent, Ok(true)) {
             return Err("publishing has stopped".to_owned());
@@ -190,7 +215,7 @@ impl Publisher {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, PublishError> {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, PublishError> {
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
     thread.map_err(|error| PublishError::new("a thread could not be started", error))
 }
@@ -198,7 +223,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 struct Worker {
     config: PublishConfig,
     parts: PublishParts,
-    sealing: Sealing,
+    archiving: Archiving,
     /// Changes of membership that are being built again.
     replay: Option<ChangesReplay>,
     status: Arc<Mutex<PublishStatus>>,
@@ -219,7 +244,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, inbox: &Receiver<Request>) {
+    fn run(mut self, inbox: Receiver<Request>) {
         // What came while a flush waited for steps.
         let mut later = VecDeque::new();
         loop {
@@ -235,19 +260,36 @@ impl Worker {
                 Ok(Request::Flush(reply)) => {
                     let mut done = Ok(());
                     self.attempt(|worker| {
-                        let flushed = worker.take_committed(inbox, &mut later).and_then(|()| worker.flush());
+                        let flushed = worker.take_committed(&inbox, &mut later).and_then(|()| worker.flush());
                         done = flushed
                             .as_ref()
                             .copied()
                             .map_err(|error| kith_telemetry::error_chain(error));
                         flushed
                     });
-                    // Whoever asked may have gone.
+                    match done {
+                        Ok(()) => self.archiving.flush(reply),
+                        // Whoever asked may have gone.
+                        Err(_) => drop(reply.send(done)),
+                    }
+                }
+                Ok(Request::Trim(reply)) => {
+                    let mut done = Ok(());
+                    self.attempt(|worker| {
+                        let trimmed = worker.trim();
+                        done = trimmed
+                            .as_ref()
+                            .copied()
+                            .map_err(|error| kith_telemetry::error_chain(error));
+                        trimmed
+                    });
                     let _gone = reply.send(done);
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => {
-                    self.attempt(|worker| worker.take_committed(inbox, &mut later));
+                    self.attempt(|worker| worker.take_committed(&inbox, &mut later));
                     self.attempt(Self::commit);
+                    // Before the thread that keeps raw is waited for, which may be handing a flush back.
+                    drop(inbox);
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -349,7 +391,6 @@ impl Worker {
         if self.rewritten.elapsed() >= self.config.curated_period.max(self.rewriting * REWRITING_SHARE) {
             self.rewrite()?;
         }
-        self.seal_raw()?;
         self.trim()?;
         self.worked();
         Ok(())
@@ -389,24 +430,25 @@ impl Worker {
             .log
             .seal_now()
             .map_err(|error| PublishError::new("the log could not be sealed", error))?;
-        self.seal_raw()?;
-        self.trim()?;
+        self.archiving.note_taken(self.parts.writer.taken());
         self.worked();
         Ok(())
     }
 
-    /// Removes the segments of the log that raw, the state and every table have passed, but for the margin.
+    /// Removes the segments of the log that raw is seen to hold and that state and every table have passed, but for the margin.
     fn trim(&mut self) -> Result<(), PublishError> {
+        self.catch_up()?;
+        self.archiving.note_taken(self.parts.writer.taken());
+        let proved = self.archiving.take_proved();
         let raw_end = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
         let pipeline = self.parts.pipeline.status();
         let passed = raw_end.min(pipeline.committed).min(self.parts.writer.taken());
         let sealed = self.parts.log.sealed_segments();
-        let segments = retention::removable(&sealed, passed, self.config.log_keep_bytes);
+        let mut segments = retention::removable(&sealed, passed, self.config.log_keep_bytes);
+        let held = segments.iter().take_while(|first| proved.contains(first)).count();
+        segments.truncate(held);
         if segments.is_empty() {
             return Ok(());
-        }
-        for segment in sealed.iter().take(segments.len()) {
-            self.sealing.prove(&self.parts.log, segment)?;
         }
         self.commit()?;
         let spaces: Vec<SpaceId> = pipeline.profiles.into_keys().collect();
@@ -444,23 +486,6 @@ impl Worker {
         self.rewritten = Instant::now();
         self.rewriting = started.elapsed();
         self.status.lock().unwrap_or_else(PoisonError::into_inner).curated_at = Some(now);
-        Ok(())
-    }
-
-    /// Writes the sealed segments that the raw zone lacks, oldest first.
-    fn seal_raw(&mut self) -> Result<(), PublishError> {
-        let mut done = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
-        if done == 0 {
-            done = self.sealing.begun()?;
-        }
-        for segment in self.parts.log.sealed_segments() {
-            if segment.end_sequence <= done {
-                continue;
-            }
-            self.sealing.seal(&self.parts.log, &segment, done)?;
-            done = segment.end_sequence;
-            self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end = done;
-        }
         Ok(())
     }
 }

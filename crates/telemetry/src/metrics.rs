@@ -59,6 +59,7 @@ metrics! { Counter, AtomicU64, AtomicU64::new(0), "A figure that only grows.";
     LogRecordsQuarantined => "kith_log_records_quarantined_total", "", "Damaged records found and put aside.";
     RawObjectsWritten => "kith_raw_objects_total", "", "Objects written to the raw zone.";
     RawBytesWritten => "kith_raw_bytes_total", "", "Bytes written to the raw zone.";
+    RawFailures => "kith_raw_failures_total", "", "Attempts to keep raw up with the log that failed and are made again.";
     CleanEvents => "kith_clean_events_total", "outcome=\"clean\"", "Events by what cleaning made of them.";
     CleanDuplicates => "kith_clean_events_total", "outcome=\"duplicate\"", "Events by what cleaning made of them.";
     CleanRejects => "kith_clean_events_total", "outcome=\"reject\"", "Events by what cleaning made of them.";

@@ -17,6 +17,8 @@ const cache = resolve(root, process.env.CACHE ?? '.cache')
 export const kithBinary = resolve(root, process.env.KITH_BIN ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug', 'kith'))
 /** Python with the packages of `tests/peers/requirements.txt`. */
 export const python = process.env.KITH_PYTHON ?? join(cache, 'venv', 'bin', 'python')
+/** The S3 server. */
+export const versitygw = process.env.KITH_VERSITYGW ?? join(cache, 'bin', 'versitygw')
 /** The browser. */
 export const chromium = process.env.KITH_CHROMIUM ?? '/usr/bin/chromium'
 

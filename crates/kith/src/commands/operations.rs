@@ -211,7 +211,7 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
         };
     }
     let hint = Hint::new(
-        "restore it from a copy: nothing else holds it; where there is none, `kith rebuild --accept-loss RANGE` accepts the loss",
+        "restore what is missing or damaged from a copy: nothing else holds it; where there is none, `kith rebuild --accept-loss RANGE` accepts the loss; what is exposed is whole, and its line says what to do",
     );
     Err(CommandError::caused(
         format!("the raw zone has {} faults", found.faults.len()),

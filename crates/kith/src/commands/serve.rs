@@ -27,7 +27,7 @@ pub(crate) struct ServeArgs {
     /// The parts that this process plays, of collect, pipeline, query, activate and api; all unless given.
     #[arg(long, value_name = "LIST")]
     roles: Option<String>,
-    /// A file of settings: mail server, public URL, cache. Flags go before it.
+    /// A file of settings: mail server, public URL, cache, raw zone. Flags go before it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The mail server that messages go through.
@@ -36,6 +36,10 @@ pub(crate) struct ServeArgs {
     /// How the world reaches this server: what links in messages begin with.
     #[arg(long, value_name = "URL")]
     public_url: Option<url::Url>,
+    /// Keeps the raw zone in this bucket instead of the data folder: s3://BUCKET/PREFIX. Credentials, region and endpoint
+    /// come from the AWS_* variables; the file of settings has the rest.
+    #[arg(long, value_name = "URL")]
+    raw: Option<String>,
     /// Accepts for good that the raw zone has lost these records, as the error named them; where a running server can be
     /// asked, `kith rebuild --accept-loss` does the same.
     #[arg(long, value_name = "RANGE")]
@@ -112,6 +116,9 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
     }
     if let Some(url) = &args.public_url {
         config.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
+    }
+    if let Some(url) = &args.raw {
+        config.raw.url = Some(url.clone());
     }
     config.accept_loss.clone_from(&args.accept_loss);
     config.admin_key = std::env::var("KITH_ADMIN_KEY").ok().filter(|key| !key.is_empty());

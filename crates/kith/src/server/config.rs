@@ -1,5 +1,6 @@
 //! How a server is set up: flags, environment and, where given, a file.
 
+use super::raw_place::{FileRaw, RawConfig};
 use crate::error::CommandError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ pub(crate) struct ServerConfig {
     pub(crate) log_keep_bytes: u64,
     /// Losses of the raw zone that are accepted before anything reads it.
     pub(crate) accept_loss: Vec<String>,
+    /// Where the raw zone is, where it is not in the data folder.
+    pub(crate) raw: RawConfig,
 }
 
 impl ServerConfig {
@@ -100,6 +103,7 @@ impl ServerConfig {
             fold_tables_from_people: 50_000,
             log_keep_bytes: 1 << 30,
             accept_loss: Vec::new(),
+            raw: RawConfig::default(),
         }
     }
 
@@ -125,6 +129,9 @@ impl ServerConfig {
                 password: smtp.password,
                 tls: smtp.tls,
             };
+        }
+        if let Some(raw) = file.raw {
+            self.raw = RawConfig::of_file(raw)?;
         }
         self.public_url = file.public_url.or(self.public_url.take());
         if let Some(megabytes) = file.cache_megabytes {
@@ -159,6 +166,7 @@ struct FileConfig {
     cache_megabytes: Option<u64>,
     fold_tables_from_people: Option<u64>,
     log: Option<FileLog>,
+    raw: Option<FileRaw>,
 }
 
 #[derive(serde::Deserialize)]

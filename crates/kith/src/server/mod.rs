@@ -17,6 +17,7 @@ mod losses;
 mod metrics;
 mod operations;
 mod people;
+mod raw_place;
 mod rebuild;
 mod rejects;
 mod segments;
@@ -211,11 +212,11 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     let root = data
         .canonicalize()
         .map_err(|error| CommandError::caused("the data folder has no path", error))?;
-    let lake = Arc::new(Lake::open(
-        &root.to_string_lossy(),
-        Arc::new(pointers),
-        Arc::clone(&clock),
-    )?);
+    let lake = Lake::open(&root.to_string_lossy(), Arc::new(pointers), Arc::clone(&clock))?;
+    let lake = Arc::new(match raw_place::open(config, &clock)? {
+        Some(raw) => lake.with_raw(raw),
+        None => lake,
+    });
 
     let generation = 0;
     let archive = Arc::new(RawArchive::new(

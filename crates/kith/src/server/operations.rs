@@ -8,7 +8,7 @@ use kith_api::ports::{
     RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status,
     TableStatus,
 };
-use kith_types::{Address, SpaceId};
+use kith_types::{Address, SpaceId, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,16 +46,24 @@ impl Running {
         }
     }
 
+    /// Sealed segments that cannot be put into raw wait in the log.
+    fn archiving(&self) -> ReadinessCheck {
+        let raw = self.0.published().raw;
+        // The status has the store's own words; what is told here is read by anybody.
+        let fault = (raw.failures > 1).then(|| {
+            "what is sealed cannot be put into the raw zone and waits in the log: `kith status` says why".to_owned()
+        });
+        ReadinessCheck {
+            name: "archiving".to_owned(),
+            fault,
+            bearable: true,
+            note: raw.failing_since.map(|since| failed(raw.failures, since)),
+        }
+    }
+
     fn publishing(&self) -> ReadinessCheck {
         let publish = self.0.published();
-        let note = publish.failing_since.map(|since| {
-            let times = if publish.failures == 1 {
-                "time"
-            } else {
-                "times in a row"
-            };
-            format!("failed {} {times}, since {since}", publish.failures)
-        });
+        let note = publish.failing_since.map(|since| failed(publish.failures, since));
         // One failure is tried again within a second; more of them need somebody to look.
         let keeps_failing = publish.failures > 1;
         ReadinessCheck {
@@ -131,6 +139,11 @@ impl Running {
     }
 }
 
+fn failed(failures: u32, since: Timestamp) -> String {
+    let times = if failures == 1 { "time" } else { "times in a row" };
+    format!("failed {failures} {times}, since {since}")
+}
+
 #[async_trait]
 impl Operations for Running {
     async fn readiness(&self) -> Vec<ReadinessCheck> {
@@ -155,7 +168,13 @@ impl Operations for Running {
         // The API checks the catalog itself.
         let mut checks = vec![needed("log", log), needed("pipeline", pipeline)];
         if self.0.publisher.is_some() {
-            checks.extend([self.publishing(), self.rebuilding(), self.lag(), self.0.losses.check()]);
+            checks.extend([
+                self.publishing(),
+                self.archiving(),
+                self.rebuilding(),
+                self.lag(),
+                self.0.losses.check(),
+            ]);
         }
         checks.push(self.sending().await);
         checks
@@ -184,7 +203,7 @@ impl Operations for Running {
             stages: vec![
                 self.stage("pipeline", pipeline.committed, pipeline.failure.clone()),
                 self.stage("lake", publish.clean_end, publish.failure.clone()),
-                self.stage("raw", publish.raw_end, None),
+                self.stage("raw", publish.raw_end, publish.raw.failure.clone()),
             ],
             refolds: rebuild.into_iter().chain(refolds).collect(),
             tables: self.tables().await,

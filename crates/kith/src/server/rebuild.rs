@@ -41,12 +41,17 @@ pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
         .damaged
         .iter()
         .map(|damage| format!("damaged: {}: {}", damage.path, damage.reason));
+    let exposed = report
+        .exposed
+        .iter()
+        .map(|exposed| format!("exposed: {}: {}", exposed.path, exposed.reason));
+    let locked = (report.locked > 0).then(|| format!("locked as asked: {} objects", report.locked));
     RawVerification {
         objects: report.objects,
         records: report.lines,
         bytes: report.bytes,
-        faults: missing.chain(damaged).collect(),
-        notes: notes.collect(),
+        faults: missing.chain(damaged).chain(exposed).collect(),
+        notes: notes.chain(locked).collect(),
     }
 }
 

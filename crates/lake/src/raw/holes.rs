@@ -8,7 +8,6 @@ use super::line;
 use super::ranges::{self, Range};
 use super::zone::{RawObject, RawRange, RawZone, manifest_folder};
 use crate::error::{ErrorKind, LakeError};
-use crate::store::Put;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -102,7 +101,7 @@ impl RawZone {
         };
         // What is noted already says the same, but for the decision that said it first.
         let path = format!("{HOLES}/{}.{cause}.json", hole.range);
-        self.store.put(&path, json.into(), Put::Create).await.map(|_| ())
+        self.store.create(&path, json.into()).await.map(|_| ())
     }
 
     /// The addresses that hold nothing for a cause on record. A note that cannot be read is left out, so that its
@@ -183,7 +182,7 @@ impl RawZone {
     }
 
     async fn has_hash(&self, object: &RawObject) -> Result<bool, LakeError> {
-        match self.store.get(&object.path).await {
+        match self.store.get_hashed(&object.path, &object.sha256).await {
             Ok(bytes) => Ok(line::sha256_hex(&bytes) == object.sha256),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),

@@ -1,12 +1,15 @@
 //! The raw zone: sealed segments of the log as write-once objects, compressed JSON Lines that any tool reads.
 //!
 //! The log's sealing hands segments in; a rebuild reads them back, exactly as they were. Objects are written only
-//! where there are none, and nothing here rewrites or deletes one. A line never holds a credential of ours.
+//! where there are none, in a folder or in a bucket, and nothing here rewrites or deletes one. A line never holds a
+//! credential of ours.
 
 mod holes;
 mod line;
+mod objects;
 mod ranges;
 mod reader;
+mod s3;
 mod verify;
 mod zone;
 
@@ -15,6 +18,7 @@ mod tests;
 
 pub use holes::{HoleCause, Proof, RawHole};
 pub use reader::{RawReader, RawSegment};
+pub use s3::RetentionAsked;
 pub use verify::{Damage, VerifyReport};
 pub use zone::{RawObject, RawRange, RawZone, WrittenSegment};
 

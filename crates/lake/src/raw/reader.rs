@@ -8,8 +8,15 @@ use super::line;
 use super::verify::Damage;
 use super::zone::{RawObject, RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
 use crate::error::{ErrorKind, LakeError};
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream};
 use kith_types::{Record, SpaceId};
 use std::collections::VecDeque;
+
+/// How many objects are read at once.
+pub(super) const READS_AT_ONCE: usize = 4;
 
 /// Gives the records of the raw zone segment by segment.
 #[derive(Debug)]
@@ -90,8 +97,10 @@ impl RawReader {
     }
 
     async fn take(&self, manifest: &SegmentManifest, read: &mut RawSegment) -> Result<(), LakeError> {
+        let mut fetched = self.zone.fetch(&manifest.objects);
         for object in &manifest.objects {
-            match self.zone.object_records(object).await? {
+            let Some(packed) = fetched.next().await else { break };
+            match records_of(object, packed)? {
                 Ok(records) => read.records.extend(records),
                 Err(reason) => read.damaged.push(Damage {
                     path: object.path.clone(),
@@ -104,22 +113,31 @@ impl RawReader {
 }
 
 impl RawZone {
-    /// The records of an object, or why it does not read as its manifest says.
-    async fn object_records(&self, object: &RawObject) -> Result<Result<Vec<Record>, String>, LakeError> {
-        let packed = match self.store.get(&object.path).await {
-            Ok(packed) => packed,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err("it is gone".to_owned())),
-            Err(error) => return Err(error),
-        };
-        if line::sha256_hex(&packed) != object.sha256 {
-            return Ok(Err("it does not have the hash that its segment lists".to_owned()));
-        }
-        let Ok(lines) = unpack(&packed) else {
-            return Ok(Err("it cannot be unpacked".to_owned()));
-        };
-        let texts = lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty());
-        Ok(texts
-            .map(|text| line::parse(text).map(|parsed| parsed.record))
-            .collect())
+    /// The bytes of objects, in their order, a few read at once.
+    pub(super) fn fetch<'a>(&'a self, objects: &'a [RawObject]) -> BoxStream<'a, Result<Bytes, LakeError>> {
+        // Boxed one by one: the compiler loses the lifetimes of a lazy closure's futures.
+        let reads: Vec<BoxFuture<'a, _>> = (objects.iter())
+            .map(|object| self.store.get_hashed(&object.path, &object.sha256))
+            .collect();
+        stream::iter(reads).buffered(READS_AT_ONCE).boxed()
     }
+}
+
+/// The records of an object, or why it does not read as its manifest says.
+fn records_of(object: &RawObject, packed: Result<Bytes, LakeError>) -> Result<Result<Vec<Record>, String>, LakeError> {
+    let packed = match packed {
+        Ok(packed) => packed,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Err("it is gone".to_owned())),
+        Err(error) => return Err(error),
+    };
+    if line::sha256_hex(&packed) != object.sha256 {
+        return Ok(Err("it does not have the hash that its segment lists".to_owned()));
+    }
+    let Ok(lines) = unpack(&packed) else {
+        return Ok(Err("it cannot be unpacked".to_owned()));
+    };
+    let texts = lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty());
+    Ok(texts
+        .map(|text| line::parse(text).map(|parsed| parsed.record))
+        .collect())
 }

@@ -6,8 +6,12 @@
 use super::holes::{Holes, RawHole};
 use super::line;
 use super::ranges::{self, Range};
+use super::reader::READS_AT_ONCE;
 use super::zone::{RawObject, RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
 use crate::error::{ErrorKind, LakeError};
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{StreamExt, stream};
 use kith_types::SpaceId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,15 +46,30 @@ pub struct VerifyReport {
     pub damaged: Vec<Damage>,
     /// How many are damaged or gone.
     pub damaged_count: u64,
+    /// What is whole, and less guarded than is asked: without its lock, or covered by an overwrite or a deletion. At most
+    /// 1,000 are named.
+    pub exposed: Vec<Damage>,
+    /// How many are exposed.
+    pub exposed_count: u64,
+    /// How many objects, manifests and notes have the lock that is asked for.
+    pub locked: u64,
     /// Objects that no segment lists: left by a crash before its segment was sealed. At most 1,000 are named.
     pub unlisted: Vec<String>,
 }
 
 impl VerifyReport {
-    /// Whether every hash is right and no address is missing, but for losses that were accepted.
+    /// Whether every hash is right, no address is missing, but for losses that were accepted, and everything is guarded as
+    /// is asked.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.damaged_count == 0 && self.missing.is_empty()
+        self.damaged_count == 0 && self.missing.is_empty() && self.exposed_count == 0
+    }
+
+    fn expose(&mut self, path: String, reason: String) {
+        self.exposed_count += 1;
+        if self.exposed.len() < NAMED_MAX {
+            self.exposed.push(Damage { path, reason });
+        }
     }
 
     fn damage(&mut self, path: &str, reason: impl Into<String>) {
@@ -139,7 +158,37 @@ impl RawZone {
                 .extend(missing.into_iter().map(|range| whole.with(range)));
         }
         report.settle(&holes);
+        self.verify_guards(space, &mut report).await?;
         Ok(report)
+    }
+
+    /// Whether what is there has its lock, and lies under nothing.
+    async fn verify_guards(&self, space: Option<&SpaceId>, report: &mut VerifyReport) -> Result<(), LakeError> {
+        let beneath = space.map_or_else(|| "raw".to_owned(), |space| format!("raw/space={space}"));
+        let Some(guards) = self.store.guards(&beneath).await? else {
+            return Ok(());
+        };
+        for (path, reason) in guards.covered {
+            report.expose(path, reason);
+        }
+        if !guards.locks {
+            return Ok(());
+        }
+        let asked: Vec<BoxFuture<'_, _>> = (guards.versions.iter())
+            .map(|(path, guarded)| self.store.lock_fault(path, guarded))
+            .collect();
+        let mut faults = stream::iter(asked).buffered(READS_AT_ONCE);
+        for path in guards.versions.keys() {
+            match faults.next().await {
+                Some(Ok(Some(fault))) => report.expose(path.clone(), fault),
+                Some(fault) => {
+                    fault?;
+                    report.locked += 1;
+                }
+                None => break,
+            }
+        }
+        Ok(())
     }
 
     async fn verify_space(
@@ -170,11 +219,11 @@ impl RawZone {
             if manifest.space != space || stated != (range.generation, range.partition, range.first, range.end) {
                 report.damage(&path, "lists another segment than its name states");
             }
+            let mut fetched = self.fetch(&manifest.objects);
             for object in &manifest.objects {
                 expected.extend(&object.sequences);
-                if let Some(sequences) = self.verify_object(&manifest, object, report).await? {
-                    found.extend(sequences);
-                }
+                let Some(packed) = fetched.next().await else { break };
+                found.extend(judge(&manifest, object, packed, report)?.unwrap_or_default());
                 listed.insert(object.path.clone());
             }
         }
@@ -186,55 +235,55 @@ impl RawZone {
         report.unlisted.extend(unlisted.take(room));
         Ok(())
     }
+}
 
-    /// The sequences of an object, if all of it is as its manifest says.
-    async fn verify_object(
-        &self,
-        manifest: &SegmentManifest,
-        object: &RawObject,
-        report: &mut VerifyReport,
-    ) -> Result<Option<Vec<Range>>, LakeError> {
-        let packed = match self.store.get(&object.path).await {
-            Ok(packed) => packed,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                report.damage(&object.path, "it is gone");
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-        if line::sha256_hex(&packed) != object.sha256 {
-            report.damage(&object.path, "it does not have the hash that its segment lists");
+/// The sequences of an object, if all of it is as its manifest says.
+fn judge(
+    manifest: &SegmentManifest,
+    object: &RawObject,
+    packed: Result<Bytes, LakeError>,
+    report: &mut VerifyReport,
+) -> Result<Option<Vec<Range>>, LakeError> {
+    let packed = match packed {
+        Ok(packed) => packed,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            report.damage(&object.path, "it is gone");
             return Ok(None);
         }
-        let Ok(lines) = unpack(&packed) else {
-            report.damage(&object.path, "it cannot be unpacked");
-            return Ok(None);
-        };
-        let (mut count, mut events, mut sequences) = (0, 0, Vec::new());
-        for text in lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()) {
-            let parsed = match line::parse(text) {
-                Ok(parsed) => parsed,
-                Err(reason) => {
-                    report.damage(&object.path, reason);
-                    return Ok(None);
-                }
-            };
-            if parsed.record.space.as_str() != manifest.space {
-                report.damage(&object.path, "it holds a record of another space");
-                return Ok(None);
-            }
-            count += 1;
-            events += parsed.events;
-            ranges::push(&mut sequences, parsed.record.address.sequence);
-        }
-        if (count, events, &sequences) != (object.lines, object.events, &object.sequences) {
-            report.damage(&object.path, "it holds other records than its segment lists");
-            return Ok(None);
-        }
-        report.objects += 1;
-        report.bytes += packed.len() as u64;
-        report.lines += count;
-        report.events += events;
-        Ok(Some(sequences))
+        Err(error) => return Err(error),
+    };
+    if line::sha256_hex(&packed) != object.sha256 {
+        report.damage(&object.path, "it does not have the hash that its segment lists");
+        return Ok(None);
     }
+    let Ok(lines) = unpack(&packed) else {
+        report.damage(&object.path, "it cannot be unpacked");
+        return Ok(None);
+    };
+    let (mut count, mut events, mut sequences) = (0, 0, Vec::new());
+    for text in lines.split(|byte| *byte == b'\n').filter(|text| !text.is_empty()) {
+        let parsed = match line::parse(text) {
+            Ok(parsed) => parsed,
+            Err(reason) => {
+                report.damage(&object.path, reason);
+                return Ok(None);
+            }
+        };
+        if parsed.record.space.as_str() != manifest.space {
+            report.damage(&object.path, "it holds a record of another space");
+            return Ok(None);
+        }
+        count += 1;
+        events += parsed.events;
+        ranges::push(&mut sequences, parsed.record.address.sequence);
+    }
+    if (count, events, &sequences) != (object.lines, object.events, &object.sequences) {
+        report.damage(&object.path, "it holds other records than its segment lists");
+        return Ok(None);
+    }
+    report.objects += 1;
+    report.bytes += packed.len() as u64;
+    report.lines += count;
+    report.events += events;
+    Ok(Some(sequences))
 }

@@ -5,15 +5,18 @@
 
 use super::ByteRange;
 use super::line;
+use super::objects::RawObjects;
 use super::ranges::{self, Range};
+use super::s3::{RetentionAsked, S3Objects};
 use crate::error::{ErrorKind, LakeError};
-use crate::store::{Put, Store};
 use bytes::Bytes;
-use kith_types::{Record, SpaceId};
+use kith_s3::S3Settings;
+use kith_types::{Clock, Record, SpaceId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 /// The version of the segment manifests.
 const MANIFEST_VERSION: u32 = 1;
@@ -71,12 +74,14 @@ pub struct WrittenSegment {
     pub range: RawRange,
     /// Its objects, of all spaces.
     pub objects: Vec<RawObject>,
+    /// How long they are together, as they lie in the store.
+    pub bytes: u64,
 }
 
-/// The raw zone of a data folder.
+/// A raw zone, in a data folder or in a bucket.
 #[derive(Clone, Debug)]
 pub struct RawZone {
-    pub(super) store: Store,
+    pub(super) store: Arc<dyn RawObjects>,
 }
 
 impl fmt::Display for RawRange {
@@ -149,8 +154,35 @@ struct Packed {
 }
 
 impl RawZone {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: impl RawObjects + 'static) -> Self {
+        Self { store: Arc::new(store) }
+    }
+
+    /// A raw zone in a bucket; nothing is asked of the store yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] for settings that cannot be used.
+    pub fn in_bucket(
+        settings: S3Settings,
+        retention: Option<RetentionAsked>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, LakeError> {
+        Ok(Self::new(S3Objects::new(settings, retention, clock)?))
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.store.name()
+    }
+
+    /// Looks whether its place can keep what is promised. Where it could not be reached, the first use looks again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] when somebody must mend the settings, the bucket or the permissions;
+    /// [`ErrorKind::Unavailable`] when the store cannot be reached.
+    pub async fn check(&self) -> Result<(), LakeError> {
+        self.store.check().await
     }
 
     /// Writes a sealed segment: all its records, in the order of their sequence, of one generation and partition.
@@ -166,11 +198,12 @@ impl RawZone {
         ranges: &(dyn Fn(&Record) -> Vec<ByteRange> + Sync),
     ) -> Result<WrittenSegment, LakeError> {
         let range = range_of(records)?;
-        let mut by_space: BTreeMap<String, Vec<RawObject>> = BTreeMap::new();
+        let (mut by_space, mut bytes): (BTreeMap<String, Vec<RawObject>>, u64) = (BTreeMap::new(), 0);
         for ((space, path), records) in divide(records, range) {
             let packed = pack(&records, ranges).map_err(|error| {
                 LakeError::because(ErrorKind::Unavailable, "a raw object could not be compressed", error)
             })?;
+            bytes += packed.bytes.len() as u64;
             let object = self.write_object(path, packed, records.len() as u64).await?;
             by_space.entry(space).or_default().push(object);
         }
@@ -189,6 +222,7 @@ impl RawZone {
         Ok(WrittenSegment {
             range,
             objects: by_space.into_values().flatten().collect(),
+            bytes,
         })
     }
 
@@ -222,7 +256,7 @@ impl RawZone {
     async fn write_object(&self, path: String, packed: Packed, lines: u64) -> Result<RawObject, LakeError> {
         let mut sha256 = line::sha256_hex(&packed.bytes);
         let bytes = Bytes::from(packed.bytes);
-        if !self.store.put(&path, bytes.clone(), Put::Create).await? {
+        if !self.store.create(&path, bytes.clone()).await? {
             let there = self.store.get(&path).await?;
             // Another version of the compressor may have packed the same lines otherwise.
             if there != bytes && unpack(&there).ok() != unpack(&bytes).ok() {
@@ -244,7 +278,7 @@ impl RawZone {
         let path = format!("{}/{range}.json", manifest_folder(&manifest.space));
         let json = serde_json::to_vec(manifest)
             .map_err(|error| LakeError::because(ErrorKind::Invalid, "a segment manifest cannot be written", error))?;
-        if !self.store.put(&path, json.into(), Put::Create).await? && self.read_manifest(&path).await? != *manifest {
+        if !self.store.create(&path, json.into()).await? && self.read_manifest(&path).await? != *manifest {
             let message = format!("{path} exists and lists something else: raw objects are never replaced");
             return Err(LakeError::new(ErrorKind::Conflict, message));
         }

@@ -56,12 +56,12 @@ fn ops_1_publishing_that_fails_waits_before_it_tries_again() {
     run.send(5, 10);
     world.flush(&run).unwrap_err();
     let deadline = Instant::now() + Duration::from_secs(60);
-    while run.publisher.status().failures < 2 {
+    while run.publisher.status().raw.failures < 2 {
         assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
     mend();
-    while run.publisher.status().failures > 0 {
+    while run.publisher.status().raw.failures > 0 {
         assert!(Instant::now() < deadline);
         std::thread::yield_now();
     }
