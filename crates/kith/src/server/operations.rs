@@ -49,13 +49,9 @@ impl Running {
     /// Sealed segments that cannot be put into raw wait in the log.
     fn archiving(&self) -> ReadinessCheck {
         let raw = self.0.published().raw;
-        // The status has the store's own words; what is told here is read by anybody.
-        let fault = (raw.failures > 1).then(|| {
-            "what is sealed cannot be put into the raw zone and waits in the log: `kith status` says why".to_owned()
-        });
         ReadinessCheck {
             name: "archiving".to_owned(),
-            fault,
+            fault: raw.failure.filter(|_| raw.failures > 1),
             bearable: true,
             note: raw.failing_since.map(|since| failed(raw.failures, since)),
         }
