@@ -113,7 +113,7 @@ impl Shared {
         }
         if fault == Fault::Busy {
             // The head of the request at least is read, so that the answer is not lost with the connection.
-            client.read(&mut [0; 16_384]).await?;
+            let _read = client.read(&mut vec![0; 16 << 10]).await?;
             client.write_all(BUSY).await?;
             return client.shutdown().await;
         }

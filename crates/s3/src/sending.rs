@@ -187,7 +187,7 @@ impl Sender {
             let piece = tokio::time::timeout(self.settings.patience.answer, response.chunk()).await;
             match piece {
                 Ok(Ok(Some(piece))) if bytes.len() as u64 + piece.len() as u64 <= limit => {
-                    bytes.extend_from_slice(&piece)
+                    bytes.extend_from_slice(&piece);
                 }
                 Ok(Ok(Some(_))) => {
                     let message = format!("the answer to {} is longer than {limit} bytes", request.what);
