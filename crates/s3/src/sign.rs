@@ -91,6 +91,9 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// Method, path, query, headers of its own, hash of the body, signature.
+    type Example<'a> = (&'a str, &'a str, &'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+
     /// The four worked examples of the S3 API reference: bucket `examplebucket` on 24 May 2013.
     #[test]
     fn raw_1_requests_are_signed_as_published() {
@@ -107,7 +110,7 @@ mod tests {
             ("x-amz-storage-class", "REDUCED_REDUNDANCY"),
         ];
         let encoded = format!("/{}", encode("test$file.text", true));
-        let cases: [(&str, &str, &str, &[(&str, &str)], &str, &str); 4] = [
+        let cases: [Example<'_>; 4] = [
             (
                 "GET",
                 "/test.txt",

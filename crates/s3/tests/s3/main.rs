@@ -1,5 +1,11 @@
 //! The client against a real S3 server: what is written once stays, what is listed is whole, what is refused is named.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says why it is skipped"
+)]
+
 mod faults;
 
 use kith_peers::S3Server;
