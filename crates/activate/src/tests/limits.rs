@@ -215,6 +215,8 @@ fn act_1_quiet_hours_put_off_to_their_end_in_the_zone_of_the_person() {
         (waiting[0].reason.as_deref(), waiting[0].due_at),
         (Some("quiet_hours"), Some(until))
     );
+    let of_one = sends(&of(Some(1), None, 9));
+    assert!(of_one.len() == 2 && of_one.iter().all(|send| send.profile == ProfileId(1)));
     let sent = sends(&of(None, Some("urgent"), 9));
     assert!(
         sent.len() == 2
