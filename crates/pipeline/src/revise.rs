@@ -133,7 +133,7 @@ impl Space {
             }
         }
         for (key, row) in presence {
-            self.writes.put(Keyspace::Presence, key, row);
+            self.writes.replace(Keyspace::Presence, key, row);
         }
         Ok(gathering.components())
     }

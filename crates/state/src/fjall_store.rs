@@ -4,6 +4,7 @@
 //! (`StateErrorKind::Failed`) instead of being tried again: fjall has reported durability falsely after swallowed
 //! journal errors, and the log knows better.
 
+use crate::gathered;
 use crate::rows::{Moment, RowCache};
 use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit, Write};
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
@@ -11,7 +12,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
-const FORMAT: &str = "kith-state 2\n";
+const FORMAT: &str = "kith-state 3\n";
+/// One that this release reads as well: it has no rows that are stored together.
+const FORMAT_BEFORE: &str = "kith-state 2\n";
 const FORMAT_FILE: &str = "FORMAT";
 
 /// A [`Store`] in a folder.
@@ -23,9 +26,14 @@ pub struct FjallStore {
     applying: Mutex<()>,
 }
 
-struct FjallSnapshot {
+/// The trees as they stood at one moment.
+struct Trees {
     snapshot: fjall::Snapshot,
     trees: Vec<fjall::Keyspace>,
+}
+
+struct FjallSnapshot {
+    trees: Trees,
     /// The rows in memory and the moment that the snapshot shows; `None` for one that was made while a batch was applied.
     rows: Option<(Arc<RowCache>, Moment)>,
 }
@@ -84,6 +92,7 @@ fn check_format(folder: &Path) -> Result<(), StateError> {
     let file = folder.join(FORMAT_FILE);
     match std::fs::read_to_string(&file) {
         Ok(text) if text == FORMAT => Ok(()),
+        Ok(text) if text == FORMAT_BEFORE => std::fs::write(&file, FORMAT).map_err(failed),
         Ok(text) => Err(StateError::new(
             StateErrorKind::Format,
             format!(
@@ -139,8 +148,65 @@ fn visit_all(guards: impl Iterator<Item = fjall::Guard>, visit: &mut Visit<'_>) 
     Ok(())
 }
 
+impl Trees {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        let tree = &self.trees[keyspace as usize];
+        let alone = self.snapshot.get(tree, key).map_err(read_error)?;
+        if alone.is_none() && keyspace.is_gathered() {
+            return gathered::in_block(&self.entries(keyspace), key);
+        }
+        Ok(alone.map(|value| value.to_vec()))
+    }
+
+    fn entries(&self, keyspace: Keyspace) -> impl gathered::Entries {
+        let tree = &self.trees[keyspace as usize];
+        move |from: &[u8], to: &[u8]| self.snapshot.range(tree, from.to_vec()..to.to_vec())
+    }
+
+    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        if from >= to {
+            return Ok(());
+        }
+        if keyspace.is_gathered() {
+            return gathered::scan(&self.entries(keyspace), from, to, visit);
+        }
+        let tree = &self.trees[keyspace as usize];
+        visit_all(self.snapshot.range(tree, from.to_vec()..to.to_vec()), visit)
+    }
+
+    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        if from >= to {
+            return Ok(());
+        }
+        if keyspace.is_gathered() {
+            return gathered::scan_back(&self.entries(keyspace), from, to, visit);
+        }
+        let tree = &self.trees[keyspace as usize];
+        visit_all(self.snapshot.range(tree, from.to_vec()..to.to_vec()).rev(), visit)
+    }
+}
+
+impl FjallStore {
+    /// How many entries a tree has.
+    #[cfg(test)]
+    pub(crate) fn entries_of(&self, keyspace: Keyspace) -> usize {
+        self.trees[keyspace as usize].iter().count()
+    }
+
+    /// The trees as they stand.
+    fn now(&self) -> Trees {
+        Trees {
+            snapshot: self.database.snapshot(),
+            trees: self.trees.clone(),
+        }
+    }
+}
+
 impl Read for FjallStore {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        if keyspace.is_gathered() {
+            return self.now().get(keyspace, key);
+        }
         let look = || self.trees[keyspace as usize].get(key).map_err(read_error);
         if !RowCache::keeps(keyspace) {
             return Ok(look()?.map(|value| value.to_vec()));
@@ -155,20 +221,11 @@ impl Read for FjallStore {
     }
 
     fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        if from >= to {
-            return Ok(());
-        }
-        visit_all(self.trees[keyspace as usize].range(from.to_vec()..to.to_vec()), visit)
+        self.now().scan(keyspace, from, to, visit)
     }
 
     fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        if from >= to {
-            return Ok(());
-        }
-        visit_all(
-            self.trees[keyspace as usize].range(from.to_vec()..to.to_vec()).rev(),
-            visit,
-        )
+        self.now().scan_back(keyspace, from, to, visit)
     }
 }
 
@@ -178,53 +235,45 @@ impl Read for FjallSnapshot {
         if let Some(row) = kept.and_then(|(rows, moment)| rows.get(keyspace, key, *moment)) {
             return Ok(row);
         }
-        let value = self
-            .snapshot
-            .get(&self.trees[keyspace as usize], key)
-            .map_err(read_error)?;
+        let value = self.trees.get(keyspace, key)?;
         if let Some((rows, moment)) = kept {
             rows.fill(keyspace, key, value.as_deref(), *moment);
         }
-        Ok(value.map(|value| value.to_vec()))
+        Ok(value)
     }
 
     fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        if from >= to {
-            return Ok(());
-        }
-        visit_all(
-            self.snapshot
-                .range(&self.trees[keyspace as usize], from.to_vec()..to.to_vec()),
-            visit,
-        )
+        self.trees.scan(keyspace, from, to, visit)
     }
 
     fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        if from >= to {
-            return Ok(());
-        }
-        visit_all(
-            self.snapshot
-                .range(&self.trees[keyspace as usize], from.to_vec()..to.to_vec())
-                .rev(),
-            visit,
-        )
+        self.trees.scan_back(keyspace, from, to, visit)
     }
 }
 
-/// The writes sorted by tree and key, the last of each key: neighbours are found along the same way through a tree's memory.
-fn in_order(batch: Batch) -> Vec<Write> {
-    let mut writes = batch.into_writes();
-    writes.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
-    // The last one wins, and is kept where the first one stood.
-    writes.dedup_by(|later, earlier| {
-        let same = later.0 == earlier.0 && later.1 == earlier.1;
-        if same {
-            std::mem::swap(later, earlier);
+impl FjallStore {
+    /// The writes as the trees take them, sorted by tree and key: neighbours are found along the same way through a tree's
+    /// memory. Of each key there is the last one, and rows that are gathered are in their entries.
+    fn in_order(&self, batch: Batch) -> Result<Vec<Write>, StateError> {
+        let mut writes = batch.into_writes();
+        writes.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
+        let (mut ordered, mut rows): (Vec<Write>, Vec<_>) = (Vec::with_capacity(writes.len()), Vec::new());
+        let mut writes = writes.into_iter().peekable();
+        while let Some((keyspace, key, value)) = writes.next() {
+            let next = writes.peek();
+            if keyspace.is_gathered() {
+                rows.push((key, value));
+                if next.is_none_or(|(other, _, _)| *other != keyspace) {
+                    let entries = self.now();
+                    let entries = gathered::entry_writes(&entries.entries(keyspace), std::mem::take(&mut rows))?;
+                    ordered.extend(entries.into_iter().map(|(key, value)| (keyspace, key, value)));
+                }
+            } else if next.is_none_or(|(other, next, _)| *other != keyspace || *next != key) {
+                ordered.push((keyspace, key, value));
+            }
         }
-        same
-    });
-    writes
+        Ok(ordered)
+    }
 }
 
 impl FjallStore {
@@ -242,7 +291,7 @@ impl FjallStore {
                 Some(error.into()),
             )
         };
-        let changes = in_order(batch);
+        let changes = self.in_order(batch)?;
         let applying = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.rows.now().is_between_commits() {
             return Err(StateError::new(
@@ -288,12 +337,11 @@ impl Store for FjallStore {
 
     fn snapshot(&self) -> Box<dyn Read> {
         let moment = self.rows.now();
-        let snapshot = self.database.snapshot();
+        let trees = self.now();
         // The same even count before and after: the snapshot shows exactly the commits before it.
         let whole = moment.is_between_commits() && self.rows.now() == moment;
         Box::new(FjallSnapshot {
-            snapshot,
-            trees: self.trees.clone(),
+            trees,
             rows: whole.then(|| (Arc::clone(&self.rows), moment)),
         })
     }

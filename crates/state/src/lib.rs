@@ -5,6 +5,7 @@
 //! [`MemoryStore`] for tests and replays. It never knows what the bytes mean.
 
 mod fjall_store;
+mod gathered;
 mod memory;
 mod rows;
 
@@ -97,6 +98,13 @@ impl Keyspace {
             Self::AccountChanges => "account_changes",
         }
     }
+
+    /// Whether rows are stored together that are near to each other and come in one batch: those of histories, which are
+    /// added and read in runs. A key of it is set once, see [`Batch::replace`].
+    #[must_use]
+    pub fn is_gathered(self) -> bool {
+        matches!(self, Self::Events | Self::Presence)
+    }
 }
 
 /// What to do about a failure of the store.
@@ -152,9 +160,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Sets a key.
+    /// Sets a key. In a keyspace that [is gathered](Keyspace::is_gathered) it is one that is not there: see [`Batch::replace`].
     pub fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
         self.writes.push((keyspace, key, Some(value)));
+    }
+
+    /// Sets a key, whether it is there or not.
+    pub fn replace(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
+        if keyspace.is_gathered() {
+            self.remove(keyspace, key.clone());
+        }
+        self.put(keyspace, key, value);
     }
 
     /// Removes a key; a missing one is no error.

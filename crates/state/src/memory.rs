@@ -72,10 +72,15 @@ impl Store for MemoryStore {
         let mut guard = self.trees.write().unwrap_or_else(PoisonError::into_inner);
         let trees = Arc::make_mut(&mut guard);
         for (keyspace, key, value) in batch.into_writes() {
-            match value {
+            let set = value.is_some();
+            let before = match value {
                 Some(value) => trees.insert((keyspace, key), value),
                 None => trees.remove(&(keyspace, key)),
             };
+            debug_assert!(
+                !(set && keyspace.is_gathered() && before.is_some()),
+                "a row that is there was put, not replaced"
+            );
         }
         Ok(())
     }
