@@ -321,7 +321,6 @@ impl Space {
     /// Adds an event to its carrier's history. An event that is being placed is added when it is folded, not before:
     /// what is folded from the history until then must not hold it.
     pub(crate) fn add_history(&mut self, event: &Event, carrier: u128) {
-        // Most rows are smaller: none is copied while it grows.
         let mut row = Vec::with_capacity(1024);
         history::encode(event, &mut row);
         let place = (event.event_time, event.address);
