@@ -149,7 +149,8 @@ pub(crate) fn settle(store: &dyn Store) -> Result<bool, PipelineError> {
                     .and_then(|(lead, key)| Some((tree_of(lead[3])?, key)))
                 {
                     Some((keyspace, key)) => match read_row(row) {
-                        Some(value) => batch.put(keyspace, key.to_vec(), value.to_vec()),
+                        // Much of what is placed again stands where it stood.
+                        Some(value) => batch.replace(keyspace, key.to_vec(), value.to_vec()),
                         None => batch.remove(keyspace, key.to_vec()),
                     },
                     None => damaged = true,
