@@ -115,15 +115,16 @@ fn reaches(key: &[u8], from: &[u8]) -> bool {
 
 /// The entry of some rows of a bucket, in order.
 fn entry(rows: &mut Vec<Row>) -> Option<Row> {
-    let Some(((first, _), (last, _))) = rows.first().zip(rows.last()) else {
-        return None;
-    };
+    let ((first, _), (last, _)) = rows.first().zip(rows.last())?;
     if rows.len() == 1 {
         return rows.pop();
     }
     let mut key = first.clone();
     key.extend_from_slice(&last[REACH]);
-    let size: usize = rows.iter().map(|(_, value)| ROW_KEY - BUCKET_BYTES + 4 + value.len()).sum();
+    let size: usize = rows
+        .iter()
+        .map(|(_, value)| ROW_KEY - BUCKET_BYTES + 4 + value.len())
+        .sum();
     let mut block = Vec::with_capacity(1 + size);
     block.push(VERSION);
     for (key, value) in rows.drain(..) {
@@ -408,10 +409,7 @@ pub(crate) fn in_block(entries: &impl Entries, key: &[u8]) -> Result<Option<Vec<
 
 /// The entries that the writes of a keyspace come to; `writes` are in the order of their keys, and those of one key in
 /// the order they were made. A key that is set must not be there, unless it is removed before in the same batch.
-pub(crate) fn entry_writes(
-    entries: &impl Entries,
-    writes: Vec<EntryWrite>,
-) -> Result<Vec<EntryWrite>, StateError> {
+pub(crate) fn entry_writes(entries: &impl Entries, writes: Vec<EntryWrite>) -> Result<Vec<EntryWrite>, StateError> {
     let (mut removed, mut rows): (Vec<Vec<u8>>, Vec<Row>) = (Vec::new(), Vec::with_capacity(writes.len()));
     for (key, value) in writes {
         if rows.last().is_some_and(|(last, _)| *last == key) {

@@ -159,7 +159,7 @@ fn seg_2_more_changes_than_may_wait_get_their_turns_before_another_record() {
     company(&mut patient, 9);
     for second in 10..40 {
         let call = plan(second, "user_id:u0", ["pro", "free"][second as usize % 2]);
-        bench.take(second, &[call.clone()]);
+        bench.take(second, std::slice::from_ref(&call));
         patient.take(second, &[call]);
         patient.settle(at(second));
         assert!(bench.engine.account_changes_waiting() <= 4);

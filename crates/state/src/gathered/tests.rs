@@ -27,7 +27,12 @@ fn row(identifier: u8, bucket: u8, low: u32, address: u8) -> Vec<u8> {
 fn a_key() -> impl Strategy<Value = Vec<u8>> {
     (0..2_u8, 0..3_u8, 0..6_u32, 0..3_u8).prop_map(|(identifier, bucket, low, address)| {
         // Over the whole of the bucket, its first and last instants among them.
-        row(identifier, bucket, [0, 1, 1 << 20, 1 << 29, (1 << 30) - 2, (1 << 30) - 1][low as usize], address)
+        row(
+            identifier,
+            bucket,
+            [0, 1, 1 << 20, 1 << 29, (1 << 30) - 2, (1 << 30) - 1][low as usize],
+            address,
+        )
     })
 }
 
@@ -146,7 +151,10 @@ fn the_bytes_of_a_block_are_those_of_version_1() {
     let (key, block) = entry(&mut rows).unwrap();
     let mut expected = row(1, 0, 5, 9);
     expected.extend_from_slice(&[0, 1, 0x11, 0x70]);
-    assert_eq!(key, expected, "the first row's key, and the low bytes of the last one's time");
+    assert_eq!(
+        key, expected,
+        "the first row's key, and the low bytes of the last one's time"
+    );
     let mut expected = vec![1, 0, 0, 0, 5];
     expected.extend_from_slice(&[9; 16]);
     expected.extend_from_slice(&[2, 1, 2, 0, 1, 0x11, 0x70]);
@@ -167,6 +175,9 @@ fn a_damaged_block_is_an_error_and_no_row() {
             continue;
         };
         let second = cursor.advance();
-        assert!(second.is_err() || !second.unwrap(), "the second row was read from {length} of {whole} bytes");
+        assert!(
+            second.is_err() || !second.unwrap(),
+            "the second row was read from {length} of {whole} bytes"
+        );
     }
 }
