@@ -41,9 +41,11 @@ pub struct IdentifierView {
 pub struct MembershipView {
     /// The segment.
     pub segment: SegmentName,
-    /// The instant of entry; `None` where time or a definition has let the person in and that is not committed yet.
+    /// The instant of entry; `None` where time, a definition or what was said of an account has let the person in and that is
+    /// not committed yet.
     pub since: Option<Timestamp>,
-    /// Why the person entered; `None` where it was written before causes were kept.
+    /// Why the person entered; `None` where it was written before causes were kept, or where it may be time or what was said
+    /// of an account and is not committed yet.
     pub cause: Option<CauseKind>,
 }
 

@@ -2,13 +2,13 @@
 
 use super::Loaded;
 use crate::account_facts::AccountsOf;
-use crate::definitions::Definitions;
+use crate::definitions::{Definitions, LiveSegment};
 use crate::document::{IdentifierView, MembershipView, PersonDocument, TraitView};
 use crate::person::PersonOf;
 use kith_identity::Member;
 use kith_profile::{Part, Resolved};
 use kith_segment::CauseKind;
-use kith_types::{ProfileId, SegmentName, Timestamp};
+use kith_types::{ProfileId, Timestamp};
 
 pub(super) fn document(
     loaded: &Loaded,
@@ -62,7 +62,7 @@ pub(super) fn document(
             .segments
             .iter()
             .filter(|segment| segment.compiled.is_member(&person, now))
-            .map(|segment| membership(loaded, definitions, &segment.name))
+            .map(|segment| membership(loaded, definitions, segment))
             .collect(),
         event_count: whole.event_count(),
         first_seen: whole.first_seen(),
@@ -71,17 +71,19 @@ pub(super) fn document(
     }
 }
 
-/// A membership that holds, as it is kept; who is let in and not kept yet is so by a definition that is on its way, or by time.
-fn membership(loaded: &Loaded, definitions: &Definitions, segment: &SegmentName) -> MembershipView {
-    let kept = loaded.record.membership(segment);
+/// A membership that holds, as it is kept; who is let in and not kept yet is so by a definition that is on its way, by time,
+/// or by what was said of an account of theirs.
+fn membership(loaded: &Loaded, definitions: &Definitions, segment: &LiveSegment) -> MembershipView {
+    let kept = loaded.record.membership(&segment.name);
     let on_its_way = match loaded.record.version < definitions.version {
-        true => CauseKind::Definition,
-        false => CauseKind::Clock,
+        true => Some(CauseKind::Definition),
+        false if segment.compiled.account_traits().is_empty() => Some(CauseKind::Clock),
+        false => None,
     };
     MembershipView {
-        segment: segment.clone(),
+        segment: segment.name.clone(),
         since: kept.map(|held| held.since),
-        cause: kept.map_or(Some(on_its_way), |held| held.cause),
+        cause: kept.map_or(on_its_way, |held| held.cause),
     }
 }
 
