@@ -285,6 +285,11 @@ pub fn replay_changes(
             break;
         }
         for record in records.iter().filter(|record| record.address.sequence < end) {
+            while !engine.make_way(record)? {
+                if !hand_on(engine.commit()?)? {
+                    return Ok(false);
+                }
+            }
             engine.apply(record)?;
             if engine.pending() >= STEP && !hand_on(engine.commit()?)? {
                 return Ok(false);
@@ -296,14 +301,17 @@ pub fn replay_changes(
     }
     let mut outputs = Vec::new();
     while engine.sweep(&mut outputs)? {}
-    while !engine.advance(instant)? {}
-    outputs.push(engine.commit()?);
     for output in outputs {
         if !hand_on(output)? {
             return Ok(false);
         }
     }
-    Ok(true)
+    while !engine.advance(instant)? {
+        if !hand_on(engine.commit()?)? {
+            return Ok(false);
+        }
+    }
+    hand_on(engine.commit()?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Evidence, Rules, Vetoes};
 use kith_profile::{FoldPlan, Survivorship, TraitRules};
-use kith_segment::{CompiledSegment, SegmentDefinition};
+use kith_segment::{CompiledSegment, SegmentDefinition, SegmentIndex};
 use kith_types::{Event, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -126,6 +126,8 @@ pub struct Definitions {
     pub computed: Vec<ComputedTrait>,
     /// Segments, by name.
     pub segments: Vec<LiveSegment>,
+    /// Which of the segments an event may change, by their places.
+    pub index: SegmentIndex,
     /// How many decisions made them.
     pub version: u64,
     /// The instant of the last of them.
@@ -229,6 +231,7 @@ impl DefinitionSet {
             trait_rules,
             accounts: AccountsAsked::of(account_traits),
             computed,
+            index: SegmentIndex::new(segments.iter().map(|segment| &segment.compiled)),
             segments,
             version: self.version,
             decided_at: Timestamp::from_micros(self.decided_at_micros),

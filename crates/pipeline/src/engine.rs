@@ -6,6 +6,7 @@
 
 mod config;
 mod decide;
+mod timers;
 
 pub use config::EngineConfig;
 
@@ -29,9 +30,8 @@ pub(crate) const CLOCK: &[u8] = b"\0clock";
 pub(crate) const LEFT_MIDWAY: &[u8] = b"\0rederiving";
 pub(crate) const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
 
-/// Timers fired, and people swept, before other work gets its turn. Tests take few at a time, as they do in all bounds
-/// whose edges would be out of their reach.
-const TIMERS_A_TURN: usize = if cfg!(test) { 2 } else { 5_000 };
+/// People swept before other work gets its turn. Tests take few at a time, as they do in all bounds whose edges would be
+/// out of their reach.
 const SWEPT_A_TURN: usize = if cfg!(test) { 2 } else { 2_000 };
 
 /// How far a space's sweep after a decision has come.
@@ -223,20 +223,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Tells the engine that every record up to `now` has been taken: timers due before it fire, at most a bounded
-    /// number of them. Answers whether all have.
-    ///
-    /// # Errors
-    /// As [`Engine::apply`].
-    pub fn advance(&mut self, now: Timestamp) -> Result<bool, PipelineError> {
-        self.keep_silence(self.next);
-        let all = self.fire_before(now)?;
-        if all {
-            self.clock = self.clock.max(now);
-        }
-        Ok(all)
-    }
-
     /// Goes on with the sweeps after decisions; answers whether any is left. Commits first when the step holds
     /// anything, since a sweep reads the store; what was committed is added to `outputs`.
     ///
@@ -334,14 +320,6 @@ impl Engine {
     fn keep_silence(&mut self, sequence: u64) {
         let silent = sequence < self.config.rebuilt_before;
         self.spaces.values_mut().for_each(|space| space.silent = silent);
-    }
-
-    fn fire_before(&mut self, limit: Timestamp) -> Result<bool, PipelineError> {
-        let mut all = true;
-        for space in self.spaces.values_mut() {
-            all &= space.fire_until(&*self.store, limit, TIMERS_A_TURN)?;
-        }
-        Ok(all)
     }
 
     fn apply_envelope(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {

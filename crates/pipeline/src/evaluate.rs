@@ -1,15 +1,30 @@
 //! Segments of a person at an instant: changes of membership, and the timer for the next one.
+//!
+//! Of somebody in memory only the segments are asked that an event touches or whose instant has come; the others answer
+//! as they did, and turn when they were to turn. Whoever was loaded or regrouped is asked every segment.
 
-use crate::PipelineError;
 use crate::account_facts::AccountsOf;
 use crate::person::PersonOf;
 use crate::record::Membership;
 use crate::space::Space;
+use crate::transitions::Transitions;
+use crate::{Definitions, PipelineError};
 use kith_segment::{Cause, Change};
 use kith_state::Read;
-use kith_types::{ProfileId, Timestamp};
+use kith_types::{Event, ProfileId, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// Which segments of a person are asked.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    /// All of them: what is known of the person may have changed in any way.
+    All,
+    /// Those that the event touches, which was just folded; nothing else happened to the person but time.
+    Touched(&'a Event),
+    /// Those whose instant has come.
+    Due,
+}
 
 impl Space {
     /// Evaluates every segment for a loaded profile at `now`, records what changed, and sets its timer. Nobody is
@@ -21,6 +36,32 @@ impl Space {
         now: Timestamp,
         cause: Cause,
     ) -> Result<(), PipelineError> {
+        self.ask(store, id, Asked::All, (now, cause))
+    }
+
+    /// The same for somebody whom an event concerns. Who was evaluated before and to whom nothing happened since but this
+    /// event is asked what it touches; it comes to what evaluating every segment comes to.
+    pub(crate) fn evaluate_event(
+        &mut self,
+        store: &dyn Read,
+        id: ProfileId,
+        event: &Event,
+        now: Timestamp,
+        cause: Cause,
+    ) -> Result<(), PipelineError> {
+        self.ask(store, id, Asked::Touched(event), (now, cause))
+    }
+
+    fn ask(
+        &mut self,
+        store: &dyn Read,
+        id: ProfileId,
+        asked: Asked<'_>,
+        (now, cause): (Timestamp, Cause),
+    ) -> Result<(), PipelineError> {
+        let Some(known) = self.profiles.get_mut(id.0).map(|entry| entry.transitions.take()) else {
+            return Ok(());
+        };
         if self.quiet {
             return Ok(());
         }
@@ -29,7 +70,6 @@ impl Space {
         let Some(entry) = self.profiles.get_mut(id.0) else {
             return Ok(());
         };
-        let mut next: Option<Timestamp> = None;
         let mut changes = Vec::new();
         if let Some(whole) = entry.whole() {
             let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
@@ -39,13 +79,19 @@ impl Space {
                 carriers: &carriers,
                 accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
             };
-            for segment in &definitions.segments {
+            // Beyond the limit of traits an event may push out a trait that it does not speak of.
+            let known = known.filter(|_| !whole.traits_limited());
+            let (mut transitions, places) = to_ask(&definitions, known, asked, now);
+            for place in places {
+                let segment = &definitions.segments[place];
                 let evaluation = segment.compiled.evaluate(&person, now);
-                next = [next, evaluation.next_transition].into_iter().flatten().min();
+                transitions.take(place, evaluation);
                 let was = entry.record.membership(&segment.name).is_some();
                 changes.extend(Change::between(was, evaluation.member, &segment.name, id, now, cause));
             }
+            entry.transitions = Some(transitions);
         }
+        let next = entry.transitions.as_ref().and_then(Transitions::first);
         for change in &changes {
             match change.entered {
                 true => entry.record.enter(Membership {
@@ -131,7 +177,7 @@ impl Space {
 
     /// Fires a loaded profile's timer.
     fn fire(&mut self, store: &dyn Read, id: ProfileId, due: Timestamp) -> Result<(), PipelineError> {
-        self.evaluate(store, id, due, Cause::Clock)?;
+        self.ask(store, id, Asked::Due, (due, Cause::Clock))?;
         // A leaf that could not tell its next instant apart from this one must not hold the clock.
         if self.due.remove(&(due, id))
             && let Some(entry) = self.profiles.get_mut(id.0)
@@ -196,5 +242,31 @@ impl Space {
             self.end_folds();
         }
         Ok(found.len())
+    }
+}
+
+/// The places of the segments to ask, in rising order, and the instants of the others.
+fn to_ask(
+    definitions: &Definitions,
+    known: Option<Transitions>,
+    asked: Asked<'_>,
+    now: Timestamp,
+) -> (Transitions, Vec<usize>) {
+    let mut places = Vec::new();
+    match (known, asked) {
+        (None, _) | (_, Asked::All) => {
+            places.extend(0..definitions.segments.len());
+            (Transitions::default(), places)
+        }
+        (Some(mut known), Asked::Touched(_) | Asked::Due) => {
+            if let Asked::Touched(event) = asked {
+                definitions.index.touched_by(event, &mut places);
+            }
+            known.add_open(now, &mut places);
+            places.sort_unstable();
+            places.dedup();
+            known.forget(&places);
+            (known, places)
+        }
     }
 }

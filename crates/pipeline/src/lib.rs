@@ -37,6 +37,7 @@ mod space;
 mod staged;
 #[cfg(test)]
 mod tests;
+mod transitions;
 mod verify;
 mod veto_history;
 mod vetoes;

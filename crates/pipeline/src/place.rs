@@ -72,7 +72,7 @@ impl Space {
         self.fold_account(store, event, Moment { now, cause })?;
         for id in affected {
             self.has_taken(id, self.account_changes.newest());
-            self.evaluate(store, id, now, cause)?;
+            self.evaluate_event(store, id, event, now, cause)?;
         }
         Ok(profile)
     }

@@ -10,7 +10,7 @@ use crate::published::{Look, Published};
 use crate::{Archive, Backlog, Definitions, PipelineError};
 use kith_log::Log;
 use kith_state::Store;
-use kith_types::{Event, ProfileId, RecordBody, SpaceId, Timestamp};
+use kith_types::{Event, ProfileId, Record, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -299,6 +299,7 @@ impl Worker {
                 .map_err(|error| PipelineError::storage("the log could not be read", error))?;
             let caught_up = records.is_empty();
             for record in &records {
+                self.make_way(record)?;
                 self.engine.apply(record)?;
                 self.hand_on_events();
                 self.step_bytes += body_bytes(&record.body);
@@ -307,9 +308,7 @@ impl Worker {
                     self.commit()?;
                 }
             }
-            if caught_up {
-                self.keep_time()?;
-            }
+            let on_time = !caught_up || self.keep_time()?;
             if self.engine.pending() > 0 && self.committed_at.elapsed() >= STEP_INTERVAL {
                 self.commit()?;
             }
@@ -318,20 +317,33 @@ impl Worker {
                 if self.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
                     return self.commit();
                 }
-                let _more = self.log.wait_for(self.engine.next(), IDLE);
+                if on_time {
+                    let _more = self.log.wait_for(self.engine.next(), IDLE);
+                }
             }
         }
     }
 
-    /// Fires what is due now that every record is taken.
-    fn keep_time(&mut self) -> Result<(), PipelineError> {
-        let Ok((end, floor)) = self.log.time_floor() else {
-            return Ok(());
-        };
-        if end == self.engine.next() {
-            self.engine.advance(floor)?;
+    /// Fires what is due before a record. A great many may be: a step is bounded whatever comes, and readers see on the way
+    /// what has been done.
+    fn make_way(&mut self, record: &Record) -> Result<(), PipelineError> {
+        while !self.engine.make_way(record)? {
+            if self.engine.pending() >= STEP_SIZE || self.committed_at.elapsed() >= STEP_INTERVAL {
+                self.commit()?;
+            }
         }
         Ok(())
+    }
+
+    /// Fires what is due now that every record is taken, a turn of it; answers whether nothing is left.
+    fn keep_time(&mut self) -> Result<bool, PipelineError> {
+        let Ok((end, floor)) = self.log.time_floor() else {
+            return Ok(true);
+        };
+        if end == self.engine.next() {
+            return self.engine.advance(floor);
+        }
+        Ok(true)
     }
 
     fn sweep(&mut self) -> Result<bool, PipelineError> {

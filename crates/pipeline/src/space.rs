@@ -12,6 +12,7 @@ use crate::folds::Awaited;
 use crate::output::Numbered;
 use crate::record::ProfileRecord;
 use crate::staged::{self, List};
+use crate::transitions::Transitions;
 use crate::{PipelineError, history, keys, output, plans};
 use kith_identity::{Component, PartKey, Position};
 use kith_profile::{FoldPlan, Part, Plans};
@@ -75,6 +76,8 @@ pub(crate) struct ProfileEntry {
     pub(crate) merged: Option<Part>,
     /// What the store holds of the record.
     pub(crate) stored: StoredRecord,
+    /// When time alone may turn each segment, once all were asked.
+    pub(crate) transitions: Option<Transitions>,
     pub(crate) dirty: bool,
     /// The newest of the changes of accounts that it has taken.
     pub(crate) taken: u64,
@@ -96,6 +99,7 @@ impl ProfileEntry {
             parts,
             merged,
             stored,
+            transitions: None,
             dirty: false,
             taken: 0,
         }
@@ -235,13 +239,8 @@ impl Space {
             let component = stored
                 .and_then(|bytes| Component::decode(&bytes).ok())
                 .ok_or_else(|| PipelineError::corrupt("components"))?;
-            self.components.insert(
-                id,
-                ComponentEntry {
-                    component,
-                    dirty: false,
-                },
-            );
+            let dirty = false;
+            self.components.insert(id, ComponentEntry { component, dirty });
         }
         self.components
             .get_mut(id)

@@ -43,6 +43,9 @@ pub struct Evaluation {
     /// The earliest instant, strictly after the one asked about, at which membership may change with no new event. It
     /// is never later than the true change. `None`: never.
     pub next_transition: Option<Timestamp>,
+    /// Whether membership does change then, or never where there is no such instant. False where the bounded search ended
+    /// early: asked again later, it finds a later instant.
+    pub exact: bool,
 }
 
 /// A condition with everything resolved.
@@ -104,9 +107,11 @@ impl CompiledSegment {
             person,
             steps_left: MAX_STEPS,
         };
+        let turn = search.next_turn(&self.asked, member, now);
         Evaluation {
             member,
-            next_transition: search.next_turn(&self.asked, member, now),
+            next_transition: turn.map(|turn| turn.at),
+            exact: turn.is_none_or(|turn| turn.exact),
         }
     }
 
@@ -220,12 +225,13 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// The instant after `now` at which `node` turns from `truth`, or an earlier one where the work is bounded.
-    fn next_turn(&mut self, node: &Node, truth: bool, now: Timestamp) -> Option<Timestamp> {
+    fn next_turn(&mut self, node: &Node, truth: bool, now: Timestamp) -> Option<Bound> {
         let mut from = now;
         loop {
             let bound = self.bound(node, truth, from, Timestamp::MAX)?;
-            if bound.exact || self.steps_left == 0 || node.holds(self.person, bound.at) != truth {
-                return Some(bound.at);
+            let exact = bound.exact || node.holds(self.person, bound.at) != truth;
+            if exact || self.steps_left == 0 {
+                return Some(Bound { exact, ..bound });
             }
             self.steps_left -= 1;
             from = bound.at;

@@ -8,11 +8,14 @@ use kith_expr::EventFilter;
 use kith_types::Event;
 use std::collections::HashMap;
 
+/// Filters, each with the segments that count by it: what many segments count alike is asked of an event once.
+type Filters = Vec<(EventFilter, Vec<usize>)>;
+
 /// Finds the segments that an event touches.
 #[derive(Clone, Debug, Default)]
 pub struct SegmentIndex {
-    filters_by_name: HashMap<Box<str>, Vec<(usize, EventFilter)>>,
-    filters_of_any_name: Vec<(usize, EventFilter)>,
+    filters_by_name: HashMap<Box<str>, Filters>,
+    filters_of_any_name: Filters,
     /// By a trait's name and each of the objects it stands in: `address.city` and `address`.
     by_trait: HashMap<Box<str>, Vec<usize>>,
     touched_by_all: Vec<usize>,
@@ -37,13 +40,10 @@ impl SegmentIndex {
         for aggregate in segment.aggregates() {
             for filter in aggregate.filters() {
                 if filter.names().is_empty() {
-                    self.filters_of_any_name.push((place, filter.clone()));
+                    counts_by(&mut self.filters_of_any_name, filter, place);
                 }
                 for name in filter.names() {
-                    self.filters_by_name
-                        .entry(name.clone())
-                        .or_default()
-                        .push((place, filter.clone()));
+                    counts_by(self.filters_by_name.entry(name.clone()).or_default(), filter, place);
                 }
             }
         }
@@ -64,12 +64,19 @@ impl SegmentIndex {
         let counting = named
             .iter()
             .chain(&self.filters_of_any_name)
-            .filter(|(_, filter)| filter.matches(event));
-        touched.extend(counting.map(|(place, _)| place));
+            .filter(|(filter, _)| filter.matches(event));
+        touched.extend(counting.flat_map(|(_, places)| places));
         for (key, _) in &event.traits {
             touched.extend(self.by_trait.get(key).into_iter().flatten());
         }
         touched.sort_unstable();
         touched.dedup();
+    }
+}
+
+fn counts_by(filters: &mut Filters, filter: &EventFilter, place: usize) {
+    match filters.iter_mut().find(|(known, _)| known == filter) {
+        Some((_, places)) => places.push(place),
+        None => filters.push((filter.clone(), vec![place])),
     }
 }

@@ -267,8 +267,8 @@ fn rejected(answer: &[u8]) -> u64 {
         .map_or(0, |rejected| rejected.len() as u64)
 }
 
-/// `GET` requests on a schedule: `requests_a_second` in all, spread over the connections, each to the path that `path`
-/// gives for its number.
+/// Requests on a schedule: `requests_a_second` in all, spread over the connections, each as `request` gives it for its
+/// number.
 ///
 /// # Errors
 /// The connection fails, or an answer is not 200.
@@ -296,7 +296,7 @@ pub(super) async fn open_loop(
                 let from = if waited { due } else { Instant::now() };
                 let status = connection.ask(&bytes).await.map_err(broken)?;
                 if status != 200 {
-                    return Err(CommandError::new(format!("a read was answered {status}")));
+                    return Err(CommandError::new(format!("a request was answered {status}")));
                 }
                 sent.latencies.take(from.elapsed());
                 sent.requests += 1;

@@ -122,7 +122,7 @@ async fn probe(server: &MeasuredServer, lasts: Duration) -> Result<Latencies, Co
 }
 
 /// Whether a profile names a segment.
-fn names(profile: &[u8], segment: &str) -> bool {
+pub(super) fn names(profile: &[u8], segment: &str) -> bool {
     profile
         .windows(segment.len())
         .any(|window| window == segment.as_bytes())

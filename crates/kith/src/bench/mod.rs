@@ -6,16 +6,21 @@
 
 mod collection;
 mod drafts;
+mod due_times;
 mod http;
 mod identity;
 mod latency;
 mod load;
 mod looking_back;
 mod machine;
+mod many_definitions;
+mod many_segments;
 mod membership;
 mod reads;
 mod report;
 mod server;
+mod state_size;
+mod touches;
 mod whole_path;
 
 use crate::error::CommandError;
@@ -38,6 +43,8 @@ pub(crate) enum BenchSubject {
     CollectSingle,
     /// From the door to profile, segment and clean zone.
     EndToEnd,
+    /// The same with 200 segments and 50 computed traits.
+    ManySegments,
     /// From the acknowledgement to the membership, at half the load that end to end can sustain.
     MembershipLatency,
     /// Reads of profiles: 5,000 a second, 64 connections.
@@ -50,6 +57,10 @@ pub(crate) enum BenchSubject {
     Backfill,
     /// Explanations, why, and people as of a past instant: 100 a second.
     LookingBack,
+    /// Transitions that happen because time passes, one by one and all of `--profiles` at one instant.
+    DueTimes,
+    /// Bytes of the live state for a person and for an event, by the stopped server's rows.
+    StateSize,
     /// All of these.
     All,
 }
@@ -114,12 +125,15 @@ impl Bench {
             BenchSubject::CollectBatch => collection::col_3_batches_of_100(self).await,
             BenchSubject::CollectSingle => collection::col_3_single_events(self).await,
             BenchSubject::EndToEnd | BenchSubject::All => whole_path::seg_3_whole_path(self).await,
+            BenchSubject::ManySegments => many_segments::seg_2_many_segments(self).await,
             BenchSubject::MembershipLatency => membership::seg_3_acknowledged_to_membership(self).await,
             BenchSubject::ProfileRead => reads::api_1_profile_reads(self).await,
             BenchSubject::LookingBack => looking_back::seg_6_looking_back(self).await,
             BenchSubject::Identity => identity::idn_2_precision_and_recall(self).await,
             BenchSubject::DraftSize => drafts::seg_7_draft_sizes(self).await,
             BenchSubject::Backfill => drafts::seg_4_backfill(self).await,
+            BenchSubject::DueTimes => due_times::seg_2_due_times(self).await,
+            BenchSubject::StateSize => state_size::pro_5_live_state(self).await,
         }
     }
 }
@@ -147,12 +161,15 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CommandError> {
             BenchSubject::CollectBatch,
             BenchSubject::CollectSingle,
             BenchSubject::EndToEnd,
+            BenchSubject::ManySegments,
             BenchSubject::MembershipLatency,
             BenchSubject::ProfileRead,
             BenchSubject::Identity,
             BenchSubject::DraftSize,
             BenchSubject::Backfill,
             BenchSubject::LookingBack,
+            BenchSubject::DueTimes,
+            BenchSubject::StateSize,
         ],
         one => vec![one],
     };

@@ -65,10 +65,19 @@ pub(super) async fn api_1_profile_reads(bench: &Bench) -> Result<Figures, Comman
 
 /// So many people, as requests that the door takes.
 pub(super) fn people(profiles: u64, key: String) -> impl Iterator<Item = Request> + Send {
-    (0..profiles.div_ceil(BATCH)).map(move |batch| {
-        let people = batch * BATCH..((batch + 1) * BATCH).min(profiles);
-        let events = people.end - people.start;
-        let body = people.map(person).collect::<Vec<_>>().join(",");
+    batches(profiles, key, person)
+}
+
+/// So many events by their numbers, as requests that the door takes.
+pub(super) fn batches(
+    events: u64,
+    key: String,
+    event: impl Fn(u64) -> String + Send,
+) -> impl Iterator<Item = Request> + Send {
+    (0..events.div_ceil(BATCH)).map(move |batch| {
+        let numbers = batch * BATCH..((batch + 1) * BATCH).min(events);
+        let events = numbers.end - numbers.start;
+        let body = numbers.map(&event).collect::<Vec<_>>().join(",");
         Request {
             bytes: super::http::post("/v1/batch", &key, &format!(r#"{{"batch":[{body}]}}"#)),
             events,

@@ -71,6 +71,12 @@ impl Figures {
         self.push(figure, value, unit, Some(target));
     }
 
+    /// Whether a figure's target was reached, for tests.
+    #[cfg(test)]
+    pub(super) fn reached(&self, name: &str) -> Option<bool> {
+        self.taken.iter().find(|figure| figure.figure == name)?.reached
+    }
+
     fn push(&mut self, figure: &'static str, value: f64, unit: &'static str, target: Option<Target>) {
         let reached = target.map(|target| target.reached(value));
         self.taken.push(Figure {

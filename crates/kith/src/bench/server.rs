@@ -23,6 +23,9 @@ use tokio::time::Instant;
 const DEFINITIONS: &str = include_str!("../../../../demo/definitions.yaml");
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+const STOPS_WITHIN: Duration = Duration::from_secs(60);
+/// Where its data is in its folder.
+const KEPT: &str = "kept";
 /// A flush waits for everything before it.
 const FLUSHES_WITHIN: Duration = Duration::from_secs(3_600);
 /// How long the pipeline may take with what was acknowledged, and how often it is asked.
@@ -41,7 +44,7 @@ pub(super) struct MeasuredServer {
     process: u32,
     http: reqwest::Client,
     /// Ends with this.
-    _child: Child,
+    child: Child,
 }
 
 /// Server CPU by part. Threads that have ended are in none.
@@ -103,7 +106,7 @@ impl MeasuredServer {
         command
             .arg("serve")
             .arg("--data")
-            .arg(folder.join("kept"))
+            .arg(folder.join(KEPT))
             .args(["--http", "127.0.0.1:0", "--json"]);
         if let Some(roles) = roles {
             command.args(["--roles", roles]);
@@ -141,7 +144,7 @@ impl MeasuredServer {
             folder,
             process,
             http,
-            _child: child,
+            child,
         })
     }
 
@@ -158,27 +161,33 @@ impl MeasuredServer {
         Ok(())
     }
 
-    /// Applies the world's sources, computed traits and segments, without its message, and makes write keys.
+    /// Makes the world's sources and applies its computed traits and segments, without its message.
     ///
     /// # Errors
     /// What the server refuses.
     pub(super) async fn open_world(&mut self) -> Result<(), CommandError> {
-        let documents = kith_catalog::parse_yaml("demo/definitions.yaml", DEFINITIONS)
-            .map_err(|_| CommandError::new("the definitions of the demonstration world cannot be read"))?;
-        let documents: Vec<Value> = documents.iter().map(kith_catalog::Document::to_json).collect();
-        let documents: Vec<Value> = documents
-            .into_iter()
-            .filter(|document| document["kind"] != "message")
-            .collect();
+        self.open_with(demo_definitions()?).await
+    }
+
+    /// Makes the world's sources and applies definitions.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn open_with(&mut self, documents: Vec<Value>) -> Result<(), CommandError> {
         self.ask(
             "spaces/main/definitions/apply",
             &json!({ "documents": documents, "reason": "a benchmark" }),
         )
         .await?;
         for source in SOURCES {
-            let made = self
-                .ask(&format!("spaces/main/sources/{source}/rotate"), &json!({}))
-                .await?;
+            // A source that the documents have is there already.
+            let defined = |document: &Value| document["kind"] == "source" && document["name"] == source;
+            let made = if documents.iter().any(defined) {
+                let path = format!("spaces/main/sources/{source}/rotate");
+                self.ask(&path, &json!({})).await?
+            } else {
+                self.ask("spaces/main/sources", &json!({ "name": source })).await?
+            };
             let key = made["write_key"].as_str().unwrap_or_default().to_owned();
             self.write_keys.insert(source, key);
         }
@@ -220,7 +229,7 @@ impl MeasuredServer {
 
     /// MiB that it keeps on disk.
     pub(super) fn disk(&self) -> f64 {
-        machine::disk(&self.folder.join("kept"))
+        machine::disk(&self.folder.join(KEPT))
     }
 
     /// Waits until the pipeline has taken everything that is in the log.
@@ -293,6 +302,20 @@ impl MeasuredServer {
         serde_json::from_str(&reply).map_err(unread)
     }
 
+    /// Ends it as an operator does, once everything durable is committed; answers the folder of its data.
+    ///
+    /// # Errors
+    /// It does not end within a minute.
+    pub(super) async fn stop(mut self) -> Result<PathBuf, CommandError> {
+        let failed = |error| CommandError::caused("the measured server cannot be stopped", error);
+        let asked = Command::new("kill").args(["-TERM", &self.process.to_string()]).status();
+        asked.await.map_err(failed)?;
+        match tokio::time::timeout(STOPS_WITHIN, self.child.wait()).await {
+            Ok(ended) => ended.map_err(failed).map(|_| self.folder.join(KEPT)),
+            Err(_) => Err(CommandError::new("the measured server did not stop within a minute")),
+        }
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://{}/api/{path}", self.address)
     }
@@ -319,4 +342,15 @@ impl MeasuredServer {
 
 fn unread(error: serde_json::Error) -> CommandError {
     CommandError::caused("an answer of the measured server cannot be read", error)
+}
+
+/// The definitions of the demonstration world without its message.
+///
+/// # Errors
+/// They cannot be read.
+pub(super) fn demo_definitions() -> Result<Vec<Value>, CommandError> {
+    let documents = kith_catalog::parse_yaml("demo/definitions.yaml", DEFINITIONS)
+        .map_err(|_| CommandError::new("the definitions of the demonstration world cannot be read"))?;
+    let documents = documents.iter().map(kith_catalog::Document::to_json);
+    Ok(documents.filter(|document| document["kind"] != "message").collect())
 }

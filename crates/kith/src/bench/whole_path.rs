@@ -7,12 +7,13 @@
 use super::load::{Requests, Sent, draw, send_all};
 use super::machine::round;
 use super::report::{Figures, Target};
-use super::server::{CpuByPart, MeasuredServer};
+use super::server::{CpuByPart, MeasuredServer, demo_definitions};
 use super::{Bench, figure};
 use crate::error::CommandError;
 use crate::output;
 use kith_testkit::world::{World, WorldConfig};
 use serde::Deserialize;
+use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -109,12 +110,24 @@ pub(super) async fn load_world(server: &MeasuredServer, world: WorldConfig) -> R
 /// # Errors
 /// A server that does not start or refuses what it is sent.
 pub(super) async fn seg_3_whole_path(bench: &Bench) -> Result<Figures, CommandError> {
-    let mut server = bench.server("end-to-end", None).await?;
-    server.open_world().await?;
+    whole_path(bench, "end-to-end", demo_definitions()?).await
+}
+
+/// End to end with these definitions.
+///
+/// # Errors
+/// A server that does not start or refuses what it is sent.
+pub(super) async fn whole_path(
+    bench: &Bench,
+    name: &'static str,
+    definitions: Vec<Value>,
+) -> Result<Figures, CommandError> {
+    let mut server = bench.server(name, None).await?;
+    server.open_with(definitions).await?;
     let resident_start = server.resident()?.0;
     let (start, cpu, parts) = (Instant::now(), server.cpu()?, server.cpu_by_part());
     let loaded = load_world(&server, bench.world(bench.events)).await?;
-    output::note("end-to-end: everything is in the pipeline; flushing");
+    output::note(&format!("{name}: everything is in the pipeline; flushing"));
     server.flush().await?;
     let (wall, cpu) = (start.elapsed(), server.cpu()?.saturating_sub(cpu));
     let (resident_end, resident_highest) = server.resident()?;
@@ -122,7 +135,7 @@ pub(super) async fn seg_3_whole_path(bench: &Bench) -> Result<Figures, CommandEr
     let kept = kept.first().map_or(0, |counted| counted.rows);
     let events = figure(loaded.sent.events);
 
-    let mut figures = Figures::of("end-to-end");
+    let mut figures = Figures::of(name);
     let rate = events / cpu.as_secs_f64();
     figures.against(
         "events per second of server CPU",

@@ -102,6 +102,9 @@ fn replay(
     let mut told = 0;
     let mut take = |records: &[Record]| -> Result<bool, Failure> {
         for record in records.iter().filter(|record| record.address.sequence < end) {
+            while !engine.make_way(record)? {
+                engine.commit()?;
+            }
             engine.apply(record)?;
             if engine.pending() >= STEP {
                 engine.commit()?;
@@ -149,7 +152,9 @@ fn finish(engine: &mut Engine, instant: Timestamp) -> Result<(), PipelineError> 
     while engine.sweep(&mut outputs)? {
         outputs.clear();
     }
-    while !engine.advance(instant)? {}
+    while !engine.advance(instant)? {
+        engine.commit()?;
+    }
     engine.commit()?;
     Ok(())
 }

@@ -258,3 +258,30 @@ fn raw_2_a_lost_state_is_built_again_in_silence() {
     let [left] = &told[..] else { panic!("{told:?}") };
     assert!(left.number >= 1 << 32 && !left.change.entered, "{left:?}");
 }
+
+#[test]
+fn seg_2_a_great_many_due_at_one_instant_are_committed_in_bounded_steps() {
+    let orders: Vec<_> = (0..20)
+        .map(|user| event(&format!("user_id:u{user}"), "Order Completed", 10, json!({})))
+        .collect();
+    let (mut at_once, mut in_turns) = (bench(), bench());
+    let late = record(2, 200, &[event("user_id:u7", "Order Completed", 200, json!({}))]);
+    for bench in [&mut at_once, &mut in_turns] {
+        bench.take(10, &orders);
+        bench.commit();
+    }
+    while !in_turns.engine.make_way(&late).unwrap() {
+        in_turns.commit();
+        let left = in_turns.outputs.last().unwrap();
+        assert!(left.changes.len() <= 2 && left.from == left.to, "{left:?}");
+        // A server that dies on the way goes on where it was.
+        in_turns.crash();
+    }
+    assert!(in_turns.outputs.len() >= 10);
+    at_once.apply(&late);
+    in_turns.apply(&late);
+    at_once.settle(at(205));
+    in_turns.settle(at(205));
+    assert_eq!(at_once.numbered(), in_turns.numbered());
+    same(&at_once.store, &in_turns.store, at(205), "in turns");
+}

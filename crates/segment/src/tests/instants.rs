@@ -354,7 +354,7 @@ fn seg_2_a_search_that_reaches_its_bound_is_early_and_never_late() {
     world.keep(&segment);
     world.asked.set(0);
     let first = segment.evaluate(&world, second(500));
-    assert!(first.member);
+    assert!(first.member && !first.exact);
     assert!(
         world.asked.get() < 200,
         "the work is bounded, it asked {} times",
@@ -368,7 +368,7 @@ fn seg_2_a_search_that_reaches_its_bound_is_early_and_never_late() {
         assert_eq!(known.member, due < second(1_499));
     }
     assert!(woken < 10, "woken {woken} times");
-    assert!(!known.member);
+    assert!(!known.member && known.exact);
 }
 
 #[test]
@@ -383,7 +383,8 @@ fn seg_2_what_time_cannot_change_has_no_timer_and_asks_no_events() {
         segment.evaluate(&world, second(6)),
         Evaluation {
             member: false,
-            next_transition: None
+            next_transition: None,
+            exact: true,
         }
     );
     assert_eq!(world.asked.get(), 0, "a trait that decides spares the events");
@@ -395,7 +396,8 @@ fn seg_2_what_time_cannot_change_has_no_timer_and_asks_no_events() {
         segment.evaluate(&world, second(6)),
         Evaluation {
             member: true,
-            next_transition: Some(second(15))
+            next_transition: Some(second(15)),
+            exact: true,
         }
     );
 }

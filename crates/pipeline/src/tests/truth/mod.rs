@@ -8,6 +8,7 @@ mod ask;
 mod calendar;
 mod probes;
 mod tables;
+mod touched;
 mod trees;
 mod values;
 mod worlds;
