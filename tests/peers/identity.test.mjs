@@ -134,3 +134,72 @@ test('idn_6_whoever_enters_a_segment_by_an_unmerge_gets_no_mail', { timeout: 120
   assert.deepEqual(entered.map(({ cause }) => cause), ['event', 'regrouping'])
   assert.equal(await count(), before)
 })
+
+const LAMPS = `
+kind: segment
+name: lamp_lovers
+spec: { where: { performed: { event: Lamp Viewed, at_least: 3 } } }
+---
+kind: message
+name: lamps
+spec:
+  on: entered
+  segment: lamp_lovers
+  channel: email
+  topic: marketing
+  from: "Lamp Shop <shop@example.com>"
+  subject: Lamps
+  text: "You are in {{ segment.name }}."
+`
+
+// The worked example of docs/identity.md, step by step.
+test('idn_9_idn_6_a_mistake_on_a_shared_device_is_seen_explained_and_undone_without_a_mail', { timeout: 120_000 }, async t => {
+  const mail = await startMailServer(t)
+  const server = await startServer(t, { args: ['--smtp', mail.smtp] })
+  const writeKey = await server.source('shop')
+  await server.apply(LAMPS)
+  const consent = { context: { consent: { categoryPreferences: { marketing: true } } } }
+  const laptop = { anonymousId: 'laptop' }
+  const known = async userId => {
+    await server.send(writeKey, 'identify', { userId, traits: { email: `${userId}@example.com` }, ...consent })
+  }
+  const viewed = person => server.send(writeKey, 'track', { ...person, event: 'Lamp Viewed' })
+  await known('ann')
+  await known('bo')
+  await server.send(writeKey, 'track', { userId: 'ann', ...laptop, event: 'Signed In' })
+  await viewed(laptop)
+  // Bo looks something up on Ann's laptop and forgets to sign out; what Ann does there without signing in is Bo's from then on.
+  await server.send(writeKey, 'track', { userId: 'bo', ...laptop, event: 'Signed In' })
+  for (const _ of [1, 2, 3]) await viewed(laptop)
+  await server.personWhen('user_id:bo', person => isIn(person, 'lamp_lovers'))
+  await mail.next('bo@example.com')
+
+  const seen = JSON.parse(await server.kith('segment', 'explain', 'lamp_lovers', 'user_id:bo', '--json'))
+  assert.equal(seen.member, true)
+  const why = JSON.parse(await server.kith('identity', 'why', 'user_id:bo', 'anonymous_id:laptop', '--json'))
+  assert.equal(why.together, true)
+  const [step] = why.path
+  assert.equal(step.event.type, 'track')
+  assert.match(await server.kith('identity', 'why', 'user_id:bo', 'anonymous_id:laptop'), /are one person/)
+  const outlook = JSON.parse(await server.kith('identity', 'what-if', '--without', step.event.address, 'anonymous_id:laptop', '--json'))
+  assert.equal(outlook.complete, true)
+
+  const mails = async () => (await Promise.all(['ann', 'bo'].map(one => mail.of(`${one}@example.com`)))).flat().length
+  const before = await mails()
+  await server.kith('identity', 'veto', step.event.address, 'anonymous_id:laptop', '--reason', "Bo was at Ann's laptop")
+  const ann = await server.personWhen('user_id:ann', person => isIn(person, 'lamp_lovers'))
+  const bo = await server.personWhen('user_id:bo', person => !isIn(person, 'lamp_lovers'))
+  assert.equal((await server.person('anonymous_id:laptop')).id, ann.id, 'the laptop is hers again')
+  assert.ok(bo.identifiers.every(one => one.value !== 'laptop'))
+  await server.kith('flush')
+  const told = await server.sql(`
+    SELECT profile_id, change, cause FROM curated.membership_changes WHERE segment = 'lamp_lovers' AND cause = 'regrouping' ORDER BY change`)
+  assert.deepEqual(told.map(one => [one.profile_id, one.change]), [[ann.id, 'entered'], [bo.id, 'exited']])
+  // Somebody else's mail by the same road: whatever the undoing had caused would have come before it.
+  await known('cay')
+  for (const _ of [1, 2, 3]) await viewed({ userId: 'cay' })
+  await mail.next('cay@example.com')
+  await server.kith('flush')
+  assert.equal(await mails(), before, 'the undoing sends nothing')
+  await server.kith('rebuild', '--verify')
+})
