@@ -18,6 +18,7 @@ use kith_identity::{Component, Difference, Resolver};
 use kith_segment::{Cause, Change};
 use kith_state::{Batch, Keyspace, Read, Store};
 use kith_types::{ProfileId, SpaceId, Timestamp};
+use std::collections::BTreeSet;
 
 /// Writes staged in one transaction, about, and entries looked at in one turn.
 const STEP: usize = if cfg!(test) { 5 } else { 10_000 };
@@ -30,6 +31,8 @@ struct Work<'a> {
     stands: &'a dyn Read,
     /// The same with what is staged.
     view: Overlaid<'a>,
+    /// Whether any event names an account.
+    has_accounts: bool,
     now: Timestamp,
 }
 
@@ -50,10 +53,16 @@ impl Space {
             base: store,
             space: &id,
         };
+        let (mut has_accounts, (from, to)) = (false, everything(&id));
+        stands.scan(Keyspace::AccountLinks, &from, &to, &mut |_, _| {
+            has_accounts = true;
+            false
+        })?;
         let work = Work {
             store,
             stands: &*stands,
             view,
+            has_accounts,
             now,
         };
         self.quiet = true;
@@ -180,12 +189,20 @@ impl Space {
             self.writes
                 .remove(Keyspace::Identifiers, keys::wide(&self.id, identifier));
             let rows = keys::row_range(&self.id, identifier, None, None);
-            self.take_out_rows(work, Keyspace::Events, rows.clone())?;
-            self.take_out_rows(work, Keyspace::Presence, rows)?;
+            self.take_out_rows(work, Keyspace::Events, rows)?;
+            if !work.has_accounts {
+                continue;
+            }
             for link in accounts::links_of(work.stands, &self.id, identifier)? {
                 self.writes.remove(Keyspace::AccountLinks, link);
                 self.stage_when_full(work)?;
             }
+        }
+        let members = component.profiles().into_iter().flat_map(|profile| profile.members);
+        let held: BTreeSet<u128> = members.filter(|one| one.held).map(|one| one.part.carrier).collect();
+        for identifier in held {
+            let rows = keys::row_range(&self.id, identifier, None, None);
+            self.take_out_rows(work, Keyspace::Presence, rows)?;
         }
         self.writes
             .remove(Keyspace::Components, keys::wide(&self.id, component.id().0));

@@ -79,6 +79,37 @@ fn idn_4_pro_5_a_person_with_identifiers_beyond_the_bound_is_marked() {
 }
 
 #[test]
+fn idn_4_what_is_left_out_of_a_full_component_is_what_identity_refuses() {
+    let mut bench = Bench::new();
+    let most = MAX_IDENTIFIERS as i64;
+    let shared = format!("email:{BLOCKED}");
+    take_all(&mut bench, most, |n| format!("user_id:u{n} {shared}"));
+    // Carriers in the full component, in others and in none, beside identifiers of each, in the order of time.
+    let others = [
+        "user_id:u1 email:new@x.org".to_owned(),
+        "user_id:alone".to_owned(),
+        "user_id:alone anonymous_id:tablet".to_owned(),
+        format!("user_id:alone {shared} email:own@x.org"),
+        format!("user_id:u2 anonymous_id:tablet {shared}"),
+        format!("user_id:late {shared} anonymous_id:tablet"),
+        "user_id:late email:own@x.org".to_owned(),
+        format!("anonymous_id:tablet {shared}"),
+        format!("{shared} anonymous_id:phone loyalty_id:7"),
+        "anonymous_id:phone".to_owned(),
+    ];
+    for (second, identifiers) in (most..).zip(&others) {
+        bench.take(second, &[event(identifiers, "Seen", second, json!({}))]);
+        if second % 3 == 0 {
+            bench.commit();
+        }
+    }
+    let now = at(most + 100);
+    bench.settle(now);
+    // The oracle hands identity all that an event says.
+    super::oracle::check(&bench, now, "a full component");
+}
+
+#[test]
 #[ignore = "full size: run it with --ignored"]
 fn idn_4_a_hairball_of_a_hundred_thousand_events() {
     hairball(100_000);
