@@ -12,7 +12,7 @@ use kith_log::Log;
 use kith_pipeline::Pipeline;
 use kith_telemetry::Counter;
 use kith_types::{Clock, Timestamp};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +21,8 @@ use tokio::sync::watch;
 
 /// How often the thread looks for sealed segments when nobody asks.
 const TURN: Duration = Duration::from_millis(200);
+/// How long what raw was seen to hold counts: the log lets nothing go on an older look.
+const PROVED_FOR: Duration = Duration::from_secs(300);
 
 /// How a stage that tries again has fared.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +56,8 @@ enum Ask {
 struct Shared {
     /// Every record before it has been taken by the tables' writer.
     taken: u64,
-    /// The first sequences of segments that raw was seen to hold.
-    proved: BTreeSet<u64>,
+    /// The first sequences of segments that raw was seen to hold, and when.
+    proved: BTreeMap<u64, Instant>,
 }
 
 /// The thread's handle, which the tables' thread holds.
@@ -101,9 +103,11 @@ impl Archiving {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner).taken = taken;
     }
 
-    /// Takes the segments that are proved; whatever is not removed is to be proved again.
-    pub(crate) fn take_proved(&self) -> BTreeSet<u64> {
-        std::mem::take(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner).proved)
+    /// The segments that raw was seen to hold a short while ago.
+    pub(crate) fn proved(&self) -> BTreeSet<u64> {
+        let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = shared.proved.iter().filter(|(_, seen)| seen.elapsed() < PROVED_FOR);
+        lately.map(|(first, _)| *first).collect()
     }
 }
 
@@ -201,10 +205,20 @@ impl Worker {
             .min(lock().taken);
         let sealed = self.parts.log.sealed_segments();
         let removable = retention::removable(&sealed, passed, self.parts.log_keep_bytes);
+        let may_go: BTreeSet<u64> = sealed
+            .iter()
+            .take(removable.len())
+            .map(|one| one.first_sequence)
+            .collect();
+        lock()
+            .proved
+            .retain(|first, seen| may_go.contains(first) && seen.elapsed() < PROVED_FOR);
         for segment in sealed.iter().take(removable.len()) {
-            if !lock().proved.contains(&segment.first_sequence) {
+            // Not held while raw is asked.
+            let known = lock().proved.contains_key(&segment.first_sequence);
+            if !known {
                 self.sealing.prove(&self.parts.log, segment)?;
-                lock().proved.insert(segment.first_sequence);
+                lock().proved.insert(segment.first_sequence, Instant::now());
             }
         }
         Ok(())

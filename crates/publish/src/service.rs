@@ -439,7 +439,7 @@ impl Worker {
     fn trim(&mut self) -> Result<(), PublishError> {
         self.catch_up()?;
         self.archiving.note_taken(self.parts.writer.taken());
-        let proved = self.archiving.take_proved();
+        let proved = self.archiving.proved();
         let raw_end = self.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end;
         let pipeline = self.parts.pipeline.status();
         let passed = raw_end.min(pipeline.committed).min(self.parts.writer.taken());

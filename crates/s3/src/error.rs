@@ -69,7 +69,9 @@ pub(crate) fn of_answer(what: &str, status: u16, code: &str, message: &str) -> S
         (_, "NoSuchBucket") => S3ErrorKind::Misconfigured,
         // A name that versitygw gives with 404.
         (_, "XAdminUserNotFound") | (401 | 403, _) => S3ErrorKind::Denied,
-        (404, "" | "NoSuchKey" | "NoSuchVersion" | "NotFound") => S3ErrorKind::NotFound,
+        // One without the store's own word for it is of something between: what is asked for may be there.
+        (404, "") => S3ErrorKind::Unavailable,
+        (404, "NoSuchKey" | "NoSuchVersion" | "NotFound") => S3ErrorKind::NotFound,
         (404, "NoSuchObjectLockConfiguration" | "ObjectLockConfigurationNotFoundError") => S3ErrorKind::NotFound,
         (429 | 500 | 502 | 503 | 504, _) => S3ErrorKind::Unavailable,
         _ => S3ErrorKind::Misconfigured,

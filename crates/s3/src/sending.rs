@@ -63,16 +63,16 @@ impl Sender {
         let wrong = |why: String| S3Error::new(S3ErrorKind::Misconfigured, why);
         let endpoint = settings.endpoint.clone();
         let endpoint = endpoint.unwrap_or_else(|| format!("https://s3.{}.amazonaws.com", settings.region));
-        let mut url = Url::parse(&endpoint).map_err(|_| wrong(format!("{endpoint:?} is no URL of a store")))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() {
-            return Err(wrong(format!(
-                "{endpoint:?} is no URL of a store: write https://HOST:PORT"
-            )));
-        }
+        // What is refused is not repeated: it may hold a secret.
+        let no_url = || wrong("the endpoint is no URL of a store: write https://HOST:PORT".into());
+        let mut url = Url::parse(&endpoint).map_err(|_| no_url())?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(wrong(
                 "an endpoint carries no credentials: give them as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".into(),
             ));
+        }
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() || url.query().is_some() {
+            return Err(no_url());
         }
         let mut base_path = url.path().trim_end_matches('/').to_owned();
         if settings.path_style {
@@ -183,8 +183,12 @@ impl Sender {
 
     async fn read(&self, request: &Request<'_>, mut response: reqwest::Response, limit: u64) -> Result<Bytes, Failed> {
         let mut bytes = BytesMut::new();
+        let began = tokio::time::Instant::now();
         loop {
-            let piece = tokio::time::timeout(self.settings.patience.answer, response.chunk()).await;
+            // A store that answers by drops is as good as one that does not answer.
+            let coming = Duration::from_secs(bytes.len() as u64 / BYTES_A_SECOND);
+            let ends = began + self.settings.patience.answer + coming;
+            let piece = tokio::time::timeout_at(ends, response.chunk()).await;
             match piece {
                 Ok(Ok(Some(piece))) if bytes.len() as u64 + piece.len() as u64 <= limit => {
                     bytes.extend_from_slice(&piece);

@@ -211,7 +211,7 @@ impl MeasuredServer {
                 "tokio-rt-worker" => &mut parts.doors,
                 "kith-log" => &mut parts.log,
                 "kith-pipeline" => &mut parts.pipeline,
-                "kith-publish" => &mut parts.publish,
+                "kith-publish" | "kith-raw" => &mut parts.publish,
                 _ => &mut parts.others,
             };
             *part += used;

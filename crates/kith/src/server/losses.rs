@@ -122,6 +122,7 @@ pub(crate) fn watch(parts: &Arc<Parts>) {
     let parts = Arc::downgrade(parts);
     tokio::spawn(async move {
         let mut turns = tokio::time::interval(LOOKS_EVERY);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
             let Some(parts) = parts.upgrade() else { return };
