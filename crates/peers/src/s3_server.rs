@@ -12,6 +12,7 @@ use tempfile::TempDir;
 const ACCESS_KEY: &str = "kith-test";
 const SECRET_KEY: &str = "kith-test-secret";
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
+const PORTS_TRIED: usize = 5;
 
 /// A running server.
 pub struct S3Server {
@@ -34,13 +35,22 @@ impl S3Server {
         for name in ["objects", "versions"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut server = Self {
             folder,
-            port,
+            port: 0,
             child: None,
         };
-        server.start_again();
+        // A port that is free now may be another's by the time the server asks for it.
+        for left in (0..PORTS_TRIED).rev() {
+            let free = TcpListener::bind("127.0.0.1:0").unwrap();
+            server.port = free.local_addr().unwrap().port();
+            drop(free);
+            match server.listen() {
+                Ok(()) => break,
+                Err(error) => assert!(left > 0, "{error}"),
+            }
+            server.kill();
+        }
         let script = repository().join("tests/peers/raw/make_buckets.py");
         let python = std::env::var("KITH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
         let mut making = Command::new(python);
@@ -107,6 +117,10 @@ impl S3Server {
 
     /// Starts it again on the same folder and port.
     pub fn start_again(&mut self) {
+        self.listen().unwrap();
+    }
+
+    fn listen(&mut self) -> Result<(), String> {
         let folder = self.folder.path();
         let log = std::fs::File::create(folder.join("server.log")).unwrap();
         let mut command = Command::new(binary());
@@ -121,10 +135,18 @@ impl S3Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log);
         self.child = Some(command.spawn().unwrap());
+        let said = || std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default();
         let deadline = Instant::now() + STARTS_WITHIN;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "the S3 server does not listen");
+            if Instant::now() > deadline {
+                return Err(format!("the S3 server does not listen: {}", said()));
+            }
             std::thread::sleep(Duration::from_millis(5));
+        }
+        // What answers may be another that took the port meanwhile.
+        match self.child.as_mut().unwrap().try_wait().unwrap() {
+            Some(status) => Err(format!("the S3 server has ended: {status}: {}", said())),
+            None => Ok(()),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Archiving {
         let (asks, inbox) = channel();
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Mutex::new(Shared::default()));
+        let told = PanicTold(Arc::clone(&parts.status), Arc::clone(&parts.clock));
         let worker = Worker {
             sealing: sealing(stopping.clone()),
             parts,
@@ -88,7 +89,10 @@ impl Archiving {
             asks,
             stop,
             shared,
-            thread: Some(spawn("kith-raw", move || worker.run(&inbox))?),
+            thread: Some(spawn("kith-raw", move || {
+                let _told = told;
+                worker.run(&inbox);
+            })?),
         })
     }
 
@@ -119,6 +123,21 @@ impl Drop for Archiving {
             && thread.join().is_err()
         {
             tracing::error!("keeping raw ended by a panic");
+        }
+    }
+}
+
+/// Has the status say so when the thread ends by a panic: nothing tries again then.
+struct PanicTold(Arc<Mutex<PublishStatus>>, Arc<dyn Clock>);
+
+impl Drop for PanicTold {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            status.raw.failure = Some("keeping raw ended by a panic: start the server again".to_owned());
+            status.raw.failures = u32::MAX;
+            status.raw.failing_since = status.raw.failing_since.or_else(|| Some(self.1.now()));
+            tracing::error!("keeping raw ended by a panic: the log keeps everything until the server is started again");
         }
     }
 }

@@ -17,8 +17,11 @@ export class S3 {
     const env = { ...process.env, ROOT_ACCESS_KEY: ACCESS.AWS_ACCESS_KEY_ID, ROOT_SECRET_KEY: ACCESS.AWS_SECRET_ACCESS_KEY }
     const args = ['--port', `127.0.0.1:${this.port}`, 'posix', '--versioning-dir', join(this.home, 'versions'), join(this.home, 'objects')]
     this.child = startProcess(versitygw, args, { env, stdio: 'ignore' })
-    this.ended = new Promise(done => this.child.once('exit', done))
-    await until('the S3 server to listen', () => listens(this.port), { every: 10 })
+    let over = false
+    this.ended = new Promise(done => this.child.once('exit', done)).then(() => (over = true))
+    await until('the S3 server to listen', async () => over || (await listens(this.port)), { every: 10 })
+    // What answers may be another that took the port meanwhile.
+    if (over) throw new Error(`the S3 server on port ${this.port} has ended`)
   }
 
   /** Ends it as a fault would. */
@@ -54,8 +57,17 @@ export async function startS3(t) {
   t.after(() => s3?.kill())
   const home = await folder(t, 'kith-s3-')
   await Promise.all(['objects', 'versions'].map(name => mkdir(join(home, name))))
-  s3 = new S3(home, await freePort())
-  await s3.start()
+  // A port that is free now may be another's by the time the server asks for it.
+  for (let left = 4; ; left--) {
+    s3 = new S3(home, await freePort())
+    try {
+      await s3.start()
+      break
+    } catch (error) {
+      if (left === 0) throw error
+      await s3.kill()
+    }
+  }
   const made = await run(python, [join(root, 'tests/peers/raw/make_buckets.py'), s3.url, 'plain', 'locked'], { env: ACCESS })
   if (made.code !== 0) throw new Error(made.stderr)
   return s3

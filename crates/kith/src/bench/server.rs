@@ -237,6 +237,17 @@ impl MeasuredServer {
     /// # Errors
     /// A stage that has failed, or takes longer than an hour.
     pub(super) async fn pipeline_takes_all(&self) -> Result<(), CommandError> {
+        self.pipeline_takes_all_under(&mut |_| Ok(())).await
+    }
+
+    /// The same; `watch` is told, every now and then, how many records it has still to take.
+    ///
+    /// # Errors
+    /// As [`MeasuredServer::pipeline_takes_all`], and that of `watch`.
+    pub(super) async fn pipeline_takes_all_under(
+        &self,
+        watch: &mut dyn FnMut(u64) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
         let ends = Instant::now() + TAKES_WITHIN;
         while Instant::now() < ends {
             let reply = self.text(self.http.get(self.url("status"))).await?;
@@ -246,11 +257,10 @@ impl MeasuredServer {
                     "a stage of the measured server has failed: {fault}"
                 )));
             }
-            if status
-                .stages
-                .iter()
-                .all(|stage| stage.name != "pipeline" || stage.lag_records == 0)
-            {
+            let mut pipelines = status.stages.iter().filter(|stage| stage.name == "pipeline");
+            let behind = pipelines.next().map_or(0, |stage| stage.lag_records);
+            watch(behind)?;
+            if behind == 0 {
                 return Ok(());
             }
             tokio::time::sleep(ASKS_EVERY).await;

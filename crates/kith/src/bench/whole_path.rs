@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 /// Requests under way at once, each a batch of 100 events of one source.
 const CONNECTIONS: usize = 16;
 const BATCH_EVENTS: usize = 100;
-const LOOKS_EVERY: Duration = Duration::from_millis(200);
 
 /// What taking a world took.
 pub(super) struct Loaded {
@@ -37,14 +36,21 @@ pub(super) struct Loaded {
     /// Events that are no copies of others.
     distinct: u64,
     late: u64,
-    /// Resident memory in MiB when half of the events were acknowledged.
-    resident_half: f64,
+    /// Records that the pipeline had still to take, and resident memory in MiB then, as it went on.
+    resident: Vec<(u64, f64)>,
 }
 
 impl Loaded {
     /// Events a second that the server sustained.
     pub(super) fn rate(&self) -> f64 {
         figure(self.sent.events) / self.taken_in.as_secs_f64()
+    }
+
+    /// Resident memory in MiB when the pipeline had taken so many quarters of the records.
+    fn resident_at(&self, quarters: u64) -> f64 {
+        let left = self.sent.events / BATCH_EVENTS as u64 * (4 - quarters) / 4;
+        let reached = self.resident.iter().find(|(behind, _)| *behind <= left);
+        reached.map_or(0.0, |(_, resident)| *resident)
     }
 }
 
@@ -67,7 +73,6 @@ struct Counted {
 pub(super) async fn load_world(server: &MeasuredServer, world: WorldConfig) -> Result<Loaded, CommandError> {
     let drawn = Arc::new(Drawn::default());
     let noted = Arc::clone(&drawn);
-    let half = world.events / 2;
     let requests = Requests::new(World::new(world), &server.write_keys, BATCH_EVENTS, move |event| {
         noted.bytes.fetch_add(event.body.len() as u64, Ordering::Relaxed);
         noted.distinct.fetch_add(u64::from(!event.duplicate), Ordering::Relaxed);
@@ -76,20 +81,14 @@ pub(super) async fn load_world(server: &MeasuredServer, world: WorldConfig) -> R
     let (cpu, start) = (server.cpu()?, Instant::now());
     let progress = Arc::new(AtomicU64::new(0));
     let waiting = draw(requests, None, None);
-    let mut sending = std::pin::pin!(send_all(server.address, waiting, CONNECTIONS, &progress));
-    let mut resident_half = 0.0;
-    let sent = loop {
-        tokio::select! {
-            sent = &mut sending => break sent?,
-            () = tokio::time::sleep(LOOKS_EVERY) => {
-                if resident_half == 0.0 && progress.load(Ordering::Relaxed) >= half {
-                    resident_half = server.resident()?.0;
-                }
-            }
-        }
-    };
+    let sent = send_all(server.address, waiting, CONNECTIONS, &progress).await?;
     let sent_in = start.elapsed();
-    server.pipeline_takes_all().await?;
+    let mut resident = Vec::new();
+    let mut watch = |behind| {
+        resident.push((behind, server.resident()?.0));
+        Ok(())
+    };
+    server.pipeline_takes_all_under(&mut watch).await?;
     let (taken_in, cpu) = (start.elapsed(), server.cpu()?.saturating_sub(cpu));
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
     let (bytes, distinct, late) = (read(&drawn.bytes), read(&drawn.distinct), read(&drawn.late));
@@ -101,7 +100,7 @@ pub(super) async fn load_world(server: &MeasuredServer, world: WorldConfig) -> R
         bytes,
         distinct,
         late,
-        resident_half,
+        resident,
     })
 }
 
@@ -170,7 +169,9 @@ pub(super) async fn whole_path(
         Target::Below(1.0),
     );
     figures.add("memory at the start", resident_start, "MiB");
-    figures.add("memory at half", loaded.resident_half, "MiB");
+    figures.add("memory with a half taken", loaded.resident_at(2), "MiB");
+    figures.add("memory with three quarters taken", loaded.resident_at(3), "MiB");
+    figures.add("memory with all taken", loaded.resident_at(4), "MiB");
     figures.add("memory at the end", resident_end, "MiB");
     figures.against("memory at its highest", resident_highest, "MiB", Target::Below(1_536.0));
     figures.add("disk at the end", server.disk(), "MiB");

@@ -34,6 +34,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const RESERVE_SILENCE_MAX: Duration = Duration::from_secs(1);
 /// How long a connection may hold the reserve in all: longer than any check of readiness takes, also where its reader is slow.
 const RESERVE_LIFE_MAX: Duration = Duration::from_secs(10);
+/// How long requests under way may take once the end is asked for: whoever does not read holds it up no longer.
+const ENDING_MAX: Duration = Duration::from_secs(30);
 /// What the reserve is kept for.
 const HEALTH_PATHS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
@@ -46,6 +48,8 @@ pub(super) struct Bounds {
     pub(super) reserve: u32,
     /// How long one of the reserve is held at most.
     pub(super) reserve_life: Duration,
+    /// How long requests under way may take once the end is asked for.
+    pub(super) ending: Duration,
 }
 
 impl Default for Bounds {
@@ -54,6 +58,7 @@ impl Default for Bounds {
             connections_max: 2_048,
             reserve: 32,
             reserve_life: RESERVE_LIFE_MAX,
+            ending: ENDING_MAX,
         }
     }
 }
@@ -64,6 +69,7 @@ struct Room {
     all: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     reserve_life: Duration,
+    ending: Duration,
 }
 
 /// The place of one connection; it is free again once this is dropped.
@@ -79,6 +85,7 @@ impl Room {
             all: seats(bounds.connections_max),
             reserve: seats(bounds.reserve),
             reserve_life: bounds.reserve_life,
+            ending: bounds.ending,
         }
     }
 
@@ -106,7 +113,7 @@ impl Room {
     }
 }
 
-/// Serves until `stop` turns true, then until the requests under way have been answered.
+/// Serves until `stop` turns true, then until the requests under way have been answered or broken off.
 pub(super) async fn serve(mut listener: TcpListener, router: Router, bounds: Bounds, mut stop: watch::Receiver<bool>) {
     let room = Room::new(bounds);
     let mut stopping = stop.clone();
@@ -158,7 +165,7 @@ impl Served {
         let seat = Arc::new(Mutex::new(seat));
         // A seat of the reserve was taken before its connection came: there may be another by now.
         let reserved = !room.promote(&seat);
-        let reserve_life = room.reserve_life;
+        let (reserve_life, ending) = (room.reserve_life, room.ending);
         let held = Arc::clone(&seat);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -184,7 +191,8 @@ impl Served {
             () = overstayed(&seat, reserve_life) => Ok(()),
             () = asked(&mut stop) => {
                 served.as_mut().graceful_shutdown();
-                served.await
+                // One that takes longer is broken off.
+                tokio::time::timeout(ending, served).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {

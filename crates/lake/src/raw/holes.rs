@@ -8,6 +8,7 @@ use super::line;
 use super::ranges::{self, Range};
 use super::zone::{RawObject, RawRange, RawZone, manifest_folder};
 use crate::error::{ErrorKind, LakeError};
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -15,6 +16,8 @@ use std::collections::BTreeSet;
 const HOLE_VERSION: u32 = 1;
 /// Where the notes are; no space's folder has this name.
 pub(super) const HOLES: &str = "raw/_holes";
+/// Manifests read at once: a store far away takes its time for each.
+const MANIFESTS_AT_ONCE: usize = 16;
 
 /// Why addresses hold nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -157,22 +160,24 @@ impl RawZone {
             };
             let (manifests, objects): (BTreeSet<String>, BTreeSet<String>) =
                 listed.into_iter().partition(|path| path.starts_with(&folder));
-            for path in &manifests {
-                if RawRange::of_manifest(path).is_none_or(|range| range.overlap(&expected).is_none()) {
-                    continue;
-                }
-                let manifest = match self.read_manifest(path).await {
-                    Ok(manifest) => manifest,
-                    Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotFound) => continue,
-                    Err(error) => return Err(error),
-                };
-                for object in manifest.objects {
-                    let held = match proof {
-                        Proof::Listed => objects.contains(&object.path),
-                        Proof::Hashed => self.has_hash(&object).await?,
+            let concerned: Vec<&String> = (manifests.iter())
+                .filter(|path| RawRange::of_manifest(path).is_some_and(|range| range.overlap(&expected).is_some()))
+                .collect();
+            for some in concerned.chunks(MANIFESTS_AT_ONCE) {
+                for manifest in join_all(some.iter().map(|path| self.read_manifest(path))).await {
+                    let manifest = match manifest {
+                        Ok(manifest) => manifest,
+                        Err(error) if matches!(error.kind(), ErrorKind::Damaged | ErrorKind::NotFound) => continue,
+                        Err(error) => return Err(error),
                     };
-                    if held {
-                        found.extend(object.sequences);
+                    for object in manifest.objects {
+                        let held = match proof {
+                            Proof::Listed => objects.contains(&object.path),
+                            Proof::Hashed => self.has_hash(&object).await?,
+                        };
+                        if held {
+                            found.extend(object.sequences);
+                        }
                     }
                 }
             }

@@ -10,10 +10,10 @@ use crate::error::{ErrorKind, LakeError};
 use async_trait::async_trait;
 use bytes::Bytes;
 use kith_s3::{Bucket, Retention, RetentionMode, S3Error, S3ErrorKind, S3Settings, Version};
-use kith_types::{Clock, Duration};
+use kith_types::{Clock, Duration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// What shows that the store does not replace objects.
 const PROBE: &str = "raw/_store.json";
@@ -24,6 +24,8 @@ const VERSIONS_READ_MAX: usize = 16;
 /// How much the store's clock and this machine's may differ: no request is taken beyond it.
 const SKEW_MICROS: i64 = 15 * 60 * 1_000_000;
 const DAY_MICROS: i64 = 86_400 * 1_000_000;
+/// For how long a look at the bucket counts: versioning may be turned on at any time, never off again.
+const LOOKED_FOR: Duration = Duration::from_micros(600 * 1_000_000);
 
 /// For how long objects are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +47,13 @@ impl RetentionAsked {
 pub(super) struct S3Objects {
     bucket: Bucket,
     retention: Option<RetentionAsked>,
-    checked: OnceCell<Checked>,
+    checked: Mutex<Option<Checked>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Checked {
     has_versions: bool,
+    at: Timestamp,
 }
 
 impl From<S3Error> for LakeError {
@@ -82,13 +85,24 @@ impl S3Objects {
         Ok(Self {
             bucket: Bucket::new(settings, clock)?,
             retention,
-            checked: OnceCell::new(),
+            checked: Mutex::default(),
         })
     }
 
-    /// What the bucket keeps, looked at once.
+    /// What the bucket keeps: looked at before the first use, and whether it keeps versions again from time to time.
     async fn ready(&self) -> Result<Checked, LakeError> {
-        self.checked.get_or_try_init(|| self.look()).await.copied()
+        let mut checked = self.checked.lock().await;
+        let now = self.bucket.now();
+        let ready = match *checked {
+            Some(known) if known.has_versions || now < known.at + LOOKED_FOR => return Ok(known),
+            Some(_) => Checked {
+                has_versions: self.bucket.has_versions().await?,
+                at: now,
+            },
+            None => self.look().await?,
+        };
+        *checked = Some(ready);
+        Ok(ready)
     }
 
     async fn look(&self) -> Result<Checked, LakeError> {
@@ -111,7 +125,10 @@ impl S3Objects {
             )));
         }
         tracing::info!(raw = %self.bucket.name(), has_versions, locks = self.retention.is_some(), "the raw zone's bucket is sound");
-        Ok(Checked { has_versions })
+        Ok(Checked {
+            has_versions,
+            at: self.bucket.now(),
+        })
     }
 
     /// The lock for what is written now, to the next whole second.
@@ -121,7 +138,7 @@ impl S3Objects {
         let second = until.as_micros().div_euclid(1_000_000) + 1;
         Some(Retention {
             mode: asked.mode,
-            until: kith_types::Timestamp::from_micros(second.saturating_mul(1_000_000)),
+            until: Timestamp::from_micros(second.saturating_mul(1_000_000)),
         })
     }
 

@@ -10,8 +10,8 @@ use super::reader::READS_AT_ONCE;
 use super::zone::{RawObject, RawRange, RawZone, SegmentManifest, manifest_folder, unpack};
 use crate::error::{ErrorKind, LakeError};
 use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::future::join_all;
 use kith_types::SpaceId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -174,18 +174,14 @@ impl RawZone {
         if !guards.locks {
             return Ok(());
         }
-        let asked: Vec<BoxFuture<'_, _>> = (guards.versions.iter())
-            .map(|(path, guarded)| self.store.lock_fault(path, guarded))
-            .collect();
-        let mut faults = stream::iter(asked).buffered(READS_AT_ONCE);
-        for path in guards.versions.keys() {
-            match faults.next().await {
-                Some(Ok(Some(fault))) => report.expose(path.clone(), fault),
-                Some(fault) => {
-                    fault?;
-                    report.locked += 1;
+        let versions: Vec<_> = guards.versions.iter().collect();
+        for some in versions.chunks(READS_AT_ONCE) {
+            let asked = some.iter().map(|(path, guarded)| self.store.lock_fault(path, guarded));
+            for ((path, _), fault) in some.iter().zip(join_all(asked).await) {
+                match fault? {
+                    Some(fault) => report.expose((*path).clone(), fault),
+                    None => report.locked += 1,
                 }
-                None => break,
             }
         }
         Ok(())

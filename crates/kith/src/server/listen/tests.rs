@@ -8,6 +8,7 @@ const BOUNDS: Bounds = Bounds {
     connections_max: 6,
     reserve: 2,
     reserve_life: Duration::from_secs(1),
+    ending: Duration::from_secs(1),
 };
 
 /// An answer that stays in the server until it is read.
@@ -196,4 +197,17 @@ async fn ops_1_whoever_does_not_read_an_answer_of_the_reserve_is_let_go() {
     drop((held, unread));
     server.stop.send_replace(true);
     server.serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn ops_1_a_client_that_never_reads_does_not_hold_up_the_end() {
+    let server = start().await;
+    let mut silent = server.open().await;
+    silent.write_all(get_of("/metrics").as_bytes()).await.unwrap();
+    // The answer has begun, and more of it is left than sockets hold.
+    let mut begun = [0; 1];
+    silent.read_exact(&mut begun).await.unwrap();
+    server.stop.send_replace(true);
+    server.serving.await.unwrap();
+    drop(silent);
 }
