@@ -1,4 +1,4 @@
-// kill -9 of the real process while it works on all history: a new segment, an unmerge, changed rules of identity. What
+// kill -9 of the real process while it works on many people: a new segment, an unmerge, changed rules, an account. What
 // the next process makes of it is compared with a replay. KITH_KILLS says how often each is killed (2 unless given), KITH_SEED
 // at which moments. Runs alone: `node --test tests/peers/kills.test.mjs`.
 import assert from 'node:assert/strict'
@@ -151,5 +151,43 @@ spec: ${RULES[kill % RULES.length]}
     await equalsAReplay(server)
   }
   t.diagnostic(`${midway} of ${KILLS} kills before the change had taken over`)
+  await server.stop()
+})
+
+test('seg_3_a_kill_while_members_are_told_of_their_account_tells_each_once', { timeout: 60_000 + KILLS * 60_000 }, async t => {
+  t.diagnostic(`${KILLS} kills, KITH_SEED=${SEED}`)
+  const server = await startServer(t)
+  const number = random(SEED)
+  const writeKey = await server.source('shop')
+  await server.apply(`
+kind: segment
+name: professionals
+spec: { where: { account: { trait: plan, equals: pro } } }
+`)
+  const MEMBERS = 6_000
+  for (let from = 0; from < MEMBERS; from += 250) {
+    const batch = Array.from({ length: 250 }, (_, at) => ({ type: 'group', userId: `u${from + at}`, groupId: 'acme', messageId: `m${from + at}`, traits: {} }))
+    await server.send(writeKey, 'batch', { batch })
+  }
+  await server.kith('flush')
+  let midway = 0
+  for (let kill = 0; kill < KILLS; kill++) {
+    const plan = kill % 2 === 0 ? 'pro' : 'free'
+    await server.send(writeKey, 'group', { userId: 'u7', groupId: 'acme', messageId: `plan-${kill}`, traits: { plan } })
+    await pause(Math.floor(number() * 300))
+    const size = async () => (await server.get('/api/spaces/main/segments')).body.segments[0].size
+    const sized = await size()
+    midway += sized > 0 && sized < MEMBERS
+    await server.kill()
+    await server.start()
+    await equalsAReplay(server)
+    assert.equal(await size(), plan === 'pro' ? MEMBERS : 0)
+    const [told] = await server.sql(`
+      SELECT count(*) AS people, min(n) AS least, max(n) AS most, min(causes) AS causes FROM (
+        SELECT profile_id, count(*) AS n, max(CASE cause WHEN 'event' THEN 0 ELSE 1 END) AS causes
+        FROM curated.membership_changes WHERE segment = 'professionals' GROUP BY profile_id) AS each`)
+    assert.deepEqual([told.people, told.least, told.most, told.causes].map(Number), [MEMBERS, kill + 1, kill + 1, 0])
+  }
+  t.diagnostic(`${midway} of ${KILLS} kills while some were in and others not`)
   await server.stop()
 })

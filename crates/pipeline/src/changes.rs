@@ -8,7 +8,7 @@
 
 use crate::account_changes::are_waiting;
 use crate::definitions::DefinitionSet;
-use crate::engine::{CLOCK, Engine, EngineConfig, NEXT, REBUILT_BEFORE};
+use crate::engine::{CLOCK, Engine, EngineConfig, FIRING, NEXT, REBUILT_BEFORE};
 use crate::output::{StepOutput, decode_change, encode_change};
 use crate::{Backlog, Handover, PipelineError, keys};
 use kith_segment::Change;
@@ -154,10 +154,8 @@ impl Handover {
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] when the store cannot be read.
     pub fn first_kept(&self, space: &SpaceId, number: u64) -> Result<u64, PipelineError> {
-        match self.changes_from(space, number, 1)?.pop() {
-            Some(numbered) => Ok(numbered.number),
-            None => outbox_next(&*self.store, space),
-        }
+        // One look for both: a commit between them would make what it told seem to be forgotten.
+        first_of(&*crate::snapshot_of(&*self.store)?, space, number)
     }
 
     /// The moment that the state stands at, for a replay of these spaces' changes; `None` while people are being worked
@@ -177,7 +175,8 @@ impl Handover {
             Some(stored) => rebuilt_of(&stored).ok_or_else(|| PipelineError::corrupt("rebuilding"))?,
             None => (0, Timestamp::MIN),
         };
-        if end < before {
+        // Timers that have fired already may be due at the clock or later: the replay would not fire them.
+        if end < before || state.get(Keyspace::Meta, FIRING)?.is_some() {
             return Ok(None);
         }
         let mut first = BTreeMap::new();
@@ -185,7 +184,7 @@ impl Handover {
             // What time alone changes before `until` is made without being told.
             let due = first_due(&*state, space)?.filter(|due| *due < until);
             if due.is_none() && is_swept(&*state, space)? && !are_waiting(&*state, space)? {
-                first.insert(space.clone(), first_of(&*state, space)?);
+                first.insert(space.clone(), first_of(&*state, space, 0)?);
             } else {
                 return Ok(None);
             }
@@ -232,7 +231,8 @@ fn first_due(state: &dyn Read, space: &SpaceId) -> Result<Option<Timestamp>, Pip
     Ok(first)
 }
 
-fn is_swept(state: &dyn Read, space: &SpaceId) -> Result<bool, PipelineError> {
+/// Whether everybody has taken the newest decision.
+pub(crate) fn is_swept(state: &dyn Read, space: &SpaceId) -> Result<bool, PipelineError> {
     let stored = state.get(Keyspace::Meta, &keys::named(space, crate::space::DEFINITIONS))?;
     let Some(bytes) = stored else {
         return Ok(true);
@@ -241,9 +241,10 @@ fn is_swept(state: &dyn Read, space: &SpaceId) -> Result<bool, PipelineError> {
     Ok(set.version <= meta_number(state, space, crate::space::SWEPT_VERSION)?)
 }
 
-fn first_of(state: &dyn Read, space: &SpaceId) -> Result<u64, PipelineError> {
-    let from = keys::space(space);
-    let to = kith_state::prefix_end(&from).unwrap_or_default();
+/// The number of the first change from a number on that the outbox has, or of the next one to be made.
+fn first_of(state: &dyn Read, space: &SpaceId, from: u64) -> Result<u64, PipelineError> {
+    let to = kith_state::prefix_end(&keys::space(space)).unwrap_or_default();
+    let from = keys::numbered(space, from);
     let mut first = None;
     state.scan(Keyspace::Outbox, &from, &to, &mut |key, _| {
         first = Some(keys::number(key));
@@ -300,10 +301,15 @@ pub fn replay_changes(
         }
     }
     let mut outputs = Vec::new();
-    while engine.sweep(&mut outputs)? {}
-    for output in outputs {
-        if !hand_on(output)? {
-            return Ok(false);
+    loop {
+        let more = engine.sweep(&mut outputs)?;
+        for output in outputs.drain(..) {
+            if !hand_on(output)? {
+                return Ok(false);
+            }
+        }
+        if !more {
+            break;
         }
     }
     while !engine.advance(instant)? {

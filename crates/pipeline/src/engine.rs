@@ -26,6 +26,8 @@ use std::sync::Arc;
 /// The keys that belong to no space.
 pub(crate) const NEXT: &[u8] = b"\0next";
 pub(crate) const CLOCK: &[u8] = b"\0clock";
+/// There while timers that are due together have fired for some people and not yet for all: the state is beyond its clock.
+pub(crate) const FIRING: &[u8] = b"\0firing";
 /// What an earlier release left under a space when it ended while rules of identity changed.
 pub(crate) const LEFT_MIDWAY: &[u8] = b"\0rederiving";
 pub(crate) const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
@@ -59,6 +61,10 @@ pub struct Engine {
     clock: Timestamp,
     output: StepOutput,
     published: Arc<Published>,
+    /// Whether timers that are due are left.
+    firing: bool,
+    /// Whether the committed state says so.
+    firing_stored: bool,
 }
 
 impl Engine {
@@ -73,6 +79,7 @@ impl Engine {
         let number = |key: &[u8]| -> Result<Option<[u8; 8]>, PipelineError> {
             Ok(store.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()))
         };
+        let firing = store.get(Keyspace::Meta, FIRING)?.is_some();
         let next = number(NEXT)?.map_or(0, u64::from_be_bytes);
         let mut config = config;
         if let Some(stored) = store.get(Keyspace::Meta, REBUILT_BEFORE)? {
@@ -116,10 +123,16 @@ impl Engine {
             clock,
             output,
             published: Arc::default(),
+            // Whether any are left shows at the first look.
+            firing,
+            firing_stored: firing,
         };
         for name in names {
             engine.space(&name)?;
         }
+        let in_force = engine.spaces.values();
+        let in_force = in_force.map(|space| (space.id.clone(), Arc::clone(&space.definitions)));
+        engine.published.write().extend(in_force);
         Ok(engine)
     }
 
@@ -273,6 +286,11 @@ impl Engine {
             space.commit(&mut batch, self.clock)?;
             self.output.changes.append(&mut space.changes);
         }
+        match (self.firing, self.firing_stored) {
+            (true, false) => batch.put(Keyspace::Meta, FIRING.to_vec(), Vec::new()),
+            (false, true) => batch.remove(Keyspace::Meta, FIRING.to_vec()),
+            _ => {}
+        }
         batch.put(Keyspace::Meta, NEXT.to_vec(), self.next.to_be_bytes().to_vec());
         if self.config.rebuilt_before > 0 {
             let mut rebuilt = self.config.rebuilt_before.to_be_bytes().to_vec();
@@ -284,7 +302,8 @@ impl Engine {
             CLOCK.to_vec(),
             self.clock.as_micros().to_be_bytes().to_vec(),
         );
-        self.store.commit(batch)?;
+        self.commit_published(batch)?;
+        self.firing_stored = self.firing;
         self.output.to = self.next;
         self.output.clock = self.clock;
         let fresh = StepOutput {
@@ -294,6 +313,27 @@ impl Engine {
             ..StepOutput::default()
         };
         Ok(std::mem::replace(&mut self.output, fresh))
+    }
+
+    /// Commits; definitions that are others than readers have are theirs from the same moment on.
+    fn commit_published(&self, batch: Batch) -> Result<(), PipelineError> {
+        let others: Vec<&Space> = {
+            let published = self.published.read();
+            let is_other = |space: &&Space| {
+                let theirs = published.get(&space.id);
+                theirs.is_none_or(|theirs| !Arc::ptr_eq(theirs, &space.definitions))
+            };
+            self.spaces.values().filter(is_other).collect()
+        };
+        if others.is_empty() {
+            return Ok(self.store.commit(batch)?);
+        }
+        let mut published = self.published.write();
+        self.store.commit(batch)?;
+        for space in others {
+            published.insert(space.id.clone(), Arc::clone(&space.definitions));
+        }
+        Ok(())
     }
 
     fn space(&mut self, id: &SpaceId) -> Result<&mut Space, PipelineError> {

@@ -183,7 +183,7 @@ impl Handover {
         let from = keys::numbered(space, number);
         let to = kith_state::prefix_end(&keys::space(space)).unwrap_or_default();
         let mut damaged = false;
-        self.store.scan(Keyspace::Outbox, &from, &to, &mut |key, row| {
+        crate::snapshot_of(&*self.store)?.scan(Keyspace::Outbox, &from, &to, &mut |key, row| {
             let (Some(number), Some(change)) = (keys::number(key), decode_change(row)) else {
                 damaged = true;
                 return false;

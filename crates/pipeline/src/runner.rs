@@ -189,6 +189,13 @@ impl Pipeline {
         })
     }
 
+    /// Blocks until what time alone changes by `instant` is committed as well; false when that does not happen within
+    /// `timeout` or the pipeline has stopped.
+    #[must_use]
+    pub fn wait_clock(&self, instant: Timestamp, timeout: Duration) -> bool {
+        self.wait_until(timeout, |status| status.clock > instant)
+    }
+
     fn wait_until(&self, timeout: Duration, met: impl Fn(&PipelineStatus) -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let mut status = locked(&self.shared.status);
@@ -227,6 +234,16 @@ impl Shared {
         }
     }
 
+    /// Says that nothing is left to be done up to an instant.
+    fn tell_time(&self, clock: Timestamp) {
+        let mut status = locked(&self.status);
+        if status.clock < clock {
+            status.clock = clock;
+            drop(status);
+            self.moved.notify_all();
+        }
+    }
+
     fn publish(&self, engine: &Engine, output: &StepOutput) {
         let mut status = locked(&self.status);
         status.committed = engine.next();
@@ -248,15 +265,7 @@ impl Shared {
             .spaces()
             .filter_map(|(space, _, sweep)| sweep.map(|progress| (space.clone(), progress)))
             .collect();
-        let spaces: Vec<SpaceId> = status.profiles.keys().cloned().collect();
         drop(status);
-        let mut definitions = self.definitions.write();
-        for space in spaces {
-            if let Some(current) = engine.definitions(&space) {
-                definitions.insert(space, current);
-            }
-        }
-        drop(definitions);
         self.moved.notify_all();
     }
 }
@@ -313,13 +322,15 @@ impl Worker {
                 self.commit()?;
             }
             let swept = (caught_up || self.commits >= COMMITS_A_SWEEP) && self.sweep()?;
-            if caught_up && !swept {
-                if self.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
-                    return self.commit();
-                }
-                if on_time {
-                    let _more = self.log.wait_for(self.engine.next(), IDLE);
-                }
+            if caught_up && on_time && self.engine.pending() == 0 {
+                self.shared.tell_time(self.engine.clock());
+            }
+            // A sweep goes on after the next start.
+            if caught_up && self.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                return self.commit();
+            }
+            if caught_up && !swept && on_time {
+                let _more = self.log.wait_for(self.engine.next(), IDLE);
             }
         }
     }

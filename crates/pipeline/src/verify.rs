@@ -3,7 +3,10 @@
 //! Parts are pruned to one instant and hold one plan's aggregates before they are compared, since what a part may drop
 //! depends on when it was last touched; everything else is compared as it is stored.
 
+use crate::account_changes::are_waiting;
+use crate::changes::is_swept;
 use crate::definitions::DefinitionSet;
+use crate::engine::FIRING;
 use crate::record::ProfileRecord;
 use crate::{PipelineError, keys, plans};
 use kith_profile::{FoldPlan, Plans};
@@ -49,6 +52,23 @@ pub struct VerifyReport {
     pub different: u64,
     /// The first of them.
     pub differences: Vec<Difference>,
+}
+
+/// Whether a snapshot is between an instant and what it makes of everybody: timers that are due, a decision, or what was said
+/// of an account have reached some people and not yet others. A replay to its offset and instant is further then.
+///
+/// # Errors
+/// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when it cannot be read.
+pub fn is_between(snapshot: &dyn Read) -> Result<bool, PipelineError> {
+    if snapshot.get(Keyspace::Meta, FIRING)?.is_some() {
+        return Ok(true);
+    }
+    for space in spaces(snapshot)? {
+        if !is_swept(snapshot, &space)? || are_waiting(snapshot, &space)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Compares two states that have taken the same records, as of `now`.

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long a flush waits for the pipeline to take what is in the log.
 const FLUSH_MAX: Duration = Duration::from_secs(600);
+/// How long what time alone changes is waited for.
+const CLOCK_MAX: Duration = Duration::from_secs(30);
 
 /// The API's port to the running server.
 pub(crate) struct Running(pub(crate) Arc<Parts>);
@@ -212,10 +214,16 @@ impl Operations for Running {
             let message = "this process runs without the role pipeline: ask one that has it";
             return Err(PortError::new(PortErrorKind::Unavailable, message));
         };
-        let end = self.0.log.durable_end();
+        let (end, now) = (self.0.log.durable_end(), self.0.clock.now());
         let pipeline = Arc::clone(&self.0.pipeline);
         let waited = tokio::task::spawn_blocking(move || {
-            pipeline.wait_committed(end, FLUSH_MAX) && pipeline.wait_swept(FLUSH_MAX)
+            let taken = pipeline.wait_committed(end, FLUSH_MAX);
+            // What time alone has changed by now belongs to it. A log that takes nothing tells no time either: what is there
+            // is flushed.
+            if taken && !pipeline.wait_clock(now, CLOCK_MAX) {
+                tracing::warn!("a flush may lack what time alone has changed lately");
+            }
+            taken && pipeline.wait_swept(FLUSH_MAX)
         });
         if !waited.await.map_err(PortError::internal)? {
             let message = "the pipeline has not taken everything yet: see `kith status`, then flush again";

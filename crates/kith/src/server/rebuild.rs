@@ -10,15 +10,19 @@ use kith_api::ports::{LineStream, PortError, RawVerification};
 use kith_lake::{HoleCause, VerifyReport};
 use kith_pipeline::{Backlog, Engine, EngineConfig, PipelineError, compare_states};
 use kith_publish::RawArchive;
-use kith_state::{FjallStore, Keyspace, Store};
+use kith_state::{FjallStore, Keyspace, Read, Store};
 use kith_types::{Record, Timestamp};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Sender, channel};
 
 /// Records between two lines of progress, and events in a step of the replay.
 const PROGRESS_RECORDS: u64 = 5_000;
 const STEP: usize = 20_000;
+/// How long a live state in which everybody stands at one instant is waited for.
+const WHOLE_WITHIN: Duration = Duration::from_secs(600);
+const LOOKS_EVERY: Duration = Duration::from_millis(20);
 
 /// What the raw zone's proof found, for the API.
 pub(crate) fn raw_report(report: &VerifyReport) -> RawVerification {
@@ -86,7 +90,7 @@ fn replay(
     runtime: &tokio::runtime::Handle,
     lines: &Sender<Result<Bytes, PortError>>,
 ) -> Result<Option<Bytes>, Failure> {
-    let live = kith_pipeline::snapshot_of(&*parts.store)?;
+    let live = whole_snapshot(parts)?;
     let number = |key: &[u8]| -> Result<[u8; 8], Failure> {
         Ok(live
             .get(Keyspace::Meta, key)?
@@ -146,6 +150,21 @@ fn replay(
     }))))
 }
 
+/// A snapshot in which everybody stands at one instant: waited for while timers fire or members of an account are told.
+fn whole_snapshot(parts: &Parts) -> Result<Box<dyn Read>, Failure> {
+    let deadline = Instant::now() + WHOLE_WITHIN;
+    loop {
+        let live = kith_pipeline::snapshot_of(&*parts.store)?;
+        if !kith_pipeline::is_between(&*live)? {
+            return Ok(live);
+        }
+        if Instant::now() > deadline {
+            return Err("timers or changes of accounts have been on their way to people for ten minutes: ask again once the pipeline has caught up".into());
+        }
+        std::thread::sleep(LOOKS_EVERY);
+    }
+}
+
 /// Brings the replay to the instant at which the live state stands, its sweeps done.
 fn finish(engine: &mut Engine, instant: Timestamp) -> Result<(), PipelineError> {
     let mut outputs = Vec::new();
@@ -156,6 +175,10 @@ fn finish(engine: &mut Engine, instant: Timestamp) -> Result<(), PipelineError> 
         engine.commit()?;
     }
     engine.commit()?;
+    // Accounts have timers as well, which members follow.
+    while engine.sweep(&mut outputs)? {
+        outputs.clear();
+    }
     Ok(())
 }
 

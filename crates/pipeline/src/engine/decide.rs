@@ -9,10 +9,23 @@ use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::{PipelineError, staged};
 use kith_state::{Batch, Keyspace};
-use kith_types::{Decision, SpaceId, Timestamp};
+use kith_types::{Decision, Record, RecordBody, SpaceId, Timestamp};
 use std::sync::Arc;
 
 impl Engine {
+    /// Whether a record changes definitions while people have still to take the decision before it.
+    pub(super) fn waits_for_people(&self, record: &Record) -> bool {
+        let RecordBody::Decision(decision) = &record.body else {
+            return false;
+        };
+        let behind = self.spaces.get(&record.space).filter(|space| space.is_behind());
+        let (DEFINITIONS_APPLIED, Some(space)) = (&*decision.kind, behind) else {
+            return false;
+        };
+        let changes = read_decision(&decision.document);
+        changes.is_some_and(|changes| space.set.with(&changes, record.received_at).documents != space.set.documents)
+    }
+
     /// Applies a decision; answers whether people were worked out anew.
     pub(super) fn apply_decision(
         &mut self,

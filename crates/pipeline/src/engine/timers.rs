@@ -24,8 +24,9 @@ impl Engine {
         Ok(all)
     }
 
-    /// Fires timers that are due before a record, at most a bounded number of them; answers whether none is left. Whoever
-    /// asks this before [`Engine::apply`] can commit between the turns; `apply` fires what is left without a commit.
+    /// Does a bounded part of what comes before a record: timers that are due fire, members of accounts are told, people
+    /// take the decision before this one. Answers whether nothing is left. Whoever asks this before [`Engine::apply`] can
+    /// hand on what was done between the turns; `apply` does what is left in one.
     ///
     /// # Errors
     /// As [`Engine::apply`].
@@ -34,7 +35,21 @@ impl Engine {
             return Ok(true);
         }
         self.keep_silence(record.address.sequence);
-        self.fire_before(record.received_at.max(self.clock))
+        if self.spaces.values().any(|space| space.account_changes.is_full()) {
+            self.sweep_turn()?;
+            return Ok(false);
+        }
+        if !self.fire_before(record.received_at.max(self.clock))? {
+            return Ok(false);
+        }
+        if self.waits_for_people(record) {
+            if let Some(space) = self.spaces.get_mut(&record.space) {
+                space.give_up_waiting();
+            }
+            self.sweep_turn()?;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     pub(super) fn fire_before(&mut self, limit: Timestamp) -> Result<bool, PipelineError> {
@@ -42,6 +57,7 @@ impl Engine {
         for space in self.spaces.values_mut() {
             all &= space.fire_until(&*self.store, limit, TIMERS_A_TURN)?;
         }
+        self.firing = !all;
         Ok(all)
     }
 }

@@ -274,6 +274,10 @@ fn seg_2_a_great_many_due_at_one_instant_are_committed_in_bounded_steps() {
         in_turns.commit();
         let left = in_turns.outputs.last().unwrap();
         assert!(left.changes.len() <= 2 && left.from == left.to, "{left:?}");
+        assert!(
+            crate::is_between(&*in_turns.store).unwrap(),
+            "some have left and others not"
+        );
         // A server that dies on the way goes on where it was.
         in_turns.crash();
     }
@@ -282,6 +286,7 @@ fn seg_2_a_great_many_due_at_one_instant_are_committed_in_bounded_steps() {
     in_turns.apply(&late);
     at_once.settle(at(205));
     in_turns.settle(at(205));
+    assert!(!crate::is_between(&*in_turns.store).unwrap());
     assert_eq!(at_once.numbered(), in_turns.numbered());
     same(&at_once.store, &in_turns.store, at(205), "in turns");
 }
