@@ -79,6 +79,9 @@ pub(crate) struct DefinitionSet {
     pub(crate) version: u64,
     /// When the last of them was, in microseconds.
     pub(crate) decided_at_micros: i64,
+    /// When each segment's document became what it is, in microseconds; none where that was before this was kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) segments_changed_micros: BTreeMap<String, i64>,
     /// What operators say about evidence.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) vetoes: BTreeSet<Veto>,
@@ -103,6 +106,8 @@ pub struct LiveSegment {
     pub name: SegmentName,
     /// Its condition, ready to evaluate.
     pub compiled: CompiledSegment,
+    /// When its document became what it is; that of the newest decision where it was before this was kept.
+    pub changed_at: Timestamp,
 }
 
 /// Everything that the steps of a space need, compiled.
@@ -164,6 +169,13 @@ impl DefinitionSet {
         let mut next = self.clone();
         for change in changes.iter().filter(|change| USED.contains(&change.kind.as_str())) {
             let kind = next.documents.entry(change.kind.clone()).or_default();
+            if change.kind == "segment" && kind.get(&change.name) != change.spec.as_ref() {
+                let changed = &mut next.segments_changed_micros;
+                match &change.spec {
+                    Some(_) => changed.insert(change.name.clone(), at.as_micros()),
+                    None => changed.remove(&change.name),
+                };
+            }
             match &change.spec {
                 Some(spec) => kind.insert(change.name.clone(), spec.clone()),
                 None => kind.remove(&change.name),
@@ -209,9 +221,11 @@ impl DefinitionSet {
                 .map_err(|error| wrong("segment", name.as_str(), &error))?;
             aggregates.extend(compiled.aggregates().iter().cloned());
             account_traits.extend(compiled.account_traits().iter().cloned());
+            let changed = self.segments_changed_micros.get(name.as_str());
             segments.push(LiveSegment {
                 name: name.clone(),
                 compiled,
+                changed_at: Timestamp::from_micros(changed.copied().unwrap_or(self.decided_at_micros)),
             });
         }
         let computed = references

@@ -57,9 +57,9 @@ pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
 pub use output::{Numbered, StepOutput};
 pub use reads::{
-    AsOf, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained, Impact, OVERLAP_MAX,
-    Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved, SAMPLES_MAX, Sampler,
-    SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
+    AsOf, AtOneMoment, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained, Impact,
+    OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved,
+    SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
 };
 pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;

@@ -11,6 +11,7 @@ mod drafts;
 mod events;
 mod explained;
 mod identity;
+mod one_moment;
 mod overlap;
 mod parts;
 mod past;
@@ -21,6 +22,7 @@ pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact
 pub use events::{EventsAsked, EventsFound};
 pub use explained::{EXPLAINED_EVENTS_MAX, Explained};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};
+pub use one_moment::AtOneMoment;
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
 pub use past::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 
@@ -168,17 +170,10 @@ impl Reads {
         accounts: bool,
         now: Timestamp,
     ) -> Result<Option<PersonDocument>, PipelineError> {
-        let Some((definitions, snapshot)) = self.look(space)? else {
-            return Ok(None);
-        };
-        let Some(loaded) = load_whole(&*snapshot, space, &definitions, id, None)? else {
-            return Ok(None);
-        };
-        let mut person = document(&loaded, None, &definitions, now);
-        if accounts {
-            accounts::add(&*snapshot, space, &loaded.members, &mut person)?;
+        match self.at_one_moment(space)? {
+            Some(space) => space.person_of(id, accounts, now),
+            None => Ok(None),
         }
-        Ok(Some(person))
     }
 
     /// The profile id that an identifier or a profile id leads to.
@@ -298,14 +293,8 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person`].
     pub fn profile_ids(&self, space: &SpaceId) -> Result<Vec<ProfileId>, PipelineError> {
-        let from = keys::space(space);
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
-        let mut found = Vec::new();
-        self.snapshot()?.scan(Keyspace::Profiles, &from, &to, &mut |key, _| {
-            found.extend(keys::wide_id(key).map(ProfileId));
-            true
-        })?;
-        Ok(found)
+        let space = self.at_one_moment(space)?;
+        space.map_or_else(|| Ok(Vec::new()), |space| space.profile_ids())
     }
 }
 

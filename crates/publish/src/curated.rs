@@ -1,15 +1,15 @@
-//! The current tables of the curated zone, rewritten bucket by bucket: profiles, identifiers, memberships, accounts and who
-//! belongs to them.
+//! The current tables of the curated zone, written bucket by bucket and replaced as a whole: profiles, identifiers, memberships,
+//! accounts and who belongs to them.
 //!
-//! People and accounts are read as they are committed, one bucket of ids at a time, so memory holds all ids and one bucket's
-//! rows.
+//! People and accounts are read as they were committed at one moment, one bucket of ids at a time, so memory holds all ids and
+//! one bucket's rows.
 
 use crate::PublishError;
 use kith_lake::rows::{self, AccountMemberRow, AccountRow, IdentifierRow, MembershipRow, ProfileRow};
 use kith_lake::{Commit, Lake, NewFile, Replace, TableSpec, tables};
-use kith_pipeline::{AccountDocument, PersonDocument, Reads, TraitView};
+use kith_pipeline::{AccountDocument, AtOneMoment, PersonDocument, Reads, TraitView};
 use kith_types::{SpaceId, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Accounts read at once.
 const ACCOUNTS_A_PAGE: usize = 1_000;
@@ -23,22 +23,36 @@ struct Rows {
     account_members: Vec<AccountMemberRow>,
 }
 
-/// Rewrites the current tables of a space as of `now`; answers how many people they hold.
+/// The files that a table is to have, of all buckets.
+#[derive(Default)]
+struct Files {
+    profiles: Vec<NewFile>,
+    identifiers: Vec<NewFile>,
+    memberships: Vec<NewFile>,
+    account_members: Vec<NewFile>,
+}
+
+/// Rewrites the current tables of a space as of `now`; answers how many people they hold. Everybody is read at one moment and
+/// each table changes in one commit, so that nobody who merges meanwhile is in a table twice, or not at all.
 ///
 /// # Errors
-/// When the state cannot be read or a table cannot be committed; what was rewritten before stands.
+/// When the state cannot be read or a table cannot be committed; the tables before it are rewritten then.
 pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Timestamp) -> Result<u64, PublishError> {
-    let accounts = Accounts::of(reads, space)?;
+    let Some(state) = reads.at_one_moment(space)? else {
+        return Ok(0);
+    };
+    let accounts = Accounts::of(&state)?;
     let mut members: BTreeMap<Box<str>, u64> = BTreeMap::new();
     let mut people = 0;
     let mut buckets = vec![Vec::new(); tables::PROFILE_BUCKETS as usize];
-    for id in reads.profile_ids(space)? {
+    for id in state.profile_ids()? {
         buckets[rows::profile_bucket(id) as usize].push(id);
     }
+    let mut files = Files::default();
     for (bucket, ids) in (0..).zip(buckets) {
         let mut rows = Rows::default();
         for id in ids {
-            if let Some(person) = reads.person_of(space, id, !accounts.is_empty(), now)? {
+            if let Some(person) = state.person_of(id, !accounts.is_empty(), now)? {
                 people += 1;
                 rows.add(&person, now);
             }
@@ -46,9 +60,15 @@ pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Ti
         for row in &rows.account_members {
             *members.entry(row.group_id.clone()).or_default() += 1;
         }
-        write_bucket(lake, space, bucket, rows).await?;
+        files.write(lake, space, bucket, &rows).await?;
     }
-    accounts.write(lake, reads, space, (&members, now)).await?;
+    let of_accounts = accounts.write(lake, space, &state, (&members, now)).await?;
+    drop(state);
+    replace(lake, space, tables::curated_profiles(), files.profiles).await?;
+    replace(lake, space, tables::curated_identifiers(), files.identifiers).await?;
+    replace(lake, space, tables::curated_memberships(), files.memberships).await?;
+    replace(lake, space, tables::curated_account_members(), files.account_members).await?;
+    replace(lake, space, tables::curated_accounts(), of_accounts).await?;
     Ok(people)
 }
 
@@ -56,11 +76,11 @@ pub(crate) async fn rewrite(lake: &Lake, reads: &Reads, space: &SpaceId, now: Ti
 struct Accounts(Vec<Vec<u128>>);
 
 impl Accounts {
-    fn of(reads: &Reads, space: &SpaceId) -> Result<Self, PublishError> {
+    fn of(state: &AtOneMoment) -> Result<Self, PublishError> {
         let mut buckets = vec![Vec::new(); tables::ACCOUNT_BUCKETS as usize];
         let mut from = Some(0);
         while let Some(first) = from {
-            let page = reads.accounts(space, first, ACCOUNTS_A_PAGE)?;
+            let page = state.accounts(first, ACCOUNTS_A_PAGE)?;
             from = page
                 .last()
                 .filter(|_| page.len() == ACCOUNTS_A_PAGE)
@@ -76,26 +96,27 @@ impl Accounts {
         self.0.iter().all(Vec::is_empty)
     }
 
-    /// Rewrites the table of accounts; `members` says how many people each has.
+    /// The files of the table of accounts; `members` says how many people each has.
     async fn write(
         self,
         lake: &Lake,
-        reads: &Reads,
         space: &SpaceId,
+        state: &AtOneMoment,
         (members, now): (&BTreeMap<Box<str>, u64>, Timestamp),
-    ) -> Result<(), PublishError> {
+    ) -> Result<Vec<NewFile>, PublishError> {
+        let mut files = Vec::new();
         for (bucket, accounts) in (0..).zip(self.0) {
             let mut found = Vec::with_capacity(accounts.len());
             for account in accounts {
-                let read = reads.accounts(space, account, 1)?.pop();
+                let read = state.accounts(account, 1)?.pop();
                 found.extend(read.map(|(_, account)| account_row(&account, members, now)));
             }
-            let table = tables::curated_accounts();
             let batch = rows::accounts(&found).map_err(unwritten)?;
-            let file = lake.write(space, table, Some(bucket), &[batch]).await;
-            replace(lake, space, table, bucket, file.map_err(unwritten)?).await?;
+            let batch = [batch];
+            let written = lake.write(space, tables::curated_accounts(), Some(bucket), &batch);
+            files.push(written.await.map_err(unwritten)?);
         }
-        Ok(())
+        Ok(files)
     }
 }
 
@@ -123,53 +144,50 @@ fn unwritten(error: kith_lake::LakeError) -> PublishError {
     PublishError::new("the lake could not be written", error)
 }
 
-async fn write_bucket(lake: &Lake, space: &SpaceId, bucket: u32, rows: Rows) -> Result<(), PublishError> {
-    let batch = rows::profiles(&rows.profiles).map_err(unwritten)?;
-    let file = lake
-        .write(space, tables::curated_profiles(), Some(bucket), &[batch])
-        .await
-        .map_err(unwritten)?;
-    replace(lake, space, tables::curated_profiles(), bucket, file).await?;
-    let batch = rows::identifiers(&rows.identifiers).map_err(unwritten)?;
-    let file = lake
-        .write(space, tables::curated_identifiers(), Some(bucket), &[batch])
-        .await
-        .map_err(unwritten)?;
-    replace(lake, space, tables::curated_identifiers(), bucket, file).await?;
-    let batch = rows::memberships(&rows.memberships).map_err(unwritten)?;
-    let file = lake
-        .write(space, tables::curated_memberships(), Some(bucket), &[batch])
-        .await
-        .map_err(unwritten)?;
-    replace(lake, space, tables::curated_memberships(), bucket, file).await?;
-    let batch = rows::account_members(&rows.account_members).map_err(unwritten)?;
-    let file = lake
-        .write(space, tables::curated_account_members(), Some(bucket), &[batch])
-        .await
-        .map_err(unwritten)?;
-    replace(lake, space, tables::curated_account_members(), bucket, file).await
+impl Files {
+    /// Writes the rows of a bucket.
+    async fn write(&mut self, lake: &Lake, space: &SpaceId, bucket: u32, rows: &Rows) -> Result<(), PublishError> {
+        let batches = [
+            (
+                tables::curated_profiles(),
+                rows::profiles(&rows.profiles),
+                &mut self.profiles,
+            ),
+            (
+                tables::curated_identifiers(),
+                rows::identifiers(&rows.identifiers),
+                &mut self.identifiers,
+            ),
+            (
+                tables::curated_memberships(),
+                rows::memberships(&rows.memberships),
+                &mut self.memberships,
+            ),
+            (
+                tables::curated_account_members(),
+                rows::account_members(&rows.account_members),
+                &mut self.account_members,
+            ),
+        ];
+        for (table, batch, files) in batches {
+            let batch = [batch.map_err(unwritten)?];
+            let written = lake.write(space, table, Some(bucket), &batch);
+            files.push(written.await.map_err(unwritten)?);
+        }
+        Ok(())
+    }
 }
 
+/// Makes these files all that a table has.
 async fn replace(
     lake: &Lake,
     space: &SpaceId,
     table: &'static TableSpec,
-    bucket: u32,
-    file: NewFile,
+    mut files: Vec<NewFile>,
 ) -> Result<(), PublishError> {
-    let files = if file.record_count() == 0 {
-        Vec::new()
-    } else {
-        vec![file]
-    };
+    files.retain(|file| file.record_count() > 0);
     let done = lake
-        .overwrite(
-            space,
-            table,
-            &Replace::Buckets(BTreeSet::from([bucket])),
-            files,
-            &Commit::default(),
-        )
+        .overwrite(space, table, &Replace::All, files, &Commit::default())
         .await;
     done.map(|_| ()).map_err(unwritten)
 }

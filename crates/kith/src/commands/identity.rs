@@ -270,10 +270,12 @@ async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
     }
     let why: Why = read(&text)?;
     let (one, other) = (output::shown(&why.one), output::shown(&why.other));
-    let are = if why.together {
-        "are one person"
-    } else {
-        "are not one person"
+    // A shared identifier changes hands: what joined it to somebody may have ended.
+    let now_apart = matches!(&why.profiles[..], [Some(one), Some(other)] if one != other);
+    let are = match (why.together, now_apart) {
+        (true, false) => "are one person",
+        (true, true) => "were one person for a while, and are not now",
+        (false, _) => "are not one person",
     };
     output::line(&format!("{one} and {other} {are}."))?;
     for (identifier, profile) in [&one, &other].into_iter().zip(&why.profiles) {

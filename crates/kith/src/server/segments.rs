@@ -32,7 +32,7 @@ impl Segments for LiveSegments {
                     name: segment.name.clone(),
                     size: reads.segment_size(&space, &segment.name)?,
                     state,
-                    updated_at: Some(definitions.decided_at),
+                    updated_at: Some(segment.changed_at),
                 });
             }
             Ok(listed)

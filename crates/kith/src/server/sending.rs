@@ -9,7 +9,7 @@ use kith_activate::{
     Outbox, People, Ports, Reading, Recipient, SendingRules, SmtpMailer, SmtpTls,
 };
 use kith_api::RawJson;
-use kith_api::ports::{PortError, Subscription, TailKind, Unsubscribe};
+use kith_api::ports::{PortError, PortErrorKind, Subscription, TailKind, Unsubscribe};
 use kith_catalog::{Catalog, DocumentKind};
 use kith_log::Log;
 use kith_pipeline::{Handover, OutboxReader, PersonDocument, Pipeline, Reads, Standing, StepOutput};
@@ -340,7 +340,11 @@ impl Links {
         let asked = tokio::task::spawn_blocking(move || work(&activation, &token))
             .await
             .map_err(PortError::internal)?;
-        let found = asked.map_err(PortError::internal)?;
+        // Whoever comes back later succeeds: a mail provider does that on 503 only.
+        let found = asked.map_err(|error| {
+            let message = "who is unsubscribed cannot be read or written just now";
+            PortError::new(PortErrorKind::Unavailable, message).with_cause(error)
+        })?;
         Ok(found.map(|found| Subscription {
             sender: found.sender,
             masked_address: found.masked_address,

@@ -66,17 +66,24 @@ impl RawZone {
 }
 
 impl RawReader {
-    /// The next segment in the order of the log, as far as it can be read; `None` at the end.
+    /// The next segment in the order of the log, with those that overlap it, as far as it can be read; `None` at the end.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store fails; damage is no error but a finding.
     pub async fn next_segment(&mut self) -> Result<Option<RawSegment>, LakeError> {
-        let Some(segment) = self.segments.pop_front() else {
+        let overlapping = self.overlapping();
+        let Some(segment) = overlapping.first().copied() else {
             return Ok(None);
         };
+        let end = overlapping.iter().map(|segment| segment.end).max().unwrap_or_default();
         let mut read = RawSegment::default();
-        for space in &self.spaces {
-            let path = format!("{}/{segment}.json", manifest_folder(space));
+        let paths_of = |space: &String| {
+            let folder = manifest_folder(space);
+            let paths = overlapping.iter().map(|segment| format!("{folder}/{segment}.json"));
+            paths.collect::<Vec<_>>()
+        };
+        let paths: Vec<String> = self.spaces.iter().flat_map(paths_of).collect();
+        for path in paths {
             match self.zone.read_manifest(&path).await {
                 Ok(manifest) => self.take(&manifest, &mut read).await?,
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -91,9 +98,23 @@ impl RawReader {
         let same_partition = (generation, partition) == (segment.generation, segment.partition);
         let next = if same_partition { reached } else { 0 };
         read.records.retain(|record| record.address.sequence >= next);
-        self.reached = (segment.generation, segment.partition, next.max(segment.end));
+        self.reached = (segment.generation, segment.partition, next.max(end));
         read.records.sort_unstable_by_key(|record| record.address);
+        read.records.dedup_by_key(|record| record.address);
         Ok(Some(read))
+    }
+
+    /// The next segments that overlap one another: cut anew after a fault, one may hold the records of some spaces and
+    /// another those of others.
+    fn overlapping(&mut self) -> Vec<RawRange> {
+        let mut found: Vec<RawRange> = self.segments.pop_front().into_iter().collect();
+        while let Some(next) = self.segments.front().copied()
+            && found.iter().any(|segment| segment.overlap(&next).is_some())
+        {
+            found.push(next);
+            self.segments.pop_front();
+        }
+        found
     }
 
     async fn take(&self, manifest: &SegmentManifest, read: &mut RawSegment) -> Result<(), LakeError> {

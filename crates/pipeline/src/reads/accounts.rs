@@ -5,6 +5,7 @@
 
 use super::{Reads, component_of, home_of, shown};
 use crate::accounts::{account_of, accounts_of, carriers_of, events_of, stored};
+use crate::definitions::Definitions;
 use crate::document::{AccountDocument, AccountMember, AccountMembers, AccountView, PersonDocument};
 use crate::{PipelineError, keys};
 use kith_identity::{Component, Member, Position, ProfileMembers};
@@ -45,33 +46,28 @@ impl Reads {
     ) -> Result<AccountMembers, PipelineError> {
         members(&*self.snapshot()?, space, account_of(group_id), from, limit)
     }
+}
 
-    /// The next accounts of a space in the order of their keys, from one on, at most `limit`, each with its key.
-    ///
-    /// # Errors
-    /// As [`Reads::account`].
-    pub fn accounts(
-        &self,
-        space: &SpaceId,
-        from: u128,
-        limit: usize,
-    ) -> Result<Vec<(u128, AccountDocument)>, PipelineError> {
-        let Some((definitions, snapshot)) = self.look(space)? else {
-            return Ok(Vec::new());
-        };
-        let to = kith_state::prefix_end(&keys::space(space)).unwrap_or_default();
-        let (mut found, mut damaged) = (Vec::new(), false);
-        let mut visit = |key: &[u8], bytes: &[u8]| {
-            let read = keys::wide_id(key).zip(AccountFold::decode(bytes).ok());
-            damaged = read.is_none();
-            found.extend(read.map(|(account, fold)| (account, document(&fold, &definitions.trait_rules))));
-            !damaged && found.len() < limit
-        };
-        snapshot.scan(Keyspace::Accounts, &keys::wide(space, from), &to, &mut visit)?;
-        match damaged {
-            true => Err(PipelineError::corrupt("accounts")),
-            false => Ok(found),
-        }
+/// The next accounts of a space in the order of their keys, from one on, at most `limit`, each with its key.
+pub(super) fn page(
+    snapshot: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    from: u128,
+    limit: usize,
+) -> Result<Vec<(u128, AccountDocument)>, PipelineError> {
+    let to = kith_state::prefix_end(&keys::space(space)).unwrap_or_default();
+    let (mut found, mut damaged) = (Vec::new(), false);
+    let mut visit = |key: &[u8], bytes: &[u8]| {
+        let read = keys::wide_id(key).zip(AccountFold::decode(bytes).ok());
+        damaged = read.is_none();
+        found.extend(read.map(|(account, fold)| (account, document(&fold, &definitions.trait_rules))));
+        !damaged && found.len() < limit
+    };
+    snapshot.scan(Keyspace::Accounts, &keys::wide(space, from), &to, &mut visit)?;
+    match damaged {
+        true => Err(PipelineError::corrupt("accounts")),
+        false => Ok(found),
     }
 }
 
