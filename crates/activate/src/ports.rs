@@ -97,10 +97,16 @@ pub trait People: Send + Sync {
 /// The definitions of messages in force.
 pub trait Messages: Send + Sync {
     /// The messages of a space that are sent on entering a segment.
-    fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>>;
+    ///
+    /// # Errors
+    /// Any: that they cannot be read is no word that there are none. It is asked again.
+    fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Result<Vec<Arc<MessageDefinition>>, BoxError>;
 
     /// What holds for all marketing of a space.
-    fn sending_rules(&self, space: &SpaceId) -> Arc<SendingRules>;
+    ///
+    /// # Errors
+    /// As [`Messages::for_segment`].
+    fn sending_rules(&self, space: &SpaceId) -> Result<Arc<SendingRules>, BoxError>;
 }
 
 /// Takes what became of messages back in as events.

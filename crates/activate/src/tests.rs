@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) zones: Mutex<HashMap<ProfileId, String>>,
     /// Whether who is who is being worked out anew.
     pub(super) rederiving: Mutex<bool>,
+    /// Whether the definitions cannot be read.
+    pub(super) definitions_fail: Mutex<bool>,
     /// What was said to be taken for good: the outbox has forgotten it.
     pub(super) passed: Mutex<u64>,
 }
@@ -56,6 +58,7 @@ impl World {
             rules: Mutex::default(),
             zones: Mutex::default(),
             rederiving: Mutex::default(),
+            definitions_fail: Mutex::default(),
             passed: Mutex::default(),
         })
     }
@@ -190,17 +193,20 @@ impl People for World {
 }
 
 impl Messages for World {
-    fn sending_rules(&self, _space: &SpaceId) -> Arc<SendingRules> {
-        self.rules.lock().unwrap().clone()
+    fn sending_rules(&self, _space: &SpaceId) -> Result<Arc<SendingRules>, BoxError> {
+        match *self.definitions_fail.lock().unwrap() {
+            true => Err("the catalog fails".into()),
+            false => Ok(self.rules.lock().unwrap().clone()),
+        }
     }
 
-    fn for_segment(&self, _space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
+    fn for_segment(&self, _space: &SpaceId, segment: &SegmentName) -> Result<Vec<Arc<MessageDefinition>>, BoxError> {
+        if *self.definitions_fail.lock().unwrap() {
+            return Err("the catalog fails".into());
+        }
         let definitions = self.definitions.lock().unwrap();
-        definitions
-            .iter()
-            .filter(|definition| definition.segment() == segment)
-            .cloned()
-            .collect()
+        let of_segment = definitions.iter().filter(|definition| definition.segment() == segment);
+        Ok(of_segment.cloned().collect())
     }
 }
 

@@ -268,7 +268,8 @@ impl Space {
         Ok(())
     }
 
-    /// Has the next members of an account take what waits; answers how many carriers it has been to, at least one.
+    /// Has the next members of an account take what waits: each all of it, so that fewer have their turn where much waits.
+    /// Answers what that comes to, at least one.
     fn walk_account(&mut self, store: &dyn Read, account: u128, budget: usize) -> Result<usize, PipelineError> {
         let newest = self.account_changes.newest;
         let Some(walk) = self.account_changes.walks.get_mut(&account) else {
@@ -278,6 +279,8 @@ impl Space {
             (walk.from, walk.until) = (0, newest);
         }
         let until = walk.until;
+        let waiting = walk.changes.len().max(1);
+        let budget = (budget / waiting).max(1);
         let lead = carriers_of(account);
         let from = keys::link(&self.id, lead, walk.from);
         let to = kith_state::prefix_end(&keys::wide(&self.id, lead)).unwrap_or_default();
@@ -306,7 +309,7 @@ impl Space {
                 self.end_walk(account, until);
             }
         }
-        Ok(carriers.len().max(1))
+        Ok(carriers.len().max(1) * waiting)
     }
 
     /// Whoever carriers belong to, in all their intervals.

@@ -308,7 +308,11 @@ impl FjallStore {
         drop(applying);
         let durable = persist().map_err(failed);
         if durable.is_err() {
-            self.rows.applying();
+            // Not while another commit is being applied: the two would look like one that is done.
+            let _between = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.rows.now().is_between_commits() {
+                self.rows.applying();
+            }
         }
         durable
     }

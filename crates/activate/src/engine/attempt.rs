@@ -109,6 +109,7 @@ impl Engine {
             return skip("too_late");
         }
         let definitions = self.ports.messages.for_segment(&send.space, &send.segment);
+        let definitions = definitions.map_err(|error| port_error("messages cannot be read", error))?;
         let Some(definition) = definitions
             .into_iter()
             .find(|definition| definition.name() == send.message)
@@ -231,6 +232,7 @@ impl Engine {
         recipient: &Recipient,
     ) -> Result<Limits, ActivateError> {
         let rules = self.ports.messages.sending_rules(space);
+        let rules = rules.map_err(|error| port_error("sending rules cannot be read", error))?;
         let is_marketing = definition.purpose().topic().is_some();
         let quiet = match rules.quiet_hours(definition.quiet_hours(), is_marketing) {
             Some(hours) => {

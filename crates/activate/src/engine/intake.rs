@@ -106,6 +106,7 @@ impl Engine {
         into: &mut Reservations,
     ) -> Result<bool, ActivateError> {
         let definitions = self.ports.messages.for_segment(space, &change.segment);
+        let definitions = definitions.map_err(|error| port_error("messages cannot be read", error))?;
         if definitions.is_empty() {
             return Ok(true);
         }

@@ -387,6 +387,37 @@ fn act_1_while_identity_is_worked_out_anew_what_is_due_waits_and_nobody_is_taken
 }
 
 #[test]
+fn act_1_while_definitions_cannot_be_read_nothing_is_passed_over_and_no_rule_is_forgotten() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    let engine = fixture.engine();
+    world.person(1, Some("p1@example.com"), Some(true));
+    world.person(2, Some("p2@example.com"), Some(true));
+    world.enter(1);
+    while engine.take_entries(&SpaceId::main()).unwrap() {}
+    *world.definitions_fail.lock().unwrap() = true;
+    world.enter(2);
+    for _ in 0..3 {
+        assert!(run(&engine).is_err());
+        for due in engine.ledger.due(world.clock.now(), 100, &[]).unwrap() {
+            assert!(engine.attempt(due.id).is_err());
+        }
+        world.clock.advance(Duration::from_secs(3));
+    }
+    let status = engine.ledger.status(&[]).unwrap().spaces["main"].clone();
+    assert_eq!(
+        (status.sends["reserved"], status.sends.len()),
+        (1, 1),
+        "nothing is skipped"
+    );
+    assert!(world.accepted.lock().unwrap().is_empty());
+    *world.definitions_fail.lock().unwrap() = false;
+    world.clock.advance(Duration::from_secs(600));
+    run(&engine).unwrap();
+    assert_eq!(world.accepted.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn act_1_the_outbox_forgets_what_was_taken_and_a_gap_is_counted_once() {
     let fixture = Fixture::new();
     let world = &fixture.world;

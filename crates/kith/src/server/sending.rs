@@ -150,50 +150,47 @@ impl CatalogMessages {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn of(&self, space: &SpaceId) -> Compiled {
+    fn of(&self, space: &SpaceId) -> Result<Compiled, BoxError> {
         // The lock is held over the reading, so that a change cannot fall between reading and keeping.
         let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = compiled.get(space) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let documents = match self.catalog.definitions(space) {
-            Ok(documents) => documents,
-            Err(error) => {
-                tracing::error!(error = %kith_telemetry::error_chain(&error), "messages could not be read");
-                return Compiled::default();
+        let documents = self.catalog.definitions(space)?;
+        let mut read = Compiled::default();
+        for document in &documents {
+            match document.kind {
+                DocumentKind::Message => {
+                    let message = MessageDefinition::parse(&document.name, &document.spec);
+                    let message = message.map_err(|_| unusable(&document.name))?;
+                    read.messages.push(Arc::new(message));
+                }
+                DocumentKind::SendingRules => {
+                    let rules = SendingRules::parse(&document.spec);
+                    read.rules = Arc::new(rules.map_err(|_| unusable(&document.name))?);
+                }
+                _ => {}
             }
-        };
-        let messages: Vec<_> = documents
-            .iter()
-            .filter(|document| document.kind == DocumentKind::Message)
-            .filter_map(|document| {
-                MessageDefinition::parse(&document.name, &document.spec)
-                    .ok()
-                    .map(Arc::new)
-            })
-            .collect();
-        let rules = documents
-            .iter()
-            .find(|document| document.kind == DocumentKind::SendingRules)
-            .and_then(|document| SendingRules::parse(&document.spec).ok());
-        let read = Compiled {
-            messages,
-            rules: Arc::new(rules.unwrap_or_default()),
-        };
+        }
         compiled.insert(space.clone(), read.clone());
-        read
+        Ok(read)
     }
 }
 
+/// A document that was taken once and cannot be used: nothing is sent until it is applied anew.
+fn unusable(name: &str) -> BoxError {
+    format!("the definition {name} cannot be used by this release: apply it again").into()
+}
+
 impl Messages for CatalogMessages {
-    fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Vec<Arc<MessageDefinition>> {
-        let mut messages = self.of(space).messages;
+    fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Result<Vec<Arc<MessageDefinition>>, BoxError> {
+        let mut messages = self.of(space)?.messages;
         messages.retain(|message| message.segment() == segment);
-        messages
+        Ok(messages)
     }
 
-    fn sending_rules(&self, space: &SpaceId) -> Arc<SendingRules> {
-        self.of(space).rules
+    fn sending_rules(&self, space: &SpaceId) -> Result<Arc<SendingRules>, BoxError> {
+        Ok(self.of(space)?.rules)
     }
 }
 

@@ -39,9 +39,11 @@ impl Engine {
             self.sweep_turn()?;
             return Ok(false);
         }
-        if !self.fire_before(record.received_at.max(self.clock))? {
+        let now = record.received_at.max(self.clock);
+        if !self.fire_before(now)? {
             return Ok(false);
         }
+        self.clock = now;
         if self.waits_for_people(record) {
             if let Some(space) = self.spaces.get_mut(&record.space) {
                 space.give_up_waiting();
