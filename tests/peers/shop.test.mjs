@@ -62,6 +62,15 @@ test('act_6_the_demo_shows_a_visitor_their_own_event_from_door_to_mail_and_out_a
   await page.waitForSelector('.featured[data-state=left]', { timeout: 90_000 })
   const stayed = Date.now() - bought
   await shot('3-left')
+  // A page that is loaded again still knows how it came to be.
+  const told = () => page.locator('.changes').innerText()
+  const [before, words] = [await told(), await page.locator('.station-note').allInnerTexts()]
+  await page.reload()
+  await page.waitForSelector('.state[data-state=live]', { timeout: 20_000 })
+  await page.waitForSelector('.featured[data-state=left]', { timeout: 20_000 })
+  assert.equal(await told(), before)
+  assert.deepEqual(await page.locator('.station-note').allInnerTexts(), words)
+  await shot('4-again')
   assert.ok(stayed > 55_000, `left after ${stayed} ms, before the minute was over`)
   assert.equal((await mail.of('robin@shop.example.com')).length, 1)
   assert.deepEqual(faults, [])

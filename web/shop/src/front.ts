@@ -123,6 +123,7 @@ export class Front {
       id: 'email',
       name: 'email',
       type: 'email',
+      pattern: '.+@.+[.].+',
       autocomplete: 'email',
       required: true,
       maxlength: 200,

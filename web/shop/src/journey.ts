@@ -71,8 +71,15 @@ export class Journey {
     this.show()
   }
 
+  /** Takes what arrived before the page was loaded again. */
+  remember(before: readonly Arrival[]): void {
+    for (const arrival of before) this.take(arrival, true)
+    for (const trip of this.trips.values()) trip.settled = trip.arrivals.has('profile')
+    this.show()
+  }
+
   /** Takes an arrival at one of the stations. */
-  take(arrival: Arrival): void {
+  take(arrival: Arrival, remembered = false): void {
     if (arrival.stage === 'message' || arrival.messageId === '') return
     const trip = this.trips.get(arrival.messageId) ?? this.begin(arrival)
     const already = trip.arrivals.get(arrival.stage) ?? []
@@ -81,7 +88,7 @@ export class Journey {
     if (!told) trip.arrivals.set(arrival.stage, [...already, arrival])
     if (arrival.event !== '') trip.event = arrival.event
     trip.began = Math.min(trip.began, arrival.at)
-    if (arrival.stage === 'profile') {
+    if (arrival.stage === 'profile' && !remembered && !trip.settled) {
       setTimeout(() => {
         trip.settled = true
         this.show()
@@ -92,6 +99,7 @@ export class Journey {
     if (!current || trip.event === 'Order Completed' || current.event !== 'Order Completed') {
       if (!current || trip.began >= current.began) this.chosen = trip.messageId
     }
+    if (remembered) return
     if (trip.event === 'Order Completed') announce(`Your order has reached ${WORDS[arrival.stage].title}.`)
     this.show()
   }

@@ -3,6 +3,7 @@ import { fill, h } from './dom'
 import { Front } from './front'
 import { Inbox } from './inbox'
 import { Journey } from './journey'
+import { Memory } from './memory'
 import { Segments } from './segments'
 import { type Connection, follow } from './stream'
 import { Tracking, type Visitor } from './tracking'
@@ -85,9 +86,13 @@ function open(
     live: 'Live',
     lost: 'Connection lost. Trying again …',
   }
+  const memory = new Memory(tracking.anonymousId)
+  journey.remember(memory.before)
+  segments.remember(memory.before)
   follow(
     tracking.anonymousId,
     (arrival) => {
+      memory.keep(arrival)
       journey.take(arrival)
       segments.take(arrival)
       if (arrival.stage === 'message') inbox.expect()

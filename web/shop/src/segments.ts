@@ -16,7 +16,7 @@ interface Line {
   at: number
   text: string
   segment: string
-  byTime: boolean
+  kind: 'entered' | 'left' | 'by-time'
 }
 
 const LINES_SHOWN = 5
@@ -49,6 +49,13 @@ export class Segments {
     setInterval(() => this.tick(), 250)
   }
 
+  /** Takes what arrived before the page was loaded again. Where the visitor is now the server tells. */
+  remember(before: readonly Arrival[]): void {
+    for (const arrival of before) this.take(arrival)
+    this.stays.clear()
+    this.show()
+  }
+
   /** Takes an arrival that may change a segment. */
   take(arrival: Arrival): void {
     const change = arrival.stage === 'segment' ? readChange(arrival.payload) : null
@@ -57,10 +64,13 @@ export class Segments {
     if (change.change === 'exited') {
       this.stays.delete(change.segment)
       if (change.segment === this.segment) this.leftByTime = byTime
-      const why = change.explanation || (byTime ? 'only time went by' : `because of ${arrival.event || change.cause}`)
-      this.note({ at: arrival.at, segment: change.segment, byTime, text: `left: ${why}` })
+      const why =
+        ofYou(change.explanation) || (byTime ? 'only time went by' : `because of ${arrival.event || change.cause}`)
+      this.note({ at: arrival.at, segment: change.segment, kind: byTime ? 'by-time' : 'left', text: `left: ${why}` })
     } else {
-      const already = this.stays.has(change.segment)
+      // One who entered before the page was loaded again is told anew, as of now.
+      const latest = this.lines.find((line) => line.segment === change.segment)
+      const already = this.stays.has(change.segment) || latest?.kind === 'entered'
       const span = change.until === null ? 0 : change.until - arrival.at
       this.stays.set(change.segment, {
         segment: change.segment,
@@ -72,8 +82,8 @@ export class Segments {
         this.note({
           at: arrival.at,
           segment: change.segment,
-          byTime: false,
-          text: change.explanation || `entered: ${arrival.event || change.cause}`,
+          kind: 'entered',
+          text: `entered: ${ofYou(change.explanation) || arrival.event || change.cause}`,
         })
       }
     }
@@ -139,7 +149,7 @@ export class Segments {
       ...this.lines.map((line) =>
         h(
           'li',
-          { class: line.byTime ? 'by-time' : '' },
+          { class: line.kind },
           h('time', {}, new Date(line.at).toLocaleTimeString('en-GB')),
           ' ',
           h('b', { class: 'name' }, line.segment),
@@ -169,6 +179,13 @@ export class Segments {
       if (stay && slot) slot.textContent = stay.until === null ? '' : shown(remaining(stay))
     }
   }
+}
+
+/** The server's English speaks of the person; the page speaks to them. */
+function ofYou(text: string): string {
+  return text.replace(/\b([Tt])hey (did|are|were|have|do)\b/g, (_, first: string, verb: string) =>
+    `${first === 'T' ? 'Y' : 'y'}ou ${verb}`,
+  )
 }
 
 function remaining(stay: Stay): number {
