@@ -59,6 +59,44 @@ pub fn read_documents(path: &Path) -> Result<Vec<Document>, Vec<Problem>> {
     }
 }
 
+/// Where each document of such a file or folder stands, such as `vip.yaml:12`, by its id; what cannot be read is left out.
+#[must_use]
+pub fn document_places(path: &Path) -> HashMap<String, String> {
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        files.clear();
+        // What could be collected until then is enough.
+        let _unreadable = collect_files(path, FOLDER_DEPTH_MAX, &mut files);
+    }
+    let mut places = HashMap::new();
+    for file in files {
+        let origin = file.display().to_string();
+        for (line, part) in read_text(&file).map(|text| parts(&text)).unwrap_or_default() {
+            for document in parse_yaml(&origin, &part).unwrap_or_default() {
+                places.insert(document.id().to_string(), format!("{origin}:{line}"));
+            }
+        }
+    }
+    places
+}
+
+/// The documents of a stream, each with the number of its first line that says something.
+fn parts(text: &str) -> Vec<(usize, String)> {
+    let (mut parts, mut part, mut first) = (Vec::new(), String::new(), None);
+    for (line, number) in text.lines().zip(1..) {
+        if line == "---" || line.starts_with("--- ") {
+            parts.extend(first.take().map(|first| (first, std::mem::take(&mut part))));
+            part.clear();
+        } else if first.is_none() && !line.trim().is_empty() && !line.starts_with('#') {
+            first = Some(number);
+        }
+        part.push_str(line);
+        part.push('\n');
+    }
+    parts.extend(first.map(|first| (first, part)));
+    parts
+}
+
 fn collect_files(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Problem> {
     let entries = fs::read_dir(folder).map_err(|error| problem(folder, format!("cannot be read: {error}")))?;
     for entry in entries {

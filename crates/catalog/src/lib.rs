@@ -27,7 +27,7 @@ pub use definitions::{DECISION_KIND, DefinitionVersion, DefinitionsDecision};
 pub use diff::line_diff;
 pub use documents::{DefinitionValidator, Document, DocumentId, DocumentKind, Problem};
 pub use error::{CatalogError, CatalogErrorKind};
-pub use folder::read_documents;
+pub use folder::{document_places, read_documents};
 pub use plan::{ChangeAction, PlannedChange, Proposal};
 pub use sources::{NewSource, Source};
 pub use space_limits::{SpaceLimits, SpaceUsage};

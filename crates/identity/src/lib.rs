@@ -74,5 +74,5 @@ pub use normalise::Normaliser;
 pub use presence::{Presence, PresenceError, PresenceRow};
 pub use rules::{Rules, TypeRule};
 pub use vetoes::Vetoes;
-pub use what_if::{Merge, Outlook, Reading, Split, WhatIf};
+pub use what_if::{Merge, Move, Outlook, Reading, Split, WhatIf};
 pub use why::{How, Joint, Stop, Why};

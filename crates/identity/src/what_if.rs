@@ -8,7 +8,7 @@ use crate::evidence::Evidence;
 use crate::gather::Gathering;
 use crate::rules::Rules;
 use crate::vetoes::Vetoes;
-use kith_types::{Event, ProfileId, SpaceId};
+use kith_types::{Event, Identifier, ProfileId, SpaceId};
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,17 @@ pub struct Merge {
     pub into: ProfileMembers,
 }
 
+/// An identifier that leads, or led at some time, to another profile than it would.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// It, as a profile would show it.
+    pub identifier: Identifier,
+    /// The profile, today.
+    pub from: ProfileId,
+    /// The profile that it would be of.
+    pub to: ProfileId,
+}
+
 /// What would differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outlook {
@@ -54,6 +65,8 @@ pub struct Outlook {
     pub splits: Vec<Split>,
     /// Who would merge, by the id they would have.
     pub merges: Vec<Merge>,
+    /// Identifiers that would move from one profile to another, by these.
+    pub moves: Vec<Move>,
     /// What bounds would refuse beyond what they refuse now.
     pub refused: u64,
 }
@@ -110,10 +123,15 @@ impl<'a> WhatIf<'a> {
         let (homes_before, homes_after) = (homes(&before), homes(&after));
         let mut becomes: BTreeMap<ProfileId, BTreeSet<ProfileId>> = BTreeMap::new();
         let mut comes_from: BTreeMap<ProfileId, BTreeSet<ProfileId>> = BTreeMap::new();
+        let mut moved: BTreeSet<(ProfileId, ProfileId, u128)> = BTreeSet::new();
         for (position, old, new) in self.seen {
             let place =
                 |homes: &FxHashMap<u128, &Component>, hash| Some(homes.get(&hash)?.place(hash, position)?.profile);
+            let hash = new;
             if let (Some(old), Some(new)) = (place(&homes_before, old), place(&homes_after, new)) {
+                if old != new {
+                    moved.insert((old, new, hash));
+                }
                 becomes.entry(old).or_default().insert(new);
                 comes_from.entry(new).or_default().insert(old);
             }
@@ -124,6 +142,14 @@ impl<'a> WhatIf<'a> {
             .map(|profile| (profile.id, profile))
             .collect();
         let members = |id: &ProfileId| profiles.get(id).cloned();
+        let moves = moved.into_iter().filter_map(|(from, to, hash)| {
+            let mut members = profiles.get(&to)?.members.iter();
+            let identifier = members
+                .find(|member| member.identifier.hash128() == hash)?
+                .identifier
+                .clone();
+            Some(Move { identifier, from, to })
+        });
         let splits = becomes
             .iter()
             .filter(|(_, into)| into.len() > 1)
@@ -151,6 +177,7 @@ impl<'a> WhatIf<'a> {
             largest_after: profiles.values().map(|one| one.members.len() as u64).max().unwrap_or(0),
             splits: splits.collect(),
             merges: merges.collect(),
+            moves: moves.collect(),
             refused: refused_after.saturating_sub(refused_before),
         }
     }

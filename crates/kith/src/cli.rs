@@ -100,10 +100,10 @@ pub(crate) struct DemoArgs {
     /// What the world grows from: the same seed gives the same world.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
-    /// The SMTP address of the inbox that mails go to.
+    /// The SMTP address of the inbox that mails go to; 127.0.0.1:1025 unless given.
     #[arg(long, value_name = "ADDR")]
     pub(crate) inbox: Option<SocketAddr>,
-    /// The address of the inbox's web page.
+    /// The address of the inbox's web page; 127.0.0.1:1080 unless given.
     #[arg(long, value_name = "ADDR")]
     pub(crate) inbox_web: Option<SocketAddr>,
     /// Ends once the world is loaded and the summary printed.

@@ -19,6 +19,8 @@ use url::Url;
 /// The longest line of a stream, in bytes.
 const LINE_BYTES_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How the server says that nobody is found; it does not repeat whom it was asked for.
+const NOBODY: &str = "Profile was not found.";
 const JSON: &str = "application/json";
 
 /// Which server.
@@ -80,7 +82,19 @@ pub(crate) struct Refused {
     pub(crate) status: StatusCode,
     /// After how long to come back, where the server says.
     pub(crate) retry_after: Option<Duration>,
-    message: String,
+    detail: ErrorDetail,
+}
+
+impl Refused {
+    /// Says of each document with a problem where it stands, such as `vip.yaml:12`, where that is known.
+    pub(crate) fn placed(mut self, place: impl Fn(&str) -> Option<String>) -> Self {
+        for problem in &mut self.detail.problems {
+            if let Some(place) = place(&problem.document) {
+                problem.document = format!("{place}: {}", problem.document);
+            }
+        }
+        self
+    }
 }
 
 #[derive(Deserialize)]
@@ -88,14 +102,14 @@ struct ErrorBody {
     error: ErrorDetail,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 pub(crate) struct ErrorDetail {
     pub(crate) message: String,
     #[serde(default)]
     problems: Vec<ProblemBody>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct ProblemBody {
     document: String,
     path: String,
@@ -103,6 +117,13 @@ struct ProblemBody {
 }
 
 impl ErrorDetail {
+    fn new(message: String) -> Self {
+        Self {
+            message,
+            problems: Vec::new(),
+        }
+    }
+
     /// The message, with a line for every problem.
     pub(crate) fn text(&self) -> String {
         self.problems.iter().fold(self.message.clone(), |mut text, problem| {
@@ -167,6 +188,28 @@ impl Client {
         self.text(response).await
     }
 
+    /// The text of a `GET` about a person; where there is none, the failure names whom it asked for.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn get_person(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        person: &str,
+    ) -> Result<String, CommandError> {
+        let request = self.request(Method::GET, path, query)?.header(ACCEPT, JSON);
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        if response.status().is_success() {
+            return self.text(response).await;
+        }
+        let mut refused = refused(response).await;
+        if refused.status == StatusCode::NOT_FOUND && refused.detail.message == NOBODY {
+            refused.detail.message = format!("nobody has {}", crate::output::shown(person));
+        }
+        Err(self.explain(refused))
+    }
+
     /// The text of a `GET` whether it succeeds or not, and whether it did.
     ///
     /// # Errors
@@ -216,7 +259,7 @@ impl Client {
             return Ok(Err(Refused {
                 status: StatusCode::BAD_REQUEST,
                 retry_after: None,
-                message: no_path(),
+                detail: ErrorDetail::new(no_path()),
             }));
         };
         let response = request.send().await?;
@@ -330,9 +373,9 @@ impl Client {
                 "the server is busy or not ready: try again; `kith doctor` says what holds it up"
             }
             status if status.is_server_error() => "the server's log says more",
-            _ => return CommandError::new(refused.message),
+            _ => return CommandError::new(refused.detail.text()),
         };
-        CommandError::caused(refused.message, Hint::new(hint))
+        CommandError::caused(refused.detail.text(), Hint::new(hint))
     }
 }
 
@@ -356,14 +399,16 @@ async fn refused(response: Response) -> Refused {
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
     let body = response.text().await.unwrap_or_default();
-    let message = match serde_json::from_str::<ErrorBody>(&body) {
-        Ok(body) => body.error.text(),
-        Err(_) => format!("the server answered {status} without saying why; is it a Kith server of this version?"),
+    let detail = match serde_json::from_str::<ErrorBody>(&body) {
+        Ok(body) => body.error,
+        Err(_) => ErrorDetail::new(format!(
+            "the server answered {status} without saying why; is it a Kith server of this version?"
+        )),
     };
     Refused {
         status,
         retry_after: retry_after.map(Duration::from_secs),
-        message,
+        detail,
     }
 }
 

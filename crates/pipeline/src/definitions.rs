@@ -193,7 +193,7 @@ impl DefinitionSet {
     pub(crate) fn compile(&self) -> Result<Definitions, PipelineError> {
         let of_kind = |kind: &str| self.documents.get(kind).into_iter().flatten();
         let wrong = |kind: &str, name: &str, error: &dyn std::fmt::Display| {
-            PipelineError::definition(format!("{kind} {name:?}: {error}"))
+            PipelineError::of_document(kind, name, &error.to_string())
         };
         let rules = match of_kind("identity_rules").next() {
             Some((name, spec)) => Rules::from_json(spec).map_err(|error| wrong("identity_rules", name, &error))?,
@@ -210,15 +210,15 @@ impl DefinitionSet {
         }
         for (name, spec) in of_kind("segment") {
             let segment: SegmentName = name.parse().map_err(|error| wrong("segment", name, &error))?;
-            let definition =
-                SegmentDefinition::parse_spec(segment.clone(), spec).map_err(|error| wrong("segment", name, &error))?;
+            let definition = SegmentDefinition::parse_spec(segment.clone(), spec)
+                .map_err(|error| wrong("segment", name, &error.place()))?;
             references.segments.insert(segment, definition);
         }
         let mut aggregates: Vec<AggregateSpec> = references.computed_traits.values().cloned().collect();
         let (mut segments, mut account_traits) = (Vec::new(), Vec::new());
         for (name, definition) in &references.segments {
             let compiled = CompiledSegment::compile(definition, &references)
-                .map_err(|error| wrong("segment", name.as_str(), &error))?;
+                .map_err(|error| wrong("segment", name.as_str(), &error.place()))?;
             aggregates.extend(compiled.aggregates().iter().cloned());
             account_traits.extend(compiled.account_traits().iter().cloned());
             let changed = self.segments_changed_micros.get(name.as_str());

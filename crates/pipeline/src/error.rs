@@ -21,6 +21,8 @@ pub enum PipelineErrorKind {
 pub struct PipelineError {
     kind: PipelineErrorKind,
     message: String,
+    /// The document that must be mended, such as `segment/vip`, and what is wrong with it.
+    document: Option<Box<(String, String)>>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -32,12 +34,21 @@ impl PipelineError {
         self.kind
     }
 
+    /// The document that must be mended, such as `segment/vip`, and what is wrong with it; nothing where it is of no document.
+    #[must_use]
+    pub fn document(&self) -> Option<(&str, &str)> {
+        self.document
+            .as_deref()
+            .map(|(id, wrong)| (id.as_str(), wrong.as_str()))
+    }
+
     pub(crate) fn corrupt(what: &str) -> Self {
         let message =
             format!("the state's {what} cannot be read: move the state folder away and it is rebuilt from the log");
         Self {
             kind: PipelineErrorKind::Corrupt,
             message,
+            document: None,
             source: None,
         }
     }
@@ -48,6 +59,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Corrupt,
             message: message.to_owned(),
+            document: None,
             source: None,
         }
     }
@@ -56,7 +68,15 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Definition,
             message: message.into(),
+            document: None,
             source: None,
+        }
+    }
+
+    pub(crate) fn of_document(kind: &str, name: &str, wrong: &str) -> Self {
+        Self {
+            document: Some(Box::new((format!("{kind}/{name}"), wrong.to_owned()))),
+            ..Self::definition(format!("{kind} {name}: {wrong}"))
         }
     }
 
@@ -64,6 +84,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Limit,
             message: message.into(),
+            document: None,
             source: None,
         }
     }
@@ -72,6 +93,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Storage,
             message: message.to_owned(),
+            document: None,
             source: Some(source.into()),
         }
     }

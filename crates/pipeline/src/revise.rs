@@ -33,7 +33,9 @@ impl Space {
         if changed.is_empty() {
             return Ok(false);
         }
-        self.set.veto_history.decided(&self.set.vetoes, &after, now);
+        self.set
+            .veto_history
+            .decided(&self.set.vetoes, &after, now, &decision.reason);
         self.set.vetoes = after;
         self.definitions = Arc::new(self.set.compile()?);
         self.profiles.clear();

@@ -7,7 +7,7 @@
 use crate::vetoes::Veto;
 use kith_types::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Vetoes that ended and are remembered, at most.
 pub(crate) const MAX_ENDED: usize = if cfg!(test) { 50 } else { 10_000 };
@@ -22,6 +22,9 @@ struct Span {
     /// When it was taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     to: Option<i64>,
+    /// Why it was decided, while it is in force; nothing where nobody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// The times of vetoes. One in force without a span has been since before any instant that is known.
@@ -38,19 +41,23 @@ impl VetoHistory {
         *self == Self::default()
     }
 
-    /// Takes in that one set followed another.
-    pub(crate) fn decided(&mut self, before: &BTreeSet<Veto>, after: &BTreeSet<Veto>, at: Timestamp) {
+    /// Takes in that one set followed another, and why.
+    pub(crate) fn decided(&mut self, before: &BTreeSet<Veto>, after: &BTreeSet<Veto>, at: Timestamp, reason: &str) {
         for ended in before.difference(after) {
             let open = self
                 .spans
                 .iter_mut()
                 .find(|span| span.to.is_none() && span.veto == *ended);
             match open {
-                Some(span) => span.to = Some(at.as_micros()),
+                Some(span) => {
+                    span.to = Some(at.as_micros());
+                    span.reason = None;
+                }
                 None => self.spans.push(Span {
                     veto: ended.clone(),
                     from: None,
                     to: Some(at.as_micros()),
+                    reason: None,
                 }),
             }
         }
@@ -58,6 +65,7 @@ impl VetoHistory {
             veto: begun.clone(),
             from: Some(at.as_micros()),
             to: None,
+            reason: (!reason.is_empty()).then(|| reason.to_owned()),
         }));
         let ended = self.spans.iter().filter(|span| span.to.is_some()).count();
         for _ in MAX_ENDED..ended {
@@ -70,6 +78,18 @@ impl VetoHistory {
             self.spans.remove(place);
             self.known_from = self.known_from.max(Some(to));
         }
+    }
+
+    /// Since when each veto that did not end is in force, and why, where that is known.
+    pub(crate) fn begun(&self) -> BTreeMap<&Veto, (Option<Timestamp>, Option<&str>)> {
+        let open = self.spans.iter().filter(|span| span.to.is_none());
+        open.map(|span| {
+            (
+                &span.veto,
+                (span.from.map(Timestamp::from_micros), span.reason.as_deref()),
+            )
+        })
+        .collect()
     }
 
     /// The vetoes that were in force at an instant, of those that are now; nothing where that is forgotten.
@@ -120,7 +140,7 @@ mod tests {
         ];
         let mut before = set(&[1]);
         for (micros, after) in &steps {
-            history.decided(&before, after, at(*micros));
+            history.decided(&before, after, at(*micros), if *micros == 40 { "typed" } else { "" });
             before = after.clone();
         }
         let then = |micros: i64| history.at(&before, at(micros)).unwrap();
@@ -137,8 +157,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<VetoHistory>(&written).unwrap(), history);
         let mut longer = history.clone();
         let many: BTreeSet<Veto> = (2..52).map(pair).collect();
-        longer.decided(&before, &many, at(50));
-        longer.decided(&many, &set(&[]), at(60));
+        longer.decided(&before, &many, at(50), "");
+        longer.decided(&many, &set(&[]), at(60), "");
         assert_eq!(longer.at(&set(&[]), at(29)), None, "forgotten, and said so");
         assert_eq!(longer.at(&set(&[]), at(30)), Some(set(&[3])));
         assert_eq!(longer.at(&set(&[]), at(60)), Some(set(&[])));
@@ -148,6 +168,6 @@ mod tests {
         r#"{"spans":[{"veto":{"one":"user_id:u2","other":"user_id:x"},"from":10,"to":30},"#,
         r#"{"veto":{"one":"user_id:u1","other":"user_id:x"},"to":20},"#,
         r#"{"veto":{"one":"user_id:u3","other":"user_id:x"},"from":20},"#,
-        r#"{"veto":{"one":"user_id:u2","other":"user_id:x"},"from":40}]}"#
+        r#"{"veto":{"one":"user_id:u2","other":"user_id:x"},"from":40,"reason":"typed"}]}"#
     );
 }

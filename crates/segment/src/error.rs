@@ -51,6 +51,12 @@ impl SegmentError {
         self.problem.path()
     }
 
+    /// The place and what is wrong there, without the segment's name.
+    #[must_use]
+    pub fn place(&self) -> &dyn fmt::Display {
+        &self.problem
+    }
+
     /// What is wrong there.
     #[must_use]
     pub fn problem(&self) -> &str {

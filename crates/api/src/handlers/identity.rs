@@ -95,11 +95,24 @@ pub(crate) struct VetoesBody {
     reason: Option<String>,
 }
 
+/// A veto in force.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct VetoingBody {
+    #[serde(flatten)]
+    veto: VetoBody,
+    /// When it was decided; absent where that is not known any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// Why; absent where nobody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
 /// The vetoes of a space.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VetoList {
     /// In their order.
-    vetoes: Vec<VetoBody>,
+    vetoes: Vec<VetoingBody>,
 }
 
 /// What a decision did.
@@ -197,8 +210,13 @@ pub(crate) async fn what_if(state: Api, Path(space): Path<String>, body: Bytes) 
 )]
 pub(crate) async fn vetoes(state: Api, Path(space): Path<String>) -> Result<Json<VetoList>, ApiError> {
     let vetoes = state.identity.vetoes(&parse_space(&space)?).await?;
+    let vetoes = vetoes.iter().map(|one| VetoingBody {
+        veto: body_of(&one.veto),
+        since: one.since.map(|at| at.to_string()),
+        reason: one.reason.clone(),
+    });
     Ok(Json(VetoList {
-        vetoes: vetoes.iter().map(body_of).collect(),
+        vetoes: vetoes.collect(),
     }))
 }
 

@@ -3,7 +3,7 @@
 use super::{AsOf, PersonRef, PortError};
 use crate::RawJson;
 use async_trait::async_trait;
-use kith_types::{Address, Identifier, SpaceId};
+use kith_types::{Address, Identifier, SpaceId, Timestamp};
 
 /// What an operator says about evidence (contract IDN-6). Identifiers are as the client wrote them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,17 @@ pub struct WhatIf {
     pub remove: Vec<Veto>,
     /// Whose evidence is looked at.
     pub around: Option<Identifier>,
+}
+
+/// A veto in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vetoing {
+    /// It.
+    pub veto: Veto,
+    /// When it was decided, where that is known.
+    pub since: Option<Timestamp>,
+    /// Why, where that was said.
+    pub reason: Option<String>,
 }
 
 /// What a decision about evidence did.
@@ -72,7 +83,7 @@ pub trait Identity: Send + Sync {
     ///
     /// # Errors
     /// A [`PortError`].
-    async fn vetoes(&self, space: &SpaceId) -> Result<Vec<Veto>, PortError>;
+    async fn vetoes(&self, space: &SpaceId) -> Result<Vec<Vetoing>, PortError>;
 
     /// Adds and removes vetoes by a decision that is durable in the log when this returns. One at a time.
     ///

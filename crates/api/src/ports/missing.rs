@@ -5,7 +5,7 @@ use super::{
     ImportOutcome, Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, PortError,
     PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft,
     SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream,
-    Unsubscribe, Veto, Vetoed, WhatIf,
+    Unsubscribe, Veto, Vetoed, Vetoing, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -130,7 +130,7 @@ impl Identity for MissingRole {
         self.refuse()
     }
 
-    async fn vetoes(&self, _: &SpaceId) -> Result<Vec<Veto>, PortError> {
+    async fn vetoes(&self, _: &SpaceId) -> Result<Vec<Vetoing>, PortError> {
         self.refuse()
     }
 

@@ -13,7 +13,7 @@ mod streams;
 
 pub use definitions::{Applied, Definitions};
 pub use error::{PortError, PortErrorKind};
-pub use identity::{Identity, Veto, Vetoed, WhatIf};
+pub use identity::{Identity, Veto, Vetoed, Vetoing, WhatIf};
 pub use missing::MissingRole;
 pub use operations::{
     FlushReport, LossAccepted, MessageSend, Operations, PauseScope, RawVerification, ReadinessCheck, RefoldStatus,

@@ -2,10 +2,10 @@
 
 use super::world::{World, at};
 use crate::RawJson;
-use crate::ports::{AsOf, Identity, PersonRef, PortError, PortErrorKind, Veto, Vetoed, WhatIf};
+use crate::ports::{AsOf, Identity, PersonRef, PortError, PortErrorKind, Veto, Vetoed, Vetoing, WhatIf};
 use async_trait::async_trait;
 use http::StatusCode;
-use kith_types::{Identifier, SpaceId};
+use kith_types::{Identifier, SpaceId, Timestamp};
 use serde_json::json;
 
 #[async_trait]
@@ -30,11 +30,20 @@ impl Identity for super::ports::Ports {
         Ok(found.then(|| RawJson::of(&json!({"as_of": asked}))))
     }
 
-    async fn vetoes(&self, _: &SpaceId) -> Result<Vec<Veto>, PortError> {
+    async fn vetoes(&self, _: &SpaceId) -> Result<Vec<Vetoing>, PortError> {
         let id = |text: &str| Identifier::parse(text).unwrap();
         let (event, identifier) = (at(7), id("email:jo@x.org"));
         let (one, other) = (id("user_id:a"), id("user_id:b"));
-        Ok(vec![Veto::Event { event, identifier }, Veto::Pair { one, other }])
+        let since = Timestamp::parse("2026-03-01T12:00:00Z").ok();
+        let vetoing = |veto, since| Vetoing {
+            veto,
+            since,
+            reason: since.map(|_| "a typo".to_owned()),
+        };
+        Ok(vec![
+            vetoing(Veto::Event { event, identifier }, since),
+            vetoing(Veto::Pair { one, other }, None),
+        ])
     }
 
     async fn veto(
@@ -96,7 +105,7 @@ async fn idn_6_vetoes_are_read_and_changed_over_http() {
     assert_eq!(
         world.get(&format!("{BASE}/vetoes")).await.json(),
         json!({"vetoes": [
-            {"event": "1-0-7-0", "identifier": "email:jo@x.org"},
+            {"event": "1-0-7-0", "identifier": "email:jo@x.org", "since": "2026-03-01T12:00:00.000Z", "reason": "a typo"},
             {"one": "user_id:a", "other": "user_id:b"},
         ]})
     );

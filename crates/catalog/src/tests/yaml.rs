@@ -1,6 +1,6 @@
 //! Documents as YAML, in streams and folders.
 
-use crate::{Document, parse_yaml, read_documents, to_yaml};
+use crate::{Document, document_places, parse_yaml, read_documents, to_yaml};
 use serde_json::json;
 
 #[test]
@@ -118,4 +118,19 @@ fn a_folder_is_read_in_order_and_says_where_a_document_stands_twice() {
         "{problems:?}"
     );
     assert!(read_documents(&folder.path().join("none.yaml")).is_err());
+}
+
+#[test]
+fn the_place_of_a_document_is_its_file_and_first_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    let text =
+        "# shops\n\nkind: source\nname: web\nspec: {}\n---\n# more\nname: app\nkind: source\nspec: {}\n--- {kind: x}\n";
+    std::fs::write(&file, text).unwrap();
+    let places = document_places(folder.path());
+    let shown = file.display();
+    assert_eq!(places.len(), 2);
+    assert_eq!(places["source/web"], format!("{shown}:3"));
+    assert_eq!(places["source/app"], format!("{shown}:8"));
+    assert_eq!(document_places(&file), places);
 }

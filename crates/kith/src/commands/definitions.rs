@@ -9,7 +9,7 @@ use crate::error::CommandError;
 use crate::output;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use kith_catalog::read_documents;
+use kith_catalog::{document_places, read_documents};
 use kith_types::Address;
 use serde::Deserialize;
 use serde_json::json;
@@ -152,7 +152,11 @@ async fn propose(
     let documents = read_files(&args.file)?;
     let body = json!({ "documents": documents, "prune": args.prune, "reason": reason });
     let path = ["api", "spaces", args.space.space.as_str(), "definitions", action];
-    let text = client.post(&path, &body).await?;
+    let answer = client.try_post(&path, body.to_string().into()).await;
+    let text = answer.map_err(|error| client.unreachable(error))?.map_err(|refused| {
+        let places = document_places(&args.file);
+        client.explain(refused.placed(|document| places.get(document).cloned()))
+    })?;
     if !args.json {
         show(&read(&text)?, action == "apply")?;
     }

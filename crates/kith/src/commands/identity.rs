@@ -1,5 +1,6 @@
 //! `kith identity`: why two identifiers are one person, what would change if, and what operators say about evidence.
 
+use super::outlook;
 use crate::client::{AsOf, Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
@@ -176,37 +177,6 @@ struct LeftOut {
 }
 
 #[derive(Deserialize)]
-struct Outlook {
-    events: u64,
-    complete: bool,
-    profiles_before: u64,
-    profiles_after: u64,
-    largest_after: u64,
-    splits_total: u64,
-    splits: Vec<Split>,
-    merges_total: u64,
-    merges: Vec<Merge>,
-}
-
-#[derive(Deserialize)]
-struct Split {
-    profile: String,
-    into: Vec<Members>,
-}
-
-#[derive(Deserialize)]
-struct Merge {
-    profiles: Vec<String>,
-    into: Members,
-}
-
-#[derive(Deserialize)]
-struct Members {
-    profile: String,
-    identifiers: Vec<String>,
-}
-
-#[derive(Deserialize)]
 struct Vetoed {
     decided_by: Option<String>,
     applied: bool,
@@ -243,7 +213,7 @@ async fn resolve(client: &Client, args: &ResolveArgs) -> Result<(), CommandError
     let as_of = args.as_of.query();
     let mut query = vec![("identifier", args.identifier.as_str())];
     query.extend(as_of.iter().map(|(name, value)| (*name, value.as_str())));
-    let text = client.get(&path, &query).await?;
+    let text = client.get_person(&path, &query, &args.identifier).await?;
     if args.json {
         return output::line(&text);
     }
@@ -350,38 +320,18 @@ async fn what_if(client: &Client, args: &WhatIfArgs) -> Result<(), CommandError>
     let mut add = pairs(&args.without, ["event", "identifier"]);
     add.extend(pairs(&args.apart, ["one", "other"]));
     let rules = args.rules.as_deref().map(rules_in).transpose()?;
+    if rules.is_none() && add.is_empty() {
+        let hint =
+            Hint::new("give --rules FILE, --without EVENT IDENTIFIER or --apart ONE OTHER, with --around or alone");
+        return Err(CommandError::caused("there is nothing to compare with", hint));
+    }
     let body = json!({"rules": rules, "add": add, "around": args.around});
     let path = ["api", "spaces", args.space.space.as_str(), "identity", "what-if"];
     let text = client.post(&path, &body).await?;
     if args.json {
         return output::line(&text);
     }
-    let outlook: Outlook = read(&text)?;
-    let (splits, merges) = (outlook.splits_total, outlook.merges_total);
-    output::line(&format!(
-        "{splits} profiles would split and {merges} would come from several."
-    ))?;
-    output::line(&format!(
-        "By {} events: {} profiles now, {} then; the largest would have {} identifiers.",
-        outlook.events, outlook.profiles_before, outlook.profiles_after, outlook.largest_after
-    ))?;
-    if !outlook.complete {
-        output::line("There are more events than one comparison looks at; ask around an identifier with --around.")?;
-    }
-    for split in &outlook.splits {
-        output::line(&format!("{} would split into:", split.profile))?;
-        split.into.iter().try_for_each(members)?;
-    }
-    for merge in &outlook.merges {
-        output::line(&format!("{} would merge into:", merge.profiles.join(" and ")))?;
-        members(&merge.into)?;
-    }
-    Ok(())
-}
-
-fn members(members: &Members) -> Result<(), CommandError> {
-    let identifiers: Vec<String> = members.identifiers.iter().map(|one| output::shown(one)).collect();
-    output::line(&format!("  {}: {}", members.profile, identifiers.join(" ")))
+    outlook::show(&read(&text)?)
 }
 
 /// The rules that a file defines.
@@ -425,16 +375,27 @@ async fn decide(client: &Client, veto: Value, args: &DecisionArgs) -> Result<(),
 async fn vetoes(client: &Client, args: &VetoesArgs) -> Result<(), CommandError> {
     let path = ["api", "spaces", args.space.space.as_str(), "identity", "vetoes"];
     let list: Vetoes = read(&client.get(&path, &[]).await?)?;
+    if list.vetoes.is_empty() && !args.json {
+        return output::line("no vetoes");
+    }
     for veto in &list.vetoes {
         if args.json {
             output::line(&veto.to_string())?;
             continue;
         }
         let field = |name: &str| output::shown(veto.get(name).and_then(Value::as_str).unwrap_or_default());
-        output::line(&match veto.get("event") {
+        let said = match veto.get("event") {
             Some(_) => format!("event {} does not link {}", field("event"), field("identifier")),
             None => format!("{} and {} are not one person", field("one"), field("other")),
-        })?;
+        };
+        let since = veto.get("since").and_then(Value::as_str);
+        let reason = field("reason");
+        let because = if reason.is_empty() {
+            reason
+        } else {
+            format!(": {reason}")
+        };
+        output::line(&format!("{said}{}{because}", super::profile::since(since)))?;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ pub(crate) mod import;
 pub(crate) mod keys;
 pub(crate) mod messages;
 pub(crate) mod operations;
+mod outlook;
 pub(crate) mod profile;
 pub(crate) mod replay;
 pub(crate) mod segment;

@@ -150,9 +150,10 @@ async fn get(client: &Client, args: &GetArgs) -> Result<(), CommandError> {
         query.push(("verbose", "true"));
     }
     let text = client
-        .get(
+        .get_person(
             &["api", "spaces", args.space.space.as_str(), "profiles", &args.person],
             &query,
+            &args.person,
         )
         .await?;
     if args.json {
@@ -189,7 +190,7 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
         format!(
             "{}: {}{}",
             consent.topic,
-            consent.status,
+            answer(&consent.status),
             since(consent.updated_at.as_deref())
         )
     })?;
@@ -214,6 +215,15 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
         &profile.limits_reached,
         Clone::clone,
     )
+}
+
+/// What somebody answered, in the words that definitions use.
+fn answer(status: &str) -> &str {
+    match status {
+        "subscribed" => "granted",
+        "unsubscribed" => "denied",
+        other => other,
+    }
 }
 
 pub(crate) fn since(moment: Option<&str>) -> String {
@@ -252,7 +262,7 @@ async fn events(client: &Client, args: &EventsArgs) -> Result<(), CommandError> 
         if !next.is_empty() {
             query.push(("next", &next));
         }
-        let page: EventPage = read(&client.get(&path, &query).await?)?;
+        let page: EventPage = read(&client.get_person(&path, &query, &args.person).await?)?;
         for event in &page.events {
             left = left.saturating_sub(1);
             if args.json {

@@ -160,7 +160,7 @@ pub(crate) async fn run(client: &Client, command: SegmentCommand) -> Result<(), 
             ];
             let query = as_of.query();
             let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let text = client.get(&path, &query).await?;
+            let text = client.get_person(&path, &query, &person).await?;
             if json {
                 output::line(&text)
             } else {

@@ -140,7 +140,7 @@ fn describe(item: &Item) -> String {
             let place = if path.is_empty() { path } else { format!(" at {path}") };
             format!(
                 "{}  reject      {}{place}: {}  {}",
-                said("receivedAt"),
+                said("received_at"),
                 said("code"),
                 said("message"),
                 said("source")
@@ -153,6 +153,20 @@ fn describe(item: &Item) -> String {
             said("change"),
             said("segment")
         ),
+        "message" => {
+            let extra = ["reason", "subject"].into_iter().map(said);
+            let extra: String = extra
+                .filter(|one| !one.is_empty())
+                .map(|one| format!("  {one}"))
+                .collect();
+            format!(
+                "{}  message     {} {} {}{extra}",
+                said("at"),
+                said("profile"),
+                said("state"),
+                said("message")
+            )
+        }
         "lagged" => {
             return format!(
                 "…  {} items were missed: this machine or the network is too slow",
@@ -191,8 +205,9 @@ mod tests {
         );
         let item = Item {
             kind: "message".to_owned(),
-            body: "{\"a\":1}".to_owned(),
+            body: r#"{"message":"thanks","profile":"prf_1","state":"delivered","reason":null,"subject":"Hi","at":"T"}"#
+                .to_owned(),
         };
-        assert_eq!(describe(&item), "message  {\"a\":1}");
+        assert_eq!(describe(&item), "T  message     prf_1 delivered thanks  Hi");
     }
 }

@@ -76,10 +76,14 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
         });
     }
     if let Err(error) = check_definitions(&[], &checked) {
+        let (document, message) = match error.document() {
+            Some((document, wrong)) => (document.to_owned(), wrong.to_owned()),
+            None => ("definitions".to_owned(), error.to_string()),
+        };
         problems.push(Problem {
-            document: "definitions".to_owned(),
+            document,
             path: String::new(),
-            message: error.to_string(),
+            message,
         });
     }
     problems

@@ -5,7 +5,7 @@ use super::looking_back::{LookingBack, Whose, as_of, refused};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
-use kith_api::ports::{AsOf, Identity, PersonRef, PortError, PortErrorKind, Veto, Vetoed, WhatIf};
+use kith_api::ports::{AsOf, Identity, PersonRef, PortError, PortErrorKind, Veto, Vetoed, Vetoing, WhatIf};
 use kith_pipeline::{
     AsOf as Instant, IDENTITY_VETOED, MAX_VETOES, PipelineError, Question, Veto as PipelineVeto, VetoDecision,
 };
@@ -101,8 +101,15 @@ impl Identity for WhoIsWho {
         }))
     }
 
-    async fn vetoes(&self, space: &SpaceId) -> Result<Vec<Veto>, PortError> {
-        Ok(self.parts.reads.vetoes(space).into_iter().map(shown).collect())
+    async fn vetoes(&self, space: &SpaceId) -> Result<Vec<Vetoing>, PortError> {
+        let vetoes = self.parts.reads.vetoes_since(space).into_iter();
+        Ok(vetoes
+            .map(|(veto, since, reason)| Vetoing {
+                veto: shown(veto),
+                since,
+                reason,
+            })
+            .collect())
     }
 
     async fn veto(

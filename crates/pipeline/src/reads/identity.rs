@@ -10,7 +10,7 @@ use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, How, Joint, LeftOut, Outlook, Position, ProfileMembers, Reading, Rules, Stop, WhatIf};
 use kith_state::{Keyspace, Read};
-use kith_types::{Address, Event, Identifier, SpaceId};
+use kith_types::{Address, Event, Identifier, SpaceId, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -44,6 +44,22 @@ impl Reads {
         definitions
             .map(|definitions| definitions.vetoes_decided.clone())
             .unwrap_or_default()
+    }
+
+    /// The vetoes in force in a space, each since when and why, where that is known.
+    #[must_use]
+    pub fn vetoes_since(&self, space: &SpaceId) -> Vec<(Veto, Option<Timestamp>, Option<String>)> {
+        let Some(definitions) = self.pipeline.definitions(space) else {
+            return Vec::new();
+        };
+        let since = definitions.veto_history.begun();
+        let vetoes = definitions.vetoes_decided.iter();
+        vetoes
+            .map(|veto| {
+                let (since, reason) = since.get(veto).copied().unwrap_or_default();
+                (veto.clone(), since, reason.map(str::to_owned))
+            })
+            .collect()
     }
 
     /// A veto with its identifiers in their one spelling.
@@ -412,6 +428,9 @@ fn outlook(outlook: &Outlook, complete: bool) -> Value {
             .collect();
         json!({"profiles": profiles, "into": profile(&merge.into)})
     });
+    let moves = outlook.moves.iter().take(LISTED_MAX).map(
+        |one| json!({"identifier": one.identifier.to_string(), "from": one.from.to_string(), "to": one.to.to_string()}),
+    );
     json!({
         "events": outlook.events,
         "complete": complete,
@@ -422,6 +441,8 @@ fn outlook(outlook: &Outlook, complete: bool) -> Value {
         "splits": splits.collect::<Vec<_>>(),
         "merges_total": outlook.merges.len(),
         "merges": merges.collect::<Vec<_>>(),
+        "moves_total": outlook.moves.len(),
+        "moves": moves.collect::<Vec<_>>(),
         "refused": outlook.refused,
     })
 }
