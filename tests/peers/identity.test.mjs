@@ -182,9 +182,11 @@ test('idn_9_idn_6_a_mistake_on_a_shared_device_is_seen_explained_and_undone_with
   assert.equal(why.together, true)
   const [step] = why.path
   assert.equal(step.event.type, 'track')
-  assert.match(await server.kith('identity', 'why', 'user_id:bo', 'anonymous_id:laptop'), /are one person/)
+  assert.match(await server.kith('identity', 'why', 'user_id:bo', 'anonymous_id:laptop'), /by a sign-in, Signed In, shop, /)
   const outlook = JSON.parse(await server.kith('identity', 'what-if', '--without', step.event.address, 'anonymous_id:laptop', '--json'))
   assert.equal(outlook.complete, true)
+  const words = await server.kith('identity', 'what-if', '--without', step.event.address, 'anonymous_id:laptop')
+  assert.match(words, /^anonymous_id:laptop would move from prf_\w+ to prf_\w+\.\n/)
 
   const mails = async () => (await Promise.all(['ann', 'bo'].map(one => mail.of(`${one}@example.com`)))).flat().length
   const before = await mails()
