@@ -354,6 +354,17 @@ impl Log {
         answer.blocking_recv().map_err(|_| LogError::closed())
     }
 
+    /// Has no later record stamped before an instant: whoever knows all that happened before it says so, since the log
+    /// forgets over a restart what it told when no record came. Blocks until the writer answers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the log is closed.
+    pub fn raise_floor(&self, instant: kith_types::Timestamp) -> Result<(), LogError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.control(Control::Raise(instant, reply))?;
+        answer.blocking_recv().map_err(|_| LogError::closed())
+    }
+
     /// How the log is.
     #[must_use]
     pub fn health(&self) -> Health {

@@ -33,6 +33,8 @@ pub(crate) enum Control {
     Tick(oneshot::Sender<()>),
     /// Stamp no record before now from here on; answers the durable end and that floor.
     Floor(oneshot::Sender<(u64, Timestamp)>),
+    /// Stamp no record before an instant.
+    Raise(Timestamp, oneshot::Sender<()>),
 }
 
 #[derive(Default)]

@@ -91,6 +91,10 @@ impl Writer {
                     // A caller that has gone away needs no answer.
                     Control::Seal(reply) => drop(reply.send(self.seal_for_caller())),
                     Control::Tick(reply) => drop(reply.send(())),
+                    Control::Raise(instant, reply) => {
+                        self.last_received_at = instant.max(self.last_received_at);
+                        let _gone = reply.send(());
+                    }
                     Control::Floor(reply) => {
                         self.last_received_at = self.shared.clock.now().max(self.last_received_at);
                         let _gone = reply.send((self.next_sequence, self.last_received_at));

@@ -26,7 +26,8 @@ use std::sync::Arc;
 /// The keys that belong to no space.
 pub(crate) const NEXT: &[u8] = b"\0next";
 pub(crate) const CLOCK: &[u8] = b"\0clock";
-/// There while timers that are due together have fired for some people and not yet for all: the state is beyond its clock.
+/// There while timers that are due together have fired for some people and not yet for all: the state is beyond its clock,
+/// by at most the instant that stands here.
 pub(crate) const FIRING: &[u8] = b"\0firing";
 /// What an earlier release left under a space when it ended while rules of identity changed.
 pub(crate) const LEFT_MIDWAY: &[u8] = b"\0rederiving";
@@ -61,10 +62,10 @@ pub struct Engine {
     clock: Timestamp,
     output: StepOutput,
     published: Arc<Published>,
-    /// Whether timers that are due are left.
-    firing: bool,
-    /// Whether the committed state says so.
-    firing_stored: bool,
+    /// Until when timers have fired for some, where they have not for all.
+    firing: Option<Timestamp>,
+    /// What the committed state says of it.
+    firing_stored: Option<Timestamp>,
 }
 
 impl Engine {
@@ -79,7 +80,7 @@ impl Engine {
         let number = |key: &[u8]| -> Result<Option<[u8; 8]>, PipelineError> {
             Ok(store.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()))
         };
-        let firing = store.get(Keyspace::Meta, FIRING)?.is_some();
+        let firing = number(FIRING)?.map(|bytes| Timestamp::from_micros(i64::from_be_bytes(bytes)));
         let next = number(NEXT)?.map_or(0, u64::from_be_bytes);
         let mut config = config;
         if let Some(stored) = store.get(Keyspace::Meta, REBUILT_BEFORE)? {
@@ -154,6 +155,11 @@ impl Engine {
     #[must_use]
     pub fn clock(&self) -> Timestamp {
         self.clock
+    }
+
+    /// No record may be stamped before this: what time alone changes until then may have been told.
+    pub(crate) fn time_floor(&self) -> Timestamp {
+        self.firing.map_or(self.clock, |until| until.max(self.clock))
     }
 
     /// Where a lost state is being built again: the sequence number at which that is done. People are missing until then.
@@ -286,10 +292,13 @@ impl Engine {
             space.commit(&mut batch, self.clock)?;
             self.output.changes.append(&mut space.changes);
         }
-        match (self.firing, self.firing_stored) {
-            (true, false) => batch.put(Keyspace::Meta, FIRING.to_vec(), Vec::new()),
-            (false, true) => batch.remove(Keyspace::Meta, FIRING.to_vec()),
-            _ => {}
+        match self.firing {
+            _ if self.firing == self.firing_stored => {}
+            Some(until) => {
+                let until = until.as_micros().to_be_bytes().to_vec();
+                batch.put(Keyspace::Meta, FIRING.to_vec(), until);
+            }
+            None => batch.remove(Keyspace::Meta, FIRING.to_vec()),
         }
         batch.put(Keyspace::Meta, NEXT.to_vec(), self.next.to_be_bytes().to_vec());
         if self.config.rebuilt_before > 0 {

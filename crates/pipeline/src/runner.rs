@@ -118,6 +118,8 @@ impl Pipeline {
         let engine = Engine::open(store, config)?;
         let shared = Arc::new(Shared::of(&engine));
         shared.publish(&engine, &StepOutput::default());
+        log.raise_floor(engine.time_floor())
+            .map_err(|error| PipelineError::storage("the log takes no instant", error))?;
         let worker = Worker {
             shared: Arc::clone(&shared),
             log,

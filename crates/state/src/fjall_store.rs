@@ -24,6 +24,8 @@ pub struct FjallStore {
     rows: Arc<RowCache>,
     /// Held while a batch is applied to the trees and the rows.
     applying: Mutex<()>,
+    /// What readers see: the trees as of the newest commit that is durable.
+    durable: Mutex<(Arc<Trees>, Moment)>,
 }
 
 /// The trees as they stood at one moment.
@@ -33,9 +35,9 @@ struct Trees {
 }
 
 struct FjallSnapshot {
-    trees: Trees,
-    /// The rows in memory and the moment that the snapshot shows; `None` for one that was made while a batch was applied.
-    rows: Option<(Arc<RowCache>, Moment)>,
+    trees: Arc<Trees>,
+    /// The rows in memory, and the moment that the snapshot shows.
+    rows: (Arc<RowCache>, Moment),
 }
 
 impl FjallStore {
@@ -61,10 +63,16 @@ impl FjallStore {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| open_error(folder, error))?;
         let rows = usize::try_from(cache_bytes / 4 * 3).unwrap_or(usize::MAX);
+        let rows = Arc::new(RowCache::new(rows));
+        let opened = Trees {
+            snapshot: database.snapshot(),
+            trees: trees.clone(),
+        };
         Ok(Self {
+            durable: Mutex::new((Arc::new(opened), rows.now())),
             database,
             trees,
-            rows: Arc::new(RowCache::new(rows)),
+            rows,
             applying: Mutex::new(()),
         })
     }
@@ -231,12 +239,13 @@ impl Read for FjallStore {
 
 impl Read for FjallSnapshot {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let kept = self.rows.as_ref().filter(|_| RowCache::keeps(keyspace));
-        if let Some(row) = kept.and_then(|(rows, moment)| rows.get(keyspace, key, *moment)) {
+        let (rows, moment) = &self.rows;
+        let keeps = RowCache::keeps(keyspace);
+        if keeps && let Some(row) = rows.get(keyspace, key, *moment) {
             return Ok(row);
         }
         let value = self.trees.get(keyspace, key)?;
-        if let Some((rows, moment)) = kept {
+        if keeps {
             rows.fill(keyspace, key, value.as_deref(), *moment);
         }
         Ok(value)
@@ -305,8 +314,16 @@ impl FjallStore {
         self.rows.take(&changes);
         apply(changes).map_err(failed)?;
         self.rows.applied();
+        let applied = (Arc::new(self.now()), self.rows.now());
         drop(applying);
         let durable = persist().map_err(failed);
+        if durable.is_ok() {
+            // The journal is one: with this commit all before it are durable.
+            let mut shown = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+            if shown.1 < applied.1 {
+                *shown = applied;
+            }
+        }
         if durable.is_err() {
             // Not while another commit is being applied: the two would look like one that is done.
             let _between = self.applying.lock().unwrap_or_else(PoisonError::into_inner);
@@ -340,13 +357,10 @@ impl Store for FjallStore {
     }
 
     fn snapshot(&self) -> Box<dyn Read> {
-        let moment = self.rows.now();
-        let trees = self.now();
-        // The same even count before and after: the snapshot shows exactly the commits before it.
-        let whole = moment.is_between_commits() && self.rows.now() == moment;
+        let (trees, moment) = self.durable.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::new(FjallSnapshot {
             trees,
-            rows: whole.then(|| (Arc::clone(&self.rows), moment)),
+            rows: (Arc::clone(&self.rows), moment),
         })
     }
 

@@ -33,7 +33,7 @@ struct Generations {
 }
 
 /// A commit, as the rows count them: even between commits, odd while one is being applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
 
 impl Moment {

@@ -167,6 +167,11 @@ fn log_1_received_at_never_decreases_when_the_clock_is_set_back() {
     assert_eq!((appended.address.sequence, appended.received_at), (3, START));
     bench.clock.set(START + Duration::from_secs(5));
     assert_eq!(append(&log, b"e").unwrap().received_at, START + Duration::from_secs(5));
+    // Nor before what somebody knows who has gone by the clock while no record came.
+    let known = START + Duration::from_secs(9);
+    log.raise_floor(known).unwrap();
+    log.raise_floor(START).unwrap();
+    assert_eq!(append(&log, b"f").unwrap().received_at, known);
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Engine {
         for space in self.spaces.values_mut() {
             all &= space.fire_until(&*self.store, limit, TIMERS_A_TURN)?;
         }
-        self.firing = !all;
+        self.firing = (!all).then_some(limit);
         Ok(all)
     }
 }
