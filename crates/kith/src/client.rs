@@ -207,7 +207,7 @@ impl Client {
         if refused.status == StatusCode::NOT_FOUND && refused.detail.message == NOBODY {
             refused.detail.message = format!("nobody has {}", crate::output::shown(person));
         }
-        Err(self.explain(refused))
+        Err(self.explain(&refused))
     }
 
     /// The text of a `GET` whether it succeeds or not, and whether it did.
@@ -331,7 +331,7 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        Err(self.explain(refused(response).await))
+        Err(self.explain(&refused(response).await))
     }
 
     async fn text(&self, response: Response) -> Result<String, CommandError> {
@@ -363,7 +363,7 @@ impl Client {
     }
 
     /// A refusal, with what to do.
-    pub(crate) fn explain(&self, refused: Refused) -> CommandError {
+    pub(crate) fn explain(&self, refused: &Refused) -> CommandError {
         let hint = match refused.status {
             StatusCode::UNAUTHORIZED if self.key.is_none() => {
                 "set KITH_KEY to an API key: `kith serve` prints the administrator's key at its first start"

@@ -155,7 +155,7 @@ async fn propose(
     let answer = client.try_post(&path, body.to_string().into()).await;
     let text = answer.map_err(|error| client.unreachable(error))?.map_err(|refused| {
         let places = document_places(&args.file);
-        client.explain(refused.placed(|document| places.get(document).cloned()))
+        client.explain(&refused.placed(|document| places.get(document).cloned()))
     })?;
     if !args.json {
         show(&read(&text)?, action == "apply")?;

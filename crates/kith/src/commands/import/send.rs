@@ -63,9 +63,9 @@ pub(crate) async fn send(
             }
             Ok(Err(refused)) if passes(&refused) => {
                 let asked = refused.retry_after;
-                (client.explain(refused), asked)
+                (client.explain(&refused), asked)
             }
-            Ok(Err(refused)) => return Err(client.explain(refused)),
+            Ok(Err(refused)) => return Err(client.explain(&refused)),
             Err(error) => (client.unreachable(error), None),
         };
         let pause = asked.unwrap_or(wait).min(WAIT_MAX);
