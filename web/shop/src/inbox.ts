@@ -17,6 +17,11 @@ export class Inbox {
   private readonly list = h('ul', { class: 'mails' })
   private readonly note = h('p', { class: 'empty' })
   private readonly link: HTMLAnchorElement
+  /** Stays in sight wherever the inbox is, and says when there is something new in it. */
+  readonly notice = h('button', { type: 'button', class: 'mail-notice', hidden: true })
+  private unseen = false
+  private inSight = false
+  private asked = false
 
   constructor(
     inboxUrl: string,
@@ -34,6 +39,15 @@ export class Inbox {
       this.note,
       this.list,
     )
+    this.notice.addEventListener('click', () => this.reveal())
+    new IntersectionObserver(
+      (entries) => {
+        this.inSight = entries.some((entry) => entry.isIntersecting)
+        if (this.inSight) this.unseen = false
+        this.showNotice()
+      },
+      { rootMargin: '0px 0px -80px 0px' },
+    ).observe(this.list)
     this.show()
     setInterval(() => {
       if (!document.hidden) void this.ask()
@@ -45,6 +59,8 @@ export class Inbox {
     if (email !== this.email) {
       this.mails = []
       this.opened = ''
+      this.asked = false
+      this.unseen = false
     }
     this.email = email
     this.show()
@@ -76,8 +92,13 @@ export class Inbox {
       if (arrived) {
         this.onItsWay = false
         this.opened = newest.id
-        announce(`New mail: ${newest.subject}`)
+        // Those that were there before the page was opened are no news.
+        if (this.asked) {
+          this.unseen = !this.inSight
+          announce(`New mail: ${newest.subject}`)
+        }
       }
+      this.asked = true
       if (changed || this.note.dataset['state'] === 'lost') this.show()
     } catch {
       this.failures += 1
@@ -85,7 +106,28 @@ export class Inbox {
     }
   }
 
+  private reveal(): void {
+    const calm = matchMedia('(prefers-reduced-motion: reduce)').matches
+    this.element.scrollIntoView({ block: 'start', behavior: calm ? 'auto' : 'smooth' })
+    this.list.querySelector('button')?.focus({ preventScroll: true })
+    this.unseen = false
+    this.showNotice()
+  }
+
+  private showNotice(): void {
+    const { length } = this.mails
+    this.notice.hidden = length === 0 || this.inSight
+    this.notice.dataset['state'] = this.unseen ? 'new' : 'seen'
+    const subject = this.mails[0]?.subject || 'No subject'
+    fill(
+      this.notice,
+      h('span', {}, this.unseen ? `New mail: ${subject}` : `Your inbox: ${length} mail${length === 1 ? '' : 's'}`),
+      h('b', {}, this.unseen ? 'Read it' : 'Show'),
+    )
+  }
+
   private show(): void {
+    this.showNotice()
     this.note.dataset['state'] = this.failures >= 3 ? 'lost' : this.onItsWay ? 'coming' : 'quiet'
     this.note.textContent = this.words()
     this.note.hidden = this.note.textContent === ''

@@ -9,7 +9,12 @@ interface Trip {
   event: string
   began: number
   arrivals: Map<Stage, Arrival[]>
+  /** What the visitor did not do by a click: the page being opened. */
+  passive: boolean
+  /** Whether the page watched until its changes were told. */
   settled: boolean
+  /** Whether the page was loaded again before that. */
+  missed: boolean
 }
 
 interface Station {
@@ -17,12 +22,15 @@ interface Station {
   time: HTMLElement
   note: HTMLElement
   json: HTMLElement
+  label: HTMLElement
   details: HTMLDetailsElement
 }
 
 const TRIPS_SHOWN = 6
 /** How long after the profile changed no segment may have answered before it counts as silent. */
 const SETTLES_AFTER_MS = 2_500
+/** How soon after one event another may be told with what both changed. */
+const TOGETHER_MS = 400
 
 const WORDS: Record<Stage, { title: string; text: string; waits: string }> = {
   raw: {
@@ -55,10 +63,15 @@ export class Journey {
   private readonly stations = new Map<Stage, Station>()
   private readonly line = h('ol', { class: 'line' })
   private chosen = ''
+  /** Whether the visitor chose what is shown; their next act in the shop ends that. */
+  private picked = false
+  /** The event that was brought into view among the others. */
+  private inView = ''
 
   constructor(
     private readonly segment: string,
     private readonly agreed: () => boolean | undefined,
+    private readonly watched: (messageId: string) => void,
   ) {
     for (const stage of STAGES) this.line.append(this.station(stage))
     this.element = h(
@@ -68,13 +81,22 @@ export class Journey {
       this.tabs,
       this.line,
     )
+    this.tabs.addEventListener('scroll', () => this.showEdges(), { passive: true })
+    new ResizeObserver(() => {
+      this.inView = ''
+      this.showTabs()
+    }).observe(this.tabs)
     this.show()
   }
 
   /** Takes what arrived before the page was loaded again. */
-  remember(before: readonly Arrival[]): void {
-    for (const arrival of before) this.take(arrival, true)
-    for (const trip of this.trips.values()) trip.settled = trip.arrivals.has('profile')
+  remember(before: readonly Arrival[], wasWatched: (messageId: string) => boolean): void {
+    for (const arrival of before)
+      if (arrival.stage !== 'segment' || this.trips.has(arrival.messageId)) this.take(arrival, true)
+    for (const trip of this.trips.values()) {
+      trip.settled = wasWatched(trip.messageId)
+      trip.missed = !trip.settled
+    }
     this.show()
   }
 
@@ -88,28 +110,31 @@ export class Journey {
     if (!told) trip.arrivals.set(arrival.stage, [...already, arrival])
     if (arrival.event !== '') trip.event = arrival.event
     trip.began = Math.min(trip.began, arrival.at)
-    if (arrival.stage === 'profile' && !remembered && !trip.settled) {
+    if (arrival.stage === 'clean') trip.passive = isPageView(arrival.payload)
+    if (arrival.stage === 'profile' && !told && !remembered && !toldLate(trip)) {
       setTimeout(() => {
         trip.settled = true
+        this.watched(trip.messageId)
         this.show()
       }, SETTLES_AFTER_MS)
     }
-    // Orders are what the page is about: a new one takes the stage, other events only until there is one.
-    const current = this.trips.get(this.chosen)
-    if (!current || trip.event === 'Order Completed' || current.event !== 'Order Completed') {
-      if (!current || trip.began >= current.began) this.chosen = trip.messageId
-    }
     if (remembered) return
-    if (trip.event === 'Order Completed') announce(`Your order has reached ${WORDS[arrival.stage].title}.`)
+    if (!told && trip.event === 'Order Completed') announce(`Your order has reached ${WORDS[arrival.stage].title}.`)
     this.show()
   }
 
-  /** Shows an order as soon as it was sent. */
-  choose(messageId: string): void {
-    if (this.trips.has(messageId)) {
-      this.chosen = messageId
-      this.show()
-    }
+  /** Shows what the visitor does from now on. */
+  follow(): void {
+    this.picked = false
+  }
+
+  /** The newest event that a click caused, unless the visitor chose another; without any, the newest. */
+  private choose(): void {
+    if (this.picked && this.trips.has(this.chosen)) return
+    const all = [...this.trips.values()]
+    const clicked = all.filter((trip) => !trip.passive)
+    const [first, ...others] = clicked.length > 0 ? clicked : all
+    this.chosen = first ? others.reduce((best, trip) => (trip.began >= best.began ? trip : best), first).messageId : ''
   }
 
   private begin(arrival: Arrival): Trip {
@@ -118,7 +143,9 @@ export class Journey {
       event: arrival.event,
       began: arrival.at,
       arrivals: new Map(),
+      passive: false,
       settled: false,
+      missed: false,
     }
     this.trips.set(trip.messageId, trip)
     const oldest = this.trips.keys().next().value
@@ -130,10 +157,11 @@ export class Journey {
     const time = h('span', { class: 'station-time' })
     const note = h('p', { class: 'station-note' })
     const json = h('code')
+    const label = h('summary', {}, 'See it as JSON')
     const details = h(
       'details',
       { class: 'station-json' },
-      h('summary', {}, 'See it as JSON'),
+      label,
       h('pre', { tabindex: 0 }, json),
     )
     const root = h(
@@ -144,11 +172,12 @@ export class Journey {
       note,
       details,
     )
-    this.stations.set(stage, { root, time, note, json, details })
+    this.stations.set(stage, { root, time, note, json, label, details })
     return root
   }
 
   private show(): void {
+    this.choose()
     const trip = this.trips.get(this.chosen)
     this.showTabs()
     const first = trip?.arrivals.get('raw')?.[0]?.at ?? trip?.began
@@ -157,14 +186,15 @@ export class Journey {
       const station = this.stations.get(stage)
       if (!station) continue
       const arrivals = trip?.arrivals.get(stage) ?? []
-      const silent = stage === 'segment' && trip?.settled === true && arrivals.length === 0
+      const silence = stage === 'segment' && trip && arrivals.length === 0 ? this.silence(trip) : undefined
+      const silent = silence !== undefined
       const state = arrivals.length > 0 || silent ? 'there' : trip && waiting ? 'next' : 'ahead'
       if (state === 'next') waiting = false
       if (station.root.dataset['state'] !== state) station.root.dataset['state'] = state
       station.time.textContent = arrivals[0] ? when(arrivals[0].at, first, stage) : state === 'next' ? 'on its way' : ''
       fill(
         station.note,
-        ...(silent ? [this.silence(trip)] : state === 'there' ? noted(stage, arrivals) : [WORDS[stage].waits]),
+        ...(silent ? silence : state === 'there' ? noted(stage, arrivals) : [WORDS[stage].waits]),
       )
       if (stage === 'segment' && arrivals.length > 0 && trip && this.leftOut(trip))
         station.note.append(
@@ -173,6 +203,8 @@ export class Journey {
           ' leaves you out.',
         )
       station.details.hidden = arrivals.length === 0
+      const label = stage === 'profile' && trip && toldLate(trip) ? 'See it as JSON, as it was later' : 'See it as JSON'
+      if (station.label.textContent !== label) station.label.textContent = label
       if (arrivals.length > 0) {
         const payloads = arrivals.map((arrival) => arrival.payload)
         fill(station.json, ...coloured(payloads.length === 1 ? payloads[0] : payloads))
@@ -185,15 +217,55 @@ export class Journey {
     return trip.event === 'Order Completed' && this.agreed() !== true
   }
 
-  /** Why an event changed no segment; an order without the visitor's agreement is the case that matters. */
-  private silence(trip: Trip): string {
-    if (this.leftOut(trip))
-      return `You bought, but did not agree to mail. So ${this.segment} leaves you out, and no mail is sent.`
-    return 'Every question about you was asked again. No answer changed.'
+  /** Why no change is shown with an event; nothing as long as one may come. */
+  private silence(trip: Trip): (Node | string)[] | undefined {
+    if (!trip.arrivals.has('profile')) return undefined
+    const reached = trip.arrivals.get('profile')?.[0]?.at ?? trip.began
+    const next = [...this.trips.values()].filter(
+      (other) => other !== trip && other.began >= trip.began && other.began - reached < TOGETHER_MS,
+    )
+    const teller = [...next, ...this.justBefore(trip)].find((other) => other.arrivals.has('segment'))
+    const watched = trip.settled && next.every((other) => other.settled || other.missed || other.arrivals.has('segment'))
+    if (!watched && !toldLate(trip) && !trip.missed) return undefined
+    if (watched && this.leftOut(trip))
+      return [`You bought, but did not agree to mail. So ${this.segment} leaves you out, and no mail is sent.`]
+    if (teller)
+      return ['Events this close together are answered at once. What changed is shown with ', h('b', {}, teller.event), '.']
+    return watched
+      ? ['Every question about you was asked again. No answer changed.']
+      : ['This page did not watch just then, so it cannot say which answers changed.']
+  }
+
+  private justBefore(trip: Trip): Trip[] {
+    const reached = (other: Trip): number => other.arrivals.get('profile')?.[0]?.at ?? other.began
+    return [...this.trips.values()].filter(
+      (other) => other !== trip && other.began < trip.began && trip.began - reached(other) < TOGETHER_MS,
+    )
+  }
+
+  /** Fades the edges behind which there are more events. */
+  private showEdges(): void {
+    const { scrollLeft, clientWidth, scrollWidth } = this.tabs
+    this.tabs.toggleAttribute('data-before', scrollLeft > 4)
+    this.tabs.toggleAttribute('data-after', scrollLeft + clientWidth < scrollWidth - 4)
+  }
+
+  /** Brings the event that is shown into view, once. */
+  private showChosen(chip: HTMLElement | undefined): void {
+    if (!chip || this.chosen === this.inView || this.tabs.clientWidth === 0) return
+    this.inView = this.chosen
+    const [left, right] = [chip.offsetLeft - 48, chip.offsetLeft + chip.offsetWidth + 48]
+    const { scrollLeft, clientWidth } = this.tabs
+    if (left < scrollLeft || right > scrollLeft + clientWidth) this.tabs.scrollLeft = left
   }
 
   private showTabs(): void {
-    const newest = [...this.trips.values()].sort((one, other) => other.began - one.began).slice(0, TRIPS_SHOWN)
+    const all = [...this.trips.values()].sort((one, other) => other.began - one.began)
+    // The page being opened again and again would crowd out what the visitor did.
+    const opened = all.find((trip) => trip.passive)
+    const newest = all
+      .filter((trip) => !trip.passive || trip === opened || trip.messageId === this.chosen)
+      .filter((trip, place) => place < TRIPS_SHOWN || trip.messageId === this.chosen)
     if (newest.length === 0) {
       fill(this.tabs, h('p', { class: 'empty' }, 'Nothing yet. What you do in the shop shows up here.'))
       return
@@ -201,10 +273,11 @@ export class Journey {
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset['trip'] : undefined
     const buttons = newest.map((trip) => {
       const pips = STAGES.map((stage) =>
-        h('i', { class: trip.arrivals.has(stage) || (stage === 'segment' && trip.settled) ? 'on' : '' }),
+        h('i', { class: trip.arrivals.has(stage) || (stage === 'segment' && this.silence(trip) !== undefined) ? 'on' : '' }),
       )
       const choose = (): void => {
         this.chosen = trip.messageId
+        this.picked = true
         this.show()
       }
       return h(
@@ -222,7 +295,19 @@ export class Journey {
     })
     fill(this.tabs, ...buttons)
     buttons.find((button) => button.dataset['trip'] === focused)?.focus({ preventScroll: true })
+    this.showChosen(buttons.find((button) => button.dataset['trip'] === this.chosen))
+    this.showEdges()
   }
+}
+
+/** Whether an event was told after the fact: then the server names one moment for all that happened to it. */
+function toldLate(trip: Trip): boolean {
+  const [raw, profile] = [trip.arrivals.get('raw')?.[0], trip.arrivals.get('profile')?.[0]]
+  return raw !== undefined && raw.at === profile?.at
+}
+
+function isPageView(payload: unknown): boolean {
+  return typeof payload === 'object' && payload !== null && 'type' in payload && payload.type === 'page'
 }
 
 function sameChange(one: Arrival, other: Arrival): boolean {
@@ -249,9 +334,10 @@ const clock = new Intl.DateTimeFormat('en-GB', {
   fractionalSecondDigits: 3,
 })
 
-/** The clock time at the first station, the way since then at the others. */
+/** The clock time at the first station, the way since then at the others; nothing where it is not known. */
 function when(at: number, first: number | undefined, stage: Stage): string {
   if (stage === 'raw' || first === undefined) return clock.format(at)
-  const millis = Math.max(0, Math.round(at - first))
+  const millis = Math.round(at - first)
+  if (millis <= 0) return ''
   return millis < 10_000 ? `+${millis} ms` : `+${Math.round(millis / 1_000)} s`
 }

@@ -9,6 +9,11 @@ import { type Connection, follow } from './stream'
 import { Tracking, type Visitor } from './tracking'
 import { type Config, readConfig } from './types'
 
+/** How long a connection is quiet once it has told where the visitor is. */
+const TOLD_AFTER_MS = 3_000
+/** How long it may take to begin to tell. */
+const BEGINS_WITHIN_MS = 10_000
+
 const shop = document.getElementById('shop')
 const room = document.getElementById('room')
 if (shop && room) void start(new Front(shop), room)
@@ -72,9 +77,11 @@ function open(
   tracking: Tracking,
 ): void {
   const agreed = (): boolean | undefined => tracking.known?.marketing
-  const journey = new Journey(config.segment, agreed)
+  const memory = new Memory(config.writeKey, tracking.anonymousId)
+  const journey = new Journey(config.segment, agreed, (messageId) => memory.keepWatched(messageId))
   const segments = new Segments(config.segment, agreed)
   const inbox = new Inbox(config.inboxUrl, agreed)
+  head.append(inbox.notice)
   fill(
     room,
     head,
@@ -86,20 +93,37 @@ function open(
     live: 'Live',
     lost: 'Connection lost. Trying again …',
   }
-  const memory = new Memory(tracking.anonymousId)
-  journey.remember(memory.before)
+  journey.remember(memory.before, (messageId) => memory.wasWatched(messageId))
   segments.remember(memory.before)
+  // A connection begins with where the visitor is now, and with the page that was just opened: then it is quiet.
+  let untilTold: number | undefined
+  const isTold = (): void => {
+    untilTold = undefined
+    for (const missed of segments.told()) memory.keepChange(missed)
+  }
   follow(
     tracking.anonymousId,
     (arrival) => {
-      memory.keep(arrival)
+      if (arrival.stage === 'message') return inbox.expect()
+      if (untilTold !== undefined) {
+        clearTimeout(untilTold)
+        untilTold = setTimeout(isTold, TOLD_AFTER_MS)
+      }
       journey.take(arrival)
-      segments.take(arrival)
-      if (arrival.stage === 'message') inbox.expect()
+      if (arrival.stage !== 'segment') memory.keepEvent(arrival)
+      else {
+        const news = segments.take(arrival)
+        if (news) memory.keepChange(news)
+      }
     },
     (connection) => {
       state.dataset['state'] = connection
       state.textContent = words[connection]
+      clearTimeout(untilTold)
+      untilTold = undefined
+      if (connection !== 'live') return
+      segments.opened()
+      untilTold = setTimeout(isTold, BEGINS_WITHIN_MS)
     },
   )
   const known = tracking.known
@@ -107,13 +131,14 @@ function open(
   front.open(
     {
       async introduce(visitor: Visitor) {
+        journey.follow()
         await tracking.introduce(visitor)
         inbox.of(visitor.email)
         segments.show()
       },
       async buy(product) {
-        const messageId = await tracking.buy(product)
-        journey.choose(messageId)
+        journey.follow()
+        await tracking.buy(product)
         if (getComputedStyle(room).position !== 'sticky') room.scrollIntoView({ behavior: 'smooth', block: 'start' })
       },
       startOver() {

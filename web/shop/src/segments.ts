@@ -13,13 +13,17 @@ interface Stay {
 }
 
 interface Line {
-  at: number
+  /** Nothing where it is not known. */
+  at: number | null
   text: string
   segment: string
   kind: 'entered' | 'left' | 'by-time'
 }
 
 const LINES_SHOWN = 5
+/** The cause of an entry that was told as it is, not as it came to be. */
+const PRESENT = 'present'
+const MISSED = 'while this page did not watch'
 
 /** The panel of the segments. */
 export class Segments {
@@ -32,6 +36,10 @@ export class Segments {
   private readonly bar = h('span')
   private readonly left = h('span', { class: 'left' })
   private leftByTime = false
+  /** Segments that the visitor was in when last told, and of which this connection has said nothing yet. */
+  private readonly unsure = new Set<string>()
+  /** Whether the server is telling where the visitor is now. */
+  private opening = false
 
   constructor(
     private readonly segment: string,
@@ -49,46 +57,78 @@ export class Segments {
     setInterval(() => this.tick(), 250)
   }
 
-  /** Takes what arrived before the page was loaded again. Where the visitor is now the server tells. */
+  /** Takes what arrived before the page was loaded again. */
   remember(before: readonly Arrival[]): void {
-    for (const arrival of before) this.take(arrival)
-    this.stays.clear()
+    for (const arrival of before) this.apply(arrival, arrival.at)
     this.show()
   }
 
-  /** Takes an arrival that may change a segment. */
-  take(arrival: Arrival): void {
+  /** The server is about to tell where the visitor is now. */
+  opened(): void {
+    this.opening = true
+    this.unsure.clear()
+    for (const segment of this.stays.keys()) this.unsure.add(segment)
+  }
+
+  /** The server has told where the visitor is now: what it did not name, they left meanwhile. */
+  told(): Arrival[] {
+    this.opening = false
+    const missed = [...this.unsure].map((segment): Arrival => {
+      const until = this.stays.get(segment)?.until ?? null
+      const byTime = until !== null && until <= Date.now()
+      const explanation = byTime ? `${MISSED}, when your time was over` : MISSED
+      const payload = { segment, change: 'exited', cause: byTime ? 'clock' : 'unknown', until: null, explanation }
+      return { stage: 'segment', at: Date.now(), messageId: '', event: '', payload }
+    })
+    this.unsure.clear()
+    for (const arrival of missed) this.apply(arrival, arrival.at)
+    if (missed.length > 0) this.show()
+    return missed
+  }
+
+  /** Takes an arrival that may change a segment, and gives what of it is news. */
+  take(arrival: Arrival): Arrival | undefined {
+    const change = readChange(arrival.payload)
+    if (!change) return undefined
+    // The present says since when of nothing, and belongs to no event.
+    const isPresent =
+      this.opening && change.change === 'entered' && change.cause === 'event' && arrival.messageId === ''
+    const taken = isPresent ? { ...arrival, payload: { ...change, until: iso(change.until), cause: PRESENT } } : arrival
+    const isNews = this.apply(taken, Date.now())
+    if (isNews) announce(`You ${change.change === 'exited' ? 'left' : 'are in'} the segment ${change.segment}.`)
+    this.show()
+    return isNews ? taken : undefined
+  }
+
+  /** Takes an arrival at a moment of this machine's clock. */
+  private apply(arrival: Arrival, now: number): boolean {
     const change = arrival.stage === 'segment' ? readChange(arrival.payload) : null
-    if (!change) return
+    if (!change) return false
     const byTime = change.cause === 'clock'
+    const before = this.stays.get(change.segment)
+    this.unsure.delete(change.segment)
     if (change.change === 'exited') {
       this.stays.delete(change.segment)
       if (change.segment === this.segment) this.leftByTime = byTime
       const why =
         ofYou(change.explanation) || (byTime ? 'only time went by' : `because of ${arrival.event || change.cause}`)
-      this.note({ at: arrival.at, segment: change.segment, kind: byTime ? 'by-time' : 'left', text: `left: ${why}` })
-    } else {
-      // One who entered before the page was loaded again is told anew, as of now.
-      const latest = this.lines.find((line) => line.segment === change.segment)
-      const already = this.stays.has(change.segment) || latest?.kind === 'entered'
-      const span = change.until === null ? 0 : change.until - arrival.at
-      this.stays.set(change.segment, {
-        segment: change.segment,
-        until: change.until,
-        span,
-        ahead: Date.now() - arrival.at,
-      })
-      if (!already) {
-        this.note({
-          at: arrival.at,
-          segment: change.segment,
-          kind: 'entered',
-          text: `entered: ${ofYou(change.explanation) || arrival.event || change.cause}`,
-        })
-      }
+      const at = change.explanation.startsWith(MISSED) ? null : arrival.at
+      this.note({ at, segment: change.segment, kind: byTime ? 'by-time' : 'left', text: `left: ${why}` })
+      return true
     }
-    announce(`You ${change.change === 'exited' ? 'left' : 'are in'} the segment ${change.segment}.`)
-    this.show()
+    const isPresent = change.cause === PRESENT
+    const same = before !== undefined && before.until === change.until
+    const span = same ? before.span : change.until === null ? 0 : change.until - arrival.at
+    this.stays.set(change.segment, { segment: change.segment, until: change.until, span, ahead: now - arrival.at })
+    if (before) return !same && !isPresent
+    const why = ofYou(change.explanation) || arrival.event || change.cause
+    this.note({
+      at: isPresent ? null : arrival.at,
+      segment: change.segment,
+      kind: 'entered',
+      text: isPresent ? `entered before this page watched: ${why}` : `entered: ${why}`,
+    })
+    return true
   }
 
   private note(line: Line): void {
@@ -127,7 +167,7 @@ export class Segments {
         : 'For whoever bought within the last minute and agrees to mail.'
       fill(
         this.featured,
-        h('div', { class: 'featured-head' }, name, h('span', { class: 'left' }, refused ? 'not you' : 'not yet')),
+        h('div', { class: 'featured-head' }, name, h('span', { class: 'left' }, refused ? 'not you' : 'not now')),
         h('p', {}, words),
       )
     }
@@ -150,8 +190,8 @@ export class Segments {
         h(
           'li',
           { class: line.kind },
-          h('time', {}, new Date(line.at).toLocaleTimeString('en-GB')),
-          ' ',
+          line.at !== null && h('time', {}, new Date(line.at).toLocaleTimeString('en-GB')),
+          line.at !== null && ' ',
           h('b', { class: 'name' }, line.segment),
           ' ',
           line.text,
@@ -181,11 +221,17 @@ export class Segments {
   }
 }
 
-/** The server's English speaks of the person; the page speaks to them. */
+function iso(moment: number | null): string | null {
+  return moment === null ? null : new Date(moment).toISOString()
+}
+
+/** The server's English speaks of the person; the page speaks to them, and says a double negative straight. */
 function ofYou(text: string): string {
-  return text.replace(/\b([Tt])hey (did|are|were|have|do)\b/g, (_, first: string, verb: string) =>
-    `${first === 'T' ? 'Y' : 'y'}ou ${verb}`,
-  )
+  return text
+    .replace(/; no longer so: they did not do anything\b/, ': you did something')
+    .replace(/; no longer so: they did not do /, ': you did ')
+    .replace(/; no longer so: /, '; this is no longer so: ')
+    .replace(/\b([Tt])hey (did|are|were|have|do)\b/g, (_, first: string, verb: string) => `${first === 'T' ? 'Y' : 'y'}ou ${verb}`)
 }
 
 function remaining(stay: Stay): number {
