@@ -44,7 +44,7 @@ export function within(milliseconds, promise, otherwise) {
 }
 
 /** Looks again and again until `look` gives something that is not undefined, and gives that. Fails after `within`. */
-export async function until(what, look, { within: limit = 20_000, every = 50 } = {}) {
+export async function until(what, look, { within: limit = 40_000, every = 50 } = {}) {
   const deadline = Date.now() + limit
   let last
   for (;;) {
