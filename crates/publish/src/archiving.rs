@@ -135,7 +135,8 @@ impl Drop for PanicTold {
         if std::thread::panicking() {
             let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             status.raw.failure = Some("keeping raw ended by a panic: start the server again".to_owned());
-            status.raw.failures = u32::MAX;
+            // It counts as failing at once: one failure alone is borne in silence until the next attempt, and there is none.
+            status.raw.failures = status.raw.failures.saturating_add(2);
             status.raw.failing_since = status.raw.failing_since.or_else(|| Some(self.1.now()));
             tracing::error!("keeping raw ended by a panic: the log keeps everything until the server is started again");
         }

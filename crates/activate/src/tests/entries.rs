@@ -362,15 +362,24 @@ fn act_1_what_waited_too_long_is_not_sent() {
     assert_eq!(fixture.skipped(), [("too_late".to_owned(), 1)]);
 }
 
+/// Two people who agree to mail, of whom the first has entered and has a send.
+fn with_one_reserved() -> (Fixture, crate::engine::Engine) {
+    let fixture = Fixture::new();
+    let engine = fixture.engine();
+    for number in [1, 2] {
+        fixture
+            .world
+            .person(number, Some(&format!("p{number}@example.com")), Some(true));
+    }
+    fixture.world.enter(1);
+    while engine.take_entries(&SpaceId::main()).unwrap() {}
+    (fixture, engine)
+}
+
 #[test]
 fn act_1_while_identity_is_worked_out_anew_what_is_due_waits_and_nobody_is_taken_for_gone() {
-    let fixture = Fixture::new();
+    let (fixture, engine) = with_one_reserved();
     let world = &fixture.world;
-    let engine = fixture.engine();
-    world.person(1, Some("p1@example.com"), Some(true));
-    world.person(2, Some("p2@example.com"), Some(true));
-    world.enter(1);
-    while engine.take_entries(&SpaceId::main()).unwrap() {}
     *world.rederiving.lock().unwrap() = true;
     world.enter(2);
     for _ in 0..5 {
@@ -388,13 +397,8 @@ fn act_1_while_identity_is_worked_out_anew_what_is_due_waits_and_nobody_is_taken
 
 #[test]
 fn act_1_while_definitions_cannot_be_read_nothing_is_passed_over_and_no_rule_is_forgotten() {
-    let fixture = Fixture::new();
+    let (fixture, engine) = with_one_reserved();
     let world = &fixture.world;
-    let engine = fixture.engine();
-    world.person(1, Some("p1@example.com"), Some(true));
-    world.person(2, Some("p2@example.com"), Some(true));
-    world.enter(1);
-    while engine.take_entries(&SpaceId::main()).unwrap() {}
     *world.definitions_fail.lock().unwrap() = true;
     world.enter(2);
     for _ in 0..3 {
