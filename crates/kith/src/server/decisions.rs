@@ -10,6 +10,7 @@ use kith_log::Log;
 use kith_pipeline::{Archive, Backlog};
 use kith_types::{Address, Record, RecordBody, Route, SourceName, SpaceId, Timestamp};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -84,12 +85,36 @@ struct Standing {
 /// Decisions that stand in the log and could not be recorded yet, in the order of the log. Few: while one waits, no proposal
 /// is taken.
 #[derive(Default)]
-pub(crate) struct Unrecorded(Mutex<VecDeque<Standing>>);
+pub(crate) struct Unrecorded {
+    waiting: Mutex<VecDeque<Standing>>,
+    /// How many are on their way into the log, the catalog and what is read of it.
+    deciding: AtomicUsize,
+}
+
+/// Held from before a decision is put into the log until everybody reads what it says.
+pub(crate) struct Deciding<'a>(&'a AtomicUsize);
+
+impl Drop for Deciding<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl Unrecorded {
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Standing>> {
         // What is behind the lock is whole at every moment.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that a decision may come to stand in the log which the catalog does not know.
+    pub(crate) fn deciding(&self) -> Deciding<'_> {
+        self.deciding.fetch_add(1, Ordering::SeqCst);
+        Deciding(&self.deciding)
+    }
+
+    /// Whether the catalog knows every decision that the pipeline had taken before this was asked.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.deciding.load(Ordering::SeqCst) == 0 && self.is_empty()
     }
 
     /// Records a decision, after those that wait; what fails waits, and is no failure of the decision.
@@ -129,6 +154,20 @@ impl Unrecorded {
     }
 }
 
+/// Records what waits, and has everybody read it.
+///
+/// # Errors
+/// As [`Unrecorded::catch_up`].
+pub(crate) fn record_waiting(parts: &super::Parts) -> Result<(), CatalogError> {
+    if parts.unrecorded.is_empty() {
+        return Ok(());
+    }
+    let _deciding = parts.unrecorded.deciding();
+    let outcome = parts.unrecorded.catch_up(&parts.catalog);
+    parts.messages.forget();
+    outcome
+}
+
 /// Tries again what waits, until the server is gone.
 pub(crate) fn keep_recording(parts: &Arc<super::Parts>) {
     let parts = Arc::downgrade(parts);
@@ -136,13 +175,7 @@ pub(crate) fn keep_recording(parts: &Arc<super::Parts>) {
         while let Some(parts) = parts.upgrade() {
             if !parts.unrecorded.is_empty() {
                 let parts = Arc::clone(&parts);
-                let tried = tokio::task::spawn_blocking(move || {
-                    let outcome = parts.unrecorded.catch_up(&parts.catalog);
-                    if outcome.is_ok() {
-                        parts.messages.forget();
-                    }
-                    outcome.is_ok()
-                });
+                let tried = tokio::task::spawn_blocking(move || record_waiting(&parts).is_ok());
                 if matches!(tried.await, Ok(true)) {
                     tracing::info!("the catalog has caught up with the decisions");
                 }

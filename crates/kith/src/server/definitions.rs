@@ -1,29 +1,29 @@
 //! Planning and applying definitions: validated together, appended to the log as a decision, then recorded.
 
-use super::Parts;
+use super::{Parts, decisions};
 use async_trait::async_trait;
 use kith_activate::{MessageDefinition, SendingRules};
 use kith_api::RawJson;
 use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
-use kith_catalog::{ChangeAction, Document, DocumentKind, PlannedChange, Problem, Proposal};
+use kith_catalog::{ChangeAction, DefinitionsDecision, Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
-use kith_types::{Decision, RecordBody, SpaceId};
+use kith_types::{Address, Decision, RecordBody, SpaceId};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// The API's port to definitions.
 pub(crate) struct AppliedDefinitions {
     parts: Arc<Parts>,
     /// One proposal is applied at a time, so that each is judged by what the one before left.
-    applying: Mutex<()>,
+    applying: Arc<Mutex<()>>,
 }
 
 impl AppliedDefinitions {
     pub(crate) fn new(parts: Arc<Parts>) -> Self {
         Self {
             parts,
-            applying: Mutex::new(()),
+            applying: Arc::default(),
         }
     }
 
@@ -139,7 +139,7 @@ impl Definitions for AppliedDefinitions {
         reason: &str,
     ) -> Result<Applied, PortError> {
         let turn = self.turn().await?;
-        self.apply_in(&turn, space, proposal, author, reason).await
+        self.apply_in(turn, space, proposal, author, reason).await
     }
 
     async fn change_limits(
@@ -157,15 +157,15 @@ impl Definitions for AppliedDefinitions {
             documents,
             ..Proposal::default()
         };
-        self.apply_in(&turn, space, &proposal, author, reason).await
+        self.apply_in(turn, space, &proposal, author, reason).await
     }
 }
 
 impl AppliedDefinitions {
     /// Whoever applies next, once the catalog knows what was decided before.
-    async fn turn(&self) -> Result<MutexGuard<'_, ()>, PortError> {
-        let turn = self.applying.lock().await;
-        let caught_up = self.parts.unrecorded.catch_up(&self.parts.catalog);
+    async fn turn(&self) -> Result<OwnedMutexGuard<()>, PortError> {
+        let turn = Arc::clone(&self.applying).lock_owned().await;
+        let caught_up = decisions::record_waiting(&self.parts);
         caught_up.map(|()| turn).map_err(|error| {
             // A proposal is judged by what holds, which the catalog does not know yet.
             let message = "the catalog cannot record what was decided before: see `kith doctor`, then apply again";
@@ -175,13 +175,12 @@ impl AppliedDefinitions {
 
     async fn apply_in(
         &self,
-        _turn: &MutexGuard<'_, ()>,
+        turn: OwnedMutexGuard<()>,
         space: &SpaceId,
         proposal: &Proposal,
         author: &str,
         reason: &str,
     ) -> Result<Applied, PortError> {
-        let catalog = &self.parts.catalog;
         self.validate(space, proposal)?;
         let changes = self.parts.catalog.plan(space, proposal)?;
         let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
@@ -190,23 +189,35 @@ impl AppliedDefinitions {
                 decided_by: None,
             });
         };
-        let body = RecordBody::Decision(Decision {
-            kind: DEFINITIONS_APPLIED.into(),
-            document: decision.to_json().into(),
+        // Whoever asked may be gone before it stands in the log: it is recorded all the same.
+        let (parts, space) = (Arc::clone(&self.parts), space.clone());
+        let decided = tokio::spawn(async move {
+            let decided = decide(&parts, &space, &decision).await;
+            drop(turn);
+            parts.activation.notify();
+            decided
         });
-        let appended = self.parts.log.append(space, &body).await.map_err(|error| {
-            PortError::new(
-                PortErrorKind::Unavailable,
-                "the decision could not be made durable; nothing was applied",
-            )
-            .with_cause(error)
-        })?;
-        let at = (appended.address, appended.received_at);
-        self.parts.unrecorded.record(catalog, space, &decision, at);
-        self.parts.messages.forget();
+        let decided_by = decided.await.map_err(PortError::internal)??;
         Ok(Applied {
             changes,
-            decided_by: Some(appended.address),
+            decided_by: Some(decided_by),
         })
     }
+}
+
+/// Puts a decision into the log and records it.
+async fn decide(parts: &Parts, space: &SpaceId, decision: &DefinitionsDecision) -> Result<Address, PortError> {
+    let body = RecordBody::Decision(Decision {
+        kind: DEFINITIONS_APPLIED.into(),
+        document: decision.to_json().into(),
+    });
+    let _deciding = parts.unrecorded.deciding();
+    let appended = parts.log.append(space, &body).await.map_err(|error| {
+        let message = "the decision could not be made durable; nothing was applied";
+        PortError::new(PortErrorKind::Unavailable, message).with_cause(error)
+    })?;
+    let at = (appended.address, appended.received_at);
+    parts.unrecorded.record(&parts.catalog, space, decision, at);
+    parts.messages.forget();
+    Ok(appended.address)
 }

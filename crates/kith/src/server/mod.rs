@@ -75,7 +75,7 @@ pub(crate) struct Parts {
     /// How much of its rate each space has left, whichever way its events come.
     pub(crate) rates: Arc<SpaceRates>,
     /// Decisions that the catalog could not record yet.
-    pub(crate) unrecorded: decisions::Unrecorded,
+    pub(crate) unrecorded: Arc<decisions::Unrecorded>,
     pub(crate) lake: Arc<Lake>,
     pub(crate) pipeline: Arc<Pipeline>,
     /// None where the process does not play the pipeline.
@@ -265,6 +265,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         false => None,
     };
     let messages = Arc::new(sending::CatalogMessages::new(Arc::clone(&catalog)));
+    let unrecorded = Arc::new(decisions::Unrecorded::default());
     let sending = sending::Sending {
         config,
         address,
@@ -274,6 +275,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         reads: reads.clone(),
         handover,
         messages: Arc::clone(&messages),
+        unrecorded: Arc::clone(&unrecorded),
     };
     let activation = sending::start(sending, send_inbox)?;
     let drafts = drafts::Drafts::new(reads.clone(), Arc::clone(&clock));
@@ -285,7 +287,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         store,
         catalog,
         rates: Arc::default(),
-        unrecorded: decisions::Unrecorded::default(),
+        unrecorded,
         lake,
         pipeline,
         publisher,

@@ -1,6 +1,7 @@
 //! Activation's ports over the running server: changes, people, messages, feedback, and links to end subscriptions.
 
 use super::config::SmtpConfig;
+use super::decisions::Unrecorded;
 use super::{Parts, Role, ServerConfig};
 use crate::error::CommandError;
 use async_trait::async_trait;
@@ -31,11 +32,16 @@ const ZONE_EVENTS: usize = 10;
 struct Changes {
     handover: Handover,
     pipeline: Arc<Pipeline>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 impl Outbox for Changes {
     fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
         let changes = self.handover.changes_from(space, number, OUTBOX_BATCH)?;
+        // Asked after they were read: whatever decision they follow, the messages that it brings are there to be found.
+        if !self.unrecorded.is_settled() {
+            return Ok(Vec::new());
+        }
         Ok(changes
             .into_iter()
             .map(|numbered| (numbered.number, numbered.change))
@@ -250,6 +256,7 @@ pub(super) struct Sending<'a> {
     pub(super) reads: Reads,
     pub(super) handover: Handover,
     pub(super) messages: Arc<CatalogMessages>,
+    pub(super) unrecorded: Arc<Unrecorded>,
 }
 
 /// Starts activation and the thread that wakes it when a step has changed a membership.
@@ -261,6 +268,7 @@ pub(super) fn start(sending: Sending<'_>, steps: Receiver<Arc<StepOutput>>) -> R
         outbox: Arc::new(Changes {
             handover: sending.handover,
             pipeline: Arc::clone(&sending.pipeline),
+            unrecorded: sending.unrecorded,
         }),
         people: Arc::new(Recipients {
             reads: sending.reads,
@@ -359,3 +367,6 @@ impl Unsubscribe for Links {
         self.ask(token, Activation::unsubscribe).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,11 +197,7 @@ fn raw_2_a_decision_that_could_not_be_recorded_is_recorded_later_and_in_order() 
     let file = folder.path().join("catalog.db");
     let catalog = Catalog::open(&file, Arc::new(SystemClock)).unwrap();
     let unrecorded = Unrecorded::default();
-    // Nobody may write the table: as on a full disk.
-    let spoiler = rusqlite::Connection::open(&file).unwrap();
-    spoiler
-        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON definitions BEGIN SELECT RAISE(ABORT, 'full'); END")
-        .unwrap();
+    let spoiler = spoiled(&file);
     for plan in ["a", "b"] {
         let spec = json!({"where": {"trait": "plan", "equals": plan}});
         let (decision, at) = decide(&log, vec![document(DocumentKind::Segment, "plan", spec)]);
@@ -229,4 +225,39 @@ fn spc_1_a_lost_catalog_has_the_limits_of_a_space_again() {
     let catalog = Catalog::open(&folder.path().join("catalog.db"), Arc::new(SystemClock)).unwrap();
     follow(&catalog, &log, kept as Arc<dyn Archive>).unwrap();
     assert_eq!(catalog.space_limits(&space()), limits);
+}
+
+#[test]
+fn act_1_entries_wait_until_the_catalog_knows_what_was_decided_before_them() {
+    let unrecorded = Unrecorded::default();
+    assert!(unrecorded.is_settled());
+    let (first, second) = (unrecorded.deciding(), unrecorded.deciding());
+    drop(first);
+    assert!(!unrecorded.is_settled(), "another one may stand in the log by now");
+    drop(second);
+    assert!(unrecorded.is_settled());
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let (log, _) = log_in(&folder.path().join("log"));
+    let file = folder.path().join("catalog.db");
+    let catalog = Catalog::open(&file, Arc::new(SystemClock)).unwrap();
+    let spoiler = spoiled(&file);
+    let deciding = unrecorded.deciding();
+    let spec = json!({"where": {"trait": "plan", "equals": "pro"}});
+    let (decision, at) = decide(&log, vec![document(DocumentKind::Segment, "plan", spec)]);
+    unrecorded.record(&catalog, &space(), &decision, at);
+    drop(deciding);
+    assert!(!unrecorded.is_settled(), "it could not be recorded");
+    spoiler.execute_batch("DROP TRIGGER full").unwrap();
+    unrecorded.catch_up(&catalog).unwrap();
+    assert!(unrecorded.is_settled());
+}
+
+/// Nobody may write the table of definitions: as on a full disk.
+fn spoiled(file: &Path) -> rusqlite::Connection {
+    let spoiler = rusqlite::Connection::open(file).unwrap();
+    spoiler
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON definitions BEGIN SELECT RAISE(ABORT, 'full'); END")
+        .unwrap();
+    spoiler
 }

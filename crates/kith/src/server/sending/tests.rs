@@ -1,0 +1,78 @@
+//! What activation is given of the running server.
+
+use super::*;
+use kith_catalog::{Document, DocumentKind};
+use kith_pipeline::{DEFINITIONS_APPLIED, Engine, EngineConfig};
+use kith_state::{MemoryStore, Store};
+use kith_types::{Address, Decision, Record, Timestamp};
+use serde_json::json;
+
+fn record(sequence: u64, body: RecordBody) -> Record {
+    Record {
+        address: Address {
+            generation: 0,
+            partition: 0,
+            sequence,
+            index: 0,
+        },
+        space: SpaceId::main(),
+        received_at: Timestamp::from_millis(1_700_000_000_000),
+        body,
+    }
+}
+
+/// A store in which somebody has entered a segment that was decided just before.
+fn entered() -> Arc<dyn Store> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let mut engine = Engine::open(Arc::clone(&store), EngineConfig::default()).unwrap();
+    let decision = kith_catalog::DefinitionsDecision {
+        author: "jo".to_owned(),
+        reason: "because".to_owned(),
+        applied: vec![Document {
+            kind: DocumentKind::Segment,
+            name: "pro".to_owned(),
+            spec: json!({"where": {"trait": "plan", "equals": "pro"}}),
+        }],
+        removed: Vec::new(),
+    };
+    let decision = RecordBody::Decision(Decision {
+        kind: DEFINITIONS_APPLIED.into(),
+        document: decision.to_json().into(),
+    });
+    let envelope = RecordBody::Envelope(Envelope {
+        source: "web".parse().unwrap(),
+        route: Route::Identify,
+        origin: Origin::Live,
+        content_type: "application/json".into(),
+        client_ip: "".into(),
+        user_agent: "".into(),
+        body: json!({"messageId": "m1", "userId": "ann", "traits": {"plan": "pro"}})
+            .to_string()
+            .into(),
+    });
+    for (sequence, body) in [decision, envelope].into_iter().enumerate() {
+        engine.apply(&record(sequence as u64, body)).unwrap();
+    }
+    engine.commit().unwrap();
+    store
+}
+
+#[test]
+fn act_1_an_entry_is_not_looked_at_before_the_catalog_knows_the_decision_it_follows() {
+    let store = entered();
+    let unrecorded = Arc::new(Unrecorded::default());
+    let changes = Changes {
+        handover: Handover::new(Arc::clone(&store)),
+        pipeline: Arc::new(Pipeline::at_rest(store, EngineConfig::default()).unwrap()),
+        unrecorded: Arc::clone(&unrecorded),
+    };
+    let seen = || changes.changes_from(&SpaceId::main(), 0).unwrap().len();
+    let deciding = unrecorded.deciding();
+    assert_eq!(
+        seen(),
+        0,
+        "the message that came with the segment may not be there to be found"
+    );
+    drop(deciding);
+    assert_eq!(seen(), 1);
+}
