@@ -80,6 +80,12 @@ impl Loaded {
     fn carriers(&self) -> Vec<u128> {
         self.members.iter().map(|member| member.part.carrier).collect()
     }
+
+    /// The identifiers that carry an event of the person: the others, which are most, have no rows.
+    fn carrying(&self) -> impl Iterator<Item = &Member> {
+        let parts = self.members.iter().zip(&self.parts);
+        parts.filter(|(_, part)| !part.is_empty()).map(|(member, _)| member)
+    }
 }
 
 impl Reads {
@@ -110,7 +116,7 @@ impl Reads {
             return Ok(None);
         };
         let mut person = document(&loaded, asked, &definitions, now);
-        accounts::add(&*snapshot, space, &loaded.members, &mut person)?;
+        accounts::add(&*snapshot, space, &loaded, &mut person)?;
         Ok(Some(person))
     }
 
@@ -154,7 +160,7 @@ impl Reads {
         };
         let events = latest_events(&*snapshot, space, &loaded, None, limit)?;
         let mut person = document(&loaded, asked, &definitions, now);
-        accounts::add(&*snapshot, space, &loaded.members, &mut person)?;
+        accounts::add(&*snapshot, space, &loaded, &mut person)?;
         Ok(Some((person, events)))
     }
 
@@ -451,11 +457,7 @@ fn latest_events(
     if limit == 0 {
         return Ok(events);
     }
-    for (member, part) in loaded.members.iter().zip(&loaded.parts) {
-        if part.is_empty() {
-            // An identifier that carries no event has no rows: most of a person's do not.
-            continue;
-        }
+    for member in loaded.carrying() {
         let end = [member.end, before].into_iter().flatten().min();
         let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
         let mut left = limit;

@@ -3,7 +3,7 @@
 //! Membership is decided when it is read: an event that names an account makes whoever the event belongs to now a
 //! member. So it follows every merge and unmerge.
 
-use super::{Reads, component_of, home_of, shown};
+use super::{Loaded, Reads, component_of, home_of, shown};
 use crate::accounts::{account_of, accounts_of, carriers_of, events_of, stored};
 use crate::definitions::Definitions;
 use crate::document::{AccountDocument, AccountMember, AccountMembers, AccountView, PersonDocument};
@@ -82,16 +82,16 @@ fn document(fold: &AccountFold, rules: &TraitRules) -> AccountDocument {
     }
 }
 
-/// Adds the accounts of a person who is made up of these identifiers.
+/// Adds the accounts of a loaded person.
 pub(super) fn add(
     reader: &dyn Read,
     space: &SpaceId,
-    members: &[Member],
+    loaded: &Loaded,
     person: &mut PersonDocument,
 ) -> Result<(), PipelineError> {
     let mut found: BTreeMap<String, (SourceName, Timestamp)> = BTreeMap::new();
     let mut room = ACCOUNTS_MAX;
-    for member in members {
+    for member in loaded.carrying() {
         let lead = accounts_of(member.part.carrier);
         let mut linked = links(reader, space, (lead, None), room + 1)?;
         person.accounts_limited |= linked.len() > room;

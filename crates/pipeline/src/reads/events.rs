@@ -74,11 +74,7 @@ fn page(
     loaded: &Loaded,
     asked: &EventsAsked<'_>,
 ) -> Result<EventsFound, PipelineError> {
-    // An identifier that carries no event has no rows: most of a person's do not.
-    let carriers: Vec<_> = (loaded.members.iter().zip(&loaded.parts))
-        .filter(|(_, part)| !part.is_empty())
-        .map(|(member, _)| member)
-        .collect();
+    let carriers: Vec<_> = loaded.carrying().collect();
     // One more than the page tells whether there is more.
     let rows_max = (asked.rows_max / carriers.len().max(1)).max(asked.limit + 1);
     let (mut events, mut left_at): (Vec<Event>, Option<Position>) = (Vec::new(), None);

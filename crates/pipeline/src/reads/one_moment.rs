@@ -62,7 +62,7 @@ impl AtOneMoment {
         };
         let mut person = document(&loaded, None, &self.definitions, now);
         if accounts {
-            accounts::add(&*self.snapshot, &self.space, &loaded.members, &mut person)?;
+            accounts::add(&*self.snapshot, &self.space, &loaded, &mut person)?;
         }
         Ok(Some(person))
     }

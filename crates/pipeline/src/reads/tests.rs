@@ -14,7 +14,7 @@ pub(crate) fn person(bench: &Bench, name: &str, now: Timestamp) -> Option<Person
     let definitions = bench.engine.definitions(&main_space()).unwrap();
     let (loaded, asked) = find(&*bench.store, &main_space(), &definitions, name).unwrap()?;
     let mut person = document(&loaded, asked, &definitions, now);
-    super::accounts::add(&*bench.store, &main_space(), &loaded.members, &mut person).unwrap();
+    super::accounts::add(&*bench.store, &main_space(), &loaded, &mut person).unwrap();
     Some(person)
 }
 
