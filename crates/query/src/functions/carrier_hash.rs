@@ -1,6 +1,7 @@
 //! `carrier_hash`: the hash under which the live state keeps what an event's carrier did.
 //!
-//! The same decision as `carrier_key`, in the form that folds are kept by.
+//! The same decision as `carrier_key`, in the form that folds are kept by. Identifiers are read once for many events: those of
+//! a visit stand near one another and say who they are in the same words.
 
 use super::carrier::{nobody, read_identifiers};
 use datafusion::arrow::array::{Array, AsArray, FixedSizeBinaryBuilder};
@@ -8,17 +9,33 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDFImpl, Signature, Volatility};
 use kith_identity::Rules;
+use kith_types::Event;
+use rustc_hash::FxHashMap;
+use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of a hash.
 const HASH_BYTES: i32 = 16;
+/// Identifiers that one memory holds, and the longest of them in bytes: at most about 16 MB.
+const MEMORY_ENTRIES: usize = 32 * 1024;
+const MEMORY_TEXT: usize = 384;
+
+/// What identifiers, as they are written in a row, come to.
+type Memory = FxHashMap<Box<str>, Option<u128>>;
 
 /// `carrier_hash(identifiers)`: null where no identifier can be used.
-#[derive(Debug)]
 pub(crate) struct CarrierHash {
     rules: Arc<Rules>,
     signature: Signature,
+    /// One for each thread that reads rows at the same time; not in use here.
+    memories: Mutex<Vec<Memory>>,
+}
+
+impl fmt::Debug for CarrierHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CarrierHash").finish_non_exhaustive()
+    }
 }
 
 impl CarrierHash {
@@ -26,7 +43,28 @@ impl CarrierHash {
         Self {
             rules,
             signature: Signature::uniform(1, vec![DataType::Utf8View], Volatility::Immutable),
+            memories: Mutex::default(),
         }
+    }
+
+    fn carrier_of(&self, identifiers: &str, event: &mut Event) -> Option<u128> {
+        let evidence = read_identifiers(identifiers, event).then(|| self.rules.read(event))?;
+        evidence.carrier().map(|carrier| carrier.hash)
+    }
+
+    /// The same, from memory where these identifiers were met before.
+    fn remembered(&self, identifiers: &str, event: &mut Event, memory: &mut Memory) -> Option<u128> {
+        if let Some(known) = memory.get(identifiers) {
+            return *known;
+        }
+        let carrier = self.carrier_of(identifiers, event);
+        if identifiers.len() <= MEMORY_TEXT {
+            if memory.len() >= MEMORY_ENTRIES {
+                memory.clear();
+            }
+            memory.insert(identifiers.into(), carrier);
+        }
+        carrier
     }
 }
 
@@ -65,14 +103,15 @@ impl ScalarUDFImpl for CarrierHash {
         let identifiers = identifiers.as_string_view();
         let mut hashes = FixedSizeBinaryBuilder::with_capacity(identifiers.len(), HASH_BYTES);
         let mut event = nobody()?;
+        let free = || self.memories.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = free().pop().unwrap_or_default();
         for text in identifiers {
-            let named = text.is_some_and(|text| read_identifiers(text, &mut event));
-            let evidence = named.then(|| self.rules.read(&event));
-            match evidence.as_ref().and_then(kith_identity::Evidence::carrier) {
-                Some(carrier) => hashes.append_value(carrier.hash.to_be_bytes())?,
+            match text.and_then(|text| self.remembered(text, &mut event, &mut memory)) {
+                Some(carrier) => hashes.append_value(carrier.to_be_bytes())?,
                 None => hashes.append_null(),
             }
         }
+        free().push(memory);
         Ok(ColumnarValue::Array(Arc::new(hashes.finish())))
     }
 }
