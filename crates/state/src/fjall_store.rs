@@ -7,6 +7,7 @@
 use crate::gathered;
 use crate::rows::{Moment, RowCache};
 use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit, Write};
+use fjall::config::PinningPolicy;
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,10 +83,18 @@ fn options(keyspace: Keyspace) -> KeyspaceCreateOptions {
     let large = matches!(keyspace, Keyspace::Events | Keyspace::Parts | Keyspace::Presence);
     // An event is written once: kept apart from its key, it is not copied again whenever keys are merged.
     let apart = (keyspace == Keyspace::Events).then(|| KvSeparationOptions::default().separation_threshold(128));
-    KeyspaceCreateOptions::default()
+    let options = KeyspaceCreateOptions::default()
         .manual_journal_persist(true)
         .max_memtable_size(if large { 32 * 1024 * 1024 } else { 16 * 1024 * 1024 })
-        .with_kv_separation(apart)
+        .with_kv_separation(apart);
+    if !RowCache::keeps(keyspace) {
+        return options;
+    }
+    // Rows that are looked up one by one: what says where a row is stays in memory, 3 bytes or so a row, so that a look-up
+    // reads one block of a file or, for a row that is not there, none.
+    options
+        .filter_block_pinning_policy(PinningPolicy::all(true))
+        .index_block_pinning_policy(PinningPolicy::all(true))
 }
 
 /// Refuses a folder of another version, and marks a new one.
