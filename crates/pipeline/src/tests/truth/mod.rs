@@ -380,7 +380,7 @@ fn asked_for(name: &str, absent: u64) -> u64 {
 
 #[test]
 fn seg_4_stream_rebuild_and_sql_agree_at_every_instant() {
-    let (from, count) = (asked_for("KITH_SEED", 0), asked_for("KITH_WORLDS", 1_000));
+    let (from, count) = (asked_for("KITH_SEED", 0), asked_for("KITH_WORLDS", 3_000));
     let seen = check_all(from..from + count);
     // The worlds are worth something only if these things happen in them.
     let told = format!(
