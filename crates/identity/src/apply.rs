@@ -365,9 +365,15 @@ fn standing(applied: &mut Applied, before: &[OldPart], profiles_before: &[Profil
                 .map(|node| &component.nodes[node].identifier);
             (old.first.received_at, old.first.address, identifier)
         });
-        let place = founder.and_then(|old| component.place(old.part.carrier, old.first.position()));
-        if let Some(Placement { profile: redirect, .. }) = place {
-            applied.vanished.push(Vanished { profile, redirect });
+        let Some(founder) = founder.map(|old| (old.part.carrier, old.first.position())) else {
+            continue;
+        };
+        if let Some(Placement { profile: redirect, .. }) = component.place(founder.0, founder.1) {
+            applied.vanished.push(Vanished {
+                profile,
+                redirect,
+                founder,
+            });
         }
     }
 }

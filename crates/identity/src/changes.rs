@@ -50,6 +50,8 @@ pub struct Vanished {
     pub profile: ProfileId,
     /// The profile that holds its identifier now: what the id redirects to.
     pub redirect: ProfileId,
+    /// That identifier, and where it was first seen: whoever holds it later is whom the id leads to then.
+    pub founder: (u128, Position),
 }
 
 /// What a bound refused.

@@ -57,11 +57,12 @@ impl Difference {
             let Some(founder) = members.min_by(|a, b| oldest(a).cmp(&oldest(b))) else {
                 continue;
             };
-            let at = founder.first.position();
-            let redirect = after.iter().find_map(|one| one.place(founder.part.carrier, at));
+            let founder = (founder.part.carrier, founder.first.position());
+            let redirect = after.iter().find_map(|one| one.place(founder.0, founder.1));
             difference.vanished.extend(redirect.map(|placement| Vanished {
                 profile: *profile,
                 redirect: placement.profile,
+                founder,
             }));
         }
         difference

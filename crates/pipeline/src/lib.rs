@@ -31,6 +31,7 @@ mod presence;
 mod published;
 mod reads;
 mod record;
+mod redirects;
 mod revise;
 mod runner;
 mod space;

@@ -13,7 +13,7 @@ use crate::place::NOBODY;
 use crate::record::{Membership, ProfileRecord};
 use crate::space::Space;
 use crate::staged::{self, List, Overlaid};
-use crate::{PipelineError, accounts, history, keys};
+use crate::{PipelineError, accounts, history, keys, redirects};
 use kith_identity::{Component, Difference, Resolver};
 use kith_segment::{Cause, Change};
 use kith_state::{Batch, Keyspace, Read, Store};
@@ -358,17 +358,10 @@ impl Space {
                 self.tell_exit(id, held, work.now, Cause::Regrouping);
             }
         }
-        // An identifier that is blocked now has nobody; its old id leads nowhere.
-        let Some((carrier, at)) = founder(work.stands, &self.id, id, stood)? else {
-            return Ok(());
-        };
-        let Some(home) = self.component_of(&work.view, carrier)? else {
-            return Ok(());
-        };
-        if let Some(placement) = self.component(&work.view, home)?.component.place(carrier, at) {
-            let redirect = placement.profile.0.to_be_bytes().to_vec();
-            self.writes
-                .put(Keyspace::Redirects, keys::wide(&self.id, id.0), redirect);
+        // An identifier that is blocked now has nobody: its old id leads nowhere, until somebody has it again.
+        if let Some(founder) = founder(work.stands, &self.id, id, stood)? {
+            let row = redirects::encode(founder);
+            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
         }
         Ok(())
     }

@@ -7,7 +7,7 @@
 use crate::presence::SpacePresence;
 use crate::record::ProfileRecord;
 use crate::space::{PartSlot, ProfileEntry, Space, StoredRecord};
-use crate::{PipelineError, keys};
+use crate::{PipelineError, keys, redirects};
 use kith_identity::{Applied, Component, Evidence, MAX_IDENTIFIERS, PartKey, Placement, Resolver, Vanished};
 use kith_profile::Part;
 use kith_segment::{Cause, Change};
@@ -329,17 +329,10 @@ impl Space {
         }
         self.writes.remove(Keyspace::Profiles, keys::wide(&self.id, id.0));
         self.profile_count = self.profile_count.saturating_sub(1);
-        let redirect = outcome
-            .vanished
-            .iter()
-            .find(|vanished| vanished.profile == id)
-            .map(|vanished| vanished.redirect);
-        if let Some(redirect) = redirect.filter(|_| !self.quiet) {
-            self.writes.put(
-                Keyspace::Redirects,
-                keys::wide(&self.id, id.0),
-                redirect.0.to_be_bytes().to_vec(),
-            );
+        let vanished = outcome.vanished.iter().find(|vanished| vanished.profile == id);
+        if let Some(vanished) = vanished.filter(|_| !self.quiet) {
+            let row = redirects::encode(vanished.founder);
+            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
         }
     }
 }

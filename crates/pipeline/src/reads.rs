@@ -32,7 +32,7 @@ use crate::document::PersonDocument;
 use crate::published::Look;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, history, keys, redirects};
 use kith_identity::{Component, Member};
 use kith_profile::{FoldPlan, Part};
 use kith_segment::Explanation;
@@ -41,9 +41,6 @@ use kith_types::{Address, Event, EventKey, Identifier, ProfileId, SegmentName, S
 use shown::document;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-/// How many redirects in a row are followed.
-const REDIRECTS_MAX: usize = 64;
 
 /// Reads what the pipeline has committed.
 #[derive(Clone)]
@@ -321,10 +318,17 @@ fn resolve(
     name: &str,
 ) -> Result<Option<Found>, PipelineError> {
     if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
-        return Ok(follow(reader, space, asked)?.map(|id| Found {
+        if reader.get(Keyspace::Profiles, &keys::wide(space, asked.0))?.is_some() {
+            return Ok(Some(Found {
+                id: asked,
+                asked: None,
+                component: None,
+            }));
+        }
+        return Ok(redirects::follow(reader, space, asked)?.map(|(id, component)| Found {
             id,
-            asked: (id != asked).then_some(asked),
-            component: None,
+            asked: Some(asked),
+            component: Some(component),
         }));
     }
     let Some(sent) = Identifier::parse(name) else {
@@ -345,23 +349,8 @@ fn resolve(
     }))
 }
 
-fn follow(reader: &dyn Read, space: &SpaceId, asked: ProfileId) -> Result<Option<ProfileId>, PipelineError> {
-    let mut id = asked;
-    for _ in 0..REDIRECTS_MAX {
-        if reader.get(Keyspace::Profiles, &keys::wide(space, id.0))?.is_some() {
-            return Ok(Some(id));
-        }
-        let Some(target) = reader.get(Keyspace::Redirects, &keys::wide(space, id.0))? else {
-            return Ok(None);
-        };
-        let target = target.try_into().map(u128::from_be_bytes);
-        id = ProfileId(target.map_err(|_| PipelineError::corrupt("redirects"))?);
-    }
-    Ok(None)
-}
-
 /// The component that holds an identifier.
-fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Option<u128>, PipelineError> {
+pub(crate) fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Option<u128>, PipelineError> {
     let Some(pointer) = reader.get(Keyspace::Identifiers, &keys::wide(space, identifier))? else {
         return Ok(None);
     };
@@ -371,11 +360,24 @@ fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Optio
         .map_err(|_| PipelineError::corrupt("identifiers"))
 }
 
-fn component_of(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
+pub(crate) fn component_of(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
     let bytes = reader.get(Keyspace::Components, &keys::wide(space, id))?;
     bytes
         .and_then(|bytes| Component::decode(&bytes).ok())
         .ok_or_else(|| PipelineError::corrupt("components"))
+}
+
+fn component_of_profile(
+    reader: &dyn Read,
+    space: &SpaceId,
+    record: &ProfileRecord,
+) -> Result<Component, PipelineError> {
+    let home = home_of(reader, space, record.founder)?;
+    component_of(
+        reader,
+        space,
+        home.ok_or_else(|| PipelineError::corrupt("identifiers"))?,
+    )
 }
 
 fn find(
@@ -420,14 +422,7 @@ fn load(
     let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
     let component = match component {
         Some(component) => component,
-        None => {
-            let home = home_of(reader, space, record.founder)?;
-            component_of(
-                reader,
-                space,
-                home.ok_or_else(|| PipelineError::corrupt("identifiers"))?,
-            )?
-        }
+        None => component_of_profile(reader, space, &record)?,
     };
     let members = component.members_of(id);
     let stored = parts::StoredParts::new(reader, space, plan);

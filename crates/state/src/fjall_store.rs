@@ -13,9 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
-const FORMAT: &str = "kith-state 3\n";
-/// One that this release reads as well: it has no rows that are stored together.
-const FORMAT_BEFORE: &str = "kith-state 2\n";
+const FORMAT: &str = "kith-state 4\n";
 const FORMAT_FILE: &str = "FORMAT";
 
 /// A [`Store`] in a folder.
@@ -109,7 +107,6 @@ fn check_format(folder: &Path) -> Result<(), StateError> {
     let file = folder.join(FORMAT_FILE);
     match std::fs::read_to_string(&file) {
         Ok(text) if text == FORMAT => Ok(()),
-        Ok(text) if text == FORMAT_BEFORE => std::fs::write(&file, FORMAT).map_err(failed),
         Ok(text) => Err(StateError::new(
             StateErrorKind::Format,
             format!(

@@ -27,7 +27,7 @@ pub enum Keyspace {
     Parts,
     /// Profile id to its parts, memberships and timer.
     Profiles,
-    /// Profile id that vanished, to its holder.
+    /// Profile id that vanished, to the identifier that it comes from.
     Redirects,
     /// Carrier, event time and address to the event.
     Events,

@@ -289,7 +289,8 @@ fn idn_5_merge_redirects_to_the_older() {
         applied.vanished,
         [crate::Vanished {
             profile: younger,
-            redirect: older
+            redirect: older,
+            founder: (id("user_id:u").hash128(), event(1, 1, 2, false, &[]).canonical_order()),
         }]
     );
     assert!(applied.created.is_empty());

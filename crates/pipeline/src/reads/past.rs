@@ -5,7 +5,7 @@
 //! grows, so today's component has everything that it connected at any earlier time.
 
 use super::budget::{Budget, too_much};
-use super::{Loaded, Reads, account_history, component_of, document, follow, home_of};
+use super::{Loaded, Reads, account_history, component_of, component_of_profile, document, home_of, resolve};
 use crate::account_facts::AccountFacts;
 use crate::definitions::Definitions;
 use crate::document::{AccountView, PersonDocument};
@@ -262,25 +262,32 @@ fn sought(
     definitions: &Definitions,
     name: &str,
 ) -> Result<Option<(Sought, Component)>, PipelineError> {
-    let (sought, any) = if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
-        let Some(today) = follow(reader, space, asked)? else {
+    if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
+        let Some(today) = resolve(reader, space, definitions, name)? else {
             return Ok(None);
         };
-        let bytes = reader.get(Keyspace::Profiles, &keys::wide(space, today.0))?;
-        let record = bytes.and_then(|bytes| ProfileRecord::decode(&bytes));
-        let founder = record.ok_or_else(|| PipelineError::corrupt("profiles"))?.founder;
-        (Sought::Profile(asked), founder)
-    } else {
-        let spelt = Identifier::parse(name).and_then(|sent| definitions.rules.spell(&sent));
-        let Some(hash) = spelt.map(|identifier| identifier.hash128()) else {
-            return Ok(None);
+        let component = match today.component {
+            Some(component) => component,
+            None => {
+                let bytes = reader.get(Keyspace::Profiles, &keys::wide(space, today.id.0))?;
+                let record = bytes.and_then(|bytes| ProfileRecord::decode(&bytes));
+                component_of_profile(
+                    reader,
+                    space,
+                    &record.ok_or_else(|| PipelineError::corrupt("profiles"))?,
+                )?
+            }
         };
-        (Sought::Identifier(hash), hash)
-    };
-    let Some(home) = home_of(reader, space, any)? else {
+        return Ok(Some((Sought::Profile(asked), component)));
+    }
+    let spelt = Identifier::parse(name).and_then(|sent| definitions.rules.spell(&sent));
+    let Some(hash) = spelt.map(|identifier| identifier.hash128()) else {
         return Ok(None);
     };
-    Ok(Some((sought, component_of(reader, space, home)?)))
+    let Some(home) = home_of(reader, space, hash)? else {
+        return Ok(None);
+    };
+    Ok(Some((Sought::Identifier(hash), component_of(reader, space, home)?)))
 }
 
 /// The events of a component that were known, by carrier, each carrier's in canonical order.

@@ -3,7 +3,7 @@
 use super::oracle::{check, tree};
 use super::worlds::{documents, world};
 use super::{Bench, at, event, performed};
-use kith_state::{Keyspace, Read};
+use kith_state::Keyspace;
 use kith_types::ProfileId;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
@@ -20,9 +20,8 @@ fn buyers() -> Bench {
 
 /// What an id that vanished leads to.
 fn redirect(bench: &Bench, id: ProfileId) -> Option<ProfileId> {
-    let key = crate::keys::wide(&super::main_space(), id.0);
-    let bytes = bench.store.get(Keyspace::Redirects, &key).unwrap()?;
-    Some(ProfileId(u128::from_be_bytes(bytes.try_into().unwrap())))
+    let led = crate::redirects::follow(&*bench.store, &super::main_space(), id).unwrap();
+    led.map(|(holder, _)| holder)
 }
 
 #[test]
@@ -79,6 +78,27 @@ fn idn_9_an_interval_that_loses_all_it_carried_leaves_no_bytes() {
         at(40),
         "everything that the first interval carried belongs to the second",
     );
+}
+
+#[test]
+fn idn_5_a_vanished_id_leads_to_whoever_holds_its_identifier_now() {
+    let mut bench = buyers();
+    let mut first = |received, text: &str, time| {
+        bench.take(received, &[order(text, time)]);
+        bench.last_person()
+    };
+    let of_phone = first(1, "phone:+31612345678", 1);
+    let of_mail = first(2, "email:m1@x.org", 2);
+    let of_user = first(3, "user_id:u1", 3);
+    first(20, "user_id:u1 email:m1@x.org", 20);
+    assert_eq!(redirect(&bench, of_user), Some(of_mail));
+    bench.take(22, &[order("user_id:u1 phone:+31612345678", 22)]);
+    bench.commit();
+    assert_eq!([of_user, of_mail].map(|id| redirect(&bench, id)), [Some(of_phone); 2]);
+    // The mail was somebody else's before: they have its id again, and the user's id has nothing to do with them any more.
+    bench.take(30, &[order("user_id:u2 email:m1@x.org", 10)]);
+    assert_eq!(bench.last_person(), of_mail);
+    assert_eq!(redirect(&bench, of_user), Some(of_phone));
 }
 
 #[test]

@@ -51,8 +51,13 @@ fn placed(events: &[Event], now: Timestamp, random: &mut ChaCha8Rng) -> MemorySt
     store
 }
 
-/// Fails unless two stores hold the same people. Which ids lead on says who stood before, and so differs by order.
+/// Fails unless two stores hold the same people. Which ids lead on says who stood before, and so differs by order; where one
+/// that both know leads does not.
 fn alike(one: &MemoryStore, other: &MemoryStore, now: Timestamp, what: &str) {
+    let [redirects, others] = [one, other].map(|store| super::oracle::tree(store, Keyspace::Redirects));
+    for (id, row) in redirects {
+        assert_eq!(others.get(&id).unwrap_or(&row), &row, "{what}: {id:?}");
+    }
     let report = crate::compare_states(one, other, now).unwrap();
     let told: Vec<_> = (report.differences.iter())
         .filter(|difference| difference.keyspace != Keyspace::Redirects.as_str())
