@@ -137,6 +137,22 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Opens the store again after a failure, and the engine where the store's last step left it. What was not committed
+    /// is gone: its records are to be taken again. Readers have the definitions of then.
+    ///
+    /// # Errors
+    /// As [`Engine::open`]; the engine is as it was, and this may be tried again.
+    pub(crate) fn reopen(&mut self) -> Result<(), PipelineError> {
+        self.store.reopen()?;
+        let fresh = Self::open(Arc::clone(&self.store), self.config.clone())?;
+        *self.published.write() = fresh.published.read().clone();
+        *self = Self {
+            published: Arc::clone(&self.published),
+            ..fresh
+        };
+        Ok(())
+    }
+
     /// Whether a store has never seen a step.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 use crate::engine::{Engine, EngineConfig, SweepProgress};
 use crate::output::StepOutput;
 use crate::published::{Look, Published};
-use crate::{Archive, Backlog, Definitions, PipelineError};
+use crate::{Archive, Backlog, Definitions, PipelineError, PipelineErrorKind};
 use kith_log::Log;
 use kith_state::Store;
 use kith_types::{Event, ProfileId, Record, RecordBody, SpaceId, Timestamp};
@@ -27,6 +27,13 @@ const STEP_BYTES: usize = 2 * 1024 * 1024;
 const STEP_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the thread sleeps at most when nothing comes.
 const IDLE: Duration = Duration::from_millis(25);
+/// After a failure of the store or the log the thread begins again, at first after the one time and at last after the other.
+const RETRY_FIRST: Duration = if cfg!(test) {
+    Duration::from_millis(1)
+} else {
+    Duration::from_secs(1)
+};
+const RETRY_LAST: Duration = Duration::from_secs(30);
 /// While records keep coming, a sweep gets a turn after so many commits.
 const COMMITS_A_SWEEP: u32 = 4;
 
@@ -36,6 +43,10 @@ pub trait Listener: Send {
     /// never.
     fn events(&mut self, events: &[Event], people: &[Option<ProfileId>]);
 
+    /// The open step is gone: its events come again, as part of another one. The next step that is committed may begin
+    /// behind the end of the last one that was told, where that was committed after all.
+    fn begun_again(&mut self);
+
     /// A step is committed, with the events that came since the one before. Steps come in order; waiting here holds the
     /// pipeline back. False: nothing is needed any more.
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool;
@@ -44,6 +55,8 @@ pub trait Listener: Send {
 /// Who needs no events.
 impl Listener for SyncSender<Arc<StepOutput>> {
     fn events(&mut self, _: &[Event], _: &[Option<ProfileId>]) {}
+
+    fn begun_again(&mut self) {}
 
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
         self.send(Arc::clone(step)).is_ok()
@@ -81,6 +94,8 @@ pub struct PipelineStatus {
     pub rebuilding: Option<u64>,
     /// Why the pipeline has stopped, if it has.
     pub failure: Option<String>,
+    /// Whether it will begin again by itself.
+    pub tries_again: bool,
 }
 
 /// What the thread and its readers share.
@@ -294,12 +309,74 @@ fn body_bytes(body: &RecordBody) -> usize {
 }
 
 impl Worker {
+    /// Works until it is stopped or nothing can mend what went wrong. A disk that is full or a store that has failed is begun
+    /// with again: what was not committed is in the log.
     fn run(mut self) {
-        if let Err(error) = self.work() {
-            tracing::error!(error = %kith_telemetry::error_chain(&error), "the pipeline has stopped");
-            locked(&self.shared.status).failure = Some(kith_telemetry::error_chain(&error));
-            self.shared.moved.notify_all();
+        let mut wait = RETRY_FIRST;
+        while let Err(error) = self.work() {
+            let mut error = error;
+            loop {
+                let tries_again = error.kind() == PipelineErrorKind::Storage && !self.is_stopping();
+                self.tell_failure(&error, tries_again);
+                if !tries_again || !self.rest(wait) {
+                    return;
+                }
+                wait = (wait * 2).min(RETRY_LAST);
+                match self.begin_again() {
+                    Ok(()) => break,
+                    Err(again) => error = again,
+                }
+            }
+            if self.committed_at.elapsed() > RETRY_LAST {
+                wait = RETRY_FIRST;
+            }
         }
+    }
+
+    fn tell_failure(&self, error: &PipelineError, tries_again: bool) {
+        let told = kith_telemetry::error_chain(error);
+        let mut status = locked(&self.shared.status);
+        if status.failure.as_ref() != Some(&told) || status.tries_again != tries_again {
+            tracing::error!(error = %told, tries_again, "the pipeline has stopped");
+        }
+        (status.failure, status.tries_again) = (Some(told), tries_again);
+        drop(status);
+        self.shared.moved.notify_all();
+    }
+
+    /// Opens everything where the last committed step left it.
+    fn begin_again(&mut self) -> Result<(), PipelineError> {
+        self.engine.reopen()?;
+        self.log
+            .raise_floor(self.engine.time_floor())
+            .map_err(|error| PipelineError::storage("the log takes no instant", error))?;
+        self.listeners.iter_mut().for_each(|listener| listener.begun_again());
+        (self.step_bytes, self.step_began, self.commits) = (0, None, 0);
+        self.committed_at = Instant::now();
+        {
+            let mut status = locked(&self.shared.status);
+            (status.failure, status.tries_again) = (None, false);
+        }
+        self.shared.publish(&self.engine, &StepOutput::default());
+        tracing::info!(next = self.engine.next(), "the pipeline goes on");
+        Ok(())
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Waits; answers whether nobody has asked it to stop meanwhile.
+    fn rest(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        while !self.is_stopping() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            std::thread::sleep(left.min(IDLE));
+        }
+        false
     }
 
     fn work(&mut self) -> Result<(), PipelineError> {
@@ -328,7 +405,7 @@ impl Worker {
                 self.shared.tell_time(self.engine.clock());
             }
             // A sweep goes on after the next start.
-            if caught_up && self.shared.stopping.load(std::sync::atomic::Ordering::Acquire) {
+            if caught_up && self.is_stopping() {
                 return self.commit();
             }
             if caught_up && !swept && on_time {

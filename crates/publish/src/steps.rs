@@ -45,6 +45,10 @@ impl Listener for StepRows {
         }
     }
 
+    fn begun_again(&mut self) {
+        self.spaces.clear();
+    }
+
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
         // A space without rows gives its buffers back.
         self.spaces.retain(|_, rows| !rows.is_empty());

@@ -199,16 +199,22 @@ impl LakeWriter {
         Ok(())
     }
 
-    /// Takes a committed step; steps come in order and none is left out.
+    /// Takes a committed step; steps come in order.
     ///
     /// # Errors
-    /// When a step overlaps what was taken, or a table cannot be made or read: catch up again.
+    /// When a step overlaps what was taken or one was left out, or a table cannot be made or read: catch up again.
     pub async fn take(&mut self, step: &Step) -> Result<(), PublishError> {
         let output = &step.output;
         if output.from < self.taken && output.to > self.taken {
             return Err(PublishError::new(
                 "a step overlaps what the lake has taken",
                 "steps are out of order",
+            ));
+        }
+        if output.from > self.taken {
+            return Err(PublishError::new(
+                "a step was committed that nobody told the lake of",
+                "the pipeline began again",
             ));
         }
         let rows = step.rows.iter().flatten().map(|(space, _)| space);

@@ -6,7 +6,7 @@
 
 use crate::gathered;
 use crate::rows::{Moment, RowCache};
-use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit, Write};
+use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Visit, Write};
 use fjall::config::PinningPolicy;
 use fjall::{Database, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 use std::path::Path;
@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const FORMAT: &str = "kith-state 4\n";
 const FORMAT_FILE: &str = "FORMAT";
 
-/// A [`Store`] in a folder.
-pub struct FjallStore {
+/// The store of a folder, from when it is opened until it has failed or is dropped.
+pub(crate) struct OpenStore {
     database: Database,
     trees: Vec<fjall::Keyspace>,
     rows: Arc<RowCache>,
@@ -39,14 +39,14 @@ struct FjallSnapshot {
     rows: (Arc<RowCache>, Moment),
 }
 
-impl FjallStore {
+impl OpenStore {
     /// Opens the folder, making it when it does not exist. Of `cache_bytes` most go to rows, the rest to blocks of files.
     ///
     /// # Errors
     /// [`StateErrorKind::Locked`] when another process has it open; [`StateErrorKind::Format`] when another version
     /// wrote it; [`StateErrorKind::Failed`] when it cannot be read. State is derived: a folder that cannot be opened
     /// may be moved away, and the server rebuilds it from the log.
-    pub fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StateError> {
+    pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StateError> {
         check_format(folder)?;
         let database = Database::builder(folder.join("trees"))
             .cache_size(cache_bytes / 4)
@@ -200,7 +200,7 @@ impl Trees {
     }
 }
 
-impl FjallStore {
+impl OpenStore {
     /// How many entries a tree has.
     #[cfg(test)]
     pub(crate) fn entries_of(&self, keyspace: Keyspace) -> usize {
@@ -216,7 +216,7 @@ impl FjallStore {
     }
 }
 
-impl Read for FjallStore {
+impl Read for OpenStore {
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
         if keyspace.is_gathered() {
             return self.now().get(keyspace, key);
@@ -266,7 +266,7 @@ impl Read for FjallSnapshot {
     }
 }
 
-impl FjallStore {
+impl OpenStore {
     /// The writes as the trees take them, sorted by tree and key: neighbours are found along the same way through a tree's
     /// memory. Of each key there is the last one, and rows that are gathered are in their entries.
     fn in_order(&self, batch: Batch) -> Result<Vec<Write>, StateError> {
@@ -291,7 +291,7 @@ impl FjallStore {
     }
 }
 
-impl FjallStore {
+impl OpenStore {
     /// Commits by `apply`, which puts the writes into the trees, and `persist`, which makes them durable.
     fn commit_by(
         &self,
@@ -353,8 +353,9 @@ impl FjallStore {
     }
 }
 
-impl Store for FjallStore {
-    fn commit(&self, batch: Batch) -> Result<(), StateError> {
+impl OpenStore {
+    /// As [`crate::Store::commit`].
+    pub(crate) fn commit(&self, batch: Batch) -> Result<(), StateError> {
         self.commit_by(
             batch,
             |changes| self.apply(changes),
@@ -362,7 +363,8 @@ impl Store for FjallStore {
         )
     }
 
-    fn snapshot(&self) -> Box<dyn Read> {
+    /// As [`crate::Store::snapshot`].
+    pub(crate) fn snapshot(&self) -> Box<dyn Read> {
         let (trees, moment) = self.durable.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Box::new(FjallSnapshot {
             trees,
@@ -370,7 +372,8 @@ impl Store for FjallStore {
         })
     }
 
-    fn size_bytes(&self) -> u64 {
+    /// As [`crate::Store::size_bytes`].
+    pub(crate) fn size_bytes(&self) -> u64 {
         self.trees.iter().map(fjall::Keyspace::disk_space).sum()
     }
 }

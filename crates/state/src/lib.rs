@@ -7,10 +7,11 @@
 mod fjall_store;
 mod gathered;
 mod memory;
+mod reopening;
 mod rows;
 
-pub use fjall_store::FjallStore;
 pub use memory::MemoryStore;
+pub use reopening::FjallStore;
 
 use std::fmt;
 
@@ -229,6 +230,13 @@ pub trait Store: Read {
     /// [`StateErrorKind::Failed`] when it could not be made durable: nothing of it may be relied on, and the store
     /// has to be opened again.
     fn commit(&self, batch: Batch) -> Result<(), StateError>;
+
+    /// Opens the store again after a failure. What was not durable is gone.
+    ///
+    /// # Errors
+    /// [`StateErrorKind::Locked`] while somebody still reads what was open: try again. Else as when it was opened first. The
+    /// store answers nothing until it has succeeded.
+    fn reopen(&self) -> Result<(), StateError>;
 
     /// A reader that sees what is committed now, and nothing later.
     fn snapshot(&self) -> Box<dyn Read>;

@@ -89,6 +89,10 @@ impl Store for MemoryStore {
         Box::new(MemorySnapshot(self.trees()))
     }
 
+    fn reopen(&self) -> Result<(), StateError> {
+        Ok(())
+    }
+
     fn size_bytes(&self) -> u64 {
         self.trees()
             .iter()

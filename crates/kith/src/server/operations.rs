@@ -152,12 +152,12 @@ impl Operations for Running {
                 health.last_error.as_deref().unwrap_or("it is being opened anew")
             )
         });
-        let pipeline = self
-            .0
-            .pipeline
-            .status()
-            .failure
-            .map(|why| format!("{why}: see the server's log, then restart it"));
+        let pipeline = self.0.pipeline.status();
+        let mended = match pipeline.tries_again {
+            true => "it begins again by itself once the cause is gone",
+            false => "see the server's log, then restart it",
+        };
+        let pipeline = pipeline.failure.map(|why| format!("{why}: {mended}"));
         let needed = |name: &str, fault| ReadinessCheck {
             name: name.to_owned(),
             fault,

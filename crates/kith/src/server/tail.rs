@@ -57,6 +57,10 @@ impl Listener for Followers {
         }
     }
 
+    fn begun_again(&mut self) {
+        self.open.clear();
+    }
+
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
         let mut items = std::mem::take(&mut self.open);
         if self.items.receiver_count() == 0 {

@@ -165,6 +165,10 @@ impl Store for Ending {
         self.store.commit(batch)
     }
 
+    fn reopen(&self) -> Result<(), StateError> {
+        self.store.reopen()
+    }
+
     fn snapshot(&self) -> Box<dyn Read> {
         self.store.snapshot()
     }

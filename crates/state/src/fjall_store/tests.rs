@@ -21,7 +21,7 @@ fn broken() -> fjall::Result<()> {
 }
 
 /// What memory and the trees say of a key must be the same.
-fn agree(store: &FjallStore, keys: &[&str]) {
+fn agree(store: &OpenStore, keys: &[&str]) {
     for key in keys.iter().map(|key| key.as_bytes()) {
         let tree = store.trees[TREE as usize].get(key).unwrap().map(|value| value.to_vec());
         for _ in 0..2 {
@@ -31,7 +31,7 @@ fn agree(store: &FjallStore, keys: &[&str]) {
 }
 
 /// What a new snapshot must say.
-fn shows(store: &FjallStore, rows: &[(&str, Option<&str>)]) {
+fn shows(store: &OpenStore, rows: &[(&str, Option<&str>)]) {
     let snapshot = store.snapshot();
     for (key, value) in rows {
         for _ in 0..2 {
@@ -44,7 +44,7 @@ fn shows(store: &FjallStore, rows: &[(&str, Option<&str>)]) {
 #[test]
 fn log_1_readers_see_a_commit_once_it_is_durable() {
     let folder = tempfile::tempdir().unwrap();
-    let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+    let store = OpenStore::open(folder.path(), 8 << 20).unwrap();
     store.commit(batch(&[("a", Some("1"))])).unwrap();
     let persist = || {
         shows(&store, &[("a", Some("1")), ("b", None)]);
@@ -69,7 +69,7 @@ fn log_1_after_a_commit_that_failed_no_other_follows_and_memory_says_what_the_tr
     let keys = ["a", "b", "c", "d"];
     for fails_at_applying in [true, false] {
         let folder = tempfile::tempdir().unwrap();
-        let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+        let store = OpenStore::open(folder.path(), 8 << 20).unwrap();
         store.commit(batch(&[("a", Some("1")), ("b", Some("1"))])).unwrap();
         agree(&store, &keys);
         let before = store.snapshot();
@@ -99,7 +99,7 @@ fn log_1_after_a_commit_that_failed_no_other_follows_and_memory_says_what_the_tr
         }
         agree(&store, &keys);
         drop((before, store));
-        let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+        let store = OpenStore::open(folder.path(), 8 << 20).unwrap();
         agree(&store, &keys);
         store.commit(batch(&[("d", Some("4"))])).unwrap();
         agree(&store, &keys);

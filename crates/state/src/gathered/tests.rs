@@ -2,15 +2,16 @@
 //! two keys or one by one is the same.
 
 use super::*;
-use crate::{Batch, FjallStore, Keyspace, Read, Store};
+use crate::fjall_store::OpenStore;
+use crate::{Batch, Keyspace, Read};
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Opening a store takes longer than a case: each has a space of its own in this one.
-static STORE: LazyLock<(FjallStore, tempfile::TempDir)> = LazyLock::new(|| {
+static STORE: LazyLock<(OpenStore, tempfile::TempDir)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    (FjallStore::open(folder.path(), 8 << 20).unwrap(), folder)
+    (OpenStore::open(folder.path(), 8 << 20).unwrap(), folder)
 });
 static SPACES: AtomicU16 = AtomicU16::new(0);
 
@@ -130,17 +131,17 @@ proptest! {
 #[test]
 fn what_comes_together_is_one_entry() {
     let folder = tempfile::tempdir().unwrap();
-    let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+    let store = OpenStore::open(folder.path(), 8 << 20).unwrap();
     let mut batch = Batch::default();
     for low in 0..10 {
         batch.put(Keyspace::Events, row(1, 0, low, 1), vec![low as u8]);
         batch.put(Keyspace::Events, row(2, low as u8, 0, 1), vec![low as u8]);
     }
     store.commit(batch).unwrap();
-    let entries = |store: &FjallStore| store.entries_of(Keyspace::Events);
+    let entries = |store: &OpenStore| store.entries_of(Keyspace::Events);
     assert_eq!(entries(&store), 1 + 10, "ten rows of one bucket, and ten of ten");
     drop(store);
-    let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+    let store = OpenStore::open(folder.path(), 8 << 20).unwrap();
     assert_eq!(read(&store, &[0], &[255], false, usize::MAX).len(), 20);
     assert_eq!(store.get(Keyspace::Events, &row(1, 0, 3, 1)).unwrap(), Some(vec![3]));
 }
