@@ -19,4 +19,7 @@ pub trait PersonView {
 
     /// Whether a stated limit may have made the aggregate's value at `now` other than exact.
     fn approximate(&self, id: AggregateId, now: Timestamp) -> bool;
+
+    /// Whether a stated limit may have made the value of a trait, or that there is none, other than exact.
+    fn trait_approximate(&self, name: &str) -> bool;
 }

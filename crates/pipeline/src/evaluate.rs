@@ -78,6 +78,7 @@ impl Space {
                 view: whole.view(&definitions.plan, &definitions.trait_rules),
                 carriers: &carriers,
                 accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
+                identity_limited: false,
             };
             // Beyond the limit of traits an event may push out a trait that it does not speak of.
             let known = known.filter(|_| !whole.traits_limited());

@@ -14,6 +14,8 @@ pub(crate) struct PersonOf<'a> {
     /// The hashes of the identifiers that make the person up.
     pub(crate) carriers: &'a [u128],
     pub(crate) accounts: AccountsOf<'a>,
+    /// Whether a limit has left identifiers out; for answers that say how sure they are.
+    pub(crate) identity_limited: bool,
 }
 
 impl PersonView for PersonOf<'_> {
@@ -32,11 +34,23 @@ impl PersonView for PersonOf<'_> {
     fn approximate(&self, id: AggregateId, now: Timestamp) -> bool {
         self.view.approximate(id, now)
     }
+
+    fn trait_approximate(&self, name: &str) -> bool {
+        self.view.trait_approximate(name)
+    }
 }
 
 impl Person for PersonOf<'_> {
     fn consent(&self, category: &str) -> Option<bool> {
         self.view.consent(category)
+    }
+
+    fn consent_approximate(&self, category: &str) -> bool {
+        self.view.consent_approximate(category)
+    }
+
+    fn identifiers_limited(&self) -> bool {
+        self.identity_limited
     }
 
     fn profile_id(&self) -> ProfileId {

@@ -139,6 +139,13 @@ impl Consents {
         self.all().find(|consent| consent.category == category)
     }
 
+    /// Whether a limit may have left out what was said of a category: its name is too long, or there is nothing of it and as
+    /// many categories as are kept.
+    pub(crate) fn is_approximate(&self, category: &str) -> bool {
+        category.len() > MAX_CATEGORY_BYTES
+            || (self.of(category).is_none() && self.all().count() >= MAX_CONSENT_CATEGORIES)
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_len(out, self.words.len());
         for word in &self.words {

@@ -262,6 +262,14 @@ impl Part {
         self.consents.of(category).map(|consent| consent.granted)
     }
 
+    pub(crate) fn consent_approximate(&self, category: &str) -> bool {
+        self.consents.is_approximate(category)
+    }
+
+    pub(crate) fn trait_approximate(&self, name: &str, rules: &TraitRules) -> bool {
+        self.traits.is_approximate(name, rules)
+    }
+
     /// The word that prevails for each category, sorted by category.
     pub fn consents(&self) -> impl Iterator<Item = Consent<'_>> {
         self.consents.all()

@@ -23,6 +23,12 @@ impl<'a> PartView<'a> {
     pub fn consent(&self, category: &str) -> Option<bool> {
         self.part.consent(category)
     }
+
+    /// Whether a limit may have left out what the person said of a category.
+    #[must_use]
+    pub fn consent_approximate(&self, category: &str) -> bool {
+        self.part.consent_approximate(category)
+    }
 }
 
 impl PersonView for PartView<'_> {
@@ -40,5 +46,9 @@ impl PersonView for PartView<'_> {
 
     fn approximate(&self, id: AggregateId, now: Timestamp) -> bool {
         self.part.approximate(id, now)
+    }
+
+    fn trait_approximate(&self, name: &str) -> bool {
+        self.part.trait_approximate(name, self.rules)
     }
 }

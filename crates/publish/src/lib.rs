@@ -9,6 +9,7 @@ mod backoff;
 mod changes;
 mod curated;
 mod error;
+mod expiring;
 mod outbox;
 mod retention;
 mod sealing;

@@ -7,7 +7,7 @@ use crate::changes::ChangesReplay;
 use crate::sealing::Sealing;
 use crate::steps::Step;
 use crate::writer::LakeWriter;
-use crate::{PublishError, curated, retention};
+use crate::{PublishError, curated, expiring, retention};
 use kith_lake::Lake;
 use kith_log::Log;
 use kith_pipeline::{Pipeline, Reads};
@@ -40,6 +40,12 @@ pub struct PublishConfig {
     pub age: Duration,
     /// How often the current tables are rewritten; less often where rewriting would take more than a tenth of the time.
     pub curated_period: Duration,
+    /// How often old snapshots of tables are removed.
+    pub expiry_period: Duration,
+    /// How long a snapshot of a table that is rewritten can be read after another has followed: each is a whole copy.
+    pub rewritten_kept: Duration,
+    /// The same for a table that is appended to.
+    pub appended_kept: Duration,
     /// How many bytes of the newest sealed segments stay in the log when older ones, which everything has passed, go.
     pub log_keep_bytes: u64,
 }
@@ -51,6 +57,9 @@ impl Default for PublishConfig {
             bytes: 32 << 20,
             age: Duration::from_secs(30),
             curated_period: Duration::from_secs(300),
+            expiry_period: Duration::from_secs(600),
+            rewritten_kept: Duration::from_secs(3_600),
+            appended_kept: Duration::from_secs(24 * 3_600),
             log_keep_bytes: 1 << 30,
         }
     }
@@ -164,6 +173,7 @@ impl Publisher {
                 committed: now,
                 rewritten: now,
                 rewriting: Duration::ZERO,
+                expired: now,
                 ready: false,
                 steps: 0,
                 bytes: 0,
@@ -231,6 +241,8 @@ struct Worker {
     rewritten: Instant,
     /// How long rewriting the current tables took.
     rewriting: Duration,
+    /// When old snapshots were removed.
+    expired: Instant,
     /// Whether the writer has caught up with what the tables lacked at the start.
     ready: bool,
     /// Steps that have come, of those that the pipeline counts.
@@ -391,8 +403,25 @@ impl Worker {
         if self.rewritten.elapsed() >= self.config.curated_period.max(self.rewriting * REWRITING_SHARE) {
             self.rewrite()?;
         }
+        if self.expired.elapsed() >= self.config.expiry_period {
+            self.expire()?;
+        }
         self.trim()?;
         self.worked();
+        Ok(())
+    }
+
+    fn expire(&mut self) -> Result<(), PublishError> {
+        self.expired = Instant::now();
+        let runtime = self.parts.runtime.clone();
+        for space in self.spaces() {
+            runtime.block_on(expiring::expire(
+                &self.parts.lake,
+                &space,
+                &self.config,
+                &*self.parts.clock,
+            ))?;
+        }
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! Publishing over a real log and a real lake in a folder: what fails, what is lost, what leaves the log.
 
 mod accounts;
+mod by_itself;
 mod changes;
 mod failing;
 mod letting_go;
@@ -56,6 +57,15 @@ impl World {
 
     /// Opens everything. Rows are committed by a flush and at the end only.
     pub(super) fn start(&self) -> Run {
+        self.start_with(PublishConfig {
+            rows: usize::MAX,
+            age: Duration::from_secs(86_400),
+            log_keep_bytes: 0,
+            ..PublishConfig::default()
+        })
+    }
+
+    pub(super) fn start_with(&self, config: PublishConfig) -> Run {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = LogConfig {
             segment_bytes: 4_096,
@@ -100,12 +110,6 @@ impl World {
             clock,
             scratch: self.path("scratch"),
             runtime: self.runtime.handle().clone(),
-        };
-        let config = PublishConfig {
-            rows: usize::MAX,
-            age: Duration::from_secs(86_400),
-            log_keep_bytes: 0,
-            ..PublishConfig::default()
         };
         Run {
             log,

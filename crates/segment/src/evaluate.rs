@@ -24,12 +24,18 @@ pub trait Person: PersonView {
     /// What they answered when asked for consent; `None` when nothing is known.
     fn consent(&self, category: &str) -> Option<bool>;
 
+    /// Whether a stated limit may have made that answer, or that there is none, other than exact.
+    fn consent_approximate(&self, category: &str) -> bool;
+
     /// Who they are.
     fn profile_id(&self) -> ProfileId;
 
     /// Whether `wanted` holds of the hash ([`kith_types::Identifier::hash128`]) of one of the identifiers that are
     /// theirs, now or for some time.
     fn any_identifier(&self, wanted: &dyn Fn(u128) -> bool) -> bool;
+
+    /// Whether there may be identifiers of theirs that a stated limit left out.
+    fn identifiers_limited(&self) -> bool;
 
     /// Visits the accounts that they belong to, until `wanted` holds of one; whether it did.
     fn any_account(&self, wanted: &mut dyn FnMut(&dyn Account) -> bool) -> bool;
@@ -124,11 +130,19 @@ impl CompiledSegment {
     /// Whether a limit of the profile may have made the answer at `now` other than exact (contract PRO-5).
     #[must_use]
     pub fn is_approximate(&self, person: &dyn Person, now: Timestamp) -> bool {
-        self.aggregate_ids().iter().any(|id| person.approximate(*id, now))
+        self.asked.is_approximate(person, now)
     }
 }
 
 impl Node {
+    fn is_approximate(&self, person: &dyn Person, now: Timestamp) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.is_approximate(person, now)),
+            Self::Not(inner) | Self::Named(_, inner) => inner.is_approximate(person, now),
+            Self::Leaf(leaf) => leaf.is_approximate(person, now),
+        }
+    }
+
     pub(crate) fn holds(&self, person: &dyn Person, now: Timestamp) -> bool {
         match self {
             Self::All(parts) => parts.iter().all(|part| part.holds(person, now)),
@@ -161,6 +175,22 @@ impl Node {
             Self::Not(part) | Self::Named(_, part) => part.cost(),
             Self::Leaf(Leaf::Trait { .. } | Leaf::Consent { .. } | Leaf::Bucket(_) | Leaf::Listed(_)) => 1,
             Self::Leaf(Leaf::Count { .. } | Leaf::Aggregate { .. } | Leaf::Account { .. }) => 8,
+        }
+    }
+}
+
+impl Leaf {
+    /// Whether a limit of the profile may have made what the leaf asks for other than exact.
+    pub(crate) fn is_approximate(&self, person: &dyn Person, now: Timestamp) -> bool {
+        match self {
+            Self::Count { id, .. } | Self::Aggregate { id, .. } | Self::Account { id, .. } => {
+                person.approximate(*id, now)
+            }
+            Self::Trait { name, .. } => person.trait_approximate(name),
+            Self::Consent { category, .. } => person.consent_approximate(category),
+            // Whoever is on the list by an identifier that is known is on it.
+            Self::Listed(_) => person.identifiers_limited() && !self.holds(person, now),
+            Self::Bucket(_) => false,
         }
     }
 }

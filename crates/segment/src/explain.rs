@@ -217,7 +217,7 @@ impl Leaf {
             holds: self.holds(person, now),
             expected: Some(expected),
             actual: Some(actual),
-            approximate: matches!(asks, Asks::Aggregate(id) if person.approximate(id, now)),
+            approximate: self.is_approximate(person, now),
             asks: Some(asks),
             behind: None,
             parts,

@@ -6,6 +6,7 @@ use super::report::{Figures, Target};
 use super::{Bench, figure};
 use crate::error::CommandError;
 use crate::output;
+use kith_types::{Clock, Duration, SystemClock, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -63,9 +64,11 @@ pub(super) async fn api_1_profile_reads(bench: &Bench) -> Result<Figures, Comman
     Ok(figures)
 }
 
-/// So many people, as requests that the door takes.
+/// So many people, as requests that the door takes. They were here yesterday: nobody enters a segment of the last minutes, to
+/// leave it in the midst of what is measured.
 pub(super) fn people(profiles: u64, key: String) -> impl Iterator<Item = Request> + Send {
-    batches(profiles, key, person)
+    let yesterday = SystemClock.now() - Duration::from_days(1);
+    batches(profiles, key, move |number| person(number, yesterday))
 }
 
 /// So many events by their numbers, as requests that the door takes.
@@ -86,9 +89,9 @@ pub(super) fn batches(
 }
 
 /// Somebody to read: an identify with the traits that a shop knows.
-fn person(number: u64) -> String {
+fn person(number: u64, at: Timestamp) -> String {
     format!(
-        r#"{{"type":"identify","messageId":"reader-{number}","userId":"reader-{number}","anonymousId":"browser-{number}","traits":{{"email":"reader-{number}@example.com","first_name":"Robin","last_name":"Reader {number}","country":"DE","newsletter":true,"plan":"standard","visits":{visits}}},"context":{{"ip":"203.0.113.7","userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","locale":"de-DE","consent":{{"categoryPreferences":{{"marketing":true}}}}}}}}"#,
+        r#"{{"type":"identify","timestamp":"{at}","messageId":"reader-{number}","userId":"reader-{number}","anonymousId":"browser-{number}","traits":{{"email":"reader-{number}@example.com","first_name":"Robin","last_name":"Reader {number}","country":"DE","newsletter":true,"plan":"standard","visits":{visits}}},"context":{{"ip":"203.0.113.7","userAgent":"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36","locale":"de-DE","consent":{{"categoryPreferences":{{"marketing":true}}}}}}}}"#,
         visits = number % 97
     )
 }
@@ -99,8 +102,10 @@ mod tests {
 
     #[test]
     fn people_to_read_are_events() {
-        let event: serde_json::Value = serde_json::from_str(&person(12)).unwrap();
+        let at = Timestamp::from_millis(1_700_000_000_000);
+        let event: serde_json::Value = serde_json::from_str(&person(12, at)).unwrap();
         assert_eq!(event["userId"], "reader-12");
         assert_eq!(event["traits"]["visits"], 12);
+        assert_eq!(event["timestamp"], "2023-11-14T22:13:20.000Z");
     }
 }

@@ -125,6 +125,7 @@ pub(super) fn explain(
         view: loaded.whole.view(&definitions.plan, &definitions.trait_rules),
         carriers: &carriers,
         accounts: AccountsOf::new(definitions.accounts.as_ref(), &loaded.accounts),
+        identity_limited: loaded.component.is_full(),
     };
     segment.explain(&person, now)
 }

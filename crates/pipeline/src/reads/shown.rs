@@ -25,6 +25,7 @@ pub(super) fn document(
         view: whole.view(&definitions.plan, &definitions.trait_rules),
         carriers: &carriers,
         accounts: AccountsOf::new(definitions.accounts.as_ref(), &loaded.accounts),
+        identity_limited: loaded.component.is_full(),
     };
     let parked = loaded
         .component

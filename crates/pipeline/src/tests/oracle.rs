@@ -174,6 +174,7 @@ pub(super) fn check(bench: &Bench, now: Timestamp, what: &str) {
             view: whole.view(&definitions.plan, &definitions.trait_rules),
             carriers: &carriers,
             accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
+            identity_limited: false,
         };
         let mut next = None;
         for segment in &definitions.segments {

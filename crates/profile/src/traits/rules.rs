@@ -132,7 +132,6 @@ impl TraitSet {
     pub(crate) fn resolve<'a>(&'a self, name: &str, rule: &Survivorship) -> Option<Resolved<'a>> {
         let winner = self.survivor(name, rule)?;
         let entries = self.of(name);
-        let counts_cut = *rule == Survivorship::MostFrequent && entries.iter().any(|entry| entry.picks.is_some());
         let mut losers: Vec<Candidate<'a>> = Vec::new();
         for candidate in entries
             .iter()
@@ -154,10 +153,29 @@ impl TraitSet {
             source: winner.source,
             time: winner.time,
             address: winner.address,
-            approximate: counts_cut || entries.iter().any(|entry| entry.left_out),
+            approximate: is_cut(entries, rule),
             losers,
         })
     }
+
+    /// Whether a limit may have made the value for a name, or that there is none, other than exact.
+    pub(crate) fn is_approximate(&self, name: &str, rules: &TraitRules) -> bool {
+        let of = |name: &str| {
+            let (rule, entries) = (rules.of(name), self.of(name));
+            (self.survivor(name, rule).is_some(), is_cut(entries, rule))
+        };
+        match of(name) {
+            (true, cut) => cut,
+            // It may have been one too many, or inside another one.
+            (false, cut) => cut || self.is_limited() || name.split_once('.').is_some_and(|(first, _)| of(first).1),
+        }
+    }
+}
+
+/// Whether a limit has left out of a trait what the rule may have picked.
+fn is_cut(entries: &[TraitEntry], rule: &Survivorship) -> bool {
+    let counts_cut = *rule == Survivorship::MostFrequent && entries.iter().any(|entry| entry.picks.is_some());
+    counts_cut || entries.iter().any(|entry| entry.left_out)
 }
 
 fn filled(entry: &TraitEntry) -> impl Iterator<Item = Candidate<'_>> {

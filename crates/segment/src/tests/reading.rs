@@ -179,3 +179,29 @@ fn seg_1_the_guide_shows_documents_that_work() {
         }
     }
 }
+
+#[test]
+fn pro_5_every_leaf_that_a_limit_may_have_touched_marks_the_answer() {
+    for (condition, limited) in [
+        (json!({ "trait": "country", "exists": false }), true),
+        (json!({ "not": { "trait": "country", "equals": "FR" } }), true),
+        (
+            json!({ "any": [{ "consent": "marketing", "answer": "unknown" }, { "segment": "buyers" }] }),
+            true,
+        ),
+        (json!({ "listed": ["user_id:u1"] }), true),
+        (json!({ "bucket": { "salt": "s", "from": 0, "to": 50 } }), false),
+    ] {
+        let segment = compile(&condition);
+        let mut world = World::default();
+        world.keep(&segment);
+        assert!(!segment.is_approximate(&world, second(8)), "{condition}");
+        world.limited = true;
+        assert_eq!(segment.is_approximate(&world, second(8)), limited, "{condition}");
+        assert_eq!(
+            segment.explain(&world, second(8)).reason.approximate,
+            limited,
+            "{condition}"
+        );
+    }
+}

@@ -70,6 +70,8 @@ pub(super) struct World {
     pub(super) aggregates: BTreeMap<AggregateId, AggregateSpec>,
     /// The aggregates whose values a limit may have touched.
     pub(super) approximate: BTreeSet<AggregateId>,
+    /// Whether limits may have touched traits, consent and identifiers.
+    pub(super) limited: bool,
     /// How often an aggregate was asked for its value or its next change.
     pub(super) asked: Cell<usize>,
 }
@@ -175,11 +177,23 @@ impl PersonView for World {
     fn approximate(&self, id: AggregateId, _now: Timestamp) -> bool {
         self.approximate.contains(&id)
     }
+
+    fn trait_approximate(&self, _: &str) -> bool {
+        self.limited
+    }
 }
 
 impl Person for World {
     fn consent(&self, category: &str) -> Option<bool> {
         self.consents.get(category).copied()
+    }
+
+    fn consent_approximate(&self, _: &str) -> bool {
+        self.limited
+    }
+
+    fn identifiers_limited(&self) -> bool {
+        self.limited
     }
 
     fn profile_id(&self) -> ProfileId {

@@ -23,6 +23,8 @@ pub(super) struct Asked<'a> {
     pub(super) carriers: &'a [u128],
     pub(super) members: &'a [Member],
     pub(super) whole: &'a Part,
+    /// Whether a limit has left identifiers of theirs out.
+    pub(super) identity_limited: bool,
     pub(super) accounts: &'a Both,
 }
 
@@ -172,6 +174,7 @@ impl Comparison {
             view: asked.whole.view(&self.plan, &definitions.trait_rules),
             carriers: asked.carriers,
             accounts: AccountsOf::new(definitions.accounts.as_ref(), accounts),
+            identity_limited: asked.identity_limited,
         }
     }
 

@@ -140,6 +140,7 @@ impl Walk<'_> {
                 carriers: &carriers,
                 members: &profile.members,
                 whole: &whole,
+                identity_limited: component.is_full(),
             };
             self.comparison.ask(&asked, self.now, tally);
             self.people.fetch_add(1, Ordering::Relaxed);

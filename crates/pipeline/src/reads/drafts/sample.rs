@@ -63,6 +63,7 @@ struct Sampled {
     members: Vec<Member>,
     carriers: Vec<u128>,
     whole: Part,
+    identity_limited: bool,
     loaded_at: Timestamp,
 }
 
@@ -206,6 +207,7 @@ impl Sample {
                 carriers: &person.carriers,
                 members: &person.members,
                 whole: &person.whole,
+                identity_limited: person.identity_limited,
             };
             comparison.ask(&asked, now, &mut tally);
             if self.bytes > BYTES_HELD {
@@ -221,6 +223,7 @@ impl Sample {
         if let Some(loaded) = load(reader, space, plan, id, None)? {
             let sampled = Sampled {
                 carriers: loaded.carriers(),
+                identity_limited: loaded.component.is_full(),
                 members: loaded.members,
                 whole: loaded.whole,
                 loaded_at: now,

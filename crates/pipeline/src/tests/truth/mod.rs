@@ -205,6 +205,7 @@ fn fresh(run: &Run, instants: &BTreeSet<i64>) -> Result<BTreeMap<i64, Members>, 
                 view: part.view(&definitions.plan, &definitions.trait_rules),
                 carriers: &carriers,
                 accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
+                identity_limited: false,
             };
             for segment in &definitions.segments {
                 let mut held: Option<(bool, Option<Timestamp>)> = None;

@@ -101,6 +101,8 @@ fn pro_5_values_too_large_are_left_out_and_said_so() {
     }
     let part = fold(&plan, &[said(1, "web", 1, "deep", deep)]);
     assert_eq!(part.resolve_trait("deep", &Survivorship::MostRecent), None);
+    let unsure = |name: &str| part.trait_approximate(name, &TraitRules::default());
+    assert!(unsure("deep") && unsure("deep.inside") && !unsure("other") && !unsure("other.inside"));
     assert_eq!(Part::decode(&bytes(&part)), Ok(part));
 }
 
@@ -113,6 +115,9 @@ fn pro_5_traits_beyond_the_limit_are_those_of_largest_hash() {
     let part = fold(&plan, &events);
     assert_eq!(part.trait_names().count(), MAX_TRAITS);
     assert!(part.traits_limited());
+    let unsure = |name: &str| part.trait_approximate(name, &TraitRules::default());
+    let kept = part.trait_names().next().unwrap();
+    assert!(!unsure(kept) && unsure("nobody said it, or it was one too many"));
     assert!(!fold(&plan, &events[..MAX_TRAITS]).traits_limited());
     let other = shuffled(&events);
     let (one, two) = other.split_at(100);
@@ -175,6 +180,11 @@ fn pro_5_consent_categories_beyond_the_limit_are_not_known() {
         .collect();
     let part = fold(&plan, &events);
     assert_eq!(part.consents().count(), MAX_CONSENT_CATEGORIES);
+    let unsure = |part: &Part, category: &str| part.view(&plan, &TraitRules::default()).consent_approximate(category);
+    let kept = part.consents().next().unwrap().category.to_owned();
+    assert!(!unsure(&part, &kept) && unsure(&part, "one too many"));
+    let few = fold(&plan, &events[..5]);
+    assert!(!unsure(&few, "never heard of") && unsure(&few, &"c".repeat(MAX_CATEGORY_BYTES + 1)));
     assert_eq!(bytes(&fold(&plan, &shuffled(&events))), bytes(&part));
 }
 
