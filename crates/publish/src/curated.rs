@@ -111,8 +111,10 @@ impl Accounts {
                 let read = state.accounts(account, 1)?.pop();
                 found.extend(read.map(|(_, account)| account_row(&account, members, now)));
             }
-            let batch = rows::accounts(&found).map_err(unwritten)?;
-            let batch = [batch];
+            if found.is_empty() {
+                continue;
+            }
+            let batch = [rows::accounts(&found).map_err(unwritten)?];
             let written = lake.write(space, tables::curated_accounts(), Some(bucket), &batch);
             files.push(written.await.map_err(unwritten)?);
         }
@@ -171,8 +173,11 @@ impl Files {
         ];
         for (table, batch, files) in batches {
             let batch = [batch.map_err(unwritten)?];
-            let written = lake.write(space, table, Some(bucket), &batch);
-            files.push(written.await.map_err(unwritten)?);
+            // A file without rows would belong to no snapshot, and stay for good.
+            if batch.iter().any(|batch| batch.num_rows() > 0) {
+                let written = lake.write(space, table, Some(bucket), &batch);
+                files.push(written.await.map_err(unwritten)?);
+            }
         }
         Ok(())
     }
@@ -183,9 +188,8 @@ async fn replace(
     lake: &Lake,
     space: &SpaceId,
     table: &'static TableSpec,
-    mut files: Vec<NewFile>,
+    files: Vec<NewFile>,
 ) -> Result<(), PublishError> {
-    files.retain(|file| file.record_count() > 0);
     let done = lake
         .overwrite(space, table, &Replace::All, files, &Commit::default())
         .await;
