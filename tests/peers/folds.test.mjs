@@ -147,7 +147,8 @@ test('seg_4_a_definition_that_is_edited_twice_while_history_is_folded_has_its_la
   events.push(...last)
   await send(last)
   assert.equal(await times(folding, EDITED), 2, 'both edits came while history was folded')
-  const wanted = members(events, edits.at(-1))
+  const [wanted, ...earlier] = edits.map(edit => members(events, edit)).reverse()
+  for (const others of earlier) assert.notDeepEqual(wanted, others)
   assert.ok(wanted.length > 20 && wanted.length < PEOPLE - 20, `${wanted.length} of ${PEOPLE}`)
   for (const server of servers) {
     await server.kith('flush')
