@@ -57,14 +57,14 @@ function receive(event) {
     }
     tell(anonymousId, 'segment', 24, messageId, name, to)
   }
-  if (name !== 'Order Completed' || !marketing) return
+  if (name !== 'Order Completed') return
   const until = new Date(Date.now() + stay).toISOString()
   tell(anonymousId, 'segment', 25, messageId, name, {
     segment: 'just_bought',
     change: leaving ? 'renewed' : 'entered',
     cause: 'event',
     until,
-    explanation: 'bought within the last minute, and agrees to marketing',
+    explanation: 'bought within the last minute',
   })
   const first = !leaving
   clearTimeout(leaving)
@@ -78,7 +78,7 @@ function receive(event) {
       explanation: 'only time went by: no purchase within the last minute',
     })
   }, stay)
-  if (!first) return
+  if (!first || !marketing) return
   tell(anonymousId, 'message', 700, messageId, name, { message: 'order_thanks' })
   const html = `<body style="margin:0;background:#f4f1ea;font:16px/1.6 sans-serif"><div style="max-width:520px;margin:0 auto;padding:32px 20px"><div style="background:#fff;border-radius:16px;padding:32px"><h1 style="margin:0 0 12px;font-size:26px">Thank you, ${traits.first_name}.</h1><p>Your order is on its way through the house.</p></div></div>`
   setTimeout(

@@ -14,6 +14,9 @@ export class Inbox {
   private opened = ''
   private failures = 0
   private onItsWay = false
+  private isIn = false
+  /** Whether the visitor's answer to mail was no when they entered the segment that they are in. */
+  private withheld = false
   private readonly list = h('ul', { class: 'mails' })
   private readonly note = h('p', { class: 'empty' })
   private readonly link: HTMLAnchorElement
@@ -25,6 +28,7 @@ export class Inbox {
 
   constructor(
     inboxUrl: string,
+    private readonly segment: string,
     private readonly agreed: () => boolean | undefined,
   ) {
     this.link = h(
@@ -72,6 +76,15 @@ export class Inbox {
     this.onItsWay = true
     this.show()
     void this.ask()
+  }
+
+  /** Takes whether the visitor is in the segment: to enter it sends a mail to who agreed. */
+  follow(isIn: boolean): void {
+    if (isIn === this.isIn) return
+    this.isIn = isIn
+    this.withheld = isIn && this.agreed() !== true
+    if (this.withheld) announce('No mail is sent: your answer to mail is no.')
+    this.show()
   }
 
   private async ask(): Promise<void> {
@@ -175,9 +188,15 @@ export class Inbox {
   private words(): string {
     if (this.failures >= 3) return 'The inbox does not answer. Asking again …'
     if (this.onItsWay) return 'A mail is on its way …'
-    if (this.mails.length > 0) return ''
     if (this.email === '') return 'Empty. It is yours once you say who you are.'
-    if (this.agreed() !== true) return `Nothing for ${this.email}. You did not agree to mail, so none will come.`
+    if (this.agreed() !== true) {
+      return this.withheld
+        ? `You entered ${this.segment}, but no mail is sent to ${this.email}: your answer to mail is no.`
+        : `No mail is sent to ${this.email}: your answer to mail is no.`
+    }
+    if (this.withheld)
+      return `You entered ${this.segment} when your answer to mail was no. Buy again once you have left it, and a mail comes.`
+    if (this.mails.length > 0) return ''
     return `Nothing for ${this.email} yet. Buy something.`
   }
 }

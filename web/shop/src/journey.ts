@@ -196,12 +196,8 @@ export class Journey {
         station.note,
         ...(silent ? silence : state === 'there' ? noted(stage, arrivals) : [WORDS[stage].waits]),
       )
-      if (stage === 'segment' && arrivals.length > 0 && trip && this.leftOut(trip))
-        station.note.append(
-          ' You did not agree to mail, so ',
-          h('b', { class: 'name' }, this.segment),
-          ' leaves you out.',
-        )
+      if (stage === 'segment' && arrivals.some((arrival) => this.wouldSend(arrival)))
+        station.note.append(' No mail is sent: your answer to mail is no.')
       station.details.hidden = arrivals.length === 0
       const label = stage === 'profile' && trip && toldLate(trip) ? 'See it as JSON, as it was later' : 'See it as JSON'
       if (station.label.textContent !== label) station.label.textContent = label
@@ -212,9 +208,10 @@ export class Journey {
     }
   }
 
-  /** Whether it is an order of somebody who did not agree to mail. */
-  private leftOut(trip: Trip): boolean {
-    return trip.event === 'Order Completed' && this.agreed() !== true
+  /** Whether it is an entry that sends a mail to who agreed, and the visitor did not. */
+  private wouldSend(arrival: Arrival): boolean {
+    const change = readChange(arrival.payload)
+    return change?.segment === this.segment && change.change === 'entered' && this.agreed() !== true
   }
 
   /** Why no change is shown with an event; nothing as long as one may come. */
@@ -227,8 +224,6 @@ export class Journey {
     const teller = [...next, ...this.justBefore(trip)].find((other) => other.arrivals.has('segment'))
     const watched = trip.settled && next.every((other) => other.settled || other.missed || other.arrivals.has('segment'))
     if (!watched && !toldLate(trip) && !trip.missed) return undefined
-    if (watched && this.leftOut(trip))
-      return [`You bought, but did not agree to mail. So ${this.segment} leaves you out, and no mail is sent.`]
     if (teller)
       return ['Events this close together are answered at once. What changed is shown with ', h('b', {}, teller.event), '.']
     return watched

@@ -79,8 +79,8 @@ function open(
   const agreed = (): boolean | undefined => tracking.known?.marketing
   const memory = new Memory(config.writeKey, tracking.anonymousId)
   const journey = new Journey(config.segment, agreed, (messageId) => memory.keepWatched(messageId))
-  const segments = new Segments(config.segment, agreed)
-  const inbox = new Inbox(config.inboxUrl, agreed)
+  const segments = new Segments(config.segment)
+  const inbox = new Inbox(config.inboxUrl, config.segment, agreed)
   head.append(inbox.notice)
   fill(
     room,
@@ -100,6 +100,7 @@ function open(
   const isTold = (): void => {
     untilTold = undefined
     for (const missed of segments.told()) memory.keepChange(missed)
+    inbox.follow(segments.hasBought)
   }
   follow(
     tracking.anonymousId,
@@ -114,6 +115,7 @@ function open(
       else {
         const news = segments.take(arrival)
         if (news) memory.keepChange(news)
+        inbox.follow(segments.hasBought)
       }
     },
     (connection) => {
@@ -134,7 +136,6 @@ function open(
         journey.follow()
         await tracking.introduce(visitor)
         inbox.of(visitor.email)
-        segments.show()
       },
       async buy(product) {
         journey.follow()

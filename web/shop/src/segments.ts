@@ -41,10 +41,7 @@ export class Segments {
   /** Whether the server is telling where the visitor is now. */
   private opening = false
 
-  constructor(
-    private readonly segment: string,
-    private readonly agreed: () => boolean | undefined,
-  ) {
+  constructor(private readonly segment: string) {
     this.element = h(
       'section',
       { class: 'panel segments', 'aria-labelledby': 'segments-title' },
@@ -136,8 +133,12 @@ export class Segments {
     this.lines.length = Math.min(this.lines.length, LINES_SHOWN)
   }
 
-  /** Shows everything anew. */
-  show(): void {
+  /** Whether the visitor is in the segment that a purchase leads into. */
+  get hasBought(): boolean {
+    return this.stays.has(this.segment)
+  }
+
+  private show(): void {
     const stay = this.stays.get(this.segment)
     this.featured.dataset['state'] = stay ? 'in' : this.leftByTime ? 'left' : 'out'
     const name = h('b', { class: 'name' }, this.segment)
@@ -161,14 +162,10 @@ export class Segments {
         h('p', {}, 'You left, and nothing happened: no click, no event, only time going by. Buy again to come back.'),
       )
     } else {
-      const refused = this.agreed() === false
-      const words = refused
-        ? 'For whoever bought within the last minute and agrees to mail. You did not agree, so it leaves you out.'
-        : 'For whoever bought within the last minute and agrees to mail.'
       fill(
         this.featured,
-        h('div', { class: 'featured-head' }, name, h('span', { class: 'left' }, refused ? 'not you' : 'not now')),
-        h('p', {}, words),
+        h('div', { class: 'featured-head' }, name, h('span', { class: 'left' }, 'not now')),
+        h('p', {}, 'For whoever bought within the last minute.'),
       )
     }
     const others = [...this.stays.values()].filter((other) => other.segment !== this.segment)
