@@ -20,8 +20,8 @@ pub struct Expired {
 }
 
 impl Lake {
-    /// Removes the snapshots that are neither among the newest `keep` (at least one) nor younger than `before`, and
-    /// the files that only they refer to. Whoever still reads such a snapshot loses it: give `before` the room that
+    /// Removes the snapshots that are neither among the newest `keep` (at least one) nor were the table at `before` or later,
+    /// and the files that only they refer to. Whoever still reads such a snapshot loses it: give `before` the room that
     /// the longest query needs.
     ///
     /// # Errors
@@ -92,9 +92,11 @@ impl Lake {
 fn old_snapshots(metadata: &TableMetadata, keep: usize, before: Timestamp) -> Vec<SnapshotRef> {
     let mut snapshots: Vec<SnapshotRef> = metadata.snapshots().cloned().collect();
     snapshots.sort_by_key(|snapshot| std::cmp::Reverse(snapshot.sequence_number()));
-    let mut old = snapshots.split_off(keep.max(1).min(snapshots.len()));
-    old.retain(|snapshot| {
-        snapshot.timestamp_ms() < before.as_millis() && metadata.current_snapshot_id() != Some(snapshot.snapshot_id())
-    });
-    old
+    // A snapshot was the table until the next one followed.
+    let until = snapshots.iter().map(|snapshot| snapshot.timestamp_ms());
+    let old = snapshots.iter().skip(1).zip(until).skip(keep.max(1) - 1);
+    old.filter(|(_, until)| *until < before.as_millis())
+        .map(|(snapshot, _)| SnapshotRef::clone(snapshot))
+        .filter(|snapshot| metadata.current_snapshot_id() != Some(snapshot.snapshot_id()))
+        .collect()
 }

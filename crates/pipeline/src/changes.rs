@@ -35,8 +35,8 @@ pub struct OutboxMoment {
     first: BTreeMap<SpaceId, u64>,
     /// How many changes wait that the replay has not given yet.
     unmatched: u64,
-    /// What waits is read from here, when the replay begins.
-    state: Box<dyn Read>,
+    /// What waits is read from here when the replay begins, and let go of: a snapshot costs the store something.
+    state: Option<Box<dyn Read>>,
 }
 
 impl OutboxMoment {
@@ -66,12 +66,13 @@ struct Waiting<'a> {
 
 impl<'a> Waiting<'a> {
     fn mark(moment: &'a mut OutboxMoment, store: Arc<dyn Store>, page: usize) -> Result<Self, PipelineError> {
-        for space in moment.first.keys() {
+        let state = moment.state.take();
+        for (space, state) in moment.first.keys().filter_map(|space| Some((space, state.as_ref()?))) {
             let mut from = keys::space(space);
             let to = kith_state::prefix_end(&from).unwrap_or_default();
             loop {
                 let (mut rows, mut next, mut damaged) = (Vec::new(), Vec::new(), false);
-                moment.state.scan(Keyspace::Outbox, &from, &to, &mut |key, row| {
+                state.scan(Keyspace::Outbox, &from, &to, &mut |key, row| {
                     damaged |= keys::number(key).is_none() || decode_change(row).is_none();
                     next = [key, &[0]].concat();
                     rows.push(waiting_key(space, row));
@@ -194,7 +195,7 @@ impl Handover {
             instant,
             first,
             unmatched: 0,
-            state,
+            state: Some(state),
         }))
     }
 }

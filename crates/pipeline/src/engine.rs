@@ -137,17 +137,22 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Opens the store again after a failure, and the engine where the store's last step left it. What was not committed
-    /// is gone: its records are to be taken again. Readers have the definitions of then.
+    /// Opens the engine again where the store's last step left it, after the store itself where that has failed. What was
+    /// not committed is gone: its records are to be taken again. Readers wait meanwhile, and have the definitions of then.
     ///
     /// # Errors
-    /// As [`Engine::open`]; the engine is as it was, and this may be tried again.
-    pub(crate) fn reopen(&mut self) -> Result<(), PipelineError> {
-        self.store.reopen()?;
+    /// As [`Engine::open`]; this is to be tried again, nothing else.
+    pub(crate) fn reopen(&mut self, store_failed: bool) -> Result<(), PipelineError> {
+        let published = Arc::clone(&self.published);
+        let mut readers = published.write();
+        if store_failed {
+            self.store.reopen()?;
+        }
+        self.spaces.clear();
         let fresh = Self::open(Arc::clone(&self.store), self.config.clone())?;
-        *self.published.write() = fresh.published.read().clone();
+        readers.clone_from(&fresh.published.read());
         *self = Self {
-            published: Arc::clone(&self.published),
+            published: Arc::clone(&published),
             ..fresh
         };
         Ok(())

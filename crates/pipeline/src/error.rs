@@ -42,6 +42,11 @@ impl PipelineError {
             .map(|(id, wrong)| (id.as_str(), wrong.as_str()))
     }
 
+    /// Whether it was the store that failed, which has to be opened again then.
+    pub(crate) fn is_of_the_store(&self) -> bool {
+        self.source.as_ref().is_some_and(|source| source.is::<StateError>())
+    }
+
     pub(crate) fn corrupt(what: &str) -> Self {
         let message =
             format!("the state's {what} cannot be read: move the state folder away and it is rebuilt from the log");

@@ -358,11 +358,16 @@ impl Space {
                 self.tell_exit(id, held, work.now, Cause::Regrouping);
             }
         }
+        let Some(founder) = founder(work.stands, &self.id, id, stood)? else {
+            return Ok(());
+        };
         // An identifier that is blocked now has nobody: its old id leads nowhere, until somebody has it again.
-        if let Some(founder) = founder(work.stands, &self.id, id, stood)? {
-            let row = redirects::encode(founder);
-            self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
-        }
+        let placed = match self.component_of(&work.view, founder.0)? {
+            Some(home) => self.component(&work.view, home)?.component.place(founder.0, founder.1),
+            None => None,
+        };
+        let row = redirects::encode(founder, placed.map(|placement| placement.profile));
+        self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
         Ok(())
     }
 }

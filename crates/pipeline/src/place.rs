@@ -331,7 +331,7 @@ impl Space {
         self.profile_count = self.profile_count.saturating_sub(1);
         let vanished = outcome.vanished.iter().find(|vanished| vanished.profile == id);
         if let Some(vanished) = vanished.filter(|_| !self.quiet) {
-            let row = redirects::encode(vanished.founder);
+            let row = redirects::encode(vanished.founder, Some(vanished.redirect));
             self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
         }
     }

@@ -328,7 +328,7 @@ fn resolve(
         return Ok(redirects::follow(reader, space, asked)?.map(|(id, component)| Found {
             id,
             asked: Some(asked),
-            component: Some(component),
+            component,
         }));
     }
     let Some(sent) = Identifier::parse(name) else {

@@ -218,7 +218,7 @@ impl Pipeline {
         let mut status = locked(&self.shared.status);
         while !met(&status) {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || status.failure.is_some() {
+            if left.is_zero() || (status.failure.is_some() && !status.tries_again) {
                 return false;
             }
             status = self
@@ -313,22 +313,28 @@ impl Worker {
     /// with again: what was not committed is in the log.
     fn run(mut self) {
         let mut wait = RETRY_FIRST;
-        while let Err(error) = self.work() {
-            let mut error = error;
+        loop {
+            let began = Instant::now();
+            let Err(mut error) = self.work() else { return };
+            if began.elapsed() > RETRY_LAST {
+                wait = RETRY_FIRST;
+            }
+            let mut store_failed = false;
             loop {
+                store_failed |= error.is_of_the_store();
                 let tries_again = error.kind() == PipelineErrorKind::Storage && !self.is_stopping();
                 self.tell_failure(&error, tries_again);
-                if !tries_again || !self.rest(wait) {
+                if !tries_again {
                     return;
                 }
+                if !self.rest(wait) {
+                    return self.tell_failure(&error, false);
+                }
                 wait = (wait * 2).min(RETRY_LAST);
-                match self.begin_again() {
+                match self.begin_again(store_failed) {
                     Ok(()) => break,
                     Err(again) => error = again,
                 }
-            }
-            if self.committed_at.elapsed() > RETRY_LAST {
-                wait = RETRY_FIRST;
             }
         }
     }
@@ -345,8 +351,8 @@ impl Worker {
     }
 
     /// Opens everything where the last committed step left it.
-    fn begin_again(&mut self) -> Result<(), PipelineError> {
-        self.engine.reopen()?;
+    fn begin_again(&mut self, store_failed: bool) -> Result<(), PipelineError> {
+        self.engine.reopen(store_failed)?;
         self.log
             .raise_floor(self.engine.time_floor())
             .map_err(|error| PipelineError::storage("the log takes no instant", error))?;

@@ -4,20 +4,15 @@
 //! metadata. So the first keeps its snapshots for as long as a long query takes, the second for as long as somebody may
 //! want to see what came when.
 
-use crate::{PublishConfig, PublishError};
+use crate::PublishConfig;
 use kith_lake::{ErrorKind, Lake, tables};
 use kith_types::{Clock, Duration, SpaceId};
 
 /// The newest snapshots of a table stay, however old.
 const KEPT: usize = 3;
 
-/// Expires what is old in every table of a space.
-pub(crate) async fn expire(
-    lake: &Lake,
-    space: &SpaceId,
-    config: &PublishConfig,
-    clock: &dyn Clock,
-) -> Result<(), PublishError> {
+/// Expires what is old in every table of a space, as far as it can be done.
+pub(crate) async fn expire(lake: &Lake, space: &SpaceId, config: &PublishConfig, clock: &dyn Clock) {
     for table in tables::all() {
         // What is rewritten is rewritten by bucket.
         let kept_for = match table.buckets {
@@ -30,8 +25,10 @@ pub(crate) async fn expire(
             Ok(_) => {}
             // A table is made when its first row comes.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(PublishError::new("old snapshots could not be removed", error)),
+            Err(error) => {
+                let error = kith_telemetry::error_chain(&error);
+                tracing::warn!(%space, table = table.name, error, "old snapshots could not be removed");
+            }
         }
     }
-    Ok(())
 }

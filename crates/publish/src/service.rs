@@ -57,9 +57,9 @@ impl Default for PublishConfig {
             bytes: 32 << 20,
             age: Duration::from_secs(30),
             curated_period: Duration::from_secs(300),
-            expiry_period: Duration::from_secs(600),
+            expiry_period: Duration::from_secs(1_800),
             rewritten_kept: Duration::from_secs(3_600),
-            appended_kept: Duration::from_secs(24 * 3_600),
+            appended_kept: Duration::from_secs(6 * 3_600),
             log_keep_bytes: 1 << 30,
         }
     }
@@ -174,6 +174,7 @@ impl Publisher {
                 rewritten: now,
                 rewriting: Duration::ZERO,
                 expired: now,
+                expiring: Duration::ZERO,
                 ready: false,
                 steps: 0,
                 bytes: 0,
@@ -241,8 +242,9 @@ struct Worker {
     rewritten: Instant,
     /// How long rewriting the current tables took.
     rewriting: Duration,
-    /// When old snapshots were removed.
+    /// When old snapshots were removed, and how long that took.
     expired: Instant,
+    expiring: Duration,
     /// Whether the writer has caught up with what the tables lacked at the start.
     ready: bool,
     /// Steps that have come, of those that the pipeline counts.
@@ -378,6 +380,8 @@ impl Worker {
     }
 
     fn take(&mut self, step: &Step) -> Result<(), PublishError> {
+        // What may be missing is taken from the log and the outbox.
+        self.ready &= !step.begun_again;
         self.catch_up()?;
         let runtime = self.parts.runtime.clone();
         self.bytes += step.output.body_bytes;
@@ -403,16 +407,17 @@ impl Worker {
         if self.rewritten.elapsed() >= self.config.curated_period.max(self.rewriting * REWRITING_SHARE) {
             self.rewrite()?;
         }
-        if self.expired.elapsed() >= self.config.expiry_period {
-            self.expire()?;
+        if self.expired.elapsed() >= self.config.expiry_period.max(self.expiring * REWRITING_SHARE) {
+            self.expire();
         }
         self.trim()?;
         self.worked();
         Ok(())
     }
 
-    fn expire(&mut self) -> Result<(), PublishError> {
-        self.expired = Instant::now();
+    /// What cannot be removed now is removed another time, and holds up nothing else.
+    fn expire(&mut self) {
+        let started = Instant::now();
         let runtime = self.parts.runtime.clone();
         for space in self.spaces() {
             runtime.block_on(expiring::expire(
@@ -420,9 +425,10 @@ impl Worker {
                 &space,
                 &self.config,
                 &*self.parts.clock,
-            ))?;
+            ));
         }
-        Ok(())
+        self.expired = Instant::now();
+        self.expiring = started.elapsed();
     }
 
     /// Builds changes of membership again that their table lacks and the outbox has forgotten, beside everything else; answers

@@ -18,12 +18,15 @@ pub struct Step {
     pub output: Arc<StepOutput>,
     /// The rows; an error is a defect, and the records are taken from the log again.
     pub rows: Result<Vec<(SpaceId, EventBatch)>, LakeError>,
+    /// Whether the pipeline has begun again before it: steps may have been committed that nobody was told of.
+    pub begun_again: bool,
 }
 
 /// Makes rows of the events of the open step, and hands them on with the step.
 pub struct StepRows {
     spaces: BTreeMap<SpaceId, EventRows>,
     steps: SyncSender<Step>,
+    begun_again: bool,
 }
 
 /// A listener for the pipeline, and what [`crate::Publisher`] takes from it. A queue of so many steps holds the pipeline
@@ -32,7 +35,13 @@ pub struct StepRows {
 pub fn steps(waiting: usize) -> (StepRows, Receiver<Step>) {
     let (steps, inbox) = sync_channel(waiting);
     let spaces = BTreeMap::new();
-    (StepRows { spaces, steps }, inbox)
+    let begun_again = false;
+    let rows = StepRows {
+        spaces,
+        steps,
+        begun_again,
+    };
+    (rows, inbox)
 }
 
 impl Listener for StepRows {
@@ -47,6 +56,7 @@ impl Listener for StepRows {
 
     fn begun_again(&mut self) {
         self.spaces.clear();
+        self.begun_again = true;
     }
 
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
@@ -60,6 +70,31 @@ impl Listener for StepRows {
         let rows: Vec<_> = rows.collect();
         let rows = rows.into_iter().map(|(space, batch)| Ok((space, batch?))).collect();
         let output = Arc::clone(step);
-        self.steps.send(Step { output, rows }).is_ok()
+        let begun_again = std::mem::take(&mut self.begun_again);
+        let step = Step {
+            output,
+            rows,
+            begun_again,
+        };
+        self.steps.send(step).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn col_3_the_first_step_after_a_failure_says_so_and_the_open_one_is_gone() {
+        let (mut rows, inbox) = steps(4);
+        let step = Arc::new(StepOutput::default());
+        rows.spaces.insert(SpaceId::main(), EventRows::default());
+        rows.begun_again();
+        assert!(rows.spaces.is_empty(), "its events come again");
+        let mut told = || {
+            assert!(rows.committed(&step));
+            inbox.recv().unwrap().begun_again
+        };
+        assert_eq!([told(), told()], [true, false]);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! State is derived from the log, so a lost store costs a replay and no event. A failed sync therefore ends the store
 //! (`StateErrorKind::Failed`) instead of being tried again: fjall has reported durability falsely after swallowed
-//! journal errors, and the log knows better.
+//! journal errors, and the log knows better. What may follow is in `reopening.rs`.
 
 use crate::gathered;
 use crate::rows::{Moment, RowCache};
@@ -201,6 +201,12 @@ impl Trees {
 }
 
 impl OpenStore {
+    /// Whether no snapshot of it is held.
+    pub(crate) fn is_unread(&self) -> bool {
+        let shown = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::strong_count(&shown.0) == 1
+    }
+
     /// How many entries a tree has.
     #[cfg(test)]
     pub(crate) fn entries_of(&self, keyspace: Keyspace) -> usize {

@@ -234,8 +234,9 @@ pub trait Store: Read {
     /// Opens the store again after a failure. What was not durable is gone.
     ///
     /// # Errors
-    /// [`StateErrorKind::Locked`] while somebody still reads what was open: try again. Else as when it was opened first. The
-    /// store answers nothing until it has succeeded.
+    /// [`StateErrorKind::Locked`] while somebody still reads what was open, [`StateErrorKind::Failed`] while the disk takes
+    /// nothing: readers are served as before, try again. Else as when it was opened first; nothing is answered then until
+    /// it has succeeded.
     fn reopen(&self) -> Result<(), StateError>;
 
     /// A reader that sees what is committed now, and nothing later.

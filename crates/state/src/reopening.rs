@@ -2,14 +2,20 @@
 
 use crate::fjall_store::OpenStore;
 use crate::{Batch, Keyspace, Read, StateError, StateErrorKind, Store, Visit};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// What the disk must take before anything is opened again.
+const PROBE_BYTES: usize = 256 * 1024;
+/// How often, a millisecond apart, it is looked for a moment without readers.
+const UNREAD_TRIES: usize = if cfg!(test) { 5 } else { 200 };
 
 /// A [`Store`] in a folder.
 pub struct FjallStore {
     folder: PathBuf,
     cache_bytes: u64,
-    /// None while it is being opened again, and after that has failed.
+    /// None while it is opened again, and after that has failed.
     open: RwLock<Option<Arc<OpenStore>>>,
 }
 
@@ -32,6 +38,55 @@ impl FjallStore {
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         open.clone().ok_or_else(closed)
     }
+
+    /// Whether the disk takes anything at all: while it does not, what has failed is left open for those who read.
+    fn probe(&self) -> Result<(), StateError> {
+        let file = self.folder.join("probe");
+        let written = std::fs::write(&file, vec![0; PROBE_BYTES]).and_then(|()| File::open(&file)?.sync_all());
+        let removed = std::fs::remove_file(&file);
+        written
+            .and(removed)
+            .map_err(|error| unusable(error, "the disk of the state takes nothing"))
+    }
+
+    /// Takes the failed store once nobody reads it: whoever does has the folder open.
+    fn take_unread(&self) -> Result<Option<Arc<OpenStore>>, StateError> {
+        for _ in 0..UNREAD_TRIES {
+            {
+                let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+                let unread = |store: &Arc<OpenStore>| Arc::strong_count(store) == 1 && store.is_unread();
+                if open.as_ref().is_none_or(unread) {
+                    return Ok(open.take());
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let message = "the state has failed and is still being read: it is opened again when that has ended";
+        Err(StateError::new(StateErrorKind::Locked, message, None))
+    }
+
+    /// Writes the journals anew. After a sync that failed the machine may call pages written that never reached the disk;
+    /// what it reads of them becomes durable only as a file of its own.
+    fn settle_journals(&self) -> Result<(), StateError> {
+        let settle = || -> std::io::Result<()> {
+            let trees = self.folder.join("trees");
+            let copy = self.folder.join("journal");
+            for entry in std::fs::read_dir(&trees)? {
+                let journal = entry?.path();
+                if journal.extension().is_some_and(|extension| extension == "jnl") {
+                    std::fs::copy(&journal, &copy)?;
+                    File::open(&copy)?.sync_all()?;
+                    std::fs::rename(&copy, &journal)?;
+                }
+            }
+            File::open(&trees)?.sync_all()
+        };
+        settle().map_err(|error| unusable(error, "the journals of the state cannot be written anew"))
+    }
+}
+
+fn unusable(error: std::io::Error, message: &str) -> StateError {
+    StateError::new(StateErrorKind::Failed, message, Some(error.into()))
 }
 
 fn closed() -> StateError {
@@ -69,10 +124,13 @@ impl Store for FjallStore {
     }
 
     fn reopen(&self) -> Result<(), StateError> {
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
-        // Whoever reads still has it open, and the folder is locked for as long.
-        drop(open.take());
-        *open = Some(Arc::new(OpenStore::open(&self.folder, self.cache_bytes)?));
+        self.probe()?;
+        let failed = self.take_unread()?;
+        // Readers are refused from here on, and wait for nothing.
+        drop(failed);
+        self.settle_journals()?;
+        let opened = Arc::new(OpenStore::open(&self.folder, self.cache_bytes)?);
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(opened);
         Ok(())
     }
 
@@ -117,13 +175,27 @@ mod tests {
         put(&store, b"a");
         let reader = store.snapshot();
         assert_eq!(store.reopen().unwrap_err().kind(), StateErrorKind::Locked);
-        assert!(reader.get(TREE, b"a").unwrap().is_some(), "who reads goes on reading");
-        assert_eq!(store.get(TREE, b"a").unwrap_err().kind(), StateErrorKind::Failed);
-        assert!(store.snapshot().get(TREE, b"a").is_err());
+        for read in [&*reader, &store as &dyn Read, &*store.snapshot()] {
+            assert!(read.get(TREE, b"a").unwrap().is_some(), "who reads goes on reading");
+        }
         drop(reader);
         store.reopen().unwrap();
         assert!(store.get(TREE, b"a").unwrap().is_some());
         put(&store, b"b");
         assert!(store.snapshot().get(TREE, b"b").unwrap().is_some());
+    }
+
+    #[test]
+    fn col_3_a_store_whose_disk_takes_nothing_stays_open_for_readers() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+        put(&store, b"a");
+        let probe = folder.path().join("probe");
+        std::fs::create_dir(&probe).unwrap();
+        assert_eq!(store.reopen().unwrap_err().kind(), StateErrorKind::Failed);
+        assert!(store.get(TREE, b"a").unwrap().is_some());
+        std::fs::remove_dir(&probe).unwrap();
+        store.reopen().unwrap();
+        assert!(store.get(TREE, b"a").unwrap().is_some());
     }
 }

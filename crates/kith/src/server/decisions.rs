@@ -114,7 +114,9 @@ impl Unrecorded {
 
     /// Whether the catalog knows every decision that the pipeline had taken before this was asked.
     pub(crate) fn is_settled(&self) -> bool {
-        self.deciding.load(Ordering::SeqCst) == 0 && self.is_empty()
+        // Asked twice: what waited may just have been recorded by somebody who has yet to let others read it.
+        let decided = || self.deciding.load(Ordering::SeqCst) == 0;
+        decided() && self.is_empty() && decided()
     }
 
     /// Records a decision, after those that wait; what fails waits, and is no failure of the decision.

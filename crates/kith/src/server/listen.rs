@@ -187,6 +187,8 @@ impl Served {
             .max_buf_size(READ_AHEAD_BYTES);
         let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
+            // A request that has come is taken up before the end is heard of.
+            biased;
             ended = served.as_mut() => ended,
             () = overstayed(&seat, reserve_life) => Ok(()),
             () = asked(&mut stop) => {
