@@ -218,7 +218,7 @@ impl Pipeline {
         let mut status = locked(&self.shared.status);
         while !met(&status) {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || (status.failure.is_some() && !status.tries_again) {
+            if left.is_zero() || status.failure.is_some() {
                 return false;
             }
             status = self

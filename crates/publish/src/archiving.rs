@@ -5,8 +5,9 @@
 //! does not hold up the end of the server either.
 
 use crate::backoff::Backoff;
+use crate::config::PublishStatus;
 use crate::sealing::Sealing;
-use crate::service::{PublishStatus, Reply, spawn};
+use crate::service::{Reply, spawn};
 use crate::{PublishError, retention};
 use kith_log::Log;
 use kith_pipeline::Pipeline;

@@ -7,6 +7,7 @@ mod archive;
 mod archiving;
 mod backoff;
 mod changes;
+mod config;
 mod curated;
 mod error;
 mod expiring;
@@ -21,7 +22,8 @@ mod writer;
 
 pub use archive::RawArchive;
 pub use archiving::Attempts;
+pub use config::{PublishConfig, PublishStatus};
 pub use error::PublishError;
-pub use service::{PublishConfig, PublishParts, PublishStatus, Publisher};
+pub use service::{PublishParts, Publisher};
 pub use steps::{Step, StepRows, steps};
 pub use writer::LakeWriter;

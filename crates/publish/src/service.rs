@@ -1,9 +1,10 @@
 //! The publishing thread: takes committed steps, commits tables by size and age, rewrites the current tables at their
 //! period, and lets the log go of what raw is seen to hold. Raw objects are written beside it (`archiving.rs`).
 
-use crate::archiving::{Archiving, ArchivingParts, Attempts};
+use crate::archiving::{Archiving, ArchivingParts};
 use crate::backoff::Backoff;
 use crate::changes::ChangesReplay;
+use crate::config::{PublishConfig, PublishStatus};
 use crate::sealing::Sealing;
 use crate::steps::Step;
 use crate::writer::LakeWriter;
@@ -11,7 +12,7 @@ use crate::{PublishError, curated, expiring, retention};
 use kith_lake::Lake;
 use kith_log::Log;
 use kith_pipeline::{Pipeline, Reads};
-use kith_types::{Clock, SpaceId, Timestamp};
+use kith_types::{Clock, SpaceId};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -28,63 +29,6 @@ const TURN: Duration = Duration::from_millis(200);
 const REWRITING_SHARE: u32 = 9;
 /// How long a flush waits for steps that are committed and still on their way through the queues.
 const STEPS_WITHIN: Duration = Duration::from_secs(60);
-
-/// When tables are committed and rewritten.
-#[derive(Clone, Debug)]
-pub struct PublishConfig {
-    /// Rows that wait at most before clean tables are committed.
-    pub rows: usize,
-    /// Bytes of bodies whose rows wait at most before clean tables are committed.
-    pub bytes: usize,
-    /// How long rows wait at most before they are committed.
-    pub age: Duration,
-    /// How often the current tables are rewritten; less often where rewriting would take more than a tenth of the time.
-    pub curated_period: Duration,
-    /// How often old snapshots of tables are removed.
-    pub expiry_period: Duration,
-    /// How long a snapshot of a table that is rewritten can be read after another has followed: each is a whole copy.
-    pub rewritten_kept: Duration,
-    /// The same for a table that is appended to.
-    pub appended_kept: Duration,
-    /// How many bytes of the newest sealed segments stay in the log when older ones, which everything has passed, go.
-    pub log_keep_bytes: u64,
-}
-
-impl Default for PublishConfig {
-    fn default() -> Self {
-        Self {
-            rows: 50_000,
-            bytes: 32 << 20,
-            age: Duration::from_secs(30),
-            curated_period: Duration::from_secs(300),
-            expiry_period: Duration::from_secs(1_800),
-            rewritten_kept: Duration::from_secs(3_600),
-            appended_kept: Duration::from_secs(6 * 3_600),
-            log_keep_bytes: 1 << 30,
-        }
-    }
-}
-
-/// How far publishing has come.
-#[derive(Clone, Debug, Default)]
-pub struct PublishStatus {
-    /// Every record before it has its rows in the clean tables.
-    pub clean_end: u64,
-    /// When the clean tables were committed.
-    pub clean_at: Option<Timestamp>,
-    /// When the current tables were rewritten.
-    pub curated_at: Option<Timestamp>,
-    /// Every record before it is in the raw zone.
-    pub raw_end: u64,
-    /// How keeping raw up with the log fares; the rest is of the tables.
-    pub raw: Attempts,
-    /// Why the last attempt failed, if it did; it is tried again.
-    pub failure: Option<String>,
-    /// How many attempts have failed in a row.
-    pub failures: u32,
-    /// When the first of these failed.
-    pub failing_since: Option<Timestamp>,
-}
 
 enum Request {
     Step(Box<Step>),
