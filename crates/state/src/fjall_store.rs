@@ -23,6 +23,8 @@ pub(crate) struct OpenStore {
     rows: Arc<RowCache>,
     /// Held while a batch is applied to the trees and the rows.
     applying: Mutex<()>,
+    /// Held by each snapshot, of whichever commit.
+    readers: Arc<()>,
     /// What readers see: the trees as of the newest commit that is durable.
     durable: Mutex<(Arc<Trees>, Moment)>,
 }
@@ -37,6 +39,7 @@ struct FjallSnapshot {
     trees: Arc<Trees>,
     /// The rows in memory, and the moment that the snapshot shows.
     rows: (Arc<RowCache>, Moment),
+    _reader: Arc<()>,
 }
 
 impl OpenStore {
@@ -73,6 +76,7 @@ impl OpenStore {
             trees,
             rows,
             applying: Mutex::new(()),
+            readers: Arc::default(),
         })
     }
 }
@@ -203,8 +207,7 @@ impl Trees {
 impl OpenStore {
     /// Whether no snapshot of it is held.
     pub(crate) fn is_unread(&self) -> bool {
-        let shown = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::strong_count(&shown.0) == 1
+        Arc::strong_count(&self.readers) == 1
     }
 
     /// How many entries a tree has.
@@ -375,6 +378,7 @@ impl OpenStore {
         Box::new(FjallSnapshot {
             trees,
             rows: (Arc::clone(&self.rows), moment),
+            _reader: Arc::clone(&self.readers),
         })
     }
 

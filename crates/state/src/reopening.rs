@@ -174,6 +174,8 @@ mod tests {
         let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
         put(&store, b"a");
         let reader = store.snapshot();
+        // Of an older commit than what is shown now.
+        put(&store, b"later");
         assert_eq!(store.reopen().unwrap_err().kind(), StateErrorKind::Locked);
         for read in [&*reader, &store as &dyn Read, &*store.snapshot()] {
             assert!(read.get(TREE, b"a").unwrap().is_some(), "who reads goes on reading");

@@ -25,6 +25,8 @@ mod sending;
 mod sources;
 mod sql;
 mod tail;
+#[cfg(test)]
+mod testing;
 mod traces;
 
 pub(crate) use config::{Role, ServerConfig};

@@ -1,13 +1,15 @@
 //! What the pipeline's thread tells is what is committed.
 
 use super::*;
+use crate::tests::failing_store::{FailingStore, Goes};
 use crate::tests::{at, decision, event, performed, record, same};
 use crate::{ArchiveFailure, ArchiveReader, FoldsStanding, HistoryFolds, Hole, MadeElsewhere, WantedFolds};
 use kith_log::{LogConfig, OsDisk};
-use kith_state::{Batch, Keyspace, MemoryStore, Read, StateError, StateErrorKind, Visit};
+use kith_state::MemoryStore;
 use kith_types::ManualClock;
 use serde_json::json;
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Folds that are never made.
 struct NeverMade;
@@ -47,16 +49,36 @@ impl Archive for Nothing {
     }
 }
 
-/// Steps that were told, by the record after their last.
-struct Told(Arc<Mutex<Vec<u64>>>);
+/// What was told.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Told {
+    /// Of each step, the record after its last.
+    ends: Vec<u64>,
+    /// The numbers of the changes.
+    changes: Vec<u64>,
+    events: u64,
+}
 
-impl Listener for Told {
+/// Keeps what is told.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Told>>);
+
+impl Heard {
+    fn told(&self) -> Told {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Listener for Heard {
     fn events(&mut self, _: &[Event], _: &[Option<ProfileId>]) {}
 
     fn begun_again(&mut self) {}
 
     fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
-        self.0.lock().unwrap().push(step.to);
+        let mut told = self.0.lock().unwrap();
+        told.ends.push(step.to);
+        told.changes.extend(step.changes.iter().map(|change| change.number));
+        told.events += step.event_count;
         true
     }
 }
@@ -74,13 +96,13 @@ fn ops_1_nothing_that_is_open_is_told_as_committed_while_a_sweep_waits_for_folds
         ..EngineConfig::default()
     };
     let store = Arc::new(MemoryStore::default());
-    let told = Arc::default();
+    let heard = Heard::default();
     let mut worker = Worker {
         shared: Arc::default(),
         log,
         archive: Arc::new(Nothing),
         engine: Engine::open(Arc::clone(&store) as Arc<dyn Store>, config).unwrap(),
-        listeners: vec![Box::new(Told(Arc::clone(&told)))],
+        listeners: vec![Box::new(heard.clone())],
         committed_at: Instant::now(),
         commits: 0,
         step_bytes: 0,
@@ -104,74 +126,11 @@ fn ops_1_nothing_that_is_open_is_told_as_committed_while_a_sweep_waits_for_folds
         assert!(!worker.sweep().unwrap(), "it waits");
         assert_eq!((status().committed, status().events), (13, 12));
     }
-    assert_eq!(*told.lock().unwrap(), [13]);
+    assert_eq!(heard.told().ends, [13]);
     worker.commit().unwrap();
     assert_eq!((status().committed, status().events), (20, 19));
-    assert_eq!(*told.lock().unwrap(), [13, 20]);
+    assert_eq!(heard.told().ends, [13, 20]);
     worker.log.close();
-}
-
-/// A store whose commits fail while they are said to; with `Some(true)` what they write is there all the same.
-#[derive(Default)]
-struct Flaky {
-    store: MemoryStore,
-    failing: Mutex<Option<bool>>,
-}
-
-impl Read for Flaky {
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        self.store.get(keyspace, key)
-    }
-
-    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.store.scan(keyspace, from, to, visit)
-    }
-
-    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.store.scan_back(keyspace, from, to, visit)
-    }
-}
-
-impl Store for Flaky {
-    fn commit(&self, batch: Batch) -> Result<(), StateError> {
-        let failing = *self.failing.lock().unwrap();
-        if failing != Some(false) {
-            self.store.commit(batch)?;
-        }
-        match failing {
-            Some(_) => Err(StateError::new(StateErrorKind::Failed, "the disk is full", None)),
-            None => Ok(()),
-        }
-    }
-
-    fn reopen(&self) -> Result<(), StateError> {
-        self.store.reopen()
-    }
-
-    fn snapshot(&self) -> Box<dyn Read> {
-        self.store.snapshot()
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.store.size_bytes()
-    }
-}
-
-/// The numbers of the changes that were told, and the events of committed steps.
-#[derive(Clone, Default)]
-struct Heard(Arc<Mutex<(Vec<u64>, u64)>>);
-
-impl Listener for Heard {
-    fn events(&mut self, _: &[Event], _: &[Option<ProfileId>]) {}
-
-    fn begun_again(&mut self) {}
-
-    fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
-        let mut heard = self.0.lock().unwrap();
-        heard.0.extend(step.changes.iter().map(|change| change.number));
-        heard.1 += step.event_count;
-        true
-    }
 }
 
 #[test]
@@ -194,17 +153,27 @@ fn col_3_after_a_full_disk_the_pipeline_goes_on_by_itself_and_nothing_is_lost_or
                 append(record(n, 0, &[event(&user, "Order Completed", -1, json!({"n": n}))]));
             }
         };
-        let (store, heard) = (Arc::new(Flaky::default()), Heard::default());
-        let pipeline = begin(Arc::clone(&store) as Arc<dyn Store>, &heard);
+        let (store, heard) = (Arc::new(MemoryStore::default()), Heard::default());
+        let failing = Arc::new(AtomicBool::new(false));
+        let fails = Arc::clone(&failing);
+        let failing_store = FailingStore {
+            store: Arc::clone(&store),
+            next: Box::new(move || match (fails.load(Ordering::Relaxed), applied_all_the_same) {
+                (false, _) => Goes::Well,
+                (true, false) => Goes::Lost,
+                (true, true) => Goes::LostAndThere,
+            }),
+        };
+        let pipeline = begin(Arc::new(failing_store), &heard);
         let patience = Duration::from_secs(60);
         buy(1, 20);
         assert!(pipeline.wait_committed(20, patience));
-        *store.failing.lock().unwrap() = Some(applied_all_the_same);
+        failing.store(true, Ordering::Relaxed);
         buy(20, 40);
         assert!(pipeline.wait_until(patience, |status| status.failure.is_some()));
         assert!(pipeline.status().tries_again);
         buy(40, 60);
-        *store.failing.lock().unwrap() = None;
+        failing.store(false, Ordering::Relaxed);
         while !pipeline.wait_committed(60, patience) {
             std::thread::yield_now();
         }
@@ -215,13 +184,12 @@ fn col_3_after_a_full_disk_the_pipeline_goes_on_by_itself_and_nothing_is_lost_or
         let other = begin(Arc::clone(&undisturbed) as Arc<dyn Store>, &all);
         assert!(other.wait_committed(60, patience));
         other.stop();
-        same(&store.store, &undisturbed, at(0), "after the failure");
-        let (told, (numbers, events)) = (heard.0.lock().unwrap().0.clone(), all.0.lock().unwrap().clone());
-        assert_eq!(events, 59);
-        assert!(told.is_sorted_by(|one, other| one < other), "{told:?}");
+        same(&store, &undisturbed, at(0), "after the failure");
+        let (told, undisturbed) = (heard.told(), all.told());
+        assert_eq!(undisturbed.events, 59);
+        assert!(told.changes.is_sorted_by(|one, other| one < other), "{told:?}");
         if !applied_all_the_same {
-            assert_eq!(told, numbers);
-            assert_eq!(heard.0.lock().unwrap().1, events);
+            assert_eq!((told.changes, told.events), (undisturbed.changes, undisturbed.events));
         }
         log.close();
     }

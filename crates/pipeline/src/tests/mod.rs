@@ -5,6 +5,7 @@ mod accounts;
 mod clean;
 mod definitions;
 mod docs;
+pub(crate) mod failing_store;
 mod faults;
 mod folds;
 mod handover;

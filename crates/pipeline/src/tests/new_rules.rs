@@ -1,12 +1,13 @@
 //! Changed rules of identity: whatever follows whatever, everything is as if the last rules had been there from the
 //! first event on, nobody sees anything between, and a process that ends on the way loses and repeats nothing.
 
+use super::failing_store::{FailingStore, Goes};
 use super::oracle::{check, people, tree};
 use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, all_of_main, at, decision, event, performed, vetoes};
 use crate::{Engine, EngineConfig, Veto, snapshot_of};
 use kith_segment::CauseKind;
-use kith_state::{Batch, Keyspace, MemoryStore, Read, StateError, StateErrorKind, Store, Visit};
+use kith_state::{Batch, Keyspace, MemoryStore, Read, Store};
 use kith_types::{Duration, Record, RecordBody};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -135,47 +136,16 @@ fn placed(veto: &Veto) -> Veto {
     }
 }
 
-/// A store whose process ends at a commit.
-struct Ending {
-    store: Arc<MemoryStore>,
-    commits_left: AtomicU64,
-}
-
-impl Read for Ending {
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        self.store.get(keyspace, key)
-    }
-
-    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.store.scan(keyspace, from, to, visit)
-    }
-
-    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.store.scan_back(keyspace, from, to, visit)
-    }
-}
-
-impl Store for Ending {
-    fn commit(&self, batch: Batch) -> Result<(), StateError> {
-        let left = self.commits_left.load(Ordering::Relaxed);
-        if left == 0 {
-            return Err(StateError::new(StateErrorKind::Failed, "the process ends here", None));
-        }
-        self.commits_left.store(left - 1, Ordering::Relaxed);
-        self.store.commit(batch)
-    }
-
-    fn reopen(&self) -> Result<(), StateError> {
-        self.store.reopen()
-    }
-
-    fn snapshot(&self) -> Box<dyn Read> {
-        self.store.snapshot()
-    }
-
-    fn size_bytes(&self) -> u64 {
-        self.store.size_bytes()
-    }
+/// A store whose process ends after so many commits.
+fn ending(store: &Arc<MemoryStore>, commits: u64) -> Arc<dyn Store> {
+    let done = AtomicU64::new(0);
+    Arc::new(FailingStore {
+        store: Arc::clone(store),
+        next: Box::new(move || match done.fetch_add(1, Ordering::Relaxed) < commits {
+            true => Goes::Well,
+            false => Goes::Lost,
+        }),
+    })
 }
 
 fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
@@ -267,11 +237,7 @@ fn idn_2_readers_see_the_old_rules_or_the_new_and_a_process_may_end_at_any_commi
         loop {
             commits += random.random_range(1..6);
             let store = copy(&before);
-            let ending = Ending {
-                store: Arc::clone(&store),
-                commits_left: AtomicU64::new(commits),
-            };
-            if change(Arc::new(ending)).is_ok() {
+            if change(ending(&store, commits)).is_ok() {
                 break;
             }
             ends += 1;

@@ -1,6 +1,7 @@
 //! A catalog that lost its definitions, or could not record one, has them again.
 
 use super::*;
+use crate::server::testing::decided;
 use kith_catalog::{Document, DocumentKind};
 use kith_log::{LogConfig, OsDisk};
 use kith_pipeline::{ArchiveFailure, ArchivePart, ArchiveReader, Hole};
@@ -46,15 +47,6 @@ fn document(kind: DocumentKind, name: &str, spec: serde_json::Value) -> Document
         kind,
         name: name.to_owned(),
         spec,
-    }
-}
-
-fn decided(applied: Vec<Document>) -> DefinitionsDecision {
-    DefinitionsDecision {
-        author: "jo".to_owned(),
-        reason: "because".to_owned(),
-        applied,
-        removed: Vec::new(),
     }
 }
 

@@ -1,10 +1,11 @@
 //! A loss is decided once, however many accept it at once, and raw goes by the decision.
 
 use super::*;
+use crate::server::testing;
 use kith_catalog::TablePointers;
 use kith_lake::Lake;
 use kith_log::{LogConfig, OsDisk};
-use kith_types::{Address, Clock, ManualClock, Record, Timestamp};
+use kith_types::{Clock, ManualClock, Record, Timestamp};
 
 #[test]
 fn raw_2_the_decision_stays_readable() {
@@ -83,20 +84,9 @@ async fn raw_2_a_loss_that_was_decided_and_could_not_be_noted_is_not_decided_aga
 }
 
 fn record(sequence: u64) -> Record {
-    Record {
-        address: Address {
-            generation: 0,
-            partition: 0,
-            sequence,
-            index: 0,
-        },
-        space: SpaceId::main(),
-        received_at: Timestamp::from_millis(1_800_000_000_000),
-        body: RecordBody::Decision(Decision {
-            kind: "tested".into(),
-            document: format!("{{\"number\":{sequence}}}").into(),
-        }),
-    }
+    let document = format!("{{\"number\":{sequence}}}").into();
+    let kind = "tested".into();
+    testing::record(sequence, RecordBody::Decision(Decision { kind, document }))
 }
 
 /// Changes the last byte of an object, or changes it back.

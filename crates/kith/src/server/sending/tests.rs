@@ -1,40 +1,22 @@
 //! What activation is given of the running server.
 
 use super::*;
+use crate::server::testing::{decided, record};
 use kith_catalog::{Document, DocumentKind};
 use kith_pipeline::{DEFINITIONS_APPLIED, Engine, EngineConfig};
 use kith_state::{MemoryStore, Store};
-use kith_types::{Address, Decision, Record, Timestamp};
+use kith_types::Decision;
 use serde_json::json;
-
-fn record(sequence: u64, body: RecordBody) -> Record {
-    Record {
-        address: Address {
-            generation: 0,
-            partition: 0,
-            sequence,
-            index: 0,
-        },
-        space: SpaceId::main(),
-        received_at: Timestamp::from_millis(1_700_000_000_000),
-        body,
-    }
-}
 
 /// A store in which somebody has entered a segment that was decided just before.
 fn entered() -> Arc<dyn Store> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let mut engine = Engine::open(Arc::clone(&store), EngineConfig::default()).unwrap();
-    let decision = kith_catalog::DefinitionsDecision {
-        author: "jo".to_owned(),
-        reason: "because".to_owned(),
-        applied: vec![Document {
-            kind: DocumentKind::Segment,
-            name: "pro".to_owned(),
-            spec: json!({"where": {"trait": "plan", "equals": "pro"}}),
-        }],
-        removed: Vec::new(),
-    };
+    let decision = decided(vec![Document {
+        kind: DocumentKind::Segment,
+        name: "pro".to_owned(),
+        spec: json!({"where": {"trait": "plan", "equals": "pro"}}),
+    }]);
     let decision = RecordBody::Decision(Decision {
         kind: DEFINITIONS_APPLIED.into(),
         document: decision.to_json().into(),
