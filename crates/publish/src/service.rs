@@ -33,6 +33,8 @@ const STEPS_WITHIN: Duration = Duration::from_secs(60);
 enum Request {
     Step(Box<Step>),
     Flush(Reply),
+    /// Somebody waits for the tables to have every record before this one.
+    Hasten(u64),
     /// The last part of a flush: raw has everything, and what may leave the log leaves it.
     Trim(Reply),
     Stop,
@@ -122,6 +124,7 @@ impl Publisher {
                 ready: false,
                 steps: 0,
                 bytes: 0,
+                hastened: 0,
                 backoff: Backoff::default(),
                 rebuilding: Backoff::default(),
             };
@@ -155,6 +158,13 @@ impl Publisher {
         answer
             .await
             .unwrap_or_else(|_| Err("publishing has stopped".to_owned()))
+    }
+
+    /// Has the clean tables committed as soon as they can have every record before `end`, sooner than their age asks for.
+    /// Answers whether that was noted: it is not while the thread is at work, so ask again.
+    #[must_use]
+    pub fn hasten(&self, end: u64) -> bool {
+        self.requests.try_send(Request::Hasten(end)).is_ok()
     }
 
     /// Commits what waits and ends the thread.
@@ -195,6 +205,8 @@ struct Worker {
     steps: u64,
     /// Of the bodies whose rows wait.
     bytes: usize,
+    /// Somebody waits for the tables to have every record before it.
+    hastened: u64,
     /// After a failure: when to try again.
     backoff: Backoff,
     /// The same for building changes of membership again.
@@ -231,6 +243,7 @@ impl Worker {
                         Err(_) => drop(reply.send(done)),
                     }
                 }
+                Ok(Request::Hasten(end)) => self.hastened = self.hastened.max(end),
                 Ok(Request::Trim(reply)) => {
                     let mut done = Ok(());
                     self.attempt(|worker| {
@@ -337,11 +350,17 @@ impl Worker {
         self.parts.writer.rows() >= self.config.rows || self.bytes >= self.config.bytes
     }
 
+    /// Whether somebody waits for rows that have come.
+    fn is_waited_for(&self) -> bool {
+        let committed = self.status.lock().unwrap_or_else(PoisonError::into_inner).clean_end;
+        committed < self.hastened && self.hastened <= self.parts.writer.taken()
+    }
+
     fn turn(&mut self) -> Result<(), PublishError> {
         self.catch_up()?;
         self.rebuild_changes(false)?;
         let rows = self.parts.writer.rows();
-        if self.is_full() || (rows > 0 && self.committed.elapsed() >= self.config.age) {
+        if self.is_full() || (rows > 0 && (self.is_waited_for() || self.committed.elapsed() >= self.config.age)) {
             self.commit()?;
         }
         if rows == 0 {

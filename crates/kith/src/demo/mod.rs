@@ -179,7 +179,8 @@ async fn load(
 }
 
 fn read(book: TruthBook, parts: &Parts, space: &SpaceId) -> Result<(kith_testkit::world::Score, Held), CommandError> {
-    Ok((book.score(parts, space)?, Held::read(parts, space)?))
+    let score = book.score(parts, space)?;
+    Ok((score, Held::read(parts, space)?))
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CommandError> {

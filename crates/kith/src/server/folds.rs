@@ -111,10 +111,17 @@ impl LakeFolds {
     /// Waits until the tables have every record before a sequence.
     fn wait_for_tables(&self, before: u64, job: &Job) -> Result<(), Failure> {
         let (mut moved, mut end) = (Instant::now(), 0);
+        let mut hastened = false;
         loop {
             let parts = self.parts.get().map(Weak::upgrade);
             if let Some(parts) = parts {
-                let published = parts.ok_or("the server ends")?.published();
+                let parts = parts.ok_or("the server ends")?;
+                hastened = hastened
+                    || parts
+                        .publisher
+                        .as_ref()
+                        .is_none_or(|publisher| publisher.hasten(before));
+                let published = parts.published();
                 if published.clean_end >= before {
                     return Ok(());
                 }

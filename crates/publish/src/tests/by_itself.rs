@@ -63,6 +63,24 @@ fn lak_2_rows_are_committed_by_their_number_and_by_their_age() {
 }
 
 #[test]
+fn seg_4_rows_are_committed_at_once_where_a_fold_of_history_waits_for_them() {
+    let world = World::new();
+    let run = world.start_with(quiet());
+    run.send(0, 20);
+    let end = run.log.durable_end();
+    assert!(run.pipeline.wait_committed(end, Duration::from_secs(60)));
+    assert!(run.publisher.status().clean_at.is_none(), "neither many nor old");
+    assert!(comes_true(|| run.publisher.hasten(end)));
+    assert!(
+        comes_true(|| run.publisher.status().clean_end >= end && world.rows(&run, "clean", "events") == 20),
+        "{:?}",
+        run.publisher.status()
+    );
+    run.pipeline.stop();
+    run.publisher.stop();
+}
+
+#[test]
 fn lak_3_snapshots_that_are_old_go_with_their_files_and_the_newest_stay() {
     let world = World::new();
     let run = world.start_with(quiet());
