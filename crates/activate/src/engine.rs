@@ -129,21 +129,10 @@ impl Engine {
     /// Settles what a crash left in the middle.
     pub(crate) fn recover(&self) -> Result<(), ActivateError> {
         let now = self.clock.now();
-        for send in self.ledger.recover(now)? {
-            let state = if send.topic.is_some() {
-                SendState::Unknown
-            } else {
-                SendState::Reserved
-            };
-            tracing::warn!(message = send.message, profile = %send.profile, state = state.as_str(), "an attempt was interrupted");
-            self.tell(
-                &SendRow {
-                    state,
-                    reason: Some("interrupted".to_owned()),
-                    ..send
-                },
-                now,
-            );
+        let again = |send: &SendRow| self.after_unknown(send.attempts, &send.key());
+        for send in self.ledger.recover(now, &again)? {
+            tracing::warn!(message = send.message, profile = %send.profile, state = send.state.as_str(), "an attempt was interrupted");
+            self.tell(&send, now);
         }
         Ok(())
     }

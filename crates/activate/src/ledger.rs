@@ -189,20 +189,29 @@ impl Ledger {
         })
     }
 
-    /// Settles what a crash left in `attempting`: marketing is `unknown` for good, transactional mail is due again.
-    pub(crate) fn recover(&self, now: Timestamp) -> Result<Vec<SendRow>, ActivateError> {
+    /// Settles what a crash left in `attempting`: marketing is `unknown` for good, transactional mail is due again at the
+    /// instant that `again` gives, or `unknown` as well where it gives none. Answers them as they stand then.
+    pub(crate) fn recover(
+        &self,
+        now: Timestamp,
+        again: &dyn Fn(&SendRow) -> Option<Timestamp>,
+    ) -> Result<Vec<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let mut statement =
                 ledger.prepare(&format!("SELECT {SEND_COLUMNS} FROM sends WHERE state = 'attempting'"))?;
             let left: Vec<SendRow> = statement.query_map([], SendRow::read)?.collect::<Result<_, _>>()?;
             for send in &left {
-                if send.topic.is_none() {
-                    set_state(ledger, send, SendState::Reserved, Some("interrupted"), now)?;
-                } else {
-                    settle(ledger, send, SendState::Unknown, Some("interrupted"), now)?;
+                match again(send).filter(|_| send.topic.is_none()) {
+                    Some(due_at) => {
+                        set_state(ledger, send, SendState::Reserved, Some("interrupted"), now)?;
+                        const PUT_OFF: &str = "UPDATE sends SET due_at = ?2 WHERE id = ?1";
+                        ledger.execute(PUT_OFF, params![send.id, due_at.as_micros()])?;
+                    }
+                    None => settle(ledger, send, SendState::Unknown, Some("interrupted"), now)?,
                 }
             }
-            Ok(left)
+            let settled = left.iter().map(|send| read_send(ledger, send.id));
+            Ok(settled.filter_map(Result::transpose).collect::<Result<_, _>>()?)
         })
     }
 

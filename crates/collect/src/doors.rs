@@ -20,9 +20,6 @@ use kith_types::{Envelope, Origin, RecordBody, Route, SourceName, SpaceId};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// The header by which an importer marks history: its events keep their own timestamps and never send a message.
-pub const IMPORT_HEADER: &str = "x-kith-origin";
-
 /// How the doors behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorsConfig {
@@ -182,7 +179,8 @@ impl Doors {
         let envelope = Envelope {
             source,
             route,
-            origin: origin(headers),
+            // History comes in by a route for administrators: a write key is public.
+            origin: Origin::Live,
             content_type: kept_header(headers, header::CONTENT_TYPE),
             client_ip: client_ip(request, self.config.trusts_forwarded_for),
             user_agent: kept_header(headers, header::USER_AGENT),
@@ -275,13 +273,6 @@ fn count(response: Response<Body>) -> Response<Body> {
     }
     .increment();
     response
-}
-
-fn origin(headers: &HeaderMap) -> Origin {
-    match headers.get(IMPORT_HEADER) {
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"import") => Origin::Import,
-        _ => Origin::Live,
-    }
 }
 
 pub(crate) fn query(uri: &Uri) -> Vec<(String, String)> {

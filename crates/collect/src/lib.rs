@@ -16,7 +16,7 @@ mod reply;
 mod routes;
 mod sdk_settings;
 
-pub use doors::{Doors, DoorsConfig, IMPORT_HEADER};
+pub use doors::{Doors, DoorsConfig};
 pub use ports::{AppendError, Appender, Appending, KeyVerdict, Sources};
 pub use rate::{SpaceDoorLimits, SpaceRates};
 pub use routes::router;

@@ -31,7 +31,7 @@ use disk::DiskLock;
 use kith_types::{Address, Clock, RecordBody, SpaceId};
 use shared::{Answer, Control, Queue, Shared, locked};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -71,6 +71,7 @@ impl Log {
             queue_filled: Condvar::new(),
             table: Mutex::new(recovered.table),
             durable_end: AtomicU64::new(durable_end),
+            stamped: AtomicI64::new(recovered.last_received_at.as_micros()),
             durable: watch::Sender::new(durable_end),
             waiters: Mutex::new(0),
             durable_moved: Condvar::new(),
@@ -352,6 +353,13 @@ impl Log {
         let (reply, answer) = oneshot::channel();
         self.shared.control(Control::Floor(reply))?;
         answer.blocking_recv().map_err(|_| LogError::closed())
+    }
+
+    /// An instant before which no later record is stamped, at least that of the newest record; it does not wait for the
+    /// writer.
+    #[must_use]
+    pub fn stamped(&self) -> kith_types::Timestamp {
+        kith_types::Timestamp::from_micros(self.shared.stamped.load(Ordering::Acquire))
     }
 
     /// Has no later record stamped before an instant: whoever knows all that happened before it says so, since the log

@@ -11,7 +11,7 @@ use crate::table::Table;
 use kith_types::{Clock, Timestamp};
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{oneshot, watch};
 
@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) queue_filled: Condvar,
     pub(crate) table: Mutex<Table>,
     pub(crate) durable_end: AtomicU64,
+    /// In microseconds: no later record is stamped before it.
+    pub(crate) stamped: AtomicI64,
     pub(crate) durable: watch::Sender<u64>,
     pub(crate) waiters: Mutex<usize>,
     pub(crate) durable_moved: Condvar,

@@ -74,6 +74,13 @@ impl Writer {
         }
     }
 
+    /// No record is stamped before an instant from now on.
+    fn stamped_until(&mut self, instant: Timestamp) {
+        self.last_received_at = instant.max(self.last_received_at);
+        let micros = self.last_received_at.as_micros();
+        self.shared.stamped.store(micros, Ordering::Release);
+    }
+
     /// Serves the queue until it is closed and empty.
     pub(crate) fn run(mut self) {
         loop {
@@ -92,11 +99,11 @@ impl Writer {
                     Control::Seal(reply) => drop(reply.send(self.seal_for_caller())),
                     Control::Tick(reply) => drop(reply.send(())),
                     Control::Raise(instant, reply) => {
-                        self.last_received_at = instant.max(self.last_received_at);
+                        self.stamped_until(instant);
                         let _gone = reply.send(());
                     }
                     Control::Floor(reply) => {
-                        self.last_received_at = self.shared.clock.now().max(self.last_received_at);
+                        self.stamped_until(self.shared.clock.now());
                         let _gone = reply.send((self.next_sequence, self.last_received_at));
                     }
                 }
@@ -210,7 +217,7 @@ impl Writer {
         active.first_write.get_or_insert_with(|| (now, Instant::now()));
         let offset = active.offset;
         active.offset += group_bytes;
-        self.last_received_at = received_at;
+        self.stamped_until(received_at);
         self.next_sequence += u64::from(count);
         let body = Bytes::from(group).slice(GROUP_HEADER_BYTES..);
         self.publish(

@@ -1,7 +1,8 @@
 //! What a person allows, by category, as events say it in `context.consent.categoryPreferences` (the consent object of
 //! the Segment specification: category to true or false).
 //!
-//! Of every category and source the latest word is kept; of two words at one instant the restrictive one counts. What
+//! Of every category and source the latest word is kept; of two words at one instant the restrictive one counts. No word is
+//! of a later instant than its receipt: one that claims the future must not outlast the words that come until then. What
 //! nobody said is not known, which is never a yes.
 
 use crate::PartError;
@@ -29,7 +30,7 @@ pub struct Consent<'a> {
     pub granted: bool,
     /// The source that said so.
     pub source: &'a SourceName,
-    /// The time of the event that said so.
+    /// The time of the event that said so, or of its receipt where that is earlier.
     pub time: Timestamp,
     /// The address of that event.
     pub address: Address,
@@ -49,9 +50,13 @@ pub(crate) struct Consents {
 impl Consents {
     pub(crate) fn observe(&mut self, event: &Event) {
         let Some(preferences) = preferences(event) else { return };
+        let mark = Mark {
+            time: event.event_time.min(event.received_at),
+            address: event.address,
+        };
         for (category, value) in preferences {
             if let (Some(granted), true) = (value.as_bool(), category.len() <= MAX_CATEGORY_BYTES) {
-                self.put(category, &event.source, granted, Mark::of(event));
+                self.put(category, &event.source, granted, mark);
             }
         }
         self.limit();
@@ -191,4 +196,41 @@ fn preferences(event: &Event) -> Option<&Object> {
         .find(|(key, _)| &**key == "consent")
         .map(|(_, value): &(_, Value)| value)?;
     consent.get("categoryPreferences")?.as_object()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::tests::{at, event, object};
+
+    fn word(sequence: u64, happens: i64, received: i64, granted: bool) -> Event {
+        let preferences = Value::Object(object(&[("marketing", Value::from(granted))]));
+        let consent = Value::Object(object(&[("categoryPreferences", preferences)]));
+        Event {
+            received_at: at(received),
+            context: object(&[("consent", consent)]),
+            ..event(sequence, "Consent", at(happens))
+        }
+    }
+
+    #[test]
+    fn act_6_a_word_that_claims_the_future_does_not_outlast_a_later_one() {
+        // By a clock that is four minutes fast, and by an import's cell of a distant year.
+        for happens in [240, 1_000_000_000] {
+            let words = [word(1, happens, 0, true), word(2, 60, 60, false)];
+            for order in [[0, 1], [1, 0]] {
+                let mut consents = Consents::default();
+                order.iter().for_each(|at| consents.observe(&words[*at]));
+                let prevails = consents.of("marketing").unwrap();
+                assert_eq!((prevails.granted, prevails.time), (false, at(60)));
+            }
+        }
+        let mut consents = Consents::default();
+        consents.observe(&word(1, -10, 0, true));
+        assert_eq!(
+            consents.of("marketing").unwrap().time,
+            at(-10),
+            "a late event keeps its time"
+        );
+    }
 }

@@ -199,28 +199,32 @@ impl Engine {
 
     fn judge_outcome(&self, send: &SendRow, outcome: SendOutcome, now: Timestamp) -> Finished {
         let attempts = send.attempts + 1;
-        let again = |reason: String, may_have_left: bool| Finished::Again {
+        let again = |reason: String| Finished::Again {
             due_at: self.next_try(attempts, &send.key()),
             reason,
-            may_have_left,
+            may_have_left: false,
         };
         match outcome {
             SendOutcome::Accepted(reply) => Finished::Settled(SendState::Accepted, Some(kept(&reply))),
-            SendOutcome::NotSent(reason) => again(kept(&reason), false),
+            SendOutcome::NotSent(reason) => again(kept(&reason)),
             SendOutcome::Rejected { permanent, code, text } => {
                 let reason = kept(&format!("{code} {text}"));
                 let late = now > send.entered_at + self.settings.give_up_after;
                 match permanent {
                     // 5.1.1 of RFC 3463: there is no such mailbox.
                     true if text.contains("5.1.1") => Finished::HardBounce(reason),
-                    false if !late => again(reason, false),
+                    false if !late => again(reason),
                     true | false => Finished::Settled(SendState::Rejected, Some(reason)),
                 }
             }
-            SendOutcome::Unknown(reason) if send.topic.is_none() && attempts < UNKNOWN_ATTEMPTS_MAX => {
-                again(kept(&reason), true)
-            }
-            SendOutcome::Unknown(reason) => Finished::Settled(SendState::Unknown, Some(kept(&reason))),
+            SendOutcome::Unknown(reason) => match self.after_unknown(attempts, &send.key()) {
+                Some(due_at) if send.topic.is_none() => Finished::Again {
+                    due_at,
+                    reason: kept(&reason),
+                    may_have_left: true,
+                },
+                _ => Finished::Settled(SendState::Unknown, Some(kept(&reason))),
+            },
         }
     }
 
@@ -249,6 +253,12 @@ impl Engine {
             person: Some(recipient.profile),
             addresses: recipient.addresses.clone(),
         })
+    }
+
+    /// When to try a transactional mail again whose last attempt's fate is not known; `None` where it was the last that
+    /// it may have.
+    pub(super) fn after_unknown(&self, attempts: u32, key: &str) -> Option<Timestamp> {
+        (attempts < UNKNOWN_ATTEMPTS_MAX).then(|| self.next_try(attempts, key))
     }
 
     /// When to try a send again after so many attempts.

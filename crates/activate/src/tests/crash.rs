@@ -199,3 +199,32 @@ fn act_2_a_lost_reply_is_unknown_for_marketing_and_repeated_for_a_receipt() {
     let sends = engine.ledger.status(&[]).unwrap().spaces["main"].sends.clone();
     assert_eq!((sends["unknown"], sends["accepted"]), (1, 1));
 }
+
+#[test]
+fn act_2_a_receipt_is_attempted_five_times_at_most_however_often_it_is_interrupted() {
+    let world = World::with_messages();
+    world.person(1, Some("p1@example.com"), Some(false));
+    world.enter(1);
+    let (runtime, mut folder) = (runtime(), scratch());
+    for _ in 0..9 {
+        let at_hand_over: DieAt = Arc::new(|boundary| boundary == Boundary::Answered);
+        let life = engine(folder.path(), &world, &runtime, Some(at_hand_over));
+        life.recover().unwrap();
+        // What is repeated waits, as after any failure.
+        world.clock.advance(Duration::from_secs(3_600));
+        let died = run(&life).is_err();
+        let next = scratch();
+        files_after_kill(folder.path(), next.path());
+        drop(life);
+        folder = next;
+        if !died {
+            break;
+        }
+    }
+    let last = engine(folder.path(), &world, &runtime, None);
+    last.recover().unwrap();
+    run(&last).unwrap();
+    assert_eq!(world.accepted.lock().unwrap().len(), 5);
+    let sends = last.ledger.status(&[]).unwrap().spaces["main"].sends.clone();
+    assert_eq!(sends["unknown"], 1, "{sends:?}");
+}

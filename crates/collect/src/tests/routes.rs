@@ -319,14 +319,12 @@ async fn col_1_the_source_configuration_that_rudderstack_loads() {
 }
 
 #[tokio::test]
-async fn col_6_an_import_is_marked_by_its_header() {
+async fn col_6_no_write_key_makes_an_event_an_import() {
     let house = House::new(DoorsConfig::default());
     house.post("/v1/import/", PAGES).await;
     let mut request = post("/v1/batch", "web", PAGES);
-    request
-        .headers_mut()
-        .insert(crate::IMPORT_HEADER, "import".parse().unwrap());
+    request.headers_mut().insert("x-kith-origin", "import".parse().unwrap());
     house.send(request).await;
     let origins: Vec<Origin> = house.envelopes().into_iter().map(|(_, kept)| kept.origin).collect();
-    assert_eq!(origins, [Origin::Live, Origin::Import]);
+    assert_eq!(origins, [Origin::Live, Origin::Live]);
 }

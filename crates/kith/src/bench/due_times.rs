@@ -37,6 +37,8 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(1_800);
 /// What the doors and the readers do while everybody leaves.
 const ASKED_A_SECOND: u32 = 500;
 const CONNECTIONS: u32 = 8;
+/// How many times as long as somebody new an event of somebody known may take: where there are many, most are not in memory.
+const SENDING_AGAIN: f64 = 4.0;
 /// Apart from how long sending takes.
 const MARGIN: Duration = Duration::from_secs(3);
 
@@ -319,7 +321,7 @@ fn chosen(count: u64) -> impl Iterator<Item = u64> {
 
 /// An instant by which so many people have done what they do.
 fn after_sending(count: u64, one_takes: Duration) -> Timestamp {
-    let sending = one_takes.mul_f64(figure(count) * 1.5) + MARGIN;
+    let sending = one_takes.mul_f64(figure(count) * SENDING_AGAIN) + MARGIN;
     SystemClock.now() + Span::from_micros(i64::try_from(sending.as_micros()).unwrap_or(i64::MAX))
 }
 

@@ -12,6 +12,7 @@ mod identity;
 mod ingest;
 mod json;
 mod listen;
+mod log_clock;
 mod looking_back;
 mod losses;
 mod metrics;
@@ -268,7 +269,10 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     let sending = sending::Sending {
         config,
         address,
-        clock: Arc::clone(&clock),
+        clock: Arc::new(log_clock::LogClock {
+            clock: Arc::clone(&clock),
+            log: Arc::clone(&log),
+        }),
         log: Arc::clone(&log),
         pipeline: Arc::clone(&pipeline),
         reads: reads.clone(),

@@ -106,7 +106,7 @@ fn recipient(person: &PersonDocument) -> Recipient {
     });
     Recipient {
         profile: person.id,
-        email: identifier(&IdentifierType::Email),
+        email: email_said(person).or_else(|| identifier(&IdentifierType::Email)),
         addresses: person
             .identifiers
             .iter()
@@ -128,6 +128,16 @@ fn recipient(person: &PersonDocument) -> Recipient {
         segments: person.segments.iter().map(|held| held.segment.clone()).collect(),
         consents: consents.collect(),
     }
+}
+
+/// The address that the trait `email` says and that is the person's: the one in use, also where another was seen first
+/// after it, such as one that was mistyped once.
+fn email_said(person: &PersonDocument) -> Option<String> {
+    let said = person.traits.iter().find(|view| view.name == "email")?;
+    let said = said.value.as_str()?.trim().to_lowercase();
+    let mut own = person.identifiers.iter().map(|view| &view.identifier);
+    let found = own.find(|own| own.kind == IdentifierType::Email && own.value.to_lowercase() == said);
+    found.map(|own| own.value.to_string())
 }
 
 /// Messages in force, compiled once and again after each change of definitions.

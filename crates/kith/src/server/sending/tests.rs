@@ -58,3 +58,48 @@ fn act_1_an_entry_is_not_looked_at_before_the_catalog_knows_the_decision_it_foll
     drop(deciding);
     assert_eq!(seen(), 1);
 }
+
+/// To whom a message would go after these calls of one person, the oldest first.
+fn address_after(said: &[serde_json::Value]) -> Option<String> {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let mut engine = Engine::open(Arc::clone(&store), EngineConfig::default()).unwrap();
+    for (sequence, said) in said.iter().enumerate() {
+        let mut body = said.clone();
+        body["messageId"] = json!(format!("m{sequence}"));
+        body["userId"] = json!("ann");
+        let envelope = RecordBody::Envelope(Envelope {
+            source: "web".parse().unwrap(),
+            route: Route::Identify,
+            origin: Origin::Live,
+            content_type: "application/json".into(),
+            client_ip: "".into(),
+            user_agent: "".into(),
+            body: body.to_string().into(),
+        });
+        engine.apply(&record(sequence as u64, envelope)).unwrap();
+        engine.commit().unwrap();
+    }
+    let pipeline = Pipeline::at_rest(Arc::clone(&store), EngineConfig::default()).unwrap();
+    let reads = Reads::new(store, Arc::new(pipeline));
+    let clock = Arc::new(kith_types::SystemClock);
+    let people = Recipients { reads, clock };
+    let found = people.reads.resolve(&SpaceId::main(), "user_id:ann").unwrap().unwrap();
+    match people.recipient(&SpaceId::main(), found).unwrap() {
+        Reading::Found(recipient) => recipient.email,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn act_1_a_mail_goes_to_the_address_in_use_and_not_to_the_one_that_was_seen_first_most_recently() {
+    let says = |address: &str| json!({"traits": {"email": address}});
+    let (right, mistyped) = (says(" Jo@Example.com"), says("jo@exmaple.com"));
+    let again = address_after(&[right.clone(), mistyped.clone(), right.clone()]);
+    assert_eq!(again.as_deref(), Some("jo@example.com"));
+    let moved = address_after(&[mistyped, right]);
+    assert_eq!(moved.as_deref(), Some("jo@example.com"));
+    let of_an_id = json!({"context": {"externalIds": [
+        {"id": "id@example.com", "type": "email", "collection": "users", "encoding": "none"}]}});
+    let said_by_no_trait = address_after(&[says("not an address"), of_an_id]);
+    assert_eq!(said_by_no_trait.as_deref(), Some("id@example.com"));
+}

@@ -38,7 +38,7 @@ CREATE TABLE spot(text TEXT PRIMARY KEY, x REAL, y REAL, z REAL);
 CREATE TABLE drawn(salt TEXT, profile TEXT, place INTEGER);
 CREATE TABLE moment(now INTEGER PRIMARY KEY);
 CREATE TABLE seen(epoch INTEGER, profile TEXT, event INTEGER, time INTEGER, place INTEGER, type TEXT, properties TEXT,
-    context TEXT, traits TEXT);
+    context TEXT, traits TEXT, received INTEGER);
 CREATE INDEX seen_by ON seen(epoch, profile);
 CREATE TABLE known(epoch INTEGER, profile TEXT, name TEXT, doc TEXT);
 CREATE INDEX known_by ON known(epoch, profile, name);
@@ -54,10 +54,10 @@ DELETE FROM number; DELETE FROM spot; DELETE FROM drawn; DELETE FROM moment; DEL
 DELETE FROM allowed; DELETE FROM belongs; DELETE FROM told; DELETE FROM passes; DELETE FROM done; DELETE FROM asked;";
 
 /// What follows from the rows for every leaf: the events of each person at each epoch, the traits that survive (the
-/// latest that says anything), the answers that hold (the latest; of two at one instant the restrictive one), the accounts of each person, and what has been
+/// latest that says anything), the answers that hold (the latest, none later than its receipt; of two at one instant the restrictive one), the accounts of each person, and what has been
 /// said of each account, by whomever.
 const DERIVED: &str = "
-INSERT INTO seen SELECT w.epoch, w.profile, e.id, e.time, e.place, e.type, e.properties, e.context, e.traits
+INSERT INTO seen SELECT w.epoch, w.profile, e.id, e.time, e.place, e.type, e.properties, e.context, e.traits, e.received
     FROM whose w JOIN (SELECT *, row_number() OVER (ORDER BY time, sequence, indexed) AS place FROM event) e ON e.id = w.event;
 INSERT INTO known SELECT epoch, profile, name, doc FROM (
     SELECT s.epoch, s.profile, j.key AS name, s.traits -> j.fullkey AS doc,
@@ -73,7 +73,7 @@ INSERT INTO told SELECT epoch, account, name, doc FROM (
     WHERE j.type <> 'null' AND NOT (j.type = 'text' AND trim(j.atom) = '')) WHERE n = 1;
 INSERT INTO allowed SELECT epoch, profile, category, granted FROM (
     SELECT s.epoch, s.profile, j.key AS category, j.type = 'true' AS granted,
-        row_number() OVER (PARTITION BY s.epoch, s.profile, j.key ORDER BY s.time DESC, j.type = 'true') AS n
+        row_number() OVER (PARTITION BY s.epoch, s.profile, j.key ORDER BY min(s.time, s.received) DESC, j.type = 'true') AS n
     FROM seen s, json_each(s.context -> '$.consent.categoryPreferences') j WHERE j.type IN ('true', 'false')) WHERE n = 1;
 ";
 
