@@ -6,7 +6,7 @@
 use crate::fields::{Fields, Moment};
 use crate::json::Values;
 use kith_types::{
-    Address, Duration, Envelope, Event, EventKey, EventType, Identifier, IdentifierType, Object, Origin, Record,
+    Address, Duration, Envelope, Event, EventKey, EventType, Identifier, IdentifierType, Object, Origin, Record, Text,
     TimeNote, Timestamp, Value,
 };
 use std::borrow::Cow;
@@ -106,7 +106,7 @@ fn traits(event_type: EventType, own: Option<Object>, context: &Object) -> Objec
 /// Puts the fields of `beneath` under those of `upper`: what stands in both is `upper`'s, objects are put together.
 fn merge_under(upper: &mut Object, beneath: &Object) {
     let many = upper.len().saturating_mul(beneath.len()) > FIELDS_COMPARED_MAX;
-    let places: Option<HashMap<Box<str>, usize>> = many.then(|| {
+    let places: Option<HashMap<Text, usize>> = many.then(|| {
         upper
             .iter()
             .enumerate()

@@ -441,7 +441,7 @@ fn value_heap_bytes(value: &Value) -> usize {
             .sum(),
         Value::Object(fields) => fields
             .iter()
-            .map(|(key, value)| size_of::<(Box<str>, Value)>() + key.len() + value_heap_bytes(value))
+            .map(|(key, value)| size_of::<(kith_types::Text, Value)>() + key.len() + value_heap_bytes(value))
             .sum(),
         _ => 0,
     }

@@ -228,7 +228,7 @@ impl Rows {
 
 fn profile_row(person: &PersonDocument, now: Timestamp) -> ProfileRow {
     use kith_types::Value;
-    let object = |fields: Vec<(Box<str>, Value)>| Value::Object(fields).to_json();
+    let object = |fields: kith_types::Object| Value::Object(fields).to_json();
     let text = |text: &str| Value::from(text);
     let list = |items: Vec<Value>| Value::Array(items).to_json();
     let identifiers = person.identifiers.iter().map(|view| {

@@ -67,7 +67,7 @@ impl SegmentIndex {
             .filter(|(filter, _)| filter.matches(event));
         touched.extend(counting.flat_map(|(_, places)| places));
         for (key, _) in &event.traits {
-            touched.extend(self.by_trait.get(key).into_iter().flatten());
+            touched.extend(self.by_trait.get(key.as_str()).into_iter().flatten());
         }
         touched.sort_unstable();
         touched.dedup();

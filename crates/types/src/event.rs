@@ -1,9 +1,11 @@
 //! A typed event, as cleaning leaves it, and its identifiers.
 
-use crate::ids::hash_fields;
+use crate::ids::{HashContext, hash_fields};
 use crate::{Address, EventKey, Object, SourceName, SpaceId, Timestamp};
 use std::fmt;
 use std::sync::Arc;
+
+static IDENTIFIERS: HashContext = HashContext::new("kith identifier");
 
 /// The six calls of the Segment specification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,10 +134,7 @@ impl Identifier {
     /// 128 bits that name this identifier within its space.
     #[must_use]
     pub fn hash128(&self) -> u128 {
-        hash_fields(
-            "kith identifier",
-            &[self.kind.as_str().as_bytes(), self.value.as_bytes()],
-        )
+        hash_fields(&IDENTIFIERS, &[self.kind.as_str().as_bytes(), self.value.as_bytes()])
     }
 
     /// Reads `type:value`, as the customer API and the command line write it.

@@ -1,8 +1,12 @@
 //! Typed ids: spaces, sources, addresses, event keys, profiles.
 
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+static MESSAGE_KEYS: HashContext = HashContext::new("kith event key: message");
+static ADDRESS_KEYS: HashContext = HashContext::new("kith event key: address");
 
 /// A name that breaks the rule for names of spaces, sources and segments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -173,7 +177,7 @@ impl EventKey {
     #[must_use]
     pub fn of_message(space: &SpaceId, source: &SourceName, message_id: &str) -> Self {
         Self(hash_fields(
-            "kith event key: message",
+            &MESSAGE_KEYS,
             &[
                 space.as_str().as_bytes(),
                 source.as_str().as_bytes(),
@@ -186,7 +190,7 @@ impl EventKey {
     #[must_use]
     pub fn of_address(space: &SpaceId, address: Address) -> Self {
         Self(hash_fields(
-            "kith event key: address",
+            &ADDRESS_KEYS,
             &[space.as_str().as_bytes(), &address.to_bytes()],
         ))
     }
@@ -226,10 +230,30 @@ impl FromStr for ProfileId {
     }
 }
 
+/// A context of key derivation, hashed once: that is half the work of a short input.
+pub(crate) struct HashContext {
+    name: &'static str,
+    key: OnceLock<ContextKey>,
+}
+
+impl HashContext {
+    pub(crate) const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            key: OnceLock::new(),
+        }
+    }
+
+    fn hasher(&self) -> blake3::Hasher {
+        let key = self.key.get_or_init(|| hash_derive_key_context(self.name));
+        blake3::Hasher::new_from_context_key(key)
+    }
+}
+
 /// The first 128 bits of BLAKE3 in key-derivation mode over length-prefixed fields, so that no two lists of fields
 /// give the same input.
-pub(crate) fn hash_fields(context: &str, fields: &[&[u8]]) -> u128 {
-    let mut hasher = blake3::Hasher::new_derive_key(context);
+pub(crate) fn hash_fields(context: &HashContext, fields: &[&[u8]]) -> u128 {
+    let mut hasher = context.hasher();
     for field in fields {
         hasher.update(&(field.len() as u64).to_le_bytes());
         hasher.update(field);
@@ -243,6 +267,15 @@ pub(crate) fn hash_fields(context: &str, fields: &[&[u8]]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cln_2_hashes_are_those_of_the_key_derivation_mode() {
+        let mut hasher = blake3::Hasher::new_derive_key("kith event key: message");
+        hasher.update(&3_u64.to_le_bytes());
+        hasher.update(b"abc");
+        let first: [u8; 16] = hasher.finalize().as_bytes()[..16].try_into().unwrap();
+        assert_eq!(hash_fields(&MESSAGE_KEYS, &[b"abc"]), u128::from_be_bytes(first));
+    }
 
     #[test]
     fn names_follow_their_rule() {

@@ -17,4 +17,4 @@ pub use ids::{Address, EventKey, InvalidName, ProfileId, SegmentName, SourceName
 pub use json_text::{find_json_special, write_json_bytes, write_json_string};
 pub use record::{Decision, Envelope, Record, RecordBody, Route};
 pub use time::{Clock, Duration, ManualClock, SystemClock, TimeError, Timestamp};
-pub use value::{Object, Value, write_json_object};
+pub use value::{Object, Text, Value, write_json_object};

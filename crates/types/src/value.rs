@@ -1,10 +1,14 @@
 //! JSON values with exact numbers.
 
 use crate::{Decimal, write_json_string};
+use ecow::EcoString;
 use std::fmt;
 
+/// A text of a value: up to 15 bytes, which most keys and many values have, lie in it and need no allocation.
+pub type Text = EcoString;
+
 /// The fields of an object in the order they were sent; keys are distinct.
-pub type Object = Vec<(Box<str>, Value)>;
+pub type Object = Vec<(Text, Value)>;
 
 /// A JSON value whose numbers are exact decimals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -17,7 +21,7 @@ pub enum Value {
     /// A number, exact.
     Number(Decimal),
     /// A string.
-    String(Box<str>),
+    String(Text),
     /// A list.
     Array(Vec<Value>),
     /// An object, its fields in the order they were sent.
