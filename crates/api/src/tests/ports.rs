@@ -141,6 +141,7 @@ impl Profiles for Ports {
             segments: vec![Membership {
                 segment: "big_spenders".to_owned(),
                 entered_at: Some(moment(9)),
+                approximate: true,
             }],
             accounts: vec![Account {
                 group_id: "acme".to_owned(),

@@ -193,7 +193,7 @@ pub(super) fn find_past(
     let account_folds = account_folds(reader, space, definitions, &whole, as_of)?;
     let asked_of_accounts = definitions.accounts.as_ref();
     let facts = account_folds.iter().filter_map(|fold| {
-        let facts = AccountFacts::of(fold, asked_of_accounts?, &definitions.trait_rules);
+        let facts = AccountFacts::marked(fold, asked_of_accounts?, &definitions.trait_rules);
         Some(Arc::new(facts))
     });
     let loaded = Loaded {

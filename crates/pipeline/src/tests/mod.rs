@@ -1,7 +1,7 @@
 //! Tests of the engine over a store in memory: small histories made by hand or by dice, and a plain recomputation.
 
 mod account_segments;
-mod accounts;
+pub(crate) mod accounts;
 mod clean;
 mod definitions;
 mod docs;
