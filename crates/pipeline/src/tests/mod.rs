@@ -15,6 +15,7 @@ mod oracle;
 mod order;
 mod rejects;
 mod replay;
+mod sent_names;
 mod timers;
 mod truth;
 mod vetoes;
