@@ -79,6 +79,14 @@ impl AccountFacts {
         }
     }
 
+    /// What is said where some of what was said of the account could not be read.
+    pub(crate) fn of_a_part(fold: &AccountFold, asked: &AccountsAsked, rules: &TraitRules) -> Self {
+        Self {
+            approximate: asked.traits.iter().map(|_| true).collect(),
+            ..Self::of(fold, asked, rules)
+        }
+    }
+
     /// Of an account that nothing is known of.
     pub(crate) fn unknown(group_id: &str, asked: &AccountsAsked) -> Self {
         Self {
