@@ -33,6 +33,7 @@ mod reads;
 mod record;
 mod redirects;
 mod revise;
+mod rules_progress;
 mod runner;
 mod sent_names;
 mod space;
@@ -64,6 +65,7 @@ pub use reads::{
     SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, UNSENT_TOLD_MAX, Unsent, ValueImpact, WHAT_IF_EVENTS_MAX,
     WHAT_IF_MEGABYTES_MAX,
 };
+pub use rules_progress::{RulesPart, RulesProgress};
 pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;
 pub use verify::{Difference, VerifyReport, compare_states, is_between};

@@ -11,6 +11,7 @@
 use crate::definitions::Definitions;
 use crate::place::NOBODY;
 use crate::record::{Membership, ProfileRecord};
+use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
 use crate::staged::{self, List, Overlaid};
 use crate::{PipelineError, accounts, history, keys, redirects};
@@ -31,6 +32,8 @@ struct Work<'a> {
     stands: &'a dyn Read,
     /// The same with what is staged.
     view: Overlaid<'a>,
+    /// Who counts how far it is.
+    progress: &'a RulesAtWork,
     /// Whether any event names an account.
     has_accounts: bool,
     now: Timestamp,
@@ -43,6 +46,7 @@ impl Space {
         &mut self,
         store: &dyn Store,
         before: &Definitions,
+        progress: &RulesAtWork,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         staged::settle(store)?;
@@ -62,19 +66,24 @@ impl Space {
             store,
             stands: &*stands,
             view,
+            progress,
             has_accounts,
             now,
         };
         self.quiet = true;
         let rereads = !self.definitions.rules.reads_as(&before.rules);
+        let _under_way = progress.begin(&id, RulesPart::Reading);
         if rereads {
             self.list_reread(work, before)?;
         }
+        progress.enter(RulesPart::Linking);
         self.link_again(work)?;
         if rereads {
+            progress.enter(RulesPart::Placing);
             self.place_again(work)?;
         }
         self.quiet = false;
+        progress.enter(RulesPart::Telling);
         self.tell_changed(work)?;
         self.store_definitions()?;
         self.stage_step(work)?;
@@ -106,7 +115,7 @@ impl Space {
         let mut from = Some(keys::space(&self.id));
         while let Some(start) = from {
             let carriers;
-            (carriers, from) = reread_carriers(work.stands, &self.id, &start, (before, &self.definitions))?;
+            (carriers, from) = reread_carriers(work, &self.id, &start, (before, &self.definitions))?;
             for carrier in carriers {
                 let component = self
                     .component_of(work.stands, carrier)?
@@ -135,6 +144,8 @@ impl Space {
             };
             from = [keys::wide(&self.id, *last).as_slice(), &[0]].concat();
             for (id, component) in some {
+                work.progress.has_reached(id);
+                work.progress.did_one();
                 let component = component.map_err(|_| PipelineError::corrupt("components"))?;
                 let listed = staged::listed(&self.id, List::Reread, id);
                 if work.store.get(Keyspace::Staged, &listed)?.is_some() {
@@ -232,6 +243,7 @@ impl Space {
             let some = staged::next_listed(work.store, &self.id, List::Reread, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
+                work.progress.has_reached(id);
                 let stored = work.stands.get(Keyspace::Components, &keys::wide(&self.id, id))?;
                 let component = stored
                     .and_then(|bytes| Component::decode(&bytes).ok())
@@ -257,6 +269,7 @@ impl Space {
 
     fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<(), PipelineError> {
         let damaged = || PipelineError::corrupt("history");
+        work.progress.did_one();
         if carrier == NOBODY {
             let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
             if self.definitions.read(&named).carrier().is_none() {
@@ -280,6 +293,8 @@ impl Space {
             let some = staged::next_listed(work.store, &self.id, List::Changed, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
+                work.progress.has_reached(id);
+                work.progress.did_one();
                 let id = ProfileId(id);
                 let key = keys::wide(&self.id, id.0);
                 let stood = match work.stands.get(Keyspace::Profiles, &key)? {
@@ -382,19 +397,21 @@ fn everything(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
 /// The next carriers that have an event which says something else under the second definitions than under the first, and
 /// where to go on.
 fn reread_carriers(
-    stands: &dyn Read,
+    work: Work<'_>,
     space: &SpaceId,
     start: &[u8],
     (before, after): (&Definitions, &Definitions),
 ) -> Result<(Vec<u128>, Option<Vec<u8>>), PipelineError> {
     let (prefix, end) = everything(space);
     let (mut found, mut next, mut damaged): (Vec<u128>, _, _) = (Vec::new(), None, false);
-    stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
+    work.stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
+        work.progress.did_one();
         let carrier = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>());
         let carrier = carrier.map(|bytes| u128::from_be_bytes(*bytes));
         if carrier == Some(NOBODY) || carrier.is_some() && found.last().copied() == carrier {
             return true;
         }
+        work.progress.has_reached(carrier.unwrap_or_default());
         let (Some(carrier), Some(event)) = (carrier, history::decode_evidence(space, key, row)) else {
             damaged = true;
             return false;
