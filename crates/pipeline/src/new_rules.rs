@@ -76,14 +76,16 @@ impl Space {
         if rereads {
             self.list_reread(work, before)?;
         }
-        progress.enter(RulesPart::Linking);
-        self.link_again(work)?;
+        let (events, people) = (progress.done(), self.profile_count);
+        progress.enter(RulesPart::Linking, people);
+        let taken_out = self.link_again(work)?;
         if rereads {
-            progress.enter(RulesPart::Placing);
+            // About as many as belong to those who were taken out.
+            progress.enter(RulesPart::Placing, events * taken_out / people.max(1));
             self.place_again(work)?;
         }
         self.quiet = false;
-        progress.enter(RulesPart::Telling);
+        progress.enter(RulesPart::Telling, 0);
         self.tell_changed(work)?;
         self.store_definitions()?;
         self.stage_step(work)?;
@@ -128,9 +130,11 @@ impl Space {
         Ok(())
     }
 
-    /// Goes over all components: takes out what is listed, and links the others as the rules do now.
-    fn link_again(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+    /// Goes over all components: takes out what is listed, and links the others as the rules do now. Answers how many people
+    /// were taken out.
+    fn link_again(&mut self, work: Work<'_>) -> Result<u64, PipelineError> {
         let (mut from, end) = everything(&self.id);
+        let mut taken_out = 0;
         loop {
             let mut some = Vec::new();
             work.stands.scan(Keyspace::Components, &from, &end, &mut |key, bytes| {
@@ -140,15 +144,16 @@ impl Space {
             let Some((last, _)) = some.last() else {
                 // What was taken out is in memory still.
                 self.forget_loaded();
-                return Ok(());
+                return Ok(taken_out);
             };
             from = [keys::wide(&self.id, *last).as_slice(), &[0]].concat();
             for (id, component) in some {
-                work.progress.has_reached(id);
-                work.progress.did_one();
                 let component = component.map_err(|_| PipelineError::corrupt("components"))?;
+                let people = component.profiles().len() as u64;
+                work.progress.did(people);
                 let listed = staged::listed(&self.id, List::Reread, id);
                 if work.store.get(Keyspace::Staged, &listed)?.is_some() {
+                    taken_out += people;
                     self.take_out(work, &component)?;
                 } else {
                     self.link_otherwise(work, component)?;
@@ -243,7 +248,6 @@ impl Space {
             let some = staged::next_listed(work.store, &self.id, List::Reread, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
-                work.progress.has_reached(id);
                 let stored = work.stands.get(Keyspace::Components, &keys::wide(&self.id, id))?;
                 let component = stored
                     .and_then(|bytes| Component::decode(&bytes).ok())
@@ -269,7 +273,7 @@ impl Space {
 
     fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<(), PipelineError> {
         let damaged = || PipelineError::corrupt("history");
-        work.progress.did_one();
+        work.progress.did(1);
         if carrier == NOBODY {
             let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
             if self.definitions.read(&named).carrier().is_none() {
@@ -294,7 +298,7 @@ impl Space {
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
                 work.progress.has_reached(id);
-                work.progress.did_one();
+                work.progress.did(1);
                 let id = ProfileId(id);
                 let key = keys::wide(&self.id, id.0);
                 let stood = match work.stands.get(Keyspace::Profiles, &key)? {
@@ -405,7 +409,7 @@ fn reread_carriers(
     let (prefix, end) = everything(space);
     let (mut found, mut next, mut damaged): (Vec<u128>, _, _) = (Vec::new(), None, false);
     work.stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
-        work.progress.did_one();
+        work.progress.did(1);
         let carrier = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>());
         let carrier = carrier.map(|bytes| u128::from_be_bytes(*bytes));
         if carrier == Some(NOBODY) || carrier.is_some() && found.last().copied() == carrier {

@@ -1,7 +1,7 @@
 //! How far a change of identity rules has come, for those who wait for it: records of all spaces do (contract IDN-2).
 //!
-//! The pipeline's thread counts while it works, anybody may look. Nothing that is worked out depends on it. The work goes
-//! over keys that are hashes, which lie evenly: how far it is among them says about how much there is in all.
+//! The pipeline's thread counts while it works, anybody may look. Nothing that is worked out depends on it. Where nobody
+//! knows how much there is, the work goes over keys that are hashes and lie evenly: how far it is among them says it, about.
 
 use kith_types::SpaceId;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 pub enum RulesPart {
     /// Every event is read under both rules; events are counted.
     Reading,
-    /// What evidence connects is linked anew; groups of connected identifiers are counted.
+    /// What evidence connects is linked anew; people are counted.
     Linking,
     /// Events that say something else are placed again; they are counted.
     Placing,
@@ -27,7 +27,7 @@ impl RulesPart {
     pub fn in_words(self) -> (&'static str, &'static str) {
         match self {
             Self::Reading => ("reading", "events"),
-            Self::Linking => ("linking", "groups of identifiers"),
+            Self::Linking => ("linking", "people"),
             Self::Placing => ("placing again", "events"),
             Self::Telling => ("evaluating", "people"),
         }
@@ -64,6 +64,8 @@ struct Begun {
 pub(crate) struct RulesAtWork {
     begun: Mutex<Option<Begun>>,
     done: AtomicU64,
+    /// How much there is; 0 where nobody knows.
+    total: AtomicU64,
     /// The first 64 bits of the key that the part has come to.
     reached: AtomicU64,
 }
@@ -85,7 +87,7 @@ impl RulesAtWork {
 
     pub(crate) fn begin(&self, space: &SpaceId, part: RulesPart) -> UnderWay<'_> {
         let now = Instant::now();
-        self.count_from_zero();
+        self.count_from_zero(0);
         *self.begun() = Some(Begun {
             space: space.clone(),
             at: now,
@@ -95,22 +97,28 @@ impl RulesAtWork {
         UnderWay(self)
     }
 
-    /// A part begins, the one before is done.
-    pub(crate) fn enter(&self, part: RulesPart) {
-        self.count_from_zero();
+    /// A part begins, the one before is done. `total` is how much there is of it, 0 where nobody knows.
+    pub(crate) fn enter(&self, part: RulesPart, total: u64) {
+        self.count_from_zero(total);
         if let Some(begun) = self.begun().as_mut() {
             (begun.part, begun.part_at) = (part, Instant::now());
         }
     }
 
-    fn count_from_zero(&self) {
+    fn count_from_zero(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
         self.done.store(0, Ordering::Relaxed);
         self.reached.store(0, Ordering::Relaxed);
     }
 
-    /// One more is done.
-    pub(crate) fn did_one(&self) {
-        self.done.fetch_add(1, Ordering::Relaxed);
+    /// So many more are done.
+    pub(crate) fn did(&self, count: u64) {
+        self.done.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// How many are done of the present part.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// The part has come to a key.
@@ -122,8 +130,13 @@ impl RulesAtWork {
     pub(crate) fn progress(&self) -> Option<RulesProgress> {
         let begun = self.begun();
         let begun = begun.as_ref()?;
-        let done = self.done.load(Ordering::Relaxed);
-        let (total, left) = estimate(done, self.reached.load(Ordering::Relaxed), begun.part_at.elapsed());
+        let (done, total) = (self.done(), self.total.load(Ordering::Relaxed));
+        let share = match total {
+            0 => share_of(self.reached.load(Ordering::Relaxed), u64::MAX),
+            _ => share_of(done, total).min(1.0),
+        };
+        let (estimated, left) = estimate(done, share, begun.part_at.elapsed());
+        let total = if total > 0 { total.max(done) } else { estimated };
         Some(RulesProgress {
             space: begun.space.clone(),
             part: begun.part,
@@ -135,15 +148,19 @@ impl RulesAtWork {
     }
 }
 
-/// About how much there is in all, and how long the rest takes.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn share_of(part: u64, all: u64) -> f64 {
+    part as f64 / all as f64
+}
+
+/// About how much there is in all where that share of it is done, and how long the rest takes.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "an estimate, of counts that are not negative"
 )]
-fn estimate(done: u64, reached: u64, elapsed: Duration) -> (u64, Option<Duration>) {
-    let share = reached as f64 / u64::MAX as f64;
+fn estimate(done: u64, share: f64, elapsed: Duration) -> (u64, Option<Duration>) {
     if done == 0 || share < 0.000_1 {
         return (done, None);
     }
@@ -161,10 +178,10 @@ mod tests {
     #[test]
     fn idn_2_how_much_there_is_follows_from_how_far_the_keys_are() {
         let second = Duration::from_secs(1);
-        assert_eq!(estimate(0, u64::MAX / 2, second), (0, None), "nothing is known yet");
-        assert_eq!(estimate(5, 0, second), (5, None));
-        assert_eq!(estimate(50, u64::MAX / 4, second), (200, Some(3 * second)));
-        assert_eq!(estimate(200, u64::MAX, second), (200, Some(Duration::ZERO)));
+        assert_eq!(estimate(0, 0.5, second), (0, None), "nothing is known yet");
+        assert_eq!(estimate(5, 0.0, second), (5, None));
+        assert_eq!(estimate(50, 0.25, second), (200, Some(3 * second)));
+        assert_eq!(estimate(200, 1.0, second), (200, Some(Duration::ZERO)));
     }
 
     #[test]
@@ -172,19 +189,21 @@ mod tests {
         let work = RulesAtWork::default();
         assert_eq!(work.progress(), None);
         let under_way = work.begin(&SpaceId::main(), RulesPart::Reading);
-        work.did_one();
+        work.did(1);
         work.has_reached(u128::MAX / 2);
         let progress = work.progress().unwrap();
         assert_eq!(
             (progress.part, progress.done, progress.total),
             (RulesPart::Reading, 1, 2)
         );
-        work.enter(RulesPart::Linking);
+        work.enter(RulesPart::Linking, 8);
         let progress = work.progress().unwrap();
         assert_eq!(
-            (progress.part, progress.done, progress.left),
-            (RulesPart::Linking, 0, None)
+            (progress.part, progress.done, progress.total, progress.left),
+            (RulesPart::Linking, 0, 8, None)
         );
+        work.did(9);
+        assert_eq!(work.progress().unwrap().total, 9, "never less than what is done");
         drop(under_way);
         assert_eq!(work.progress(), None, "also where it has failed");
     }
