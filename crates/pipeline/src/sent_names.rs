@@ -214,14 +214,25 @@ fn key(space: &SpaceId, kind: NameKind, number: u16) -> Vec<u8> {
     key
 }
 
+fn range(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+    let prefix = keys::named(space, NAMES);
+    let end = [prefix.as_slice(), &[NameKind::ALL.len() as u8]].concat();
+    (prefix, end)
+}
+
+/// Where the names of a space stand in [`Keyspace::Meta`]; nothing where the state does not have them all.
+pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<(Vec<u8>, Vec<u8>)>, PipelineError> {
+    let kept = store.get(Keyspace::Meta, &keys::named(space, KEPT))?;
+    Ok(kept.map(|_| range(space)))
+}
+
 /// Visits the names of a space, `None` where there were more of a kind.
 fn visit(
     store: &dyn Read,
     space: &SpaceId,
     visit: &mut dyn FnMut(NameKind, Option<&str>),
 ) -> Result<(), PipelineError> {
-    let prefix = keys::named(space, NAMES);
-    let end = [prefix.as_slice(), &[NameKind::ALL.len() as u8]].concat();
+    let (prefix, end) = range(space);
     let mut damaged = false;
     store.scan(Keyspace::Meta, &prefix, &end, &mut |key, value| {
         let parts = match key.get(prefix.len()..) {
@@ -250,7 +261,7 @@ pub(crate) struct CommittedNames {
 impl CommittedNames {
     /// Nothing where the state does not have them all, or nothing was sent yet: then no name says anything.
     pub(crate) fn read(store: &dyn Read, space: &SpaceId) -> Result<Option<Self>, PipelineError> {
-        if store.get(Keyspace::Meta, &keys::named(space, KEPT))?.is_none() {
+        if kept_range(store, space)?.is_none() {
             return Ok(None);
         }
         let mut read = Self::default();
