@@ -44,11 +44,20 @@ impl AccountsAsked {
 }
 
 /// What conditions may find of one account.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct AccountFacts {
     group_id: Box<str>,
     /// Of each trait that is asked for, in their order.
     values: Box<[Option<Value>]>,
+    /// Which of them a limit may have made other than exact; empty where no answer tells.
+    approximate: Box<[bool]>,
+}
+
+/// Marks turn nobody's answer, so facts that differ in them alone are the same.
+impl PartialEq for AccountFacts {
+    fn eq(&self, other: &Self) -> bool {
+        self.group_id == other.group_id && self.values == other.values
+    }
 }
 
 impl AccountFacts {
@@ -57,6 +66,24 @@ impl AccountFacts {
         Self {
             group_id: fold.group_id().into(),
             values: values.collect(),
+            approximate: Box::default(),
+        }
+    }
+
+    /// With the marks of limits, for answers that say how sure they are.
+    pub(crate) fn marked(fold: &AccountFold, asked: &AccountsAsked, rules: &TraitRules) -> Self {
+        let marks = asked.traits.iter().map(|name| fold.trait_approximate(name, rules));
+        Self {
+            approximate: marks.collect(),
+            ..Self::of(fold, asked, rules)
+        }
+    }
+
+    /// What is said where some of what was said of the account could not be read.
+    pub(crate) fn of_a_part(fold: &AccountFold, asked: &AccountsAsked, rules: &TraitRules) -> Self {
+        Self {
+            approximate: asked.traits.iter().map(|_| true).collect(),
+            ..Self::of(fold, asked, rules)
         }
     }
 
@@ -65,6 +92,7 @@ impl AccountFacts {
         Self {
             group_id: group_id.into(),
             values: asked.traits.iter().map(|_| None).collect(),
+            approximate: Box::default(),
         }
     }
 
@@ -91,6 +119,7 @@ impl AccountFacts {
         Some(Self {
             group_id,
             values: values.into(),
+            approximate: Box::default(),
         })
     }
 
@@ -134,18 +163,28 @@ struct Seen<'a> {
     facts: &'a AccountFacts,
 }
 
+impl Seen<'_> {
+    fn place(&self, name: &str) -> Option<usize> {
+        self.names.binary_search_by(|known| (**known).cmp(name)).ok()
+    }
+}
+
 impl Account for Seen<'_> {
     fn id(&self) -> &str {
         &self.facts.group_id
     }
 
     fn trait_value(&self, name: &str) -> Option<&Value> {
-        let at = self.names.binary_search_by(|known| (**known).cmp(name)).ok()?;
-        self.facts.values.get(at)?.as_ref()
+        self.facts.values.get(self.place(name)?)?.as_ref()
+    }
+
+    fn trait_approximate(&self, name: &str) -> bool {
+        let mark = self.place(name).and_then(|at| self.facts.approximate.get(at));
+        mark.is_some_and(|mark| *mark)
     }
 }
 
-/// The accounts of a person as they are committed; the plan is that of the person's fold.
+/// The accounts of a person as they are committed, with the marks of limits; the plan is that of the person's fold.
 pub(crate) fn committed(
     reader: &dyn Read,
     space: &SpaceId,
@@ -162,7 +201,7 @@ pub(crate) fn committed(
         let rules = &definitions.trait_rules;
         let facts = fold.map_or_else(
             || AccountFacts::unknown(group_id, asked),
-            |fold| AccountFacts::of(&fold, asked, rules),
+            |fold| AccountFacts::marked(&fold, asked, rules),
         );
         found.push(Arc::new(facts));
     }

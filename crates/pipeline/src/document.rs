@@ -47,6 +47,8 @@ pub struct MembershipView {
     /// Why the person entered; `None` where it was written before causes were kept, or where it may be time or what was said
     /// of an account and is not committed yet.
     pub cause: Option<CauseKind>,
+    /// Whether a limit may have made the answer other than exact.
+    pub approximate: bool,
 }
 
 /// A person, aggregated over all sources.
@@ -74,6 +76,8 @@ pub struct PersonDocument {
     pub accounts_limited: bool,
     /// The segments, by name.
     pub segments: Vec<MembershipView>,
+    /// The segments of which a limit may have made the answer other than exact, whether they are in or not; by name.
+    pub segments_limited: Vec<SegmentName>,
     /// How many events.
     pub event_count: u64,
     /// The earliest event.

@@ -379,6 +379,7 @@ impl Engine {
             space.outbox_next = space.outbox_next.max(self.config.outbox_from);
             space.silent = self.next < self.config.rebuilt_before;
             space.silent_until = self.config.rebuilt_until;
+            space.sent_names.begin(id, &mut space.writes);
             space.store_definitions()?;
             space.want_folds_again(&*self.store, self.config.folds.clone())?;
             self.spaces.insert(id.clone(), space);

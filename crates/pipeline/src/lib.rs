@@ -33,7 +33,9 @@ mod reads;
 mod record;
 mod redirects;
 mod revise;
+mod rules_progress;
 mod runner;
+mod sent_names;
 mod space;
 mod staged;
 #[cfg(test)]
@@ -60,8 +62,10 @@ pub use output::{Numbered, StepOutput};
 pub use reads::{
     AsOf, AtOneMoment, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained, Impact,
     OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved,
-    SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
+    SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, UNSENT_TOLD_MAX, Unsent, ValueImpact, WHAT_IF_EVENTS_MAX,
+    WHAT_IF_MEGABYTES_MAX,
 };
+pub use rules_progress::{RulesPart, RulesProgress};
 pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;
 pub use verify::{Difference, VerifyReport, compare_states, is_between};

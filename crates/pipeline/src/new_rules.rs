@@ -11,6 +11,7 @@
 use crate::definitions::Definitions;
 use crate::place::NOBODY;
 use crate::record::{Membership, ProfileRecord};
+use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
 use crate::staged::{self, List, Overlaid};
 use crate::{PipelineError, accounts, history, keys, redirects};
@@ -31,6 +32,8 @@ struct Work<'a> {
     stands: &'a dyn Read,
     /// The same with what is staged.
     view: Overlaid<'a>,
+    /// Who counts how far it is.
+    progress: &'a RulesAtWork,
     /// Whether any event names an account.
     has_accounts: bool,
     now: Timestamp,
@@ -43,6 +46,7 @@ impl Space {
         &mut self,
         store: &dyn Store,
         before: &Definitions,
+        progress: &RulesAtWork,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         staged::settle(store)?;
@@ -62,19 +66,26 @@ impl Space {
             store,
             stands: &*stands,
             view,
+            progress,
             has_accounts,
             now,
         };
         self.quiet = true;
         let rereads = !self.definitions.rules.reads_as(&before.rules);
+        let _under_way = progress.begin(&id, RulesPart::Reading);
         if rereads {
             self.list_reread(work, before)?;
         }
-        self.link_again(work)?;
+        let (events, people) = (progress.done(), self.profile_count);
+        progress.enter(RulesPart::Linking, people);
+        let taken_out = self.link_again(work)?;
         if rereads {
+            // About as many as belong to those who were taken out.
+            progress.enter(RulesPart::Placing, events * taken_out / people.max(1));
             self.place_again(work)?;
         }
         self.quiet = false;
+        progress.enter(RulesPart::Telling, 0);
         self.tell_changed(work)?;
         self.store_definitions()?;
         self.stage_step(work)?;
@@ -106,7 +117,7 @@ impl Space {
         let mut from = Some(keys::space(&self.id));
         while let Some(start) = from {
             let carriers;
-            (carriers, from) = reread_carriers(work.stands, &self.id, &start, (before, &self.definitions))?;
+            (carriers, from) = reread_carriers(work, &self.id, &start, (before, &self.definitions))?;
             for carrier in carriers {
                 let component = self
                     .component_of(work.stands, carrier)?
@@ -119,9 +130,11 @@ impl Space {
         Ok(())
     }
 
-    /// Goes over all components: takes out what is listed, and links the others as the rules do now.
-    fn link_again(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+    /// Goes over all components: takes out what is listed, and links the others as the rules do now. Answers how many people
+    /// were taken out.
+    fn link_again(&mut self, work: Work<'_>) -> Result<u64, PipelineError> {
         let (mut from, end) = everything(&self.id);
+        let mut taken_out = 0;
         loop {
             let mut some = Vec::new();
             work.stands.scan(Keyspace::Components, &from, &end, &mut |key, bytes| {
@@ -131,13 +144,16 @@ impl Space {
             let Some((last, _)) = some.last() else {
                 // What was taken out is in memory still.
                 self.forget_loaded();
-                return Ok(());
+                return Ok(taken_out);
             };
             from = [keys::wide(&self.id, *last).as_slice(), &[0]].concat();
             for (id, component) in some {
                 let component = component.map_err(|_| PipelineError::corrupt("components"))?;
+                let people = component.profiles().len() as u64;
+                work.progress.did(people);
                 let listed = staged::listed(&self.id, List::Reread, id);
                 if work.store.get(Keyspace::Staged, &listed)?.is_some() {
+                    taken_out += people;
                     self.take_out(work, &component)?;
                 } else {
                     self.link_otherwise(work, component)?;
@@ -257,6 +273,7 @@ impl Space {
 
     fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<(), PipelineError> {
         let damaged = || PipelineError::corrupt("history");
+        work.progress.did(1);
         if carrier == NOBODY {
             let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
             if self.definitions.read(&named).carrier().is_none() {
@@ -280,6 +297,8 @@ impl Space {
             let some = staged::next_listed(work.store, &self.id, List::Changed, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
+                work.progress.has_reached(id);
+                work.progress.did(1);
                 let id = ProfileId(id);
                 let key = keys::wide(&self.id, id.0);
                 let stood = match work.stands.get(Keyspace::Profiles, &key)? {
@@ -382,19 +401,21 @@ fn everything(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
 /// The next carriers that have an event which says something else under the second definitions than under the first, and
 /// where to go on.
 fn reread_carriers(
-    stands: &dyn Read,
+    work: Work<'_>,
     space: &SpaceId,
     start: &[u8],
     (before, after): (&Definitions, &Definitions),
 ) -> Result<(Vec<u128>, Option<Vec<u8>>), PipelineError> {
     let (prefix, end) = everything(space);
     let (mut found, mut next, mut damaged): (Vec<u128>, _, _) = (Vec::new(), None, false);
-    stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
+    work.stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
+        work.progress.did(1);
         let carrier = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>());
         let carrier = carrier.map(|bytes| u128::from_be_bytes(*bytes));
         if carrier == Some(NOBODY) || carrier.is_some() && found.last().copied() == carrier {
             return true;
         }
+        work.progress.has_reached(carrier.unwrap_or_default());
         let (Some(carrier), Some(event)) = (carrier, history::decode_evidence(space, key, row)) else {
             damaged = true;
             return false;

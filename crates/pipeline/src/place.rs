@@ -67,6 +67,7 @@ impl Space {
         now: Timestamp,
         cause: Cause,
     ) -> Result<Option<ProfileId>, PipelineError> {
+        self.sent_names.note(event, &self.id, &mut self.writes);
         let (profile, affected) = self.place_event(store, event, now, cause)?;
         // Not before whoever the event concerns has been loaded: they take it with the event.
         self.fold_account(store, event, Moment { now, cause })?;

@@ -4,6 +4,7 @@
 //! lock.
 
 use crate::definitions::Definitions;
+use crate::rules_progress::RulesAtWork;
 use kith_state::Read;
 use kith_types::SpaceId;
 use std::collections::BTreeMap;
@@ -14,18 +15,21 @@ pub(crate) type Look = (Arc<Definitions>, Box<dyn Read>);
 
 type BySpace = BTreeMap<SpaceId, Arc<Definitions>>;
 
-/// Definitions in force, by space.
+/// What readers have of the pipeline's thread: definitions in force, by space, and how far a change of rules has come.
 #[derive(Debug, Default)]
-pub(crate) struct Published(RwLock<BySpace>);
+pub(crate) struct Published {
+    in_force: RwLock<BySpace>,
+    pub(crate) rules: RulesAtWork,
+}
 
 impl Published {
     /// While it is held, no change of rules takes over.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, BySpace> {
         // Entries are replaced whole: a panic elsewhere leaves none half-written.
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.in_force.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn write(&self) -> RwLockWriteGuard<'_, BySpace> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.in_force.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,6 +16,7 @@ mod overlap;
 mod parts;
 mod past;
 mod shown;
+mod unsent;
 
 pub use behind::BEHIND_LISTED_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
@@ -25,6 +26,7 @@ pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};
 pub use one_moment::AtOneMoment;
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
 pub use past::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
+pub use unsent::{UNSENT_TOLD_MAX, Unsent};
 
 use crate::account_facts::{self, AccountFacts};
 use crate::definitions::Definitions;

@@ -7,7 +7,7 @@
 use crate::engine::{Engine, EngineConfig, SweepProgress};
 use crate::output::StepOutput;
 use crate::published::{Look, Published};
-use crate::{Archive, Backlog, Definitions, PipelineError, PipelineErrorKind};
+use crate::{Archive, Backlog, Definitions, PipelineError, PipelineErrorKind, RulesProgress};
 use kith_log::Log;
 use kith_state::Store;
 use kith_types::{Event, ProfileId, Record, RecordBody, SpaceId, Timestamp};
@@ -86,6 +86,8 @@ pub struct PipelineStatus {
     pub profiles: BTreeMap<SpaceId, u64>,
     /// Sweeps under way, by space.
     pub sweeps: BTreeMap<SpaceId, SweepProgress>,
+    /// Changed rules of identity that are worked out, while records of all spaces wait.
+    pub new_rules: Option<RulesProgress>,
     /// Changes of accounts that members of theirs have still to take.
     pub account_changes_waiting: u64,
     /// Bytes that the dedupe filters take.
@@ -173,7 +175,9 @@ impl Pipeline {
     /// How the pipeline stands.
     #[must_use]
     pub fn status(&self) -> PipelineStatus {
-        locked(&self.shared.status).clone()
+        let status = locked(&self.shared.status).clone();
+        let new_rules = self.shared.definitions.rules.progress();
+        PipelineStatus { new_rules, ..status }
     }
 
     /// The definitions in force in a space; none before its first record.

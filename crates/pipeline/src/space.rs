@@ -1,7 +1,6 @@
 //! One space's live state within a step: caches over the store, and the writes that the step has made so far.
 //!
-//! Loads what the step touches, keeps it decoded, and writes each dirty entry once when the step is committed. It
-//! decides nothing: resolving, folding and evaluating are in the modules beside it.
+//! Loads what the step touches, keeps it decoded, writes each dirty entry once with the step, and decides nothing.
 
 use crate::account_changes::AccountChanges;
 use crate::accounts::Accounts;
@@ -134,6 +133,7 @@ pub(crate) struct Space {
     pub(crate) accounts: Accounts,
     /// What is said of accounts, on its way to their members.
     pub(crate) account_changes: AccountChanges,
+    pub(crate) sent_names: crate::sent_names::SentNames,
     pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
     /// Every timer before this instant has fired.
     pub(crate) fired: Timestamp,
@@ -180,6 +180,7 @@ impl Space {
             profiles: Cache::new(PROFILES_CACHED),
             accounts: Accounts::default(),
             account_changes: AccountChanges::load(store, id)?,
+            sent_names: crate::sent_names::SentNames::load(store, id)?,
             due: BTreeSet::new(),
             fired: Timestamp::MIN,
             changes: Vec::new(),

@@ -84,6 +84,12 @@ impl AccountFold {
         self.traits.value(name, rules)
     }
 
+    /// Whether a limit may have made that value, or that there is none, other than exact.
+    #[must_use]
+    pub fn trait_approximate(&self, name: &str, rules: &TraitRules) -> bool {
+        self.traits.is_approximate(name, rules)
+    }
+
     /// What survives of a trait under a rule; `None` when nobody said anything that the rule can take.
     #[must_use]
     pub fn resolve_trait(&self, name: &str, rule: &Survivorship) -> Option<Resolved<'_>> {

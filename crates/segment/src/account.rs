@@ -14,6 +14,9 @@ pub trait Account {
 
     /// The value that survives for a trait; `None` when nobody said one.
     fn trait_value(&self, name: &str) -> Option<&Value>;
+
+    /// Whether a stated limit may have made that value, or that there is none, other than exact.
+    fn trait_approximate(&self, name: &str) -> bool;
 }
 
 /// A condition on one account at an instant. It is either true or false.
@@ -54,6 +57,15 @@ impl AccountCondition {
             }
             Self::Not(part) => part.next_change(account, after),
             Self::Trait { name, test } => test.next_change(account.trait_value(name), after),
+        }
+    }
+
+    /// Whether a limit of the account may have made what it asks for other than exact.
+    pub(crate) fn is_approximate(&self, account: &dyn Account) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.is_approximate(account)),
+            Self::Not(part) => part.is_approximate(account),
+            Self::Trait { name, .. } => account.trait_approximate(name),
         }
     }
 

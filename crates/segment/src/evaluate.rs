@@ -180,11 +180,12 @@ impl Node {
 }
 
 impl Leaf {
-    /// Whether a limit of the profile may have made what the leaf asks for other than exact.
+    /// Whether a limit of the profile, or of an account of theirs, may have made what the leaf asks for other than exact.
     pub(crate) fn is_approximate(&self, person: &dyn Person, now: Timestamp) -> bool {
         match self {
-            Self::Count { id, .. } | Self::Aggregate { id, .. } | Self::Account { id, .. } => {
-                person.approximate(*id, now)
+            Self::Count { id, .. } | Self::Aggregate { id, .. } => person.approximate(*id, now),
+            Self::Account { id, condition } => {
+                person.approximate(*id, now) || person.any_account(&mut |account| condition.is_approximate(account))
             }
             Self::Trait { name, .. } => person.trait_approximate(name),
             Self::Consent { category, .. } => person.consent_approximate(category),

@@ -239,6 +239,7 @@ fn accounts(person: &dyn Person, condition: &AccountCondition, now: Timestamp) -
         if told.len() < ACCOUNTS_TOLD_MAX {
             told.push(Reason {
                 condition: format!("account {}", account.id()),
+                approximate: condition.is_approximate(account),
                 parts: vec![condition.reason(account, now)],
                 ..Reason::found(holds)
             });
@@ -265,12 +266,14 @@ impl AccountCondition {
                         account: account.id().into(),
                         name: name.clone(),
                     }),
+                    approximate: self.is_approximate(account),
                     ..Reason::found(self.holds(account, now))
                 };
             }
         };
         Reason {
             condition: condition.to_owned(),
+            approximate: self.is_approximate(account),
             parts: parts.iter().map(|part| part.reason(account, now)).collect(),
             ..Reason::found(self.holds(account, now))
         }

@@ -115,6 +115,8 @@ metrics! { Gauge, AtomicI64, AtomicI64::new(0), "A figure that goes up and down.
     DedupeFilterBytes => "kith_dedupe_filter_bytes", "", "Bytes of the filter that answers whether an event key is new.";
     TimersPending => "kith_timers_pending", "", "Due times that have not fired.";
     RefoldsRunning => "kith_refolds_running", "", "Definitions whose history is being folded.";
+    RulesDone => "kith_identity_rules_done", "", "Events or people of the present part of a change of identity rules that are done.";
+    RulesTotal => "kith_identity_rules_total", "", "About how many there are in that part; 0 where no rules change.";
     MessagesPending => "kith_messages_pending", "", "Messages reserved and not yet sent.";
     MessagesPaused => "kith_messages_paused", "", "Spaces whose sending is paused.";
     TailFollowers => "kith_tail_followers", "", "Open connections that follow the tail.";

@@ -76,9 +76,21 @@ pub(crate) struct ApplyQuery {
 pub(crate) struct PlanBody {
     /// In the order of kinds and names.
     changes: Vec<ChangeBody>,
+    /// Names that a definition asks for and nobody has sent; absent where there are none. They refuse nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<WarningBody>,
     /// The decision's place in the log; absent where nothing changed and in a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     decided_by: Option<String>,
+}
+
+/// What whoever writes a definition should look at.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct WarningBody {
+    /// The definition, as `kind/name`.
+    document: String,
+    /// What is to be looked at.
+    message: String,
 }
 
 /// What would happen to a definition.
@@ -149,9 +161,10 @@ pub(crate) async fn plan(
 ) -> Result<Json<PlanBody>, ApiError> {
     let space = parse_space(&space)?;
     let request = read_request(&headers, &query, &body)?;
-    let changes = state.definitions.plan(&space, &request.proposal).await?;
+    let planned = state.definitions.plan(&space, &request.proposal).await?;
     Ok(Json(PlanBody {
-        changes: changes.into_iter().map(change_body).collect(),
+        changes: planned.changes.into_iter().map(change_body).collect(),
+        warnings: planned.warnings.into_iter().map(warning_body).collect(),
         decided_by: None,
     }))
 }
@@ -185,6 +198,7 @@ pub(crate) async fn apply(
     let changes = applied.changes.into_iter().map(change_body).collect();
     Ok(Json(PlanBody {
         changes,
+        warnings: applied.warnings.into_iter().map(warning_body).collect(),
         decided_by: applied.decided_by.map(|address| address.to_string()),
     }))
 }
@@ -310,6 +324,13 @@ fn says_yaml(headers: &HeaderMap, name: &str) -> bool {
         .get(name)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("yaml"))
+}
+
+fn warning_body(warning: Problem) -> WarningBody {
+    WarningBody {
+        document: warning.document,
+        message: warning.message,
+    }
 }
 
 fn change_body(change: PlannedChange) -> ChangeBody {

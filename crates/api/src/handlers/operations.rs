@@ -49,6 +49,12 @@ pub(crate) struct RefoldBody {
     definition: String,
     records_done: u64,
     records_total: u64,
+    /// Since when, where that is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    /// About when what is being done ends, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_about: Option<String>,
 }
 
 /// How fresh a table is.
@@ -279,6 +285,8 @@ fn status_body(status: Status) -> StatusBody {
                 definition: refold.definition,
                 records_done: refold.records_done,
                 records_total: refold.records_total,
+                since: refold.since.map(|since| since.to_string()),
+                ends_about: refold.ends_about.map(|end| end.to_string()),
             })
             .collect(),
         tables: status.tables.into_iter().map(table_body).collect(),

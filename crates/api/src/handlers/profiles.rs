@@ -110,6 +110,8 @@ pub(crate) struct MembershipBody {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     entered_at: Option<String>,
+    /// Whether a limit may have made the answer other than exact. Those it may have kept out are in `limits_reached`.
+    approximate: bool,
 }
 
 /// An account that a person belongs to.
@@ -212,6 +214,7 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
             .map(|member| MembershipBody {
                 name: member.segment,
                 entered_at: moment(member.entered_at),
+                approximate: member.approximate,
             })
             .collect(),
         accounts: profile

@@ -3,15 +3,26 @@
 use super::PortError;
 use crate::RawJson;
 use async_trait::async_trait;
-use kith_catalog::{PlannedChange, Proposal};
+use kith_catalog::{PlannedChange, Problem, Proposal};
 use kith_types::{Address, SpaceId};
 use serde_json::{Map, Value};
+
+/// What applying a proposal would do.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// What would change.
+    pub changes: Vec<PlannedChange>,
+    /// What whoever proposes it should look at, and what stands in nobody's way.
+    pub warnings: Vec<Problem>,
+}
 
 /// What applying a proposal did.
 #[derive(Clone, Debug)]
 pub struct Applied {
     /// What changed.
     pub changes: Vec<PlannedChange>,
+    /// As [`Planned::warnings`].
+    pub warnings: Vec<Problem>,
     /// The decision's place in the log; `None` where nothing changed.
     pub decided_by: Option<Address>,
 }
@@ -23,7 +34,7 @@ pub trait Definitions: Send + Sync {
     ///
     /// # Errors
     /// [`PortError::problems`] for documents that are not sound.
-    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError>;
+    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Planned, PortError>;
 
     /// What the proposal would do to people, exactly, once it is found sound, as JSON; lists show at most `samples` people.
     ///

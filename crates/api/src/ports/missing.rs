@@ -2,15 +2,15 @@
 
 use super::{
     AccountMembers, AccountProfile, Applied, AsOf, Definitions, EventPage, EventQuery, FlushReport, Identity, Import,
-    ImportOutcome, Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, PortError,
-    PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SegmentDraft,
-    SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter, TailStream,
-    Unsubscribe, Veto, Vetoed, Vetoing, WhatIf,
+    ImportOutcome, Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, Planned,
+    PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects,
+    SegmentDraft, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter,
+    TailStream, Unsubscribe, Veto, Vetoed, Vetoing, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
 use futures::StreamExt;
-use kith_catalog::{PlannedChange, Proposal};
+use kith_catalog::Proposal;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId};
 
 /// Stands in for a role that was left out of `--roles`: 503 with the role's name.
@@ -93,7 +93,7 @@ impl Segments for MissingRole {
 
 #[async_trait]
 impl Definitions for MissingRole {
-    async fn plan(&self, _: &SpaceId, _: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
+    async fn plan(&self, _: &SpaceId, _: &Proposal) -> Result<Planned, PortError> {
         self.refuse()
     }
 

@@ -11,7 +11,7 @@ mod people;
 mod segments;
 mod streams;
 
-pub use definitions::{Applied, Definitions};
+pub use definitions::{Applied, Definitions, Planned};
 pub use error::{PortError, PortErrorKind};
 pub use identity::{Identity, Veto, Vetoed, Vetoing, WhatIf};
 pub use missing::MissingRole;

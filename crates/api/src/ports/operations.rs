@@ -43,6 +43,10 @@ pub struct RefoldStatus {
     pub records_done: u64,
     /// Records to fold in all.
     pub records_total: u64,
+    /// Since when, where that is kept.
+    pub since: Option<Timestamp>,
+    /// About when what is being done ends, where that is known.
+    pub ends_about: Option<Timestamp>,
 }
 
 /// How fresh a table is.

@@ -115,6 +115,8 @@ pub struct Membership {
     pub segment: String,
     /// Since when.
     pub entered_at: Option<Timestamp>,
+    /// Whether a limit makes the answer approximate (contract PRO-5).
+    pub approximate: bool,
 }
 
 /// An account that a profile belongs to.

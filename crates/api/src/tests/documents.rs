@@ -222,3 +222,30 @@ async fn definitions_that_must_be_mended_say_where_and_change_nothing() {
         StatusCode::NOT_FOUND
     );
 }
+
+#[tokio::test]
+async fn seg_1_a_plan_and_an_application_warn_and_are_not_refused() {
+    let world = World::new();
+    let asking = |event: &str| {
+        let spec = json!({ "where": { "performed": event } });
+        json!({ "documents": [{ "kind": "segment", "name": "vip", "spec": spec }] }).to_string()
+    };
+    for action in ["plan", "apply"] {
+        let path = format!("/api/spaces/main/definitions/{action}");
+        let warned = world.post(&path, &asking("Order Complted")).await;
+        assert_eq!(warned.status, StatusCode::OK);
+        assert_eq!(
+            warned.json()["warnings"],
+            json!([{ "document": "segment/vip", "message": "nobody has sent an event named \"Order Complted\"" }])
+        );
+        let quiet = world.post(&path, &asking("Order Completed")).await.json();
+        assert!(quiet.get("warnings").is_none(), "{quiet}");
+    }
+    assert!(
+        world
+            .get("/api/spaces/main/definitions")
+            .await
+            .text
+            .contains("Order Completed")
+    );
+}

@@ -37,7 +37,10 @@ async fn api_1_one_call_gives_a_person_by_any_identifier() {
     assert_eq!(body["computed_traits"]["orders_30d"], 2);
     assert_eq!(body["identifiers"][1]["type"], "email");
     assert_eq!(body["consents"][0]["status"], "subscribed");
-    assert_eq!(body["segments"][0]["name"], "big_spenders");
+    assert_eq!(
+        body["segments"][0],
+        json!({ "name": "big_spenders", "entered_at": "2023-11-14T22:13:20.009Z", "approximate": true })
+    );
     assert_eq!(body["accounts"][0]["group_id"], "acme");
     assert_eq!(body["recent_events"].as_array().unwrap().len(), 2);
     assert!(

@@ -7,7 +7,7 @@ use crate::RawJson;
 use crate::ports::{
     Account, AccountMembers, AccountProfile, Applied, AsOf, Consent, Definitions, EventPage, EventQuery, FlushReport,
     Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend, Operations, PauseScope,
-    PersonRef, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification,
+    PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification,
     ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState,
     SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail,
     TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
@@ -15,7 +15,7 @@ use crate::ports::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use kith_catalog::{Catalog, PlannedChange, Problem, Proposal};
+use kith_catalog::{Catalog, Problem, Proposal};
 use kith_types::{EventType, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -141,6 +141,7 @@ impl Profiles for Ports {
             segments: vec![Membership {
                 segment: "big_spenders".to_owned(),
                 entered_at: Some(moment(9)),
+                approximate: true,
             }],
             accounts: vec![Account {
                 group_id: "acme".to_owned(),
@@ -301,7 +302,7 @@ impl Segments for Ports {
 
 #[async_trait]
 impl Definitions for Ports {
-    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
+    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Planned, PortError> {
         let wrong: Vec<Problem> = (proposal.documents.iter())
             .filter(|document| document.spec.get("wrong").is_some())
             .map(|document| Problem {
@@ -311,14 +312,23 @@ impl Definitions for Ports {
             })
             .collect();
         if wrong.is_empty() {
-            Ok(self.catalog.plan(space, proposal)?)
+            let asks = |document: &&kith_catalog::Document| document.spec.to_string().contains("Order Complted");
+            let warnings = proposal.documents.iter().filter(asks).map(|document| Problem {
+                document: document.id().to_string(),
+                path: String::new(),
+                message: "nobody has sent an event named \"Order Complted\"".to_owned(),
+            });
+            Ok(Planned {
+                changes: self.catalog.plan(space, proposal)?,
+                warnings: warnings.collect(),
+            })
         } else {
             Err(PortError::problems(wrong))
         }
     }
 
     async fn impact(&self, space: &SpaceId, proposal: &Proposal, samples: usize) -> Result<RawJson, PortError> {
-        let changes = self.plan(space, proposal).await?.len();
+        let changes = self.plan(space, proposal).await?.changes.len();
         Ok(RawJson::of(
             &serde_json::json!({ "changes": changes, "samples": samples }),
         ))
@@ -331,10 +341,11 @@ impl Definitions for Ports {
         author: &str,
         reason: &str,
     ) -> Result<Applied, PortError> {
-        let changes = self.plan(space, proposal).await?;
+        let Planned { changes, warnings } = self.plan(space, proposal).await?;
         let Some(decision) = self.catalog.decision_for(space, proposal, author, reason)? else {
             return Ok(Applied {
                 changes,
+                warnings,
                 decided_by: None,
             });
         };
@@ -342,6 +353,7 @@ impl Definitions for Ports {
         self.catalog.record_definitions(space, &decision, address, moment(1))?;
         Ok(Applied {
             changes,
+            warnings,
             decided_by: Some(address),
         })
     }

@@ -168,7 +168,10 @@ async fn ops_1_lag_and_freshness_of_every_stage_are_visible() {
     );
     assert_eq!(
         status["refolds"][0],
-        json!({ "space": "main", "definition": "segment/new", "records_done": 1, "records_total": 4 })
+        json!({
+            "space": "main", "definition": "segment/new", "records_done": 1, "records_total": 4,
+            "since": "2023-11-14T22:13:20.001Z",
+        })
     );
     assert_eq!(
         status["tables"][0],

@@ -76,7 +76,15 @@ pub(crate) struct ExportArgs {
 #[derive(Deserialize)]
 struct Plan {
     changes: Vec<Change>,
+    #[serde(default)]
+    warnings: Vec<Warning>,
     decided_by: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Warning {
+    document: String,
+    message: String,
 }
 
 #[derive(Deserialize)]
@@ -201,6 +209,10 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
     output::line(&format!(
         "{created} {create}, {updated} {update}, {deleted} {delete}, {unchanged} unchanged"
     ))?;
+    for warning in &plan.warnings {
+        let told = format!("warning: {}: {}", warning.document, warning.message);
+        output::note(&output::shown(&told));
+    }
     match &plan.decided_by {
         Some(address) => output::line(&format!("decided by record {address}")),
         None => Ok(()),

@@ -61,6 +61,8 @@ struct Counted {
     computed_traits: Vec<ValueCount>,
     traits: Option<TraitCount>,
     identity: Option<Outlook>,
+    #[serde(default)]
+    warnings: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +159,9 @@ pub(crate) async fn estimate(client: &Client, args: &EstimateArgs) -> Result<(),
             output::line("What else would change, since it names this segment:")?;
         }
         show_segment(segment, usize::MAX)?;
+    }
+    for warning in &counted.warnings {
+        output::note(&output::shown(&format!("warning: {warning}")));
     }
     match counted.exact {
         true => output::line(&format!("everybody was asked: {} people", counted.people)),

@@ -122,6 +122,8 @@ struct Refold {
     definition: String,
     records_done: u64,
     records_total: u64,
+    since: Option<String>,
+    ends_about: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -338,9 +340,19 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             definition,
             records_done,
             records_total,
+            since,
+            ends_about,
         } = refold;
+        let since = since
+            .as_ref()
+            .map(|since| format!(", since {since}"))
+            .unwrap_or_default();
+        let end = ends_about
+            .as_ref()
+            .map(|end| format!(", until about {end}"))
+            .unwrap_or_default();
         output::line(&format!(
-            "\nfolding history of {definition} in space {space}: {records_done} of {records_total}"
+            "\nfolding history of {definition} in space {space}: {records_done} of {records_total}{since}{end}"
         ))?;
     }
     for paused in &status.messages_paused {

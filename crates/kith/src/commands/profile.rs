@@ -91,6 +91,7 @@ struct Consent {
 struct Membership {
     name: String,
     entered_at: Option<String>,
+    approximate: bool,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +196,8 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
         )
     })?;
     section("segments", &profile.segments, |segment| {
-        format!("{}{}", segment.name, since(segment.entered_at.as_deref()))
+        let mark = if segment.approximate { " (approximate)" } else { "" };
+        format!("{}{}{mark}", segment.name, since(segment.entered_at.as_deref()))
     })?;
     section("accounts", &profile.accounts, |account| {
         format!("{}{}", account.group_id, since(account.created_at.as_deref()))

@@ -4,7 +4,7 @@ use super::{Parts, decisions};
 use async_trait::async_trait;
 use kith_activate::{MessageDefinition, SendingRules};
 use kith_api::RawJson;
-use kith_api::ports::{Applied, Definitions, PortError, PortErrorKind};
+use kith_api::ports::{Applied, Definitions, Planned, PortError, PortErrorKind};
 use kith_catalog::{ChangeAction, DefinitionsDecision, Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
 use kith_types::{Address, Decision, RecordBody, SpaceId};
@@ -109,9 +109,11 @@ fn unknown_segment(document: &Document, segments: &[&str]) -> Option<Problem> {
 
 #[async_trait]
 impl Definitions for AppliedDefinitions {
-    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Vec<PlannedChange>, PortError> {
+    async fn plan(&self, space: &SpaceId, proposal: &Proposal) -> Result<Planned, PortError> {
         self.validate(space, proposal)?;
-        Ok(self.parts.catalog.plan(space, proposal)?)
+        let changes = self.parts.catalog.plan(space, proposal)?;
+        let warnings = self.warnings(space, proposal, &changes).await?;
+        Ok(Planned { changes, warnings })
     }
 
     async fn impact(&self, space: &SpaceId, proposal: &Proposal, samples: usize) -> Result<RawJson, PortError> {
@@ -173,6 +175,37 @@ impl AppliedDefinitions {
         })
     }
 
+    /// The names that what changes asks for and nobody has sent. Whatever keeps them from being told refuses nothing.
+    async fn warnings(
+        &self,
+        space: &SpaceId,
+        proposal: &Proposal,
+        changes: &[PlannedChange],
+    ) -> Result<Vec<Problem>, PortError> {
+        let after = self.parts.catalog.definitions_after(space, proposal)?;
+        let changed = |document: &Document| {
+            let mut others = changes.iter().filter(|change| change.action != ChangeAction::Unchanged);
+            others.any(|change| change.id == document.id())
+        };
+        let concerned: Vec<(String, String)> = (after.iter().filter(|document| changed(document)))
+            .map(|document| (document.kind.as_str().to_owned(), document.name.clone()))
+            .collect();
+        let documents = after.into_iter().map(|document| DefinitionDocument {
+            kind: document.kind.as_str().to_owned(),
+            name: document.name,
+            spec: Some(document.spec),
+        });
+        let unsent = self.parts.drafts.unsent(space, documents.collect(), concerned).await;
+        Ok(unsent
+            .into_iter()
+            .map(|unsent| Problem {
+                document: format!("{}/{}", unsent.kind, unsent.name),
+                path: String::new(),
+                message: unsent.warning,
+            })
+            .collect())
+    }
+
     async fn apply_in(
         &self,
         turn: OwnedMutexGuard<()>,
@@ -183,9 +216,11 @@ impl AppliedDefinitions {
     ) -> Result<Applied, PortError> {
         self.validate(space, proposal)?;
         let changes = self.parts.catalog.plan(space, proposal)?;
+        let warnings = self.warnings(space, proposal, &changes).await?;
         let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
             return Ok(Applied {
                 changes,
+                warnings,
                 decided_by: None,
             });
         };
@@ -200,6 +235,7 @@ impl AppliedDefinitions {
         let decided_by = decided.await.map_err(PortError::internal)??;
         Ok(Applied {
             changes,
+            warnings,
             decided_by: Some(decided_by),
         })
     }

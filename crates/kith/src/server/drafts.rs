@@ -3,7 +3,7 @@
 use super::looking_back::refused;
 use kith_api::RawJson;
 use kith_api::ports::{PortError, PortErrorKind, SegmentDraft};
-use kith_pipeline::{DefinitionDocument, Proposed, Question, Reads, Sampler};
+use kith_pipeline::{DefinitionDocument, Proposed, Question, Reads, Sampler, Unsent};
 use kith_types::{Clock, SegmentName, SpaceId};
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
@@ -81,6 +81,7 @@ impl Drafts {
             beside: draft.beside.clone(),
             samples: draft.samples,
         };
+        let documents = proposed.changes.clone();
         let mut counted = match draft.quick {
             true => self.sampled(space, proposed).await?,
             false => self.exactly(space, proposed).await?,
@@ -89,7 +90,35 @@ impl Drafts {
         if let Some(segments) = counted["segments"].as_array_mut() {
             segments.sort_by_key(|segment| segment["name"] != json!(draft.name.as_str()));
         }
+        let concerned = vec![("segment".to_owned(), draft.name.to_string())];
+        let unsent = self.unsent(space, documents, concerned).await;
+        if !unsent.is_empty() {
+            counted["warnings"] = unsent.into_iter().map(|unsent| unsent.warning).collect();
+        }
         Ok(RawJson::of(&counted))
+    }
+
+    /// The names that documents ask for and nobody has sent, as [`Reads::unsent`]. What cannot be told is only logged: it is
+    /// a word beside an answer.
+    pub(crate) async fn unsent(
+        &self,
+        space: &SpaceId,
+        documents: Vec<DefinitionDocument>,
+        concerned: Vec<(String, String)>,
+    ) -> Vec<Unsent> {
+        let (reads, space) = (self.reads.clone(), space.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            let concerned: Vec<(&str, &str)> = concerned.iter().map(|(kind, name)| (&**kind, &**name)).collect();
+            reads.unsent(&space, &documents, &concerned)
+        });
+        match told.await {
+            Ok(Ok(unsent)) => unsent,
+            Ok(Err(error)) => {
+                tracing::warn!(error = %kith_telemetry::error_chain(&error), "names that nobody has sent cannot be told");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 
     /// What documents would do to everybody, and other rules of identity to who is who.

@@ -33,7 +33,13 @@ fn set(parts: &Parts, before: &PipelineStatus) -> PipelineStatus {
     gauge(Gauge::LagRecordsRaw, end.saturating_sub(publish.raw_end));
     gauge(Gauge::Profiles, pipeline.profiles.values().sum());
     gauge(Gauge::DedupeFilterBytes, pipeline.dedupe_memory_bytes as u64);
-    gauge(Gauge::RefoldsRunning, pipeline.sweeps.len() as u64);
+    let rules = pipeline.new_rules.as_ref();
+    gauge(
+        Gauge::RefoldsRunning,
+        pipeline.sweeps.len() as u64 + u64::from(rules.is_some()),
+    );
+    gauge(Gauge::RulesDone, rules.map_or(0, |rules| rules.done));
+    gauge(Gauge::RulesTotal, rules.map_or(0, |rules| rules.total));
     gauge(Gauge::StateBytesOnDisk, parts.store.size_bytes());
     Counter::CleanEvents.add(pipeline.events - before.events);
     Counter::CleanDuplicates.add(pipeline.duplicates - before.duplicates);

@@ -8,6 +8,7 @@ use kith_api::ports::{
     RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status,
     TableStatus,
 };
+use kith_pipeline::RulesProgress;
 use kith_types::{Address, SpaceId, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -187,13 +188,21 @@ impl Operations for Running {
             definition: "the whole state".to_owned(),
             records_done: pipeline.committed,
             records_total: end,
+            since: None,
+            ends_about: None,
         });
+        let new_rules = pipeline
+            .new_rules
+            .as_ref()
+            .map(|rules| rules_in_work(rules, self.0.clock.now()));
         let paused = self.0.activation.paused().map_err(PortError::internal)?;
         let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
             space: space.clone(),
             definition: "definitions".to_owned(),
             records_done: sweep.swept,
             records_total: sweep.profiles,
+            since: None,
+            ends_about: None,
         });
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -203,7 +212,7 @@ impl Operations for Running {
                 self.stage("lake", publish.clean_end, publish.failure.clone()),
                 self.stage("raw", publish.raw_end, publish.raw.failure.clone()),
             ],
-            refolds: rebuild.into_iter().chain(refolds).collect(),
+            refolds: rebuild.into_iter().chain(new_rules).chain(refolds).collect(),
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
         })
@@ -308,6 +317,24 @@ impl Operations for Running {
             due_at: send.due_at,
         });
         Ok(shown.collect())
+    }
+}
+
+/// Changed rules of identity that are worked out, as progress that is shown.
+fn rules_in_work(rules: &RulesProgress, now: Timestamp) -> RefoldStatus {
+    let later = |span: Duration| {
+        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(now.as_micros().saturating_add(micros))
+    };
+    let elapsed = i64::try_from(rules.elapsed.as_micros()).unwrap_or(i64::MAX);
+    let (doing, counted) = rules.part.in_words();
+    RefoldStatus {
+        space: rules.space.clone(),
+        definition: format!("identity_rules, {doing} {counted}"),
+        records_done: rules.done,
+        records_total: rules.total.max(rules.done),
+        since: Some(Timestamp::from_micros(now.as_micros().saturating_sub(elapsed))),
+        ends_about: rules.left.map(later),
     }
 }
 

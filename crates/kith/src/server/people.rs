@@ -183,6 +183,7 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
             .map(|held| Membership {
                 segment: held.segment.to_string(),
                 entered_at: held.since,
+                approximate: held.approximate,
             })
             .collect(),
         accounts: document.accounts.iter().map(account_of_person).collect(),
@@ -197,11 +198,13 @@ fn limits_reached(document: &PersonDocument) -> Vec<String> {
     let identity = document.identity_limited.then(|| "identifiers".to_owned());
     let accounts = document.accounts_limited.then(|| "accounts".to_owned());
     let computed = document.computed.iter().filter(|(_, _, approximate)| *approximate);
+    let segments = document.segments_limited.iter();
     traits
         .into_iter()
         .chain(identity)
         .chain(accounts)
         .chain(computed.map(|(name, _, _)| format!("computed_traits.{name}")))
+        .chain(segments.map(|name| format!("segments.{name}")))
         .collect()
 }
 

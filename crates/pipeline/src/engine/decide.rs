@@ -63,7 +63,7 @@ impl Engine {
             self.sweep_turn()?;
         }
         self.commit_inside()?;
-        let store = Arc::clone(&self.store);
+        let (store, published) = (Arc::clone(&self.store), Arc::clone(&self.published));
         let made_elsewhere = self.config.folds.clone();
         let space = self.space(at)?;
         let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
@@ -75,7 +75,7 @@ impl Engine {
         space.swept = 0;
         space.forget_folds();
         if rules_changed {
-            space.take_rules(&*store, &before, now)?;
+            space.take_rules(&*store, &before, &published.rules, now)?;
             self.take_over(at, sequence)?;
         } else {
             space.store_definitions()?;

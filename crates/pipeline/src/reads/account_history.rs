@@ -1,12 +1,12 @@
-//! The events that name an account, whoever they belong to, and those of them that decide what conditions find of it
+//! The group calls that name an account, whoever they belong to, and those of them that decide what conditions find of it
 //! (contract SEG-6).
 //!
 //! They lie in the histories of the account's carriers and are found by the rows that say which events of a carrier name
-//! which account. Every answer is bounded.
+//! which account. The other events of its members say nothing of it: they are passed over unread. Every answer is bounded.
 
 use super::accounts::links;
 use super::behind::each_leaf;
-use super::budget::{Budget, too_much};
+use super::budget::Budget;
 use super::past::{PAST_EVENTS_MAX, PAST_MEGABYTES_MAX};
 use crate::accounts::{account_of, carriers_of, events_of, stored};
 use crate::place::NOBODY;
@@ -15,59 +15,85 @@ use kith_identity::Position;
 use kith_profile::{AccountFold, TraitRules};
 use kith_segment::{Asks, Behind, Deciding, EventMention, Reason};
 use kith_state::{Keyspace, Read};
-use kith_types::{Event, SpaceId};
+use kith_types::{Event, EventType, SpaceId};
 
 /// Carriers of an account among which one event is looked for.
 const CARRIERS_LOOKED_AT: usize = 2_000;
 
-/// Visits every event that names an account, each carrier's in the order of their time.
+/// Events that name the accounts of a person, among which one answer looks for group calls.
+pub(super) const LINKS_MAX: usize = if cfg!(test) { 400 } else { 500_000 };
+
+/// What one answer may read of accounts.
+pub(super) struct Room {
+    /// Events that name them.
+    pub(super) links: usize,
+    /// Group calls among these.
+    pub(super) calls: Budget,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            links: LINKS_MAX,
+            calls: Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20),
+        }
+    }
+}
+
+/// Visits the group calls that name an account, each carrier's in the order of their time; answers whether there was room
+/// for all of them.
 pub(super) fn visit(
     reader: &dyn Read,
     space: &SpaceId,
     group_id: &str,
-    budget: &mut Budget,
+    room: &mut Room,
     visit: &mut dyn FnMut(&Event),
-) -> Result<(), PipelineError> {
+) -> Result<bool, PipelineError> {
     let account = account_of(group_id);
-    let carriers = links(reader, space, (carriers_of(account), None), PAST_EVENTS_MAX + 1)?;
+    let carriers = links(reader, space, (carriers_of(account), None), room.links + 1)?;
+    if carriers.len() > room.links {
+        return Ok(false);
+    }
     let carriers = carriers.into_iter().map(|(carrier, _)| carrier);
     for carrier in std::iter::once(NOBODY).chain(carriers) {
         let (from, to) = keys::row_range(space, events_of(carrier, account), None, None);
-        let (mut places, mut room) = (Vec::new(), true);
+        let mut places = Vec::new();
         reader.scan(Keyspace::AccountLinks, &from, &to, &mut |key, _| {
             places.extend(keys::row_place(key));
-            room = places.len() <= PAST_EVENTS_MAX;
-            room
+            places.len() <= room.links
         })?;
+        let Some(left) = room.links.checked_sub(places.len()) else {
+            return Ok(false);
+        };
+        room.links = left;
         for place in places {
-            let Some((row, event)) = event_at(reader, space, carrier, place)? else {
+            let Some(row) = row_at(reader, space, carrier, place)? else {
                 continue;
             };
-            room &= budget.spend(&row);
-            if !room {
-                break;
+            let (kind, _) = history::kind_of(&row).ok_or_else(|| PipelineError::corrupt("history"))?;
+            if kind != EventType::Group {
+                continue;
             }
-            visit(&event);
-        }
-        if !room {
-            return Err(too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
+            if !room.calls.spend(&row) {
+                return Ok(false);
+            }
+            visit(&decoded(space, place, &row)?);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
-/// A carrier's event at a place, with its row.
-fn event_at(
+fn row_at(
     reader: &dyn Read,
     space: &SpaceId,
     carrier: u128,
     (time, address): Position,
-) -> Result<Option<(Vec<u8>, Event)>, PipelineError> {
-    let Some(row) = reader.get(Keyspace::Events, &keys::row(space, carrier, time, address))? else {
-        return Ok(None);
-    };
-    let event = history::decode(space, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
-    Ok(Some((row, event)))
+) -> Result<Option<Vec<u8>>, PipelineError> {
+    Ok(reader.get(Keyspace::Events, &keys::row(space, carrier, time, address))?)
+}
+
+fn decoded(space: &SpaceId, (time, address): Position, row: &[u8]) -> Result<Event, PipelineError> {
+    history::decode(space, time, address, row).ok_or_else(|| PipelineError::corrupt("history"))
 }
 
 /// What was said of accounts, for those who look behind conditions on them.
@@ -129,7 +155,8 @@ impl Said<'_> {
             if self.reader.get(Keyspace::AccountLinks, &key)?.is_none() {
                 continue;
             }
-            if let Some((_, event)) = event_at(self.reader, self.space, carrier, place)? {
+            if let Some(row) = row_at(self.reader, self.space, carrier, place)? {
+                let event = decoded(self.space, place, &row)?;
                 behind.complete = true;
                 behind.events.push(Deciding {
                     event: EventMention::of(&event),
@@ -140,5 +167,37 @@ impl Said<'_> {
             }
         }
         Ok(behind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::accounts::group;
+    use crate::tests::{Bench, event, main_space};
+    use serde_json::json;
+
+    #[test]
+    fn idn_8_what_members_do_takes_no_room_of_what_is_said_of_their_account() {
+        let mut bench = Bench::new();
+        for n in 0..40 {
+            let mut viewed = event(&format!("user_id:u{n}"), "Viewed", 1, json!({}));
+            viewed["groupId"] = json!("acme");
+            bench.take(1, &[viewed]);
+        }
+        for plan in ["free", "pro"] {
+            bench.take(2, &[group("user_id:u0", "acme", 2, json!({ "plan": plan }))]);
+        }
+        bench.commit();
+        let visited = |links: usize, calls: usize| {
+            let calls = Budget::new(calls, 1 << 20);
+            let mut found = 0;
+            let mut room = Room { links, calls };
+            let all = visit(&*bench.store, &main_space(), "acme", &mut room, &mut |_| found += 1).unwrap();
+            (all, found)
+        };
+        assert_eq!(visited(42, 2), (true, 2));
+        assert!(!visited(41, 2).0, "one event too many to look at");
+        assert_eq!(visited(42, 1), (false, 1), "one call too many to read");
     }
 }

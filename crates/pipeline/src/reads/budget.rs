@@ -26,6 +26,14 @@ impl Budget {
     }
 }
 
+/// As [`too_much`], of the accounts of a person.
+pub(super) fn too_much_of_accounts(links: usize, calls: usize, megabytes: usize) -> PipelineError {
+    PipelineError::limit(format!(
+        "what is asked looks at the accounts of this person, which more than {links} events name, or of which more than {calls} \
+         group calls or {megabytes} MiB of them speak, and that is more than one answer reads: ask clean.events in SQL"
+    ))
+}
+
 /// What is asked needs more of the history than one answer may read.
 pub(super) fn too_much(events: usize, megabytes: usize) -> PipelineError {
     PipelineError::limit(format!(

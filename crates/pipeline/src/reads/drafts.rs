@@ -139,7 +139,7 @@ impl Reads {
 }
 
 /// The documents in force in a snapshot.
-fn definitions_in(reader: &dyn Read, space: &SpaceId) -> Result<DefinitionSet, PipelineError> {
+pub(super) fn definitions_in(reader: &dyn Read, space: &SpaceId) -> Result<DefinitionSet, PipelineError> {
     match reader.get(Keyspace::Meta, &keys::named(space, crate::space::DEFINITIONS))? {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions")),
         None => Ok(DefinitionSet::default()),

@@ -5,7 +5,7 @@
 use super::account_history::Said;
 use super::behind::Seen;
 use super::budget::Budget;
-use super::past::{AsOf, find_past};
+use super::past::{AsOf, OfAccounts, find_past};
 use super::{Loaded, Reads, find};
 use crate::account_facts::AccountsOf;
 use crate::definitions::Definitions;
@@ -72,7 +72,11 @@ impl Reads {
         };
         let mut folds = Vec::new();
         let (loaded, redirected_from, events, complete, now) = if let Some(as_of) = as_of {
-            match find_past(&*snapshot, space, &definitions, name, as_of)? {
+            let of_accounts = match live.compiled.account_traits().is_empty() {
+                true => OfAccounts::Nothing,
+                false => OfAccounts::Everything,
+            };
+            match find_past(&*snapshot, space, &definitions, name, (as_of, of_accounts))? {
                 Some(past) => {
                     folds = past.account_folds;
                     (past.loaded, past.asked, past.events, true, as_of.at)

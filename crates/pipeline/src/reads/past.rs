@@ -4,7 +4,8 @@
 //! fold are worked out from the events that were known, by the code that takes them in live. What evidence connects only
 //! grows, so today's component has everything that it connected at any earlier time.
 
-use super::budget::{Budget, too_much};
+use super::account_history::{LINKS_MAX, Room};
+use super::budget::{Budget, too_much, too_much_of_accounts};
 use super::{Loaded, Reads, account_history, component_of, component_of_profile, document, home_of, resolve};
 use crate::account_facts::AccountFacts;
 use crate::definitions::Definitions;
@@ -56,6 +57,17 @@ impl AsOf {
     }
 }
 
+/// What an answer about the past needs to know of the accounts of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfAccounts {
+    /// Nothing: nothing that is asked looks at one.
+    Nothing,
+    /// What was said of them; where that is more than one answer reads, what asks for it is marked approximate.
+    AsMuchAsFits,
+    /// What was said of them; where that is more than one answer reads, there is no answer.
+    Everything,
+}
+
 /// Who somebody was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -99,7 +111,7 @@ impl Reads {
         let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let past = find_past(&*snapshot, space, &definitions, name, as_of)?;
+        let past = find_past(&*snapshot, space, &definitions, name, (as_of, OfAccounts::AsMuchAsFits))?;
         Ok(past.map(|mut past| {
             past.events.truncate(limit);
             let mut person = document(&past.loaded, past.asked, &definitions, as_of.at);
@@ -120,7 +132,7 @@ impl Reads {
         let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let past = find_past(&*snapshot, space, &definitions, name, as_of)?;
+        let past = find_past(&*snapshot, space, &definitions, name, (as_of, OfAccounts::Nothing))?;
         Ok(past.map(|past| {
             let mut identifiers: Vec<Identifier> = Vec::new();
             for member in past.loaded.members {
@@ -143,7 +155,7 @@ pub(super) fn find_past(
     space: &SpaceId,
     definitions: &Definitions,
     name: &str,
-    as_of: AsOf,
+    (as_of, of_accounts): (AsOf, OfAccounts),
 ) -> Result<Option<Past>, PipelineError> {
     let Some((sought, today)) = sought(reader, space, definitions, name)? else {
         return Ok(None);
@@ -190,12 +202,10 @@ pub(super) fn find_past(
     }
     events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
     let whole = Part::merged(parts.iter());
-    let account_folds = account_folds(reader, space, definitions, &whole, as_of)?;
-    let asked_of_accounts = definitions.accounts.as_ref();
-    let facts = account_folds.iter().filter_map(|fold| {
-        let facts = AccountFacts::of(fold, asked_of_accounts?, &definitions.trait_rules);
-        Some(Arc::new(facts))
-    });
+    let (account_folds, facts) = match of_accounts {
+        OfAccounts::Nothing => Default::default(),
+        _ => accounts_of(reader, space, definitions, &whole, (as_of, of_accounts))?,
+    };
     let loaded = Loaded {
         id,
         // When somebody entered a segment is told by its changes; a fold knows only that they are in it.
@@ -203,7 +213,7 @@ pub(super) fn find_past(
         component: component.clone(),
         members,
         parts,
-        accounts: facts.collect(),
+        accounts: facts,
         whole,
     };
     Ok(Some(Past {
@@ -216,29 +226,37 @@ pub(super) fn find_past(
 }
 
 /// What was said by then of the accounts that segments ask about, whoever said it.
-fn account_folds(
+fn accounts_of(
     reader: &dyn Read,
     space: &SpaceId,
     definitions: &Definitions,
     whole: &Part,
-    as_of: AsOf,
-) -> Result<Vec<AccountFold>, PipelineError> {
+    (as_of, of_accounts): (AsOf, OfAccounts),
+) -> Result<(Vec<AccountFold>, Vec<Arc<AccountFacts>>), PipelineError> {
+    let (mut folds, mut facts) = (Vec::new(), Vec::new());
     let Some(asked) = &definitions.accounts else {
-        return Ok(Vec::new());
+        return Ok((folds, facts));
     };
-    let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
-    let mut folds = Vec::new();
+    let mut room = Room::default();
     for account in asked.of_person(whole, &definitions.plan) {
         let Some(group_id) = account.as_str() else { continue };
         let mut fold = AccountFold::new(group_id);
-        account_history::visit(reader, space, group_id, &mut budget, &mut |event| {
+        let all = account_history::visit(reader, space, group_id, &mut room, &mut |event| {
             if as_of.counts(event.event_time, event.received_at) {
                 fold.apply(event);
             }
         })?;
+        let of_fold = match all {
+            true => AccountFacts::marked,
+            false if of_accounts == OfAccounts::Everything => {
+                return Err(too_much_of_accounts(LINKS_MAX, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
+            }
+            false => AccountFacts::of_a_part,
+        };
+        facts.push(Arc::new(of_fold(&fold, asked, &definitions.trait_rules)));
         folds.push(fold);
     }
-    Ok(folds)
+    Ok((folds, facts))
 }
 
 /// Notes the account that an event names, with the earliest event that did.

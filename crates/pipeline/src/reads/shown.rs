@@ -8,7 +8,7 @@ use crate::person::PersonOf;
 use kith_identity::Member;
 use kith_profile::{Part, Resolved};
 use kith_segment::CauseKind;
-use kith_types::{ProfileId, Timestamp};
+use kith_types::{ProfileId, SegmentName, Timestamp};
 
 pub(super) fn document(
     loaded: &Loaded,
@@ -27,6 +27,12 @@ pub(super) fn document(
         accounts: AccountsOf::new(definitions.accounts.as_ref(), &loaded.accounts),
         identity_limited: loaded.component.is_full(),
     };
+    let limited: Vec<SegmentName> = definitions
+        .segments
+        .iter()
+        .filter(|segment| segment.compiled.is_approximate(&person, now))
+        .map(|segment| segment.name.clone())
+        .collect();
     let parked = loaded
         .component
         .parked()
@@ -63,8 +69,12 @@ pub(super) fn document(
             .segments
             .iter()
             .filter(|segment| segment.compiled.is_member(&person, now))
-            .map(|segment| membership(loaded, definitions, segment))
+            .map(|segment| MembershipView {
+                approximate: limited.contains(&segment.name),
+                ..membership(loaded, definitions, segment)
+            })
             .collect(),
+        segments_limited: limited,
         event_count: whole.event_count(),
         first_seen: whole.first_seen(),
         last_seen: whole.last_seen(),
@@ -85,6 +95,7 @@ fn membership(loaded: &Loaded, definitions: &Definitions, segment: &LiveSegment)
         segment: segment.name.clone(),
         since: kept.map(|held| held.since),
         cause: kept.map_or(on_its_way, |held| held.cause),
+        approximate: false,
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::{PersonDocument, Question, Reads, document, find};
 use crate::document::MembershipView;
+use crate::tests::accounts::group;
 use crate::tests::{Bench, at, event, identify, main_space, performed};
-use crate::{AccountDocument, AccountMember, EngineConfig, Pipeline, Veto};
+use crate::{AccountDocument, AccountMember, AsOf, EngineConfig, Pipeline, Veto};
 use kith_segment::CauseKind;
 use kith_state::Store;
-use kith_types::{Identifier, Timestamp};
-use serde_json::json;
+use kith_types::{Identifier, SegmentName, Timestamp};
+use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
 pub(crate) fn person(bench: &Bench, name: &str, now: Timestamp) -> Option<PersonDocument> {
@@ -46,6 +47,7 @@ fn seg_2_a_read_evaluates_at_its_instant() {
         segment: "buyers".parse().unwrap(),
         since,
         cause: Some(cause),
+        approximate: false,
     };
     assert_eq!(read(11).segments, [buyers(Some(at(10)), CauseKind::Event)]);
     assert!(read(71).segments.is_empty(), "no timer has fired, and none is needed");
@@ -91,6 +93,7 @@ fn a_read_knows_a_definition_that_no_sweep_has_brought_yet() {
             segment: "buyers".parse().unwrap(),
             since: None,
             cause: Some(CauseKind::Definition),
+            approximate: false,
         }],
         "entered, at an instant that is not known yet"
     );
@@ -237,4 +240,46 @@ fn idn_7_what_if_tells_what_a_veto_or_rules_would_do_before_they_do() {
         "that event does not name it"
     );
     assert_eq!(sound(&veto("1-0-9-0", "email:jo@x.org")), None);
+}
+
+#[test]
+fn pro_5_what_a_limit_of_an_account_may_have_decided_is_marked_in_the_list_and_in_the_answer() {
+    let mut bench = Bench::new();
+    let asking = |test: Json| json!({"where": {"account": test}});
+    bench.decide(
+        0,
+        &[
+            ("segment", "no_plan", asking(json!({"trait": "plan", "exists": false}))),
+            ("segment", "of_pro", asking(json!({"trait": "plan", "equals": "pro"}))),
+            ("segment", "large", asking(json!({"trait": "seats", "greater_than": 5}))),
+        ],
+    );
+    let traits = json!({"plan": "p".repeat(2_000), "seats": 9});
+    bench.take(1, &[group("user_id:u1", "acme", 1, traits)]);
+    bench.take(1, &[group("user_id:u2", "globex", 1, json!({"seats": 9}))]);
+    bench.commit();
+    let check = |person: &PersonDocument, in_without_a_plan: bool| {
+        let listed: Vec<_> = person
+            .segments
+            .iter()
+            .map(|held| (held.segment.as_str(), held.approximate))
+            .collect();
+        assert_eq!(listed, [("large", false), ("no_plan", in_without_a_plan)]);
+        let limited: Vec<_> = person.segments_limited.iter().map(SegmentName::as_str).collect();
+        let named: &[&str] = if in_without_a_plan { &["no_plan", "of_pro"] } else { &[] };
+        assert_eq!(limited, named, "whoever may be missing from one, too");
+    };
+    check(&person(&bench, "user_id:u1", at(2)).unwrap(), true);
+    check(&person(&bench, "user_id:u2", at(2)).unwrap(), false);
+    let reads = reads_of(&bench);
+    let then = reads.person_as_of(&main_space(), "user_id:u1", AsOf::then(at(2)), 0);
+    check(&then.unwrap().unwrap().0, true);
+    for (segment, marked) in [("of_pro", true), ("large", false)] {
+        let segment = segment.parse().unwrap();
+        let explained = reads
+            .explain(&main_space(), &segment, "user_id:u1", at(2))
+            .unwrap()
+            .unwrap();
+        assert_eq!(explained.reason.approximate, marked, "{segment}");
+    }
 }

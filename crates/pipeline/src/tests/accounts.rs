@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A `group` call.
-pub(super) fn group(identifiers: &str, account: &str, second: i64, traits: Json) -> Json {
+pub(crate) fn group(identifiers: &str, account: &str, second: i64, traits: Json) -> Json {
     let mut event = identify(identifiers, second, traits);
     event["type"] = json!("group");
     event["groupId"] = json!(account);

@@ -1,7 +1,7 @@
 //! Tests of the engine over a store in memory: small histories made by hand or by dice, and a plain recomputation.
 
 mod account_segments;
-mod accounts;
+pub(crate) mod accounts;
 mod clean;
 mod definitions;
 mod docs;
@@ -15,6 +15,7 @@ mod oracle;
 mod order;
 mod rejects;
 mod replay;
+mod sent_names;
 mod timers;
 mod truth;
 mod vetoes;

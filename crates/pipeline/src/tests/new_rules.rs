@@ -5,7 +5,8 @@ use super::failing_store::{FailingStore, Goes};
 use super::oracle::{check, people, tree};
 use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, all_of_main, at, decision, event, performed, vetoes};
-use crate::{Engine, EngineConfig, Veto, snapshot_of};
+use crate::published::Published;
+use crate::{Engine, EngineConfig, RulesPart, RulesProgress, Veto, snapshot_of};
 use kith_segment::CauseKind;
 use kith_state::{Batch, Keyspace, MemoryStore, Read, Store};
 use kith_types::{Duration, Record, RecordBody};
@@ -13,8 +14,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// A world's events, at sequence numbers that leave room for decisions between them.
 fn events_of(seed: u64, count: u64) -> (Vec<Record>, i64) {
@@ -315,4 +316,53 @@ fn idn_2_rules_under_which_every_event_says_the_same_write_no_row_of_anybody() {
     let kept = before.len() - 1;
     assert!(before[..kept] == after[..kept], "nobody is written anew");
     assert!(before[kept] != after[kept]);
+}
+
+#[test]
+fn idn_2_how_far_changed_rules_are_is_seen_while_they_are_worked_out_and_not_after() {
+    let (records, end) = events_of(77, 60);
+    let store = Arc::new(MemoryStore::default());
+    let seen: Arc<Mutex<Vec<RulesProgress>>> = Arc::default();
+    let looked_at: Arc<Mutex<Option<Arc<Published>>>> = Arc::default();
+    let next = {
+        let (seen, looked_at) = (Arc::clone(&seen), Arc::clone(&looked_at));
+        Box::new(move || {
+            let published = looked_at.lock().unwrap().clone();
+            seen.lock()
+                .unwrap()
+                .extend(published.and_then(|published| published.rules.progress()));
+            Goes::Well
+        })
+    };
+    let watched = Arc::new(FailingStore { store, next });
+    let mut engine = Engine::open(watched as Arc<dyn Store>, EngineConfig::default()).unwrap();
+    *looked_at.lock().unwrap() = Some(engine.published());
+    for record in &records {
+        engine.apply(record).unwrap();
+    }
+    engine.commit().unwrap();
+    assert!(seen.lock().unwrap().is_empty(), "no rules have changed");
+    let sequence = records.last().unwrap().address.sequence + 1;
+    let rules = json!({"types": {"email": {"blocked": ["m1@x.org"]}}});
+    engine
+        .apply(&decision(sequence, end, &[("identity_rules", "main", rules)]))
+        .unwrap();
+    engine.commit().unwrap();
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let mut parts: Vec<RulesPart> = seen.iter().map(|progress| progress.part).collect();
+    parts.dedup();
+    assert_eq!(
+        parts,
+        [
+            RulesPart::Reading,
+            RulesPart::Linking,
+            RulesPart::Placing,
+            RulesPart::Telling
+        ]
+    );
+    assert!(
+        seen.iter().any(|progress| progress.done > 0 && progress.total > 0),
+        "{seen:?}"
+    );
+    assert_eq!(engine.published().rules.progress(), None);
 }

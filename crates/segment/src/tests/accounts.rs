@@ -1,4 +1,4 @@
-//! SEG-1, SEG-6: conditions on the accounts of a person.
+//! SEG-1, SEG-6, PRO-5: conditions on the accounts of a person.
 
 use super::world::{World, compile, define, number, second};
 use crate::{Asks, SegmentDefinition};
@@ -155,4 +155,33 @@ fn seg_6_an_explanation_tells_of_every_account() {
         name: "seats".into(),
     };
     assert_eq!(leaf.asks, Some(asks));
+}
+
+#[test]
+fn pro_5_a_limit_of_any_account_marks_the_conditions_that_ask_for_what_it_touched() {
+    let segment = compile(&json!({ "not": { "account": { "any": [
+        { "trait": "plan", "equals": "enterprise" }, { "not": { "trait": "seats", "exists": true } },
+    ] } } }));
+    let mut world = World::default()
+        .of_account("acme", json!({ "seats": 5 }))
+        .of_account("globex", json!({ "seats": 100 }));
+    world.accounts[1].limited.insert("city".to_owned());
+    assert!(!segment.is_approximate(&world, second(1)), "nobody asks for the city");
+    world.accounts[1].limited.insert("seats".to_owned());
+    assert!(segment.is_approximate(&world, second(1)));
+    let reason = segment.explain(&world, second(1)).reason;
+    let leaf = &reason.parts[0];
+    assert!(reason.approximate && leaf.approximate);
+    let marked: Vec<_> = leaf
+        .parts
+        .iter()
+        .map(|part| (part.condition.as_str(), part.approximate))
+        .collect();
+    assert_eq!(marked, [("account acme", false), ("account globex", true)]);
+    let asked = &leaf.parts[1].parts[0].parts;
+    assert_eq!(
+        asked.iter().map(|part| part.approximate).collect::<Vec<_>>(),
+        [false, true],
+        "the plan is known as it is"
+    );
 }

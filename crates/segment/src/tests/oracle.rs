@@ -192,7 +192,7 @@ pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
         Condition::Account(condition) => world
             .accounts
             .iter()
-            .any(|Company(_, traits)| says(condition, traits, now)),
+            .any(|Company { traits, .. }| says(condition, traits, now)),
         Condition::Consent { category, answer } => {
             *answer
                 == match world.consents.get(&**category) {

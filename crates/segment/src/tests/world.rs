@@ -47,15 +47,24 @@ pub(super) fn event_of_type(event_type: EventType, name: &str, at: Timestamp, pr
 
 /// An account by its id and traits.
 #[derive(Clone, Debug)]
-pub(super) struct Company(pub(super) String, pub(super) BTreeMap<String, Value>);
+pub(super) struct Company {
+    id: String,
+    pub(super) traits: BTreeMap<String, Value>,
+    /// The traits that a limit may have touched.
+    pub(super) limited: BTreeSet<String>,
+}
 
 impl Account for Company {
     fn id(&self) -> &str {
-        &self.0
+        &self.id
     }
 
     fn trait_value(&self, name: &str) -> Option<&Value> {
-        self.1.get(name)
+        self.traits.get(name)
+    }
+
+    fn trait_approximate(&self, name: &str) -> bool {
+        self.limited.contains(name)
     }
 }
 
@@ -94,7 +103,11 @@ impl World {
         let traits = object(&traits)
             .into_iter()
             .map(|(name, value)| (name.to_string(), value));
-        self.accounts.push(Company(id.to_owned(), traits.collect()));
+        self.accounts.push(Company {
+            id: id.to_owned(),
+            traits: traits.collect(),
+            limited: BTreeSet::new(),
+        });
         self
     }
 

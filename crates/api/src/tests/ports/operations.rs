@@ -71,6 +71,8 @@ impl Operations for Ports {
             definition: "segment/new".to_owned(),
             records_done: 1,
             records_total: 4,
+            since: Some(moment(1)),
+            ends_about: None,
         };
         let table = TableStatus {
             name: "main.clean.events".to_owned(),

@@ -1,8 +1,10 @@
 //! What a run had said at an instant, and what is said of that instant afterwards: the same.
 
 use super::super::Reads;
+use super::super::account_history::LINKS_MAX;
 use super::super::tests::reads_of;
 use super::AsOf;
+use crate::tests::accounts::group;
 use crate::tests::worlds::{documents, world};
 use crate::tests::{Bench, at, decision, event, identify, main_space, performed};
 use crate::{DEFINITIONS_APPLIED, PersonDocument, Veto, keys};
@@ -396,4 +398,61 @@ fn seg_6_hindsight_counts_what_came_late_and_nothing_that_came_after() {
     assert_eq!(ask(50, 50), Some((true, 1, plan("free"))));
     assert_eq!(ask(90, 90), Some((false, 0, plan("pro"))), "the window has passed");
     assert_eq!(ask(19, 70), Some((false, 0, plan("free"))), "before it happened");
+}
+
+#[test]
+fn idn_8_an_account_with_more_than_one_answer_reads_refuses_only_what_asks_for_it() {
+    let mut bench = Bench::new();
+    let of_pro = json!({"where": {"account": {"trait": "plan", "equals": "pro"}}});
+    bench.decide(
+        0,
+        &[
+            ("segment", "of_pro", of_pro),
+            ("segment", "buyers", performed("Order", 1, 600)),
+        ],
+    );
+    bench.take(1, &[event("user_id:u1", "Order", 1, json!({}))]);
+    let mut member = 0;
+    let mut members_come = |bench: &mut Bench, count: usize| {
+        for _ in 0..count {
+            member += 1;
+            let user = format!("user_id:m{member}");
+            bench.take(2, &[group(&user, "acme", 2, json!({"plan": "pro"}))]);
+        }
+        bench.commit();
+    };
+    bench.take(2, &[group("user_id:u1", "acme", 2, json!({"plan": "pro"}))]);
+    members_come(&mut bench, LINKS_MAX - 1);
+    let as_of = AsOf::then(at(3));
+    let check = |bench: &Bench, too_much: bool| {
+        let reads = reads_of(bench);
+        let explained = |segment: &str| {
+            let segment = segment.parse().unwrap();
+            reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(as_of), at(9))
+        };
+        assert!(explained("buyers").unwrap().unwrap().explanation.member);
+        match explained("of_pro") {
+            Err(refused) => assert!(
+                too_much && refused.kind() == crate::PipelineErrorKind::Limit,
+                "{refused}"
+            ),
+            Ok(explained) => assert!(!too_much && explained.unwrap().explanation.member),
+        }
+        assert!(
+            reads
+                .resolve_as_of(&main_space(), "user_id:u1", as_of)
+                .unwrap()
+                .is_some()
+        );
+        let (person, _) = reads
+            .person_as_of(&main_space(), "user_id:u1", as_of, 0)
+            .unwrap()
+            .unwrap();
+        let limited: Vec<_> = person.segments_limited.iter().map(SegmentName::as_str).collect();
+        assert_eq!(limited, if too_much { vec!["of_pro"] } else { Vec::new() });
+        assert!(person.segments.iter().any(|held| held.segment.as_str() == "buyers"));
+    };
+    check(&bench, false);
+    members_come(&mut bench, 1);
+    check(&bench, true);
 }

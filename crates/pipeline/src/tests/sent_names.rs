@@ -1,0 +1,223 @@
+//! SEG-1: whoever names what nobody has sent is told, with what they may have meant.
+
+use super::accounts::group;
+use super::replay::{live, replay};
+use super::worlds::world;
+use super::{Bench, at, event, identify, main_space};
+use crate::reads::tests::reads_of;
+use crate::{DefinitionDocument, compare_states};
+use kith_state::{Batch, Keyspace, Read, Store};
+use serde_json::{Value as Json, json};
+
+fn document(kind: &str, name: &str, spec: Json) -> DefinitionDocument {
+    DefinitionDocument {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        spec: Some(spec),
+    }
+}
+
+/// What is told of these documents.
+fn told(bench: &Bench, documents: &[DefinitionDocument]) -> Vec<String> {
+    let concerned: Vec<(&str, &str)> = documents.iter().map(|one| (&*one.kind, &*one.name)).collect();
+    let unsent = reads_of(bench).unsent(&main_space(), documents, &concerned).unwrap();
+    unsent
+        .into_iter()
+        .map(|one| format!("{}: {}", one.name, one.warning))
+        .collect()
+}
+
+/// The names as they are stored.
+fn rows(bench: &Bench) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let from = crate::keys::named(&main_space(), "sent_name");
+    let to = kith_state::prefix_end(&from).unwrap();
+    let mut rows = Vec::new();
+    let store = &*bench.store;
+    store
+        .scan(Keyspace::Meta, &from, &to, &mut |key, value| {
+            rows.push((key.to_vec(), value.to_vec()));
+            true
+        })
+        .unwrap();
+    rows
+}
+
+fn segment(condition: &Json) -> Vec<DefinitionDocument> {
+    vec![document("segment", "s", json!({ "where": condition }))]
+}
+
+/// A space whose events carry names of every kind.
+fn shop() -> Bench {
+    let mut bench = Bench::new();
+    let order = json!({"total": 5, "shipping": {"address": {"city": "Bonn"}}, "items": [{"sku": "x"}]});
+    let page = {
+        let mut page = event("user_id:u1", "Pricing", 1, json!({"path": "/"}));
+        page["type"] = json!("page");
+        page["name"] = json!("Pricing");
+        page
+    };
+    bench.take(
+        1,
+        &[
+            event("user_id:u1", "Order Completed", 1, order),
+            identify("user_id:u1", 1, json!({"country": "DE", "address": {"city": "Bonn"}})),
+            group("user_id:u1", "acme", 1, json!({"plan": "pro"})),
+            page,
+        ],
+    );
+    bench.commit();
+    bench
+}
+
+#[test]
+fn seg_1_a_name_that_nobody_has_sent_is_told_with_the_nearest_that_somebody_has() {
+    let bench = shop();
+    let performed = |event: &str, path: &str| json!({ "performed": { "event": event, "where": { "property": path, "exists": true } } });
+    let page = |name: &str| json!({ "performed": { "type": "page", "event": name } });
+    for (condition, expected) in [
+        (performed("Order Completed", "shipping.address.city"), None),
+        (
+            performed("Order Complted", "total"),
+            Some("an event named \"Order Complted\"; did you mean \"Order Completed\"?"),
+        ),
+        (performed("Refunded", "total"), Some("an event named \"Refunded\"")),
+        (page("Pricing"), None),
+        (page("Order Completed"), Some("a page named \"Order Completed\"")),
+        (performed("Pricing", "total"), Some("an event named \"Pricing\"")),
+        (
+            performed("Order Completed", "shipping.adress.city"),
+            Some("a property named \"shipping.adress.city\"; did you mean \"shipping.address.city\"?"),
+        ),
+        // A path does not enter lists.
+        (
+            performed("Order Completed", "items.sku"),
+            Some("a property named \"items.sku\""),
+        ),
+        (json!({ "trait": "address.city", "exists": true }), None),
+        (
+            json!({ "not": { "trait": "contry", "exists": true } }),
+            Some("a trait named \"contry\"; did you mean \"country\"?"),
+        ),
+        (json!({ "account": { "trait": "plan", "exists": true } }), None),
+        (
+            json!({ "account": { "trait": "country", "exists": true } }),
+            Some("a trait of an account named \"country\""),
+        ),
+        (
+            json!({ "trait": "plan", "exists": true }),
+            Some("a trait named \"plan\""),
+        ),
+        // Not judged: deeper than names are told apart.
+        (performed("Order Completed", "a.b.c.d.e.f"), None),
+    ] {
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|what| format!("s: nobody has sent {what}"))
+            .collect();
+        assert_eq!(told(&bench, &segment(&condition)), expected, "{condition}");
+    }
+}
+
+#[test]
+fn seg_1_computed_traits_sequences_and_rules_are_judged_and_each_name_is_told_once() {
+    let bench = shop();
+    let spent = json!({"function": "sum", "event": "Order Completed", "property": "totl"});
+    let sequence = json!({ "sequence": {
+        "first": "Order Completed", "then": "Ordr Completed", "same": "shiping", "gap_less_than": "1d",
+    } });
+    let documents = [
+        document("computed_trait", "spent", spent),
+        document(
+            "segment",
+            "rich",
+            json!({ "where": { "computed_trait": "spent", "greater_than": 5 } }),
+        ),
+        document("segment", "repeated", json!({ "where": sequence })),
+        document(
+            "trait_rules",
+            "main",
+            json!({ "traits": { "plan": "max", "cuntry": "oldest" } }),
+        ),
+    ];
+    let expected = [
+        "spent: nobody has sent a property named \"totl\"; did you mean \"total\"?",
+        "repeated: nobody has sent an event named \"Ordr Completed\"; did you mean \"Order Completed\"?",
+        "repeated: nobody has sent a property named \"shiping\"; did you mean \"shipping\"?",
+        "main: nobody has sent a trait named \"cuntry\"; did you mean \"country\"?",
+    ];
+    assert_eq!(told(&bench, &documents), expected);
+}
+
+#[test]
+fn seg_1_names_are_kept_by_first_appearance_up_to_a_bound_and_survive_a_crash() {
+    let mut bench = shop();
+    let first = segment(&json!({ "performed": "Nr 5" }));
+    let late = segment(&json!({ "performed": "Nr 2000" }));
+    let wrong = segment(&json!({ "performed": "Never Sent" }));
+    assert_eq!((told(&bench, &first).len(), told(&bench, &wrong).len()), (1, 1));
+    for number in 0..999 {
+        bench.take(2, &[event("user_id:u1", &format!("Nr {number}"), 2, json!({}))]);
+    }
+    bench.commit();
+    bench.crash();
+    assert_eq!(
+        (told(&bench, &first).len(), told(&bench, &wrong).len()),
+        (0, 1),
+        "a thousand are kept"
+    );
+    bench.take(3, &[event("user_id:u1", "Nr 5", 3, json!({}))]);
+    bench.commit();
+    assert_eq!(told(&bench, &wrong).len(), 1, "what is known takes no room");
+    bench.take(4, &[event("user_id:u1", "Nr 2000", 4, json!({}))]);
+    bench.commit();
+    bench.crash();
+    assert!(
+        told(&bench, &late).is_empty() && told(&bench, &wrong).is_empty(),
+        "beyond, nobody knows"
+    );
+    let property =
+        segment(&json!({ "performed": { "where": { "property": "totl", "exists": true }, "type": "track" } }));
+    assert_eq!(told(&bench, &property).len(), 1, "of the other kinds all are known");
+}
+
+#[test]
+fn seg_1_nothing_is_told_before_anything_was_sent_or_where_names_are_not_all_known() {
+    let mut bench = Bench::new();
+    let asking = segment(&json!({ "performed": "Order Complted" }));
+    bench.decide(
+        0,
+        &[("segment", "other", json!({ "where": { "trait": "a", "exists": true } }))],
+    );
+    bench.commit();
+    assert!(told(&bench, &asking).is_empty());
+    bench.crash();
+    bench.take(1, &[event("user_id:u1", "Order Completed", 1, json!({}))]);
+    bench.commit();
+    assert_eq!(told(&bench, &asking).len(), 1);
+    // A state that an earlier release began.
+    let mut batch = Batch::default();
+    for (key, _) in rows(&bench) {
+        batch.remove(Keyspace::Meta, key);
+    }
+    batch.remove(Keyspace::Meta, crate::keys::named(&main_space(), "names_are_kept"));
+    bench.store.commit(batch).unwrap();
+    bench.crash();
+    bench.take(2, &[event("user_id:u1", "Order Sent", 2, json!({}))]);
+    bench.commit();
+    assert!(told(&bench, &asking).is_empty());
+}
+
+#[test]
+fn seg_1_a_replay_gives_the_names_of_a_run_that_was_disturbed() {
+    let world = world(11, 60, false);
+    let now = at(100_000);
+    let (live, again) = (live(&world, 3, now), replay(&world, now));
+    assert!(rows(&again).len() > 5);
+    assert_eq!(rows(&live), rows(&again));
+    // Whoever compares two states by the byte compares names, too.
+    let mut batch = Batch::default();
+    batch.remove(Keyspace::Meta, rows(&live).swap_remove(0).0);
+    live.store.commit(batch).unwrap();
+    let report = compare_states(&*live.store, &*again.store, now).unwrap();
+    assert_eq!((report.different, report.differences[0].what), (1, "only rebuilt"));
+}
