@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
-const FORMAT: &str = "kith-state 4\n";
+const FORMAT: &str = "kith-state 5\n";
 const FORMAT_FILE: &str = "FORMAT";
 
 /// The store of a folder, from when it is opened until it has failed or is dropped.

@@ -91,7 +91,7 @@ fn a_second_opener_is_refused() {
 fn another_format_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     drop(FjallStore::open(folder.path(), 8 << 20).unwrap());
-    for text in ["kith-state 3\n", "kith-state 5\n", "garbage", ""] {
+    for text in ["kith-state 4\n", "kith-state 6\n", "garbage", ""] {
         std::fs::write(folder.path().join("FORMAT"), text).unwrap();
         let Err(error) = FjallStore::open(folder.path(), 8 << 20) else {
             panic!("opened {text:?}")
