@@ -367,7 +367,9 @@ impl Dedupe {
             self.retired.add(merge.output, &self.rows, batch);
         }
         // A merge with others leaves the keys of an expired one out.
-        self.merged().iter().for_each(|input| drop(gone.remove(input)));
+        for input in self.merged() {
+            gone.remove(&input);
+        }
         self.retire(batch, &gone);
     }
 

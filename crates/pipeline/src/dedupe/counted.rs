@@ -84,15 +84,16 @@ fn in_blocks(
 
 /// The sealed generations that stand, without any page in memory.
 pub(super) fn sealed(store: &dyn Read, rows: &Rows, sizes: Sizes) -> Result<Vec<Generation>, PipelineError> {
-    let mut found = Some(Vec::new());
+    let (mut found, mut is_whole) = (Vec::new(), true);
     let (from, to) = rows.kind(SEALED);
     store.scan(Keyspace::Dedupe, &from, &to, &mut |key, value| {
         let read = rows.generation_of(key).zip(Extent::decode(value));
-        match (&mut found, read) {
-            (Some(found), Some((number, extent))) => found.push(Generation::new(number, extent, sizes.page_lines)),
-            _ => found = None,
-        }
+        is_whole &= read.is_some();
+        found.extend(read.map(|(number, extent)| Generation::new(number, extent, sizes.page_lines)));
         true
     })?;
-    found.ok_or_else(|| PipelineError::corrupt("dedupe"))
+    if !is_whole {
+        return Err(PipelineError::corrupt("dedupe"));
+    }
+    Ok(found)
 }

@@ -76,7 +76,7 @@ impl FilterWriter {
         let words = words(stored);
         self.words
             .iter_mut()
-            .zip(&words)
+            .zip(words.iter())
             .for_each(|(word, stored)| *word = *stored);
     }
 

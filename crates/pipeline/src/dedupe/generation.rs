@@ -7,7 +7,7 @@ use crate::PipelineError;
 use kith_state::{Keyspace, Read};
 
 /// Bytes that a page of a filter costs while it is not in memory.
-const SLOT_BYTES: usize = size_of::<Option<Box<[u64]>>>() + size_of::<u32>();
+const SLOT_BYTES: usize = size_of::<Option<Box<[u64]>>>() + 2 * size_of::<u32>();
 
 /// A sealed generation.
 pub(super) struct Generation {
@@ -37,7 +37,7 @@ impl Generation {
             extent,
             page_lines,
             pages: vec![None; pages],
-            held: Vec::with_capacity(0),
+            held: Vec::new(),
         }
     }
 
