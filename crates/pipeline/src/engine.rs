@@ -10,6 +10,7 @@ mod timers;
 
 pub use config::EngineConfig;
 
+use crate::dedupe::{self, DedupeFigures};
 use crate::definitions::Definitions;
 use crate::output::StepOutput;
 use crate::published::Published;
@@ -131,6 +132,7 @@ impl Engine {
         for name in names {
             engine.space(&name)?;
         }
+        engine.share_memory();
         let in_force = engine.spaces.values();
         let in_force = in_force.map(|space| (space.id.clone(), Arc::clone(&space.definitions)));
         engine.published.write().extend(in_force);
@@ -226,10 +228,19 @@ impl Engine {
         self.spaces.values().map(|space| space.account_changes.waiting()).sum()
     }
 
-    /// Bytes that the dedupe filters of all spaces take in memory.
+    /// What the keys of events that count once take, of all spaces together.
     #[must_use]
-    pub fn dedupe_memory_bytes(&self) -> usize {
-        self.spaces.values().map(|space| space.dedupe.memory_bytes()).sum()
+    pub fn dedupe_figures(&self) -> DedupeFigures {
+        self.spaces.values().map(|space| space.dedupe.figures()).sum()
+    }
+
+    /// Shares the memory for filters of event keys among the spaces.
+    fn share_memory(&mut self) {
+        let wanted: Vec<usize> = self.spaces.values().map(|space| space.dedupe.wanted_bytes()).collect();
+        let shares = dedupe::shares(self.config.dedupe_filter_bytes, &wanted);
+        for (space, bytes) in self.spaces.values_mut().zip(shares) {
+            space.dedupe.set_budget(bytes);
+        }
     }
 
     /// Takes the next record of the log. One that was taken already is passed over.
@@ -311,6 +322,7 @@ impl Engine {
         let mut batch = Batch::default();
         for space in self.spaces.values_mut() {
             space.commit(&mut batch, self.clock)?;
+            space.dedupe.commit(&*self.store, &mut batch, self.clock)?;
             self.output.changes.append(&mut space.changes);
         }
         match self.firing {
@@ -333,6 +345,7 @@ impl Engine {
             self.clock.as_micros().to_be_bytes().to_vec(),
         );
         self.commit_published(batch)?;
+        self.share_memory();
         self.firing_stored = self.firing;
         self.output.to = self.next;
         self.output.clock = self.clock;

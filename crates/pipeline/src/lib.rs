@@ -47,6 +47,7 @@ mod vetoes;
 
 pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, BacklogError, Hole};
 pub use changes::{OutboxMoment, replay_changes};
+pub use dedupe::DedupeFigures;
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
 };

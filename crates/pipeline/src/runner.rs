@@ -4,6 +4,7 @@
 //! once. Only a committed step is handed on. When every record is taken, the wall clock fires timers, bounded by the
 //! floor below which the log will stamp no record any more.
 
+use crate::dedupe::DedupeFigures;
 use crate::engine::{Engine, EngineConfig, SweepProgress};
 use crate::output::StepOutput;
 use crate::published::{Look, Published};
@@ -90,8 +91,8 @@ pub struct PipelineStatus {
     pub new_rules: Option<RulesProgress>,
     /// Changes of accounts that members of theirs have still to take.
     pub account_changes_waiting: u64,
-    /// Bytes that the dedupe filters take.
-    pub dedupe_memory_bytes: usize,
+    /// What the keys of events that count once take.
+    pub dedupe: DedupeFigures,
     /// Where a lost state is being built again: the record at which that is done.
     pub rebuilding: Option<u64>,
     /// Why the pipeline has stopped, if it has.
@@ -277,7 +278,7 @@ impl Shared {
         status.changes += output.changes.len() as u64;
         status.steps += u64::from(!output.is_empty());
         status.account_changes_waiting = engine.account_changes_waiting();
-        status.dedupe_memory_bytes = engine.dedupe_memory_bytes();
+        status.dedupe = engine.dedupe_figures();
         status.profiles = engine
             .spaces()
             .map(|(space, profiles, _)| (space.clone(), profiles))

@@ -430,7 +430,6 @@ impl Space {
             }
         }
         self.accounts.commit(&self.id, batch);
-        self.dedupe.commit(batch, now);
         let mut number = |name: &str, number: u64| {
             batch.put(
                 Keyspace::Meta,

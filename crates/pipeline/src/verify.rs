@@ -14,7 +14,8 @@ use kith_state::{Keyspace, Read};
 use kith_types::{SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is compared. Dedupe blocks, marks and the outbox say how the work was cut into steps, not what came of it.
+/// What is compared. Dedupe keys, in blocks and generations, marks and the outbox say how the work was cut into steps, not
+/// what came of it.
 const COMPARED: [Keyspace; 11] = [
     Keyspace::Components,
     Keyspace::Identifiers,

@@ -34,7 +34,7 @@ pub enum Keyspace {
     Events,
     /// Held identifier, event time and address to who stood beside it.
     Presence,
-    /// Sorted blocks of event keys.
+    /// Sorted blocks of event keys, and filters over them.
     Dedupe,
     /// Due time and profile: what fires when only time passes.
     Due,

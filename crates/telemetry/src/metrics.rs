@@ -112,7 +112,9 @@ metrics! { Gauge, AtomicI64, AtomicI64::new(0), "A figure that goes up and down.
     CollectBytesInFlight => "kith_collect_bytes_in_flight", "", "Bytes of bodies taken and not yet answered.";
     Profiles => "kith_profiles", "", "Profiles that are held.";
     ProfileCacheBytes => "kith_profile_cache_bytes", "", "Bytes of hot profiles in memory.";
-    DedupeFilterBytes => "kith_dedupe_filter_bytes", "", "Bytes of the filter that answers whether an event key is new.";
+    DedupeFilterBytes => "kith_dedupe_filter_bytes", "", "Bytes in memory that answer whether an event key is new.";
+    DedupeGenerations => "kith_dedupe_generations", "", "Filters that a new event key is asked of.";
+    DedupeFilterBytesWithoutRoom => "kith_dedupe_filter_without_room_bytes", "", "Bytes of filters of event keys that find no room in memory.";
     TimersPending => "kith_timers_pending", "", "Due times that have not fired.";
     RefoldsRunning => "kith_refolds_running", "", "Definitions whose history is being folded.";
     RulesDone => "kith_identity_rules_done", "", "Events or people of the present part of a change of identity rules that are done.";

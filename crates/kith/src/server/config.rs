@@ -71,6 +71,8 @@ pub(crate) struct ServerConfig {
     pub(crate) admin_key: Option<String>,
     /// Bytes of cache for the live state.
     pub(crate) cache_bytes: u64,
+    /// Bytes of memory for the filters of event keys.
+    pub(crate) dedupe_filter_bytes: usize,
     /// The mail server.
     pub(crate) smtp: SmtpConfig,
     /// How the world reaches this server: what links in messages begin with.
@@ -97,6 +99,7 @@ impl ServerConfig {
             roles: Role::ALL.iter().map(|(_, role)| *role).collect(),
             admin_key: None,
             cache_bytes: 256 << 20,
+            dedupe_filter_bytes: 256 << 20,
             smtp: SmtpConfig::default(),
             public_url: None,
             log_segment_bytes: 64 << 20,
@@ -137,6 +140,9 @@ impl ServerConfig {
         if let Some(megabytes) = file.cache_megabytes {
             self.cache_bytes = megabytes << 20;
         }
+        if let Some(megabytes) = file.dedupe_megabytes {
+            self.dedupe_filter_bytes = (megabytes as usize) << 20;
+        }
         self.fold_tables_from_people = file.fold_tables_from_people.unwrap_or(self.fold_tables_from_people);
         if let Some(log) = file.log {
             if log
@@ -164,6 +170,7 @@ struct FileConfig {
     smtp: Option<FileSmtp>,
     public_url: Option<String>,
     cache_megabytes: Option<u64>,
+    dedupe_megabytes: Option<u32>,
     fold_tables_from_people: Option<u64>,
     log: Option<FileLog>,
     raw: Option<FileRaw>,

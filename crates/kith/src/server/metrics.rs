@@ -32,7 +32,12 @@ fn set(parts: &Parts, before: &PipelineStatus) -> PipelineStatus {
     gauge(Gauge::LagRecordsLake, end.saturating_sub(publish.clean_end));
     gauge(Gauge::LagRecordsRaw, end.saturating_sub(publish.raw_end));
     gauge(Gauge::Profiles, pipeline.profiles.values().sum());
-    gauge(Gauge::DedupeFilterBytes, pipeline.dedupe_memory_bytes as u64);
+    gauge(Gauge::DedupeFilterBytes, pipeline.dedupe.memory_bytes as u64);
+    gauge(Gauge::DedupeGenerations, pipeline.dedupe.generations as u64);
+    gauge(
+        Gauge::DedupeFilterBytesWithoutRoom,
+        pipeline.dedupe.filter_bytes_without_room as u64,
+    );
     let rules = pipeline.new_rules.as_ref();
     gauge(
         Gauge::RefoldsRunning,

@@ -233,6 +233,7 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     let folds = Arc::new(folds::LakeFolds::new(&lake, generation, &data.join("scratch"))?);
     let mut engine = engine_config(&*store, &log)?;
     engine.folds = Some(folds.serving(config.fold_tables_from_people));
+    engine.dedupe_filter_bytes = config.dedupe_filter_bytes;
     let pipeline = Arc::new(if config.has(Role::Pipeline) {
         let listeners: Vec<Box<dyn Listener>> = vec![Box::new(lake_steps), Box::new(followers), Box::new(send_steps)];
         Pipeline::start(Arc::clone(&log), archive.clone(), Arc::clone(&store), engine, listeners)?

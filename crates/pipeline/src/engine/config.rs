@@ -11,6 +11,9 @@ pub struct EngineConfig {
     pub limits: Limits,
     /// How long after the copy that counts a later copy is dropped.
     pub dedupe_window: Duration,
+    /// Bytes of memory that the filters of event keys of all spaces may take together. What finds no room is read from the
+    /// store whenever it is asked.
+    pub dedupe_filter_bytes: usize,
     /// Where the state was lost and is built again: the sequence before which the log was taken once already. What
     /// changes on the way there was told then and is not told again (contracts RAW-2, ACT-6).
     pub rebuilt_before: u64,
@@ -27,6 +30,7 @@ impl Default for EngineConfig {
         Self {
             limits: Limits::default(),
             dedupe_window: Duration::from_days(30),
+            dedupe_filter_bytes: 256 << 20,
             rebuilt_before: 0,
             rebuilt_until: Timestamp::MIN,
             folds: None,
