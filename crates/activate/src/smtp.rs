@@ -102,6 +102,12 @@ impl SmtpConfig {
             .filter(|host| !host.is_empty())
             .ok_or_else(|| wrong("the mail server's URL names no host"))?;
         let mut config = Self::new(host.trim_matches(['[', ']']), url.port().unwrap_or(port), tls);
+        let password = url.password().unwrap_or_default();
+        if url.username().is_empty() != password.is_empty() {
+            return Err(wrong(
+                "the mail server's URL has a user without a password, or a password without a user: give both, or neither",
+            ));
+        }
         if !url.username().is_empty() {
             let decoded = |text: &str| {
                 percent_decoded(text)
@@ -112,7 +118,7 @@ impl SmtpConfig {
                     "a password must not travel in clear: use smtps:// or smtp+starttls://",
                 ));
             }
-            config.credentials = Some((decoded(url.username())?, decoded(url.password().unwrap_or(""))?));
+            config.credentials = Some((decoded(url.username())?, decoded(password)?));
         }
         Ok(config)
     }

@@ -31,8 +31,9 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan,
         let message = "the statement is empty: give one, such as SHOW TABLES";
         return Err(SqlError::new(SqlErrorKind::Invalid, message));
     }
-    let statement = state.sql_to_statement(sql, &dialect).map_err(unreadable)?;
+    let mut statement = state.sql_to_statement(sql, &dialect).map_err(unreadable)?;
     check_statement(&statement)?;
+    complete_name(state, &mut statement);
     let plan = state.statement_to_plan(statement).await;
     let plan = plan.map_err(|error| missing_table(state, SqlError::from(error)))?;
     check_plan(&plan)?;
@@ -51,6 +52,30 @@ fn unreadable(error: DataFusionError) -> SqlError {
     SqlError::new(error.kind(), format!("the statement cannot be read: {text}"))
 }
 
+/// Writes out the name in `SHOW COLUMNS FROM name` and `SHOW CREATE TABLE name`. The engine looks for it in the lists of all
+/// tables that the request may read, where a short name is that of a table in each space.
+fn complete_name(state: &SessionState, statement: &mut Statement) {
+    let Statement::Statement(statement) = statement else {
+        return;
+    };
+    let name = match &mut **statement {
+        ast::Statement::ShowColumns { show_options, .. } => {
+            let shown = show_options.show_in.as_mut();
+            shown.and_then(|shown| shown.parent_name.as_mut())
+        }
+        ast::Statement::ShowCreate { obj_name, .. } => Some(obj_name),
+        _ => None,
+    };
+    let Some(ast::ObjectName(parts)) = name else { return };
+    let catalog = &state.config_options().catalog;
+    for (short, default) in [(1, &catalog.default_schema), (2, &catalog.default_catalog)] {
+        if parts.len() == short {
+            let default = ast::Ident::with_quote('"', default.as_str());
+            parts.insert(0, ast::ObjectNamePart::Identifier(default));
+        }
+    }
+}
+
 /// A table that is not there for this request, with the one that was most likely meant. It knows only what the request may
 /// read, so that a table of others and one that nobody has are told in the same words.
 fn missing_table(state: &SessionState, error: SqlError) -> SqlError {
@@ -61,31 +86,37 @@ fn missing_table(state: &SessionState, error: SqlError) -> SqlError {
     else {
         return error;
     };
-    let mut known = Vec::new();
-    for space in state.catalog_list().catalog_names() {
-        let Some(zones) = state.catalog_list().catalog(&space) else {
-            continue;
-        };
-        for zone in zones.schema_names() {
-            let tables = zones.schema(&zone).map(|tables| tables.table_names());
-            known.extend(tables.into_iter().flatten().map(|table| (zone.clone(), table)));
-        }
-    }
-    let named: Vec<String> = known.iter().map(|(zone, table)| format!("{zone}.{table}")).collect();
-    let named: Vec<&str> = named.iter().map(String::as_str).collect();
-    let (_, path) = asked.split_once('.').unwrap_or(("", asked));
-    let bare = path.rsplit('.').next().unwrap_or(path);
-    let near = nearest(path, &named).map(str::to_owned).or_else(|| {
-        let tables: Vec<&str> = known.iter().map(|(_, table)| table.as_str()).collect();
-        let table = nearest(bare, &tables)?;
-        let (zone, table) = known.iter().find(|(_, known)| known == table)?;
-        Some(format!("{zone}.{table}"))
-    });
-    let message = match near {
+    let message = match meant(state, asked) {
         Some(near) => format!("there is no table {asked}: did you mean {near}? SHOW TABLES lists what there is"),
         None => format!("there is no table {asked}: SHOW TABLES lists what there is"),
     };
     SqlError::new(SqlErrorKind::Invalid, message)
+}
+
+/// The table whose name is most like one that is not there: of the space that the name says, or, where the request may read
+/// no such space, of the request's own.
+fn meant(state: &SessionState, asked: &str) -> Option<String> {
+    let own = &state.config_options().catalog.default_catalog;
+    let (space, path) = asked.split_once('.').unwrap_or((own, asked));
+    let (before, zones) = match state.catalog_list().catalog(space) {
+        Some(zones) if space != own => (format!("{space}."), zones),
+        _ => (String::new(), state.catalog_list().catalog(own)?),
+    };
+    let mut known = Vec::new();
+    for zone in zones.schema_names() {
+        let tables = zones.schema(&zone).map(|tables| tables.table_names());
+        known.extend(tables.into_iter().flatten().map(|table| (zone.clone(), table)));
+    }
+    let named: Vec<String> = known.iter().map(|(zone, table)| format!("{zone}.{table}")).collect();
+    let named: Vec<&str> = named.iter().map(String::as_str).collect();
+    if let Some(near) = nearest(path, &named) {
+        return Some(format!("{before}{near}"));
+    }
+    let bare = path.rsplit('.').next().unwrap_or(path);
+    let tables: Vec<&str> = known.iter().map(|(_, table)| table.as_str()).collect();
+    let table = nearest(bare, &tables)?;
+    let (zone, table) = known.iter().find(|(_, known)| known == table)?;
+    Some(format!("{before}{zone}.{table}"))
 }
 
 fn read_only(what: &str) -> SqlError {

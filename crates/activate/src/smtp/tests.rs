@@ -158,6 +158,11 @@ fn a_mail_server_is_read_from_a_url() {
         "http://mail.example.com",
         "smtp://user:secret@mail.example.com",
         "smtp://",
+        // One of user and password without the other.
+        "smtps://user@mail.example.com",
+        "smtps://user:@mail.example.com",
+        "smtps://:secret@mail.example.com",
+        "smtp+starttls://:secret@mail.example.com",
     ] {
         let error = read(wrong).unwrap_err();
         assert!(!error.to_string().contains("secret"), "{error}");

@@ -25,6 +25,6 @@ pub use people::{
 };
 pub use segments::{Member, SegmentDraft, SegmentState, SegmentStatus, Segments};
 pub use streams::{
-    Import, ImportOutcome, Ingest, LineStream, RejectedEvent, Sql, SqlRequest, Subscription, Tail, TailFilter,
-    TailItem, TailKind, TailStream, Unsubscribe,
+    Import, ImportOutcome, Ingest, LineStream, RejectedEvent, Sql, SqlRequest, SqlSpaces, Subscription, Tail,
+    TailFilter, TailItem, TailKind, TailStream, Unsubscribe,
 };

@@ -10,6 +10,15 @@ use kith_types::{SourceName, SpaceId};
 /// Lines of JSON: every item holds whole lines, each ended by `\n`. Dropping it cancels the work behind it.
 pub type LineStream = BoxStream<'static, Result<Bytes, PortError>>;
 
+/// The spaces whose tables a statement may read. No other exists for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SqlSpaces {
+    /// All of the server.
+    All,
+    /// One.
+    Only(SpaceId),
+}
+
 /// A statement to run.
 #[derive(Clone, Debug)]
 pub struct SqlRequest {
@@ -17,6 +26,8 @@ pub struct SqlRequest {
     pub sql: String,
     /// The space whose tables need no database before their names.
     pub space: SpaceId,
+    /// What whoever asks may read; where the space is not among it, it is told like one that does not exist.
+    pub readable: SqlSpaces,
     /// At most so many rows, where a limit is wanted.
     pub limit: Option<u64>,
 }
@@ -27,7 +38,8 @@ pub trait Sql: Send + Sync {
     /// The rows, one JSON object a line, its fields in the order of the columns.
     ///
     /// # Errors
-    /// `Invalid` for a statement that cannot be planned or would write; `Busy` where too many run.
+    /// `Invalid` for a statement that cannot be planned or would write; `NotFound` for a space that there is not, or that may
+    /// not be read; `Busy` where too many run.
     async fn run(&self, request: SqlRequest) -> Result<LineStream, PortError>;
 }
 

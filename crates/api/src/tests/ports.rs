@@ -387,6 +387,7 @@ impl Drop for Dropped {
 #[async_trait]
 impl Sql for Ports {
     async fn run(&self, request: SqlRequest) -> Result<LineStream, PortError> {
+        self.seen.sql.lock().unwrap().push(request.clone());
         if request.sql.contains("drop") {
             return Err(PortError::new(
                 PortErrorKind::Invalid,

@@ -33,6 +33,27 @@ async fn api_1_rows_flow_and_stop_when_the_client_goes_away() {
 }
 
 #[tokio::test]
+async fn spc_1_the_administrator_reads_all_spaces_by_sql_and_a_key_of_a_space_none() {
+    let world = World::new();
+    let body = r#"{"sql":"select n","limit":1,"space":"other"}"#;
+    assert_eq!(world.post("/api/sql", body).await.status, StatusCode::OK);
+    let asked = world.seen.sql.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        (asked.space.as_str(), asked.readable),
+        ("other", crate::ports::SqlSpaces::All)
+    );
+    let main = r#"{"sql":"select n","limit":1}"#;
+    for body in [main, body] {
+        let refused = world.call("POST", "/api/sql", &world.read_main, body).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+    }
+    assert!(
+        world.seen.sql.lock().unwrap().is_empty(),
+        "a refused statement is not run"
+    );
+}
+
+#[tokio::test]
 async fn api_1_a_statement_that_fails_says_so_in_its_status_or_its_last_line() {
     let world = World::new();
     let whole = world
@@ -283,6 +304,7 @@ async fn a_role_that_a_process_does_not_run_is_named() {
         .run(crate::ports::SqlRequest {
             sql: "select 1".to_owned(),
             space: kith_types::SpaceId::main(),
+            readable: crate::ports::SqlSpaces::All,
             limit: None,
         })
         .await;

@@ -7,8 +7,8 @@ use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Request, StatusCode, header};
 use kith_catalog::{ApiKeyScope, Catalog};
 use kith_types::{Address, ManualClock, SpaceId, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
 /// What the ports saw.
@@ -17,6 +17,8 @@ pub(super) struct Seen {
     pub(super) unsubscribed: AtomicU64,
     pub(super) rows_made: AtomicU64,
     pub(super) sql_dropped: AtomicBool,
+    /// Statements, as the port was asked to run them.
+    pub(super) sql: Mutex<Vec<crate::ports::SqlRequest>>,
     pub(super) log_broken: AtomicBool,
     pub(super) publishing_fails: AtomicBool,
 }

@@ -58,6 +58,26 @@ pub(crate) struct SmtpConfig {
     pub(crate) tls: bool,
 }
 
+impl SmtpConfig {
+    /// User and password, where the mail server wants them. An empty one counts as not given.
+    ///
+    /// # Errors
+    /// One is given without the other: left out in silence, mail would be sent without logging in.
+    pub(crate) fn credentials(&self) -> Result<Option<(String, String)>, CommandError> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        match (given(&self.user), given(&self.password)) {
+            (Some(user), Some(password)) => Ok(Some((user, password))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(CommandError::new(
+                "smtp.user is set and smtp.password is not: set both, or neither",
+            )),
+            (None, Some(_)) => Err(CommandError::new(
+                "smtp.password is set and smtp.user is not: set both, or neither",
+            )),
+        }
+    }
+}
+
 /// How a server is set up.
 #[derive(Clone, Debug)]
 pub(crate) struct ServerConfig {

@@ -1,4 +1,5 @@
-//! Serving connections under bounds: how many there are, how much each is read ahead, how long one may say nothing.
+//! Serving connections under bounds: how many there are, how much each is read ahead, how long one may say nothing, and how
+//! long one may take nothing of what it asked for.
 //!
 //! Works with hyper for the protocol and hands each request to the router that the server made. The bounds keep what
 //! connections hold small beside what the doors hold (contract COL-5). Some connections beyond the bound are kept for whoever
@@ -6,6 +7,8 @@
 //! it again. Where there is, the connection moves there, so that a long request holds nothing of what is kept; and what stays
 //! is given up after a while. A connection above both bounds waits in the kernel until another ends; it is never accepted and
 //! then dropped.
+
+mod progress;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use kith_telemetry::{Counter, Gauge};
+use progress::Progressing;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +38,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(15);
 const RESERVE_SILENCE_MAX: Duration = Duration::from_secs(1);
 /// How long a connection may hold the reserve in all: longer than any check of readiness takes, also where its reader is slow.
 const RESERVE_LIFE_MAX: Duration = Duration::from_secs(10);
+/// How long a write may wait without a byte being taken: whoever asks and does not read gives up its place then.
+const UNREAD_MAX: Duration = Duration::from_secs(30);
 /// How long requests under way may take once the end is asked for: whoever does not read holds it up no longer.
 const ENDING_MAX: Duration = Duration::from_secs(30);
 /// What the reserve is kept for.
@@ -48,6 +54,8 @@ pub(super) struct Bounds {
     pub(super) reserve: u32,
     /// How long one of the reserve is held at most.
     pub(super) reserve_life: Duration,
+    /// How long a write may wait without a byte being taken.
+    pub(super) unread: Duration,
     /// How long requests under way may take once the end is asked for.
     pub(super) ending: Duration,
 }
@@ -58,6 +66,7 @@ impl Default for Bounds {
             connections_max: 2_048,
             reserve: 32,
             reserve_life: RESERVE_LIFE_MAX,
+            unread: UNREAD_MAX,
             ending: ENDING_MAX,
         }
     }
@@ -69,6 +78,7 @@ struct Room {
     all: Arc<Semaphore>,
     reserve: Arc<Semaphore>,
     reserve_life: Duration,
+    unread: Duration,
     ending: Duration,
 }
 
@@ -85,6 +95,7 @@ impl Room {
             all: seats(bounds.connections_max),
             reserve: seats(bounds.reserve),
             reserve_life: bounds.reserve_life,
+            unread: bounds.unread,
             ending: bounds.ending,
         }
     }
@@ -165,7 +176,7 @@ impl Served {
         let seat = Arc::new(Mutex::new(seat));
         // A seat of the reserve was taken before its connection came: there may be another by now.
         let reserved = !room.promote(&seat);
-        let (reserve_life, ending) = (room.reserve_life, room.ending);
+        let (reserve_life, unread, ending) = (room.reserve_life, room.unread, room.ending);
         let held = Arc::clone(&seat);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -185,7 +196,8 @@ impl Served {
             .header_read_timeout(if reserved { RESERVE_SILENCE_MAX } else { SILENCE_MAX })
             .keep_alive(!reserved)
             .max_buf_size(READ_AHEAD_BYTES);
-        let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), service));
+        let stream = TokioIo::new(Progressing::new(stream, unread));
+        let mut served = pin!(protocol.serve_connection(stream, service));
         let ended = tokio::select! {
             // A request that has come is taken up before the end is heard of.
             biased;

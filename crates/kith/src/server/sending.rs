@@ -234,7 +234,13 @@ impl Feedback for LogFeedback {
 fn mailer(smtp: &SmtpConfig) -> Result<Option<Arc<dyn Mailer>>, CommandError> {
     let Some(address) = &smtp.address else { return Ok(None) };
     let unusable = |error| CommandError::caused("the mail server cannot be used", error);
+    let credentials = smtp.credentials()?;
     let config = if address.contains("://") {
+        if credentials.is_some() {
+            let message =
+                "the mail server's address is a URL: user and password stand in it, not in smtp.user and smtp.password";
+            return Err(CommandError::new(message));
+        }
         kith_activate::SmtpConfig::from_url(address).map_err(unusable)?
     } else {
         let wrong = || {
@@ -245,7 +251,7 @@ fn mailer(smtp: &SmtpConfig) -> Result<Option<Arc<dyn Mailer>>, CommandError> {
         let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
         let tls = if smtp.tls { SmtpTls::StartTls } else { SmtpTls::None };
         let mut config = kith_activate::SmtpConfig::new(host, port.parse().map_err(|_| wrong())?, tls);
-        config.credentials = smtp.user.clone().zip(smtp.password.clone());
+        config.credentials = credentials;
         if config.credentials.is_some() && !smtp.tls {
             return Err(CommandError::new(
                 "the mail server's password would travel in clear: set tls: true for it",

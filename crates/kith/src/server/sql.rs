@@ -1,10 +1,12 @@
-//! SQL over the lake as the API serves it.
+//! SQL over the lake as the API serves it: what a request may read, and the tables of spaces that have none yet.
 
 use super::{Parts, Role, ServerConfig};
 use crate::error::CommandError;
 use async_trait::async_trait;
 use futures::StreamExt;
-use kith_api::ports::{LineStream, MissingRole, PortError, PortErrorKind, Sql, SqlRequest};
+use kith_api::ports::{LineStream, MissingRole, PortError, PortErrorKind, Sql, SqlRequest, SqlSpaces};
+use kith_catalog::Catalog;
+use kith_lake::Lake;
 use kith_query::{SpaceAccess, SqlConfig, SqlEngine, SqlError, SqlErrorKind};
 use kith_types::SpaceId;
 use std::sync::Arc;
@@ -12,29 +14,44 @@ use std::sync::Arc;
 /// The API's port to SQL.
 struct LakeSql {
     engine: SqlEngine,
-    parts: Arc<Parts>,
+    catalog: Arc<Catalog>,
+    lake: Arc<Lake>,
 }
 
 impl LakeSql {
-    /// Makes the tables of a space of which nobody has said anything yet: they are there, and have no rows.
-    async fn ensure(&self, space: &SpaceId) -> Result<(), PortError> {
-        let (catalog, lake, asked) = (
-            Arc::clone(&self.parts.catalog),
-            Arc::clone(&self.parts.lake),
-            space.clone(),
-        );
+    /// The spaces that a request reads. Each has its tables then: of a space of which nobody has said anything yet, they are
+    /// there and have no rows.
+    async fn access(&self, request: &SqlRequest) -> Result<SpaceAccess, PortError> {
+        let (catalog, lake) = (Arc::clone(&self.catalog), Arc::clone(&self.lake));
+        let (default, readable) = (request.space.clone(), request.readable.clone());
         let looked = tokio::task::spawn_blocking(move || {
-            let exists = catalog.spaces()?.iter().any(|space| space.name == asked);
-            Ok::<_, PortError>((exists, lake.tables(&asked).map_err(PortError::internal)?.is_empty()))
-        });
-        match looked.await.map_err(PortError::internal)?? {
-            (false, _) => {
-                let message = format!("there is no space {space}: `kith space list` lists them");
-                Err(PortError::new(PortErrorKind::NotFound, message))
+            let mut spaces: Vec<SpaceId> = catalog.spaces()?.into_iter().map(|space| space.name).collect();
+            spaces.retain(|space| match &readable {
+                SqlSpaces::All => true,
+                SqlSpaces::Only(own) => space == own,
+            });
+            let mut empty = Vec::new();
+            for space in &spaces {
+                if lake.tables(space).map_err(PortError::internal)?.is_empty() {
+                    empty.push(space.clone());
+                }
             }
-            (true, false) => Ok(()),
-            (true, true) => self.parts.lake.ensure_space(space).await.map_err(PortError::internal),
+            Ok::<_, PortError>((spaces, empty))
+        });
+        let (spaces, empty) = looked.await.map_err(PortError::internal)??;
+        if !spaces.contains(&default) {
+            let message = format!("there is no space {default}: `kith space list` lists them");
+            return Err(PortError::new(PortErrorKind::NotFound, message));
         }
+        for space in empty {
+            match self.lake.ensure_space(&space).await {
+                Err(error) if space == default => return Err(PortError::internal(error)),
+                // The statement may well be about others.
+                Err(error) => tracing::warn!(%space, %error, "a space is without tables"),
+                Ok(()) => {}
+            }
+        }
+        Ok(SpaceAccess { spaces, default })
     }
 }
 
@@ -54,8 +71,11 @@ pub(crate) fn over(config: &ServerConfig, parts: &Arc<Parts>) -> Result<Arc<dyn 
     };
     let engine = SqlEngine::new(Arc::clone(&parts.lake), limits)
         .map_err(|error| CommandError::caused("SQL cannot be served", error))?;
-    let parts = Arc::clone(parts);
-    Ok(Arc::new(LakeSql { engine, parts }))
+    Ok(Arc::new(LakeSql {
+        engine,
+        catalog: Arc::clone(&parts.catalog),
+        lake: Arc::clone(&parts.lake),
+    }))
 }
 
 fn refused(error: SqlError) -> PortError {
@@ -72,8 +92,7 @@ fn refused(error: SqlError) -> PortError {
 #[async_trait]
 impl Sql for LakeSql {
     async fn run(&self, request: SqlRequest) -> Result<LineStream, PortError> {
-        self.ensure(&request.space).await?;
-        let access = SpaceAccess::only(request.space);
+        let access = self.access(&request).await?;
         let rows = self
             .engine
             .query(&access, &request.sql, request.limit)
@@ -82,3 +101,6 @@ impl Sql for LakeSql {
         Ok(rows.map(|piece| piece.map_err(refused)).boxed())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,47 @@ async fn spc_1_other_spaces_do_not_exist() {
 }
 
 #[tokio::test]
+async fn spc_1_several_spaces_are_joined_and_a_short_name_is_of_the_own_one() {
+    let world = World::new().await;
+    let other = space("other");
+    world.lake.ensure_space(&other).await.unwrap();
+    world.append(&SpaceId::main(), &events(0..3)).await;
+    world.append(&other, &events(1..5)).await;
+    let both = SpaceAccess {
+        spaces: vec![SpaceId::main(), other],
+        default: SpaceId::main(),
+    };
+    let joined = "SELECT count(*) AS n FROM clean.events ours JOIN other.clean.events theirs ON ours.event_time = theirs.event_time";
+    let shared = world.run_in(&both, joined).await.unwrap();
+    assert_eq!(shared, [serde_json::json!({"n": 2})]);
+
+    // A table is shown once, although each space has one of that name.
+    for sql in [
+        "SHOW COLUMNS FROM events",
+        "SHOW COLUMNS FROM clean.events",
+        "SHOW COLUMNS FROM other.clean.events",
+    ] {
+        let columns = world.run_in(&both, sql).await.unwrap();
+        let shown = if sql.contains("other") { "other" } else { "main" };
+        assert_eq!(columns.len(), kith_lake::tables::clean_events().columns.len(), "{sql}");
+        for column in columns {
+            assert_eq!(
+                (&column["table_catalog"], &column["table_schema"]),
+                (&serde_json::json!(shown), &serde_json::json!("clean")),
+                "{sql}"
+            );
+        }
+    }
+    for (sql, meant) in [
+        ("SELECT * FROM other.clean.evnts", "did you mean other.clean.events?"),
+        ("SELECT * FROM clean.evnts", "did you mean clean.events?"),
+    ] {
+        let error = world.run_in(&both, sql).await.unwrap_err().to_string();
+        assert!(error.contains(meant), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn statements_that_change_anything_are_refused() {
     let world = World::new().await;
     world.append(&SpaceId::main(), &events(0..2)).await;

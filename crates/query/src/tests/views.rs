@@ -1,6 +1,7 @@
 //! Orders and events with their people.
 
-use super::{HOUR, START, World, event, profile};
+use super::{HOUR, START, World, event, profile, space};
+use crate::SpaceAccess;
 use kith_lake::rows::IdentifierRow;
 use kith_types::{Event, Identifier, IdentifierType, SpaceId, Timestamp, Value};
 use serde_json::json;
@@ -159,6 +160,13 @@ async fn the_examples_of_the_documentation_run() {
     let jo = [("user_id", "jo")];
     world.append(&SpaceId::main(), &[order(1, &jo), order(2, &jo)]).await;
     world.hold(&[held("user_id", "jo", 1, (None, None))]).await;
+    let brand_b = space("brand_b");
+    world.lake.ensure_space(&brand_b).await.unwrap();
+    world.append(&brand_b, &[order(3, &jo)]).await;
+    let all = SpaceAccess {
+        spaces: vec![SpaceId::main(), brand_b],
+        default: SpaceId::main(),
+    };
     let page = include_str!("../../../../docs/sql.md");
     let examples: Vec<&str> = page
         .split("```sql\n")
@@ -168,8 +176,11 @@ async fn the_examples_of_the_documentation_run() {
         .collect();
     assert!(examples.len() >= 6);
     for sql in &examples {
-        world.run(sql).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+        let rows = world.run_in(&all, sql).await;
+        rows.unwrap_or_else(|error| panic!("{error}: {sql}"));
     }
+    let both = examples.iter().find(|sql| sql.contains("buyers_of_both")).unwrap();
+    assert_eq!(world.run_in(&all, both).await.unwrap(), [json!({"buyers_of_both": 1})]);
     let sold = examples.iter().find(|sql| sql.contains("AS sku")).unwrap();
     assert_eq!(world.run(sold).await.unwrap(), [json!({"sku": "a", "sold": 4})]);
 }

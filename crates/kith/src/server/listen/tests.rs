@@ -8,6 +8,7 @@ const BOUNDS: Bounds = Bounds {
     connections_max: 6,
     reserve: 2,
     reserve_life: Duration::from_secs(1),
+    unread: Duration::from_secs(600),
     ending: Duration::from_secs(1),
 };
 
@@ -29,10 +30,14 @@ fn router() -> Router {
 }
 
 async fn start() -> Running {
+    start_with(BOUNDS).await
+}
+
+async fn start_with(bounds: Bounds) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(serve(listener, router(), BOUNDS, stopping));
+    let serving = tokio::spawn(serve(listener, router(), bounds, stopping));
     Running { address, stop, serving }
 }
 
@@ -210,4 +215,29 @@ async fn ops_1_a_client_that_never_reads_does_not_hold_up_the_end() {
     server.stop.send_replace(true);
     server.serving.await.unwrap();
     drop(silent);
+}
+
+#[tokio::test]
+async fn col_5_a_client_that_asks_on_and_never_reads_gives_up_its_place() {
+    let server = start_with(Bounds {
+        unread: Duration::from_millis(100),
+        ..BOUNDS
+    })
+    .await;
+    let mut unread = Vec::new();
+    for _ in 0..BOUNDS.connections_max {
+        let mut stream = server.open().await;
+        let requests = "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(8);
+        stream.write_all(requests.as_bytes()).await.unwrap();
+        unread.push(stream);
+    }
+    let taken = async {
+        let request = TRACK.replace("host: a", "host: a\r\nconnection: close");
+        while !server.ask(&request).await.starts_with("HTTP/1.1 200") {}
+    };
+    let taken = tokio::time::timeout(Duration::from_secs(60), taken).await;
+    assert!(taken.is_ok(), "those who do not read hold all places for ever");
+    drop(unread);
+    server.stop.send_replace(true);
+    server.serving.await.unwrap();
 }

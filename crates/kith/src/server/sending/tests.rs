@@ -8,6 +8,36 @@ use kith_state::{MemoryStore, Store};
 use kith_types::Decision;
 use serde_json::json;
 
+#[test]
+fn act_1_half_a_log_in_at_the_mail_server_is_an_error_and_not_left_out() {
+    let at = |address: &str, user: Option<&str>, password: Option<&str>| {
+        mailer(&SmtpConfig {
+            address: Some(address.to_owned()),
+            user: user.map(str::to_owned),
+            password: password.map(str::to_owned),
+            tls: true,
+        })
+        .map(|mailer| mailer.is_some())
+        .map_err(|error| error.to_string())
+    };
+    let plain = "mail.example.com:587";
+    for (user, password) in [(None, None), (Some("kith"), Some("secret")), (Some(""), Some(""))] {
+        assert_eq!(at(plain, user, password), Ok(true), "{user:?}");
+    }
+    for (user, password, lacking) in [
+        (Some("kith"), None, "smtp.password is not"),
+        (Some("kith"), Some(""), "smtp.password is not"),
+        (None, Some("secret"), "smtp.user is not"),
+        (Some(""), Some("secret"), "smtp.user is not"),
+    ] {
+        let error = at(plain, user, password).unwrap_err();
+        assert!(error.contains(lacking) && !error.contains("secret"), "{error}");
+    }
+    // Beside a URL, which has both in it, they would be left out just so.
+    let error = at("smtps://mail.example.com", Some("kith"), Some("secret")).unwrap_err();
+    assert!(error.contains("is a URL") && !error.contains("secret"), "{error}");
+}
+
 /// A store in which somebody has entered a segment that was decided just before.
 fn entered() -> Arc<dyn Store> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
