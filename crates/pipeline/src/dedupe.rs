@@ -188,7 +188,8 @@ impl Dedupe {
         }
     }
 
-    /// Whether this is the first copy within the window; it then counts from `now` until `expires`.
+    /// Whether this is the first copy within the window; it then counts from `now` until `expires`. A later copy changes
+    /// nothing, but for one that never expires: from then on the key never does.
     pub(crate) fn first(
         &mut self,
         store: &dyn Read,
@@ -197,21 +198,31 @@ impl Dedupe {
         expires: Timestamp,
     ) -> Result<bool, PipelineError> {
         let (key, now, expires) = (key.0, now.as_micros(), expires.as_micros());
-        if self.open.get(&key).is_some_and(|expiry| *expiry >= now) {
-            return Ok(false);
+        let known = self.known_until(store, key, (now, expires))?;
+        let first = known < now;
+        if first || (expires == NEVER && known < NEVER) {
+            self.open.insert(key, expires);
+            self.open_until = self.open_until.max(expires);
+            self.fresh.push((key, expires));
         }
+        Ok(first)
+    }
+
+    /// When the copy expires that counts at `now`; before that where none does. For a key that is to expire it looks no
+    /// further than the first copy that counts.
+    fn known_until(&mut self, store: &dyn Read, key: u128, (now, expires): (i64, i64)) -> Result<i64, PipelineError> {
+        let enough = if expires == NEVER { NEVER } else { now };
+        let mut known = self.open.get(&key).copied().unwrap_or(i64::MIN);
         for at in 0..self.sealed.len() {
+            if known >= enough {
+                break;
+            }
             if self.sealed[at].extent.last_expiry >= now && self.may_contain(store, at, key)? {
                 let seen = self.sealed[at].expiry(store, &self.rows, key)?;
-                if seen.is_some_and(|expiry| expiry >= now) {
-                    return Ok(false);
-                }
+                known = known.max(seen.unwrap_or(i64::MIN));
             }
         }
-        self.open.insert(key, expires);
-        self.open_until = self.open_until.max(expires);
-        self.fresh.push((key, expires));
-        Ok(true)
+        Ok(known)
     }
 
     fn may_contain(&mut self, store: &dyn Read, at: usize, key: u128) -> Result<bool, PipelineError> {

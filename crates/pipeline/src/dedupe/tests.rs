@@ -55,6 +55,23 @@ fn most_asked(keys: u64, sizes: Sizes) -> usize {
     2 * levels * 2 * sizes.fan
 }
 
+#[test]
+fn cln_2_an_import_of_what_came_live_counts_once_for_ever() {
+    let store = MemoryStore::default();
+    let mut dedupe = load(&store, SMALL, 0);
+    assert!(dedupe.first(&store, key(1), at(0), at(30)).unwrap());
+    commit(&mut dedupe, &store, at(0));
+    assert!(!dedupe.first(&store, key(1), at(10), Timestamp::MAX).unwrap());
+    commit(&mut dedupe, &store, at(10));
+    for restarts in [false, true] {
+        if restarts {
+            dedupe = load(&store, SMALL, 0);
+        }
+        let again = dedupe.first(&store, key(1), at(41), Timestamp::MAX).unwrap();
+        assert!(!again, "the same import, when the live claim is over");
+    }
+}
+
 /// A space, and what it must answer.
 struct Simulated {
     random: ChaCha8Rng,
@@ -118,7 +135,7 @@ impl Simulated {
         };
         let (key, now) = (key(number), at(self.second));
         let expected = self.claims.get(&key).is_none_or(|expiry| *expiry < now.as_micros());
-        if expected {
+        if expected || expires == Timestamp::MAX {
             self.claims.insert(key, expires.as_micros());
         }
         assert_eq!(
