@@ -82,6 +82,8 @@ pub enum PauseScope {
     Space(SpaceId),
     /// A message of a space.
     Message(SpaceId, String),
+    /// A destination of audiences of a space.
+    Destination(SpaceId, String),
 }
 
 impl std::fmt::Display for PauseScope {
@@ -90,6 +92,7 @@ impl std::fmt::Display for PauseScope {
             Self::All => f.write_str("everything"),
             Self::Space(space) => write!(f, "space {space}"),
             Self::Message(space, message) => write!(f, "message {message} of space {space}"),
+            Self::Destination(space, name) => write!(f, "destination {name} of space {space}"),
         }
     }
 }

@@ -1,0 +1,91 @@
+//! Connecting a destination to segments: whoever is in one that is new to it waits to be told, and from the same moment on it
+//! is told every change. Members are written down in pieces, and count from the transaction that says so: a crash before it
+//! leaves nothing that is told.
+
+use super::delivery::{Delivery, Job};
+use super::{Changes, SegmentChoice};
+use crate::engine::port_error;
+use crate::error::{ActivateError, BoxError};
+use crate::ledger::Place;
+use kith_types::{ProfileId, SegmentName, Timestamp};
+use std::collections::BTreeSet;
+
+/// Members that are written down at once while a destination is connected.
+const CONNECTED_AT_ONCE: usize = 10_000;
+
+impl Delivery {
+    /// Connects the destination to the segments of its definition: whoever is in one that is new to it waits to be told,
+    /// and it is told every change from that moment on.
+    pub(super) fn connect(&self, job: &Job<'_>) -> Result<Place, ActivateError> {
+        let ledger = &job.engine.ledger;
+        let before = ledger.destination(&self.space, &self.name)?;
+        let is_new = before.is_none();
+        let before = before.unwrap_or_default();
+        let mut place = before.clone();
+        let lacking = match job.definition.segments() {
+            SegmentChoice::All => place.all_from.is_none().then_some(SegmentChoice::All),
+            SegmentChoice::Listed(listed) => {
+                place.segments.retain(|segment, _| listed.contains(segment));
+                if let Some(all_from) = place.all_from.take() {
+                    for segment in listed {
+                        place.segments.entry(segment.clone()).or_insert(all_from);
+                    }
+                }
+                let lacking: BTreeSet<SegmentName> = listed
+                    .iter()
+                    .filter(|name| !place.segments.contains_key(*name))
+                    .cloned()
+                    .collect();
+                (!lacking.is_empty()).then_some(SegmentChoice::Listed(lacking))
+            }
+        };
+        if let Some(lacking) = lacking {
+            ledger.drop_loose_members(&self.space, &self.name)?;
+            let number = self.take_members(job, &lacking, &mut place)?;
+            if is_new {
+                place.next_number = number;
+            }
+        } else if place == before {
+            return Ok(place);
+        }
+        ledger.connect(&self.space, &self.name, &place, 0)?;
+        ledger.drop_loose_members(&self.space, &self.name)?;
+        Ok(place)
+    }
+
+    /// Writes down who is in the segments that a destination lacks, and from which number on it is told of them.
+    fn take_members(&self, job: &Job<'_>, lacking: &SegmentChoice, place: &mut Place) -> Result<u64, ActivateError> {
+        let audiences = &job.ports.audiences;
+        let mut seen = BTreeSet::new();
+        let number = if job.definition.changes() == Changes::Live {
+            audiences.next_number(&self.space)
+        } else {
+            let mut waiting: Vec<(SegmentName, ProfileId, Timestamp)> = Vec::new();
+            let write = |waiting: &mut Vec<_>| -> Result<(), BoxError> {
+                job.engine.ledger.add_members(&self.space, &self.name, waiting)?;
+                waiting.clear();
+                Ok(())
+            };
+            let mut take = |segment: SegmentName, profile, since| {
+                if place.segments.contains_key(&segment) {
+                    return Ok(());
+                }
+                seen.insert(segment.clone());
+                waiting.push((segment, profile, since));
+                match waiting.len() >= CONNECTED_AT_ONCE {
+                    true => write(&mut waiting),
+                    false => Ok(()),
+                }
+            };
+            let number = audiences.members(&self.space, lacking, &mut take);
+            number.and_then(|number| write(&mut waiting).map(|()| number))
+        };
+        let number = number.map_err(|error| port_error("the members of segments cannot be read", error))?;
+        match lacking {
+            SegmentChoice::All => place.all_from = Some(number),
+            SegmentChoice::Listed(listed) => seen.extend(listed.iter().cloned()),
+        }
+        place.segments.extend(seen.into_iter().map(|segment| (segment, number)));
+        Ok(number)
+    }
+}
