@@ -2,7 +2,7 @@
 //! order (contract SEG-5). One batch is under way at a time, so what is told of a person arrives in order. It works with the
 //! ledger and the ports; the runner calls it from a thread of its own, and between any two steps the process may die.
 
-use super::batch::{self, Call, Page, Passed};
+use super::batch::{self, Call, Page};
 use super::payload::{self, EVENT_BYTES_MAX, Named, Source};
 use super::{AudiencePorts, Changes, DestinationDefinition, Posted, TrackingRequest};
 use crate::engine::{Boundary, Engine, port_error};

@@ -5,7 +5,7 @@ use crate::audience::Posted;
 use crate::audience::batch::{Call, Page, body};
 use crate::engine::{Boundary, DieAt};
 use crate::ledger::{Mark, Refusal, Tally};
-use crate::tests::{World, runtime};
+use crate::tests::runtime;
 use crate::{ActivateErrorKind, PauseScope};
 use kith_types::{Duration, ProfileId, SpaceId};
 use serde_json::json;
@@ -45,7 +45,7 @@ fn seg_5_wherever_a_process_dies_each_change_is_kept_once_and_in_order() {
     .to_vec();
     let runtime = runtime();
     for boundary in [Boundary::Told, Boundary::ToldRecorded] {
-        for nth in 0..4 {
+        for nth in 0..3 {
             let (ground, folder) = (Ground::new(), tempfile::tempdir().unwrap());
             ground.define("crm", &json!({}));
             scene(&ground);
@@ -63,7 +63,8 @@ fn seg_5_wherever_a_process_dies_each_change_is_kept_once_and_in_order() {
             assert!(died, "{boundary:?} {nth}: it is reached");
             assert_eq!(ground.told("track"), expected, "{boundary:?} {nth}");
             assert_eq!(ground.told("identify"), expected, "{boundary:?} {nth}");
-            let repeated = ground.taken.lock().unwrap().len() > ground.kept().len();
+            let taken = ground.taken.lock().unwrap().len();
+            let repeated = taken > ground.kept().len();
             assert_eq!(
                 repeated,
                 boundary == Boundary::Told,
@@ -102,10 +103,7 @@ fn seg_5_a_receiver_that_is_down_is_tried_again_later_and_later_and_misses_nothi
             process.delivery.standing().fault.as_deref(),
             Some("the receiver answered 503")
         );
-        ground
-            .world
-            .clock
-            .advance(Duration::from_secs(wait) - Duration::from_micros(1));
+        ground.world.clock.advance(Duration::from_micros(wait * 1_000_000 - 1));
         process.run().unwrap();
         assert_eq!(requests(&ground), before, "not before the wait is over");
         ground.world.clock.advance(Duration::from_micros(1));
@@ -258,5 +256,4 @@ fn seg_5_batches_hold_to_the_limits_of_the_field() {
     let (counts, bytes_max) = sizes(vec![call(32 << 10); 40]);
     assert_eq!(counts.iter().sum::<usize>(), 40);
     assert!(bytes_max <= 500_000, "{bytes_max}");
-    let _: &World = &*Ground::new().world;
 }
