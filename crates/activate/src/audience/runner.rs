@@ -104,10 +104,17 @@ impl Runner {
 
     /// What holds a destination up.
     pub(crate) fn standing(&self, space: &SpaceId, name: &str) -> Standing {
-        self.known()
-            .get(&(space.clone(), name.to_owned()))
-            .cloned()
-            .unwrap_or_default()
+        let known = self.known();
+        match known.get(&(space.clone(), name.to_owned())) {
+            Some(standing) => standing.clone(),
+            None if known.len() >= DESTINATIONS_MAX => Standing {
+                fault: Some(format!(
+                    "the server tells {DESTINATIONS_MAX} destinations already: remove one"
+                )),
+                retry_at: None,
+            },
+            None => Standing::default(),
+        }
     }
 }
 

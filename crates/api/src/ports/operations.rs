@@ -20,11 +20,11 @@ pub struct ReadinessCheck {
 /// How far a stage has come.
 #[derive(Clone, Debug)]
 pub struct StageStatus {
-    /// The stage: `raw`, `pipeline`, `lake`, `curated`, `activate`.
+    /// The stage: `raw`, `pipeline`, `lake`, `curated`, `activate`, or `destination SPACE/NAME`.
     pub name: String,
     /// The last record it has taken.
     pub through: Option<Address>,
-    /// How many records it has still to take.
+    /// How many records it has still to take; of a destination, changes of membership.
     pub lag_records: u64,
     /// The age of the oldest of these, in milliseconds.
     pub lag_millis: u64,

@@ -46,6 +46,17 @@ struct Listed {
     destinations: Vec<Value>,
 }
 
+#[derive(Deserialize)]
+struct Sizes {
+    segments: Vec<Size>,
+}
+
+#[derive(Deserialize)]
+struct Size {
+    name: String,
+    size: u64,
+}
+
 /// Runs one of them.
 ///
 /// # Errors
@@ -55,6 +66,51 @@ pub(crate) async fn run(client: &Client, command: DestinationsCommand) -> Result
         DestinationsCommand::List(args) => list(client, args).await,
         DestinationsCommand::Pause(args) => set(client, args, "pause", "paused").await,
         DestinationsCommand::Resume(args) => set(client, args, "resume", "told").await,
+    }
+}
+
+/// Says how many members each of these new destinations would be told when it is connected. `proposal` holds them as documents.
+///
+/// # Errors
+/// What the server refuses, or that it does not answer.
+pub(super) async fn show_members(
+    client: &Client,
+    space: &InSpace,
+    proposal: &Value,
+    new: &[&str],
+) -> Result<(), CommandError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let text = client
+        .get(&["api", "spaces", space.space.as_str(), "segments"], &[])
+        .await?;
+    let Sizes { segments } = read(&text)?;
+    let documents = proposal["documents"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for document in documents.iter().filter(|document| document["kind"] == "destination") {
+        if let Some(name) = document["name"].as_str().filter(|name| new.contains(name)) {
+            output::line(&format!(
+                "destination/{name} {}",
+                would_be_told(&document["spec"], &segments)
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+/// What a destination would be told when it is connected, in words.
+fn would_be_told(spec: &Value, segments: &[Size]) -> String {
+    if spec["changes"] == "live" {
+        return "would be told live entries and all exits, and nobody who is a member now".to_owned();
+    }
+    let listed = spec["segments"].as_array();
+    let is_told = |size: &&Size| listed.is_none_or(|listed| listed.iter().any(|name| *name == size.name.as_str()));
+    let told: Vec<String> = (segments.iter().filter(is_told))
+        .map(|size| format!("{} of {}", size.size, size.name))
+        .collect();
+    match told.is_empty() {
+        true => "would be told of no member yet".to_owned(),
+        false => format!("would be told who is a member now: {}", told.join(", ")),
     }
 }
 
@@ -102,5 +158,47 @@ async fn set(client: &Client, args: &PauseArgs, action: &str, now: &str) -> Resu
     match args.json {
         true => output::line(&text),
         false => output::line(&format!("destination {} in space {space} is {now}", args.name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seg_5_a_plan_says_how_many_members_a_new_destination_would_be_told() {
+        let sizes = [("vip", 3), ("buyers", 40)].map(|(name, size)| Size {
+            name: name.to_owned(),
+            size,
+        });
+        for (spec, words) in [
+            (
+                json!({ "segments": ["buyers"] }),
+                "would be told who is a member now: 40 of buyers",
+            ),
+            (
+                json!({ "segments": "all" }),
+                "would be told who is a member now: 3 of vip, 40 of buyers",
+            ),
+            (json!({ "segments": ["new"] }), "would be told of no member yet"),
+            (
+                json!({ "segments": "all", "changes": "live" }),
+                "would be told live entries and all exits, and nobody who is a member now",
+            ),
+        ] {
+            assert_eq!(would_be_told(&spec, &sizes), words);
+        }
+    }
+
+    #[test]
+    fn seg_5_a_list_says_what_holds_a_destination_up() {
+        let fault = json!({ "paused": false, "fault": "the receiver answered 503", "last_refusal": "bad user" });
+        assert_eq!(state(&fault), "the receiver answered 503");
+        assert_eq!(state(&json!({ "paused": true, "fault": "x" })), "paused");
+        assert_eq!(
+            state(&json!({ "last_refusal": "bad user" })),
+            "told; refused lately: bad user"
+        );
+        assert_eq!(state(&json!({})), "told");
     }
 }

@@ -5,11 +5,11 @@ use super::Parts;
 use super::sending::CatalogMessages;
 use async_trait::async_trait;
 use kith_activate::{
-    Audiences, BoxError, DestinationDefinition, DestinationStatus, MembersAt, PauseScope, SegmentChoice,
+    ActivateError, Audiences, BoxError, DestinationDefinition, DestinationStatus, MembersAt, PauseScope, SegmentChoice,
 };
-use kith_api::ports::{Destination, Destinations, PortError};
+use kith_api::ports::{Destination, Destinations, PortError, StageStatus};
 use kith_pipeline::{Handover, Pipeline};
-use kith_types::SpaceId;
+use kith_types::{SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -65,6 +65,38 @@ pub(crate) fn write_keys_of(variables: impl Iterator<Item = (String, String)>) -
         (!name.is_empty() && !key.is_empty()).then_some((name, key))
     });
     named.collect()
+}
+
+/// Every destination as a stage of the flow: what it has still to be told, and what holds it up.
+///
+/// # Errors
+/// A [`PortError`] where the send ledger cannot be read.
+pub(super) async fn stages(parts: &Arc<Parts>) -> Result<Vec<StageStatus>, PortError> {
+    let (activation, now) = (Arc::clone(&parts.activation), parts.clock.now());
+    let spaces: Vec<SpaceId> = parts.pipeline.status().profiles.into_keys().collect();
+    let read = move || {
+        let mut stages = Vec::new();
+        for space in spaces {
+            let stand = activation.destinations(&space)?;
+            stages.extend(stand.into_iter().map(|stands| stage(&space, stands, now)));
+        }
+        Ok(stages)
+    };
+    let read = tokio::task::spawn_blocking(read).await.map_err(PortError::internal)?;
+    read.map_err(|error: ActivateError| PortError::internal(error))
+}
+
+fn stage(space: &SpaceId, stands: DestinationStatus, now: Timestamp) -> StageStatus {
+    let waited = stands
+        .waiting_since
+        .map_or(0, |since| (now - since).as_micros() / 1_000);
+    StageStatus {
+        name: format!("destination {space}/{}", stands.name),
+        through: None,
+        lag_records: stands.changes_waiting + stands.members_waiting,
+        lag_millis: u64::try_from(waited).unwrap_or(0),
+        fault: stands.fault,
+    }
 }
 
 /// The API's port to destinations.

@@ -1,6 +1,6 @@
 //! Running the server: readiness, status, flushing, proving.
 
-use super::{Parts, losses, rebuild, rejects};
+use super::{Parts, audiences, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
@@ -198,11 +198,14 @@ impl Operations for Running {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
-            stages: vec![
+            stages: [
                 self.stage("pipeline", pipeline.committed, pipeline.failure.clone()),
                 self.stage("lake", publish.clean_end, publish.failure.clone()),
                 self.stage("raw", publish.raw_end, publish.raw.failure.clone()),
-            ],
+            ]
+            .into_iter()
+            .chain(audiences::stages(&self.0).await?)
+            .collect(),
             refolds: rebuild.into_iter().chain(refolds).collect(),
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
