@@ -16,7 +16,9 @@ mod unsubscribe;
 mod tests;
 
 pub(crate) use attempt::{Attempt, Begun, Finished};
-pub(crate) use destinations::{Mark, Place, Progress, Refusal, Tally, pause_name};
+#[cfg(test)]
+pub(crate) use destinations::Tally;
+pub(crate) use destinations::{Mark, Place, Progress, Refusal, pause_name};
 pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
 pub use status::{ActivationStatus, SendView, SendsOf, SpaceStatus};
 pub use unsubscribe::Subscription;

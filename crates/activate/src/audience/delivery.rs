@@ -16,8 +16,6 @@ use std::sync::Arc;
 
 /// How far reading may run ahead of the ledger's cursor while nothing is to be told.
 const AHEAD_MAX: u64 = 4_096;
-/// A jump of numbers beyond this is a state that was built again: it counts from a block of its own.
-const BLOCK: u64 = 1 << 24;
 /// The waits after failures: the first, which doubles, and the longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(300);
@@ -57,7 +55,7 @@ pub(crate) struct Delivery {
     pub(super) space: SpaceId,
     pub(super) name: String,
     /// How far the outbox was read; it may be ahead of the ledger where nothing was to be told.
-    cursor: Option<u64>,
+    cursor: Option<Mark>,
     failures: u32,
     standing: Standing,
     /// The definition of the latest turn.
@@ -171,33 +169,33 @@ impl Delivery {
 
     /// Tells the next changes of the outbox.
     fn tell_changes(&mut self, job: &Job<'_>, place: &Place) -> Result<Turn, ActivateError> {
-        let from = self.cursor.unwrap_or(0).max(place.next_number);
+        let from = self.cursor.and_then(Mark::number).unwrap_or(0).max(place.next_number);
         let changes = job.engine.ports.outbox.changes_from(&self.space, from);
         let changes = changes.map_err(|error| port_error("the outbox cannot be read", error))?;
         let changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
-        let (Some((first, _)), Some((last, _))) = (changes.first(), changes.last()) else {
-            self.keep(job, place, from, 0)?;
+        let (Some((first, earliest)), Some((last, latest))) = (changes.first(), changes.last()) else {
+            self.keep(job, place, self.mark(from), 0)?;
             (self.failures, self.standing) = (0, Standing::default());
             return Ok(Turn::Idle);
         };
         if *first > from && from > 0 {
-            return self.lost(job, place, from, *first);
+            self.cursor = None;
+            self.catch_up(job, place, from, (*first, earliest.at))?;
+            return Ok(Turn::Worked);
         }
-        let mut page = Page {
-            end: Some(Mark::Number(last + 1)),
-            ..Page::default()
-        };
-        let (mut end, mut whole) = (last + 1, true);
+        let (mut end, mut whole) = (Mark::after(*last, latest.at), true);
+        let mut page = Page::default();
         for (number, change) in &changes {
             if !wants(&job.definition, place, *number, change) {
                 continue;
             }
-            let marks = (Mark::Number(*number), Mark::Number(number + 1));
+            let marks = (Mark::before(*number), Mark::after(*number, change.at));
             if !self.add_calls(job, change, Source::Change(*number), marks, &mut page)? {
-                (end, whole, page.end) = (*number, false, Some(marks.0));
+                (end, whole) = (marks.0, false);
                 break;
             }
         }
+        page.end = Some(end);
         if page.calls.is_empty() && page.after.nameless == 0 && page.after.too_large.is_empty() {
             self.keep(job, place, end, AHEAD_MAX)?;
             self.cursor = Some(end);
@@ -207,39 +205,27 @@ impl Delivery {
         Ok(if whole { Turn::Worked } else { Turn::Idle })
     }
 
+    /// What was read up to a number, as far as is known.
+    fn mark(&self, from: u64) -> Mark {
+        match self.cursor {
+            Some(cursor) if cursor.number() == Some(from) => cursor,
+            _ => Mark::before(from),
+        }
+    }
+
     /// Writes down how far the outbox was read where the ledger is further behind than that.
-    fn keep(&self, job: &Job<'_>, place: &Place, end: u64, ahead: u64) -> Result<(), ActivateError> {
-        if end <= place.next_number.saturating_add(ahead) {
+    fn keep(&self, job: &Job<'_>, place: &Place, end: Mark, ahead: u64) -> Result<(), ActivateError> {
+        let is_near = |number| number <= place.next_number.saturating_add(ahead);
+        if end.number().is_none_or(is_near) {
             return Ok(());
         }
         let progress = Progress {
-            mark: Some(Mark::Number(end)),
+            mark: Some(end),
             ..Progress::default()
         };
         job.engine
             .ledger
             .progress(&self.space, &self.name, &progress, job.engine.clock.now())
-    }
-
-    /// The outbox no longer has what is wanted next: who is a member now is told anew. Exits among what is gone are lost.
-    fn lost(&mut self, job: &Job<'_>, place: &Place, from: u64, first: u64) -> Result<Turn, ActivateError> {
-        let gap = first - from;
-        let (space, destination) = (&self.space, &self.name);
-        tracing::error!(%space, destination, wanted = from, found = first, "changes of membership are gone before they were told: members are told anew");
-        let mut anew = Place {
-            next_number: first,
-            ..Place::default()
-        };
-        if job.definition.changes() == Changes::Live {
-            anew = Place {
-                next_number: first,
-                ..place.clone()
-            };
-        }
-        let missed = if gap < BLOCK { gap } else { 0 };
-        job.engine.ledger.connect(&self.space, &self.name, &anew, missed)?;
-        self.cursor = None;
-        Ok(Turn::Worked)
     }
 
     /// Adds the calls that tell of a change. `marks` are how far it has come before and after it. Returns false, and adds

@@ -13,7 +13,7 @@ use crate::tests::World;
 use crate::{ActivateError, BoxError, Ports};
 use async_trait::async_trait;
 use kith_segment::{Cause, Change};
-use kith_types::{EventKey, ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{Clock, EventKey, ProfileId, SegmentName, SpaceId, Timestamp};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -79,8 +79,9 @@ impl Ground {
         }
     }
 
+    /// Somebody who is in a segment from now on.
     pub(super) fn member(&self, segment: &str, person: u128) {
-        let since = crate::tests::START;
+        let since = self.world.clock.now();
         self.members
             .lock()
             .unwrap()

@@ -1,12 +1,14 @@
 -- The send ledger, version 4: how far each destination of audiences is.
 
 -- `next_number` is the number of the outbox that is wanted next. `all_from` is set where the destination takes all segments:
--- from which number on it is told of those that have no row of their own.
+-- from which number on it is told of those that have no row of their own. `told_until` is the latest instant of a change that was
+-- told, in microseconds.
 CREATE TABLE destinations (
     space TEXT NOT NULL,
     destination TEXT NOT NULL,
     next_number INTEGER NOT NULL,
     all_from INTEGER,
+    told_until INTEGER NOT NULL,
     sent INTEGER NOT NULL DEFAULT 0,
     refused INTEGER NOT NULL DEFAULT 0,
     nameless INTEGER NOT NULL DEFAULT 0,

@@ -21,6 +21,8 @@ pub(crate) struct Place {
     pub(crate) all_from: Option<u64>,
     /// From which number on each segment is told.
     pub(crate) segments: BTreeMap<SegmentName, u64>,
+    /// The latest instant of what was told.
+    pub(crate) told_until: Timestamp,
 }
 
 /// What a destination has done so far.
@@ -55,10 +57,41 @@ pub(crate) struct WaitingMember {
 /// How far something has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// The number of the outbox that is wanted next.
-    Number(u64),
+    /// A place in the outbox.
+    Number {
+        /// The number that is wanted next.
+        next: u64,
+        /// The instant of what was told last.
+        told_until: Timestamp,
+    },
     /// Everybody up to this row of waiting members.
     Member(i64),
+}
+
+impl Mark {
+    /// The change of that number is wanted next.
+    pub(crate) fn before(number: u64) -> Self {
+        Self::Number {
+            next: number,
+            told_until: Timestamp::MIN,
+        }
+    }
+
+    /// The change of that number, made at `at`, was told.
+    pub(crate) fn after(number: u64, at: Timestamp) -> Self {
+        Self::Number {
+            next: number + 1,
+            told_until: at,
+        }
+    }
+
+    /// The number of the outbox that is wanted next.
+    pub(crate) fn number(self) -> Option<u64> {
+        match self {
+            Self::Number { next, .. } => Some(next),
+            Self::Member(_) => None,
+        }
+    }
 }
 
 /// An event that a receiver refused.
@@ -99,13 +132,20 @@ impl Ledger {
     /// Where a destination stands; `None` before it was connected.
     pub(crate) fn destination(&self, space: &SpaceId, name: &str) -> Result<Option<Place>, ActivateError> {
         let connection = self.connection();
-        const READ: &str = "SELECT next_number, all_from FROM destinations WHERE space = ?1 AND destination = ?2";
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
+        const READ: &str =
+            "SELECT next_number, all_from, told_until FROM destinations WHERE space = ?1 AND destination = ?2";
+        let read = |row: &Row<'_>| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, Option<i64>>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        };
         let found = connection
             .prepare_cached(READ)?
             .query_row([space.as_str(), name], read)
             .optional()?;
-        let Some((next_number, all_from)) = found else {
+        let Some((next_number, all_from, told_until)) = found else {
             return Ok(None);
         };
         const SEGMENTS: &str =
@@ -118,6 +158,7 @@ impl Ledger {
             next_number: unsigned(next_number),
             all_from: all_from.map(unsigned),
             segments: rows.collect::<Result<_, _>>()?,
+            told_until: Timestamp::from_micros(told_until),
         }))
     }
 
@@ -150,11 +191,18 @@ impl Ledger {
     /// Records that a destination stands there: all or nothing.
     pub(crate) fn connect(&self, space: &SpaceId, name: &str, place: &Place, missed: u64) -> Result<(), ActivateError> {
         self.transaction(|ledger| {
-            const STANDS: &str = "INSERT INTO destinations (space, destination, next_number, all_from, missed) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET next_number = excluded.next_number, all_from = excluded.all_from, missed = missed + excluded.missed";
+            const STANDS: &str = "INSERT INTO destinations (space, destination, next_number, all_from, told_until, missed) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET next_number = excluded.next_number, all_from = excluded.all_from, told_until = excluded.told_until, missed = missed + excluded.missed";
             let all_from = place.all_from.map(number);
             ledger.execute(
                 STANDS,
-                params![space.as_str(), name, number(place.next_number), all_from, number(missed)],
+                params![
+                    space.as_str(),
+                    name,
+                    number(place.next_number),
+                    all_from,
+                    place.told_until.as_micros(),
+                    number(missed)
+                ],
             )?;
             const FORGET: &str = "DELETE FROM destination_segments WHERE space = ?1 AND destination = ?2";
             ledger.execute(FORGET, [space.as_str(), name])?;
@@ -214,9 +262,9 @@ impl Ledger {
     ) -> Result<(), ActivateError> {
         self.transaction(|ledger| {
             match progress.mark {
-                Some(Mark::Number(next)) => {
-                    const MOVE: &str = "UPDATE destinations SET next_number = max(next_number, ?3) WHERE space = ?1 AND destination = ?2";
-                    ledger.prepare_cached(MOVE)?.execute(params![space.as_str(), name, number(next)])?;
+                Some(Mark::Number { next, told_until }) => {
+                    const MOVE: &str = "UPDATE destinations SET next_number = max(next_number, ?3), told_until = max(told_until, ?4) WHERE space = ?1 AND destination = ?2";
+                    ledger.prepare_cached(MOVE)?.execute(params![space.as_str(), name, number(next), told_until.as_micros()])?;
                 }
                 Some(Mark::Member(id)) => {
                     const TOLD: &str = "DELETE FROM destination_members WHERE space = ?1 AND destination = ?2 AND id <= ?3";

@@ -17,7 +17,7 @@ fn the_steps_of_the_layout_never_change() {
             "b8f2708b4eb7bd70",
             "3c2ef3b32ae06e21",
             "efbb778720f5b68f",
-            "84fb903bb6d5e41c"
+            "615eface88806fa8"
         ]
     );
 }

@@ -195,22 +195,45 @@ fn act_6_a_paused_destination_is_told_nothing_and_everything_afterwards() {
 }
 
 #[test]
-fn seg_5_changes_that_are_gone_are_counted_and_members_are_told_anew() {
+fn seg_5_who_entered_by_changes_that_are_gone_is_told_and_nobody_is_told_again() {
     let (ground, runtime, folder) = (Ground::new(), runtime(), tempfile::tempdir().unwrap());
-    ground.define("crm", &json!({ "send": "track" }));
+    ground.define("crm", &json!({ "send": "track", "segments": "all" }));
+    ground.member("vip", 9);
     let mut process = Process::start(&ground, folder.path(), &runtime, None);
     process.run().unwrap();
-    ground.enter(1);
-    process.run().unwrap();
-    for person in [2, 3, 4, 5] {
+    let later = || ground.world.clock.advance(Duration::from_secs(1));
+    // Each is a member from then on.
+    let enters = |person| {
+        later();
         ground.enter(person);
         ground.member("vip", person);
-    }
+    };
+    enters(1);
+    process.run().unwrap();
+    (2..=5).for_each(enters);
     ground.world.changes.lock().unwrap().drain(..2);
     process.run().unwrap();
-    let told: Vec<String> = ground.told("track").into_iter().map(|(who, _)| who).collect();
-    assert_eq!(told, ["user-1", "user-2", "user-3", "user-4", "user-5"]);
+    let told = || -> Vec<String> { ground.told("track").into_iter().map(|(who, _)| who).collect() };
+    let all = ["user-9", "user-1", "user-2", "user-3", "user-4", "user-5"];
+    assert_eq!(told(), all);
+    let causes: Vec<_> = ground
+        .kept()
+        .iter()
+        .map(|event| event["context"]["kith"]["cause"].clone())
+        .collect();
+    assert_eq!(
+        causes,
+        ["connected", "event", "connected", "connected", "event", "event"]
+    );
     assert_eq!((tally(&process).missed, tally(&process).next_number), (2, 5));
+    // A state that was lost and is built again counts from a block of its own; everything was told.
+    later();
+    let block = 1_u64 << 32;
+    ground.world.changes.lock().unwrap().push((block, change(1, false)));
+    process.run().unwrap();
+    assert_eq!(told()[..6], all);
+    assert_eq!(ground.told("track")[6..], [("user-1".to_owned(), false)]);
+    assert_eq!((tally(&process).missed, tally(&process).next_number), (2, block + 1));
 }
 
 #[test]
@@ -231,7 +254,7 @@ fn seg_5_definitions_that_cannot_be_read_are_no_word_that_there_are_none() {
 fn seg_5_batches_hold_to_the_limits_of_the_field() {
     let call = |size: usize| Call {
         json: "x".repeat(size),
-        mark: Mark::Number(1),
+        mark: Mark::before(1),
         refusal: Refusal {
             segment: "vip".parse().unwrap(),
             profile: change(1, true).profile,
