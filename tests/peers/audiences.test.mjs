@@ -1,7 +1,9 @@
 // Audiences told to another system in Segment's contract: a second Kith receives what a first one tells, whatever fails between.
 // Runs alone: `node --test tests/peers/audiences.test.mjs`.
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
 import { createServer, request as httpRequest } from 'node:http'
+import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { freePort, until } from './support/parts.mjs'
 import { startServer } from './support/server.mjs'
@@ -202,4 +204,22 @@ test('seg_5_one_destination_down_slows_no_other_and_a_pause_holds', { timeout: 1
   // A key of the receiver that is gone is somebody's to mend: nothing is dropped for it.
   const { waiting_since } = await stands('dead')
   assert.ok(waiting_since, 'what the dead one lacks waits')
+})
+
+test('raw_2_a_state_that_is_built_again_tells_nobody_again', { timeout: 120_000 }, async () => {
+  await toldAll('group')
+  const before = await stands('group')
+  const kept_before = await kept('track', 'pro')
+  await sender.stop()
+  await rm(join(sender.data, 'state'), { recursive: true })
+  await sender.start()
+  await sender.personWhen('user_id:grace', person => isIn(person, 'pro'))
+  await buy('after')
+  await mirrored('after', 'told_fresh', true)
+  await mirrored('after', 'told_fresh', false)
+  await toldAll('group')
+  // Two calls for the entry and two for the exit, and nothing about anybody else.
+  assert.deepEqual({ sent: (await stands('group')).sent, refused: 0 }, { sent: before.sent + 4, refused: before.refused })
+  assert.deepEqual(await kept('track', 'pro'), kept_before)
+  assert.deepEqual((await kept('track', 'fresh_buyers')).get('after'), [true, false])
 })

@@ -139,6 +139,47 @@ fn shown(stands: DestinationStatus) -> Destination {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::problems_of;
+    use kith_catalog::Document;
+    use serde_json::json;
+
+    #[test]
+    fn seg_5_a_destination_is_told_of_segments_that_there_are() {
+        let document = |kind: &str, name: &str, spec: serde_json::Value| {
+            Document::from_json("test", json!({ "kind": kind, "name": name, "spec": spec })).unwrap()
+        };
+        let problems = |segments: serde_json::Value, endpoint: &str| -> Vec<(String, String)> {
+            let documents = [
+                document(
+                    "segment",
+                    "buyers",
+                    json!({ "where": { "trait": "plan", "equals": "pro" } }),
+                ),
+                document(
+                    "destination",
+                    "crm",
+                    json!({ "type": "segment", "endpoint": endpoint, "write_key": "crm", "segments": segments }),
+                ),
+            ];
+            let found = problems_of(&documents).into_iter();
+            found
+                .map(|problem| (format!("{} {}", problem.document, problem.path), problem.message))
+                .collect()
+        };
+        let endpoint = "https://api.segment.io";
+        assert_eq!(problems(json!(["buyers"]), endpoint), []);
+        assert_eq!(problems(json!("all"), endpoint), []);
+        let unknown = problems(json!(["buyers", "buyer"]), endpoint);
+        assert_eq!(
+            unknown,
+            [(
+                "destination/crm spec.segments.1".to_owned(),
+                "there is no segment buyer: did you mean buyers?".to_owned()
+            )]
+        );
+        let clear = problems(json!(["buyers"]), "http://api.segment.io");
+        assert_eq!(clear[0].0, "destination/crm spec.endpoint");
+    }
 
     #[test]
     fn seg_5_write_keys_come_from_variables_of_their_name_alone() {
