@@ -115,6 +115,21 @@ fn seg_5_who_is_in_when_a_segment_is_connected_is_told_once_and_changes_follow()
     assert_eq!(ground.told("track")[5..], [user(4, true), user(6, true), user(7, true)]);
 }
 
+/// A destination that is behind when a segment is listed: who entered it by a change that is still to come is told once.
+#[test]
+fn seg_5_a_segment_that_is_listed_while_changes_wait_is_told_once() {
+    let (ground, runtime, folder) = (Ground::new(), runtime(), tempfile::tempdir().unwrap());
+    ground.define("crm", &json!({ "send": "track" }));
+    let mut process = Process::start(&ground, folder.path(), &runtime, None);
+    process.run().unwrap();
+    ground.change_of("buyers", 5, Cause::Clock);
+    ground.member("buyers", 5);
+    ground.enter(6);
+    ground.define("crm", &json!({ "send": "track", "segments": ["vip", "buyers"] }));
+    process.run().unwrap();
+    assert_eq!(ground.told("track"), [user(5, true), user(6, true)]);
+}
+
 #[test]
 fn seg_5_a_destination_that_acts_on_entries_gets_live_ones_and_every_exit() {
     let (ground, runtime, folder) = (Ground::new(), runtime(), tempfile::tempdir().unwrap());

@@ -64,6 +64,10 @@ fn act_4_a_destination_that_never_answers_slows_no_other_and_one_that_is_removed
     (1..=4).for_each(|person| ground.member("vip", person));
     let activation = start(&ground, &folder, &runtime, Arc::new(OneSilent(ground.clone())));
     until("the members are told", || ground.told("track").len() == 4);
+    until("the other is connected", || {
+        let stand = activation.destinations(&SpaceId::main()).unwrap();
+        stand[0].members_waiting == 4
+    });
     (5..=9).for_each(|person| ground.enter(person));
     activation.notify();
     until("the changes are told", || ground.told("track").len() == 9);
