@@ -1,10 +1,13 @@
 //! Activation as the server runs it: threads around the engine, and what operators and unsubscribe pages ask. One thread
-//! takes entries, one hands events to the log, a fixed number attempt sends. It never blocks an async thread: ports and
-//! ledger are called from its own.
+//! takes entries, one hands events to the log, a fixed number attempt sends, and each destination of audiences has one of its
+//! own (`destinations.rs`). It never blocks an async thread: ports and ledger are called from its own.
 
+mod destinations;
+
+use crate::audience::Runner;
 use crate::engine::{DieAt, Engine, MessageItem, Settings, token_hash};
 use crate::error::{ActivateError, ActivateErrorKind};
-use crate::ledger::{ActivationStatus, Ledger, SendView, SendsOf, Subscription};
+use crate::ledger::{ActivationStatus, Ledger, SendView, SendsOf, Subscription, pause_name};
 use crate::ports::Ports;
 use kith_telemetry::{Gauge, error_chain};
 use kith_types::{Clock, Duration, SpaceId};
@@ -88,6 +91,8 @@ pub enum PauseScope<'a> {
     Space(&'a SpaceId),
     /// One message of a space.
     Message(&'a SpaceId, &'a str),
+    /// One destination of audiences of a space.
+    Destination(&'a SpaceId, &'a str),
 }
 
 impl PauseScope<'_> {
@@ -97,6 +102,7 @@ impl PauseScope<'_> {
             Self::All => "*".to_owned(),
             Self::Space(space) => space.to_string(),
             Self::Message(space, message) => format!("{space}/{message}"),
+            Self::Destination(space, destination) => format!("{space}/{}", pause_name(destination)),
         }
     }
 }
@@ -122,6 +128,9 @@ struct Shared {
     in_flight: Mutex<HashMap<i64, String>>,
     workers: usize,
     last_error: Mutex<Option<String>>,
+    /// The destinations that have a thread, and the threads.
+    destinations: Runner,
+    telling: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Activation {
@@ -151,6 +160,8 @@ impl Activation {
             in_flight: Mutex::default(),
             workers: config.workers,
             last_error: Mutex::default(),
+            destinations: Runner::default(),
+            telling: Mutex::default(),
         });
         let activation = Arc::new(Self {
             shared: shared.clone(),
@@ -158,6 +169,8 @@ impl Activation {
         });
         activation.spawn("kith-entries", Shared::take_entries)?;
         activation.spawn("kith-feedback", |shared| shared.engine.deliver_feedback())?;
+        let destinations = Arc::clone(&shared);
+        activation.spawn("kith-destinations", move |_| destinations.look_after_destinations())?;
         let workers = if has_mailer { config.workers } else { 0 };
         for worker in 0..workers {
             activation.spawn(&format!("kith-send-{worker}"), Shared::attempt_next)?;
@@ -179,8 +192,9 @@ impl Activation {
     pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.wake();
-        let threads = std::mem::take(&mut *locked(&self.threads));
-        for thread in threads {
+        // Who starts others ends first.
+        let mut threads = std::mem::take(&mut *locked(&self.threads));
+        while let Some(thread) = threads.pop().or_else(|| locked(&self.shared.telling).pop()) {
             if thread.join().is_err() {
                 tracing::error!("a thread of activation broke down");
             }
@@ -199,7 +213,7 @@ impl Activation {
         Ok(())
     }
 
-    /// What is paused: `*` for everything, `SPACE`, or `SPACE/MESSAGE`.
+    /// What is paused: `*` for everything, `SPACE`, `SPACE/MESSAGE` or `SPACE/destination/NAME`.
     ///
     /// # Errors
     /// [`ActivateErrorKind::Storage`].
@@ -232,7 +246,7 @@ impl Activation {
     /// # Errors
     /// [`ActivateErrorKind::Storage`].
     pub fn outbox_passed(&self, space: &SpaceId) -> Result<u64, ActivateError> {
-        self.shared.engine.ledger.next_number(space)
+        self.shared.engine.wanted(space)
     }
 
     /// What becomes of messages from now on. A slow listener misses items and is told how many.

@@ -59,6 +59,10 @@ pub(crate) enum Boundary {
     Appended,
     /// The ledger knows that the log has the events.
     Delivered,
+    /// A receiver of audiences has answered; how far it is is not recorded.
+    Told,
+    /// It is recorded.
+    ToldRecorded,
 }
 
 /// Asked at every boundary whether to die there.
@@ -121,6 +125,11 @@ impl Engine {
         }
     }
 
+    /// Waits for something to be done on the runtime.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
     /// What becomes of messages from now on.
     pub(crate) fn listen(&self) -> broadcast::Receiver<MessageItem> {
         self.items.subscribe()
@@ -153,7 +162,7 @@ impl Engine {
         Ok(!queued.is_empty())
     }
 
-    fn reached(&self, boundary: Boundary) -> Result<(), ActivateError> {
+    pub(crate) fn reached(&self, boundary: Boundary) -> Result<(), ActivateError> {
         match &self.die_at {
             Some(die_at) if die_at(boundary) => Err(ActivateError::stopped()),
             _ => Ok(()),
@@ -190,6 +199,6 @@ impl Engine {
 /// How many items a slow listener may be behind before it misses some.
 const ITEMS_KEPT: usize = 1_024;
 
-fn port_error(message: &'static str, error: BoxError) -> ActivateError {
+pub(crate) fn port_error(message: &'static str, error: BoxError) -> ActivateError {
     ActivateError::caused(ActivateErrorKind::Port, message, error)
 }

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod deliver;
+mod destinations;
 mod limits;
 mod reserve;
 mod status;
@@ -15,6 +16,9 @@ mod unsubscribe;
 mod tests;
 
 pub(crate) use attempt::{Attempt, Begun, Finished};
+#[cfg(test)]
+pub(crate) use destinations::Tally;
+pub(crate) use destinations::{Mark, Place, Progress, Refusal, pause_name};
 pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
 pub use status::{ActivationStatus, SendView, SendsOf, SpaceStatus};
 pub use unsubscribe::Subscription;
@@ -36,6 +40,7 @@ const FORMAT: Format = Format {
         include_str!("ledger/0001_first.sql"),
         include_str!("ledger/0002_missed.sql"),
         include_str!("ledger/0003_limits.sql"),
+        include_str!("ledger/0004_destinations.sql"),
     ],
     foreign_keys: false,
 };

@@ -1,4 +1,4 @@
-//! Audiences to messages: the send ledger and the channels (contracts ACT-1, 2, 5, 6).
+//! Audiences to messages and to other systems: the send ledger and the channels (contracts ACT-1, 2, 5, 6, SEG-5).
 //!
 //! The pipeline tells who entered a segment through a durable outbox. For every entry that happened live,
 //! [`Activation`] reserves one send per message, person and address in its ledger, asks for consent, renders a
@@ -10,6 +10,7 @@
 //! and no address, template value or token in clear leaves it in a log line.
 
 mod activation;
+mod audience;
 mod definition;
 mod engine;
 mod error;
@@ -27,6 +28,10 @@ mod template;
 mod tests;
 
 pub use activation::{Activation, ActivationConfig, PauseScope};
+pub use audience::{
+    AudiencePorts, Audiences, Changes, DestinationDefinition, DestinationStatus, HttpTracking, MembersAt, Posted,
+    SegmentChoice, TrackingApi, TrackingRequest,
+};
 pub use definition::{DefinitionProblem, MessageDefinition, Purpose};
 pub use engine::MessageItem;
 pub use error::{ActivateError, ActivateErrorKind, BoxError};

@@ -2,6 +2,7 @@
 //! pipeline or the catalog. Every call may block for as long as a read of local state takes: activation calls from its
 //! own threads, never from an async one.
 
+use crate::audience::AudiencePorts;
 use crate::definition::MessageDefinition;
 use crate::error::BoxError;
 use crate::limits::SendingRules;
@@ -132,12 +133,15 @@ pub struct Ports {
     pub feedback: Arc<dyn Feedback>,
     /// The channel; without one what is due waits in the ledger.
     pub mailer: Option<Arc<dyn crate::mail::Mailer>>,
+    /// Destinations of audiences; without them nothing is told to other systems, and what is to be told waits.
+    pub audiences: Option<AudiencePorts>,
 }
 
 impl std::fmt::Debug for Ports {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ports")
             .field("mailer", &self.mailer.is_some())
+            .field("audiences", &self.audiences.is_some())
             .finish_non_exhaustive()
     }
 }

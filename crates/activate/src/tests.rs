@@ -20,32 +20,32 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 /// The instant at which every test begins.
-pub(super) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 /// Everything beyond the crate, in memory. It outlives crashes.
-pub(super) struct World {
-    pub(super) clock: ManualClock,
-    pub(super) changes: Mutex<Vec<(u64, Change)>>,
-    pub(super) people: Mutex<HashMap<ProfileId, Recipient>>,
-    pub(super) definitions: Mutex<Vec<Arc<MessageDefinition>>>,
-    pub(super) events: Mutex<Vec<Value>>,
+pub(crate) struct World {
+    pub(crate) clock: ManualClock,
+    pub(crate) changes: Mutex<Vec<(u64, Change)>>,
+    pub(crate) people: Mutex<HashMap<ProfileId, Recipient>>,
+    pub(crate) definitions: Mutex<Vec<Arc<MessageDefinition>>>,
+    pub(crate) events: Mutex<Vec<Value>>,
     /// What the provider took responsibility for.
-    pub(super) accepted: Mutex<Vec<Mail>>,
+    pub(crate) accepted: Mutex<Vec<Mail>>,
     /// What the provider answers next; accepted where there is nothing.
-    pub(super) answers: Mutex<Vec<SendOutcome>>,
-    pub(super) log_fails: Mutex<bool>,
-    pub(super) rules: Mutex<Arc<SendingRules>>,
-    pub(super) zones: Mutex<HashMap<ProfileId, String>>,
+    pub(crate) answers: Mutex<Vec<SendOutcome>>,
+    pub(crate) log_fails: Mutex<bool>,
+    pub(crate) rules: Mutex<Arc<SendingRules>>,
+    pub(crate) zones: Mutex<HashMap<ProfileId, String>>,
     /// Whether who is who is being worked out anew.
-    pub(super) rederiving: Mutex<bool>,
+    pub(crate) rederiving: Mutex<bool>,
     /// Whether the definitions cannot be read.
-    pub(super) definitions_fail: Mutex<bool>,
+    pub(crate) definitions_fail: Mutex<bool>,
     /// What was said to be taken for good: the outbox has forgotten it.
-    pub(super) passed: Mutex<u64>,
+    pub(crate) passed: Mutex<u64>,
 }
 
 impl World {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             clock: ManualClock::new(START),
             changes: Mutex::default(),
@@ -64,24 +64,24 @@ impl World {
     }
 
     /// A world with a marketing message and a receipt on entering `vip`.
-    pub(super) fn with_messages() -> Arc<Self> {
+    pub(crate) fn with_messages() -> Arc<Self> {
         let world = Self::new();
         world.define("welcome", &marketing());
         world.define("receipt", &transactional());
         world
     }
 
-    pub(super) fn define(&self, name: &str, spec: &Value) {
+    pub(crate) fn define(&self, name: &str, spec: &Value) {
         let definition = MessageDefinition::parse(name, spec).unwrap();
         self.definitions.lock().unwrap().push(Arc::new(definition));
     }
 
     /// The rules of the space from now on.
-    pub(super) fn rule(&self, spec: &Value) {
+    pub(crate) fn rule(&self, spec: &Value) {
         *self.rules.lock().unwrap() = Arc::new(SendingRules::parse(spec).unwrap());
     }
 
-    pub(super) fn person(&self, number: u128, email: Option<&str>, consent: Option<bool>) {
+    pub(crate) fn person(&self, number: u128, email: Option<&str>, consent: Option<bool>) {
         let consents = consent.map(|granted| ConsentWord {
             category: "marketing".into(),
             granted,
@@ -101,7 +101,7 @@ impl World {
         self.people.lock().unwrap().insert(ProfileId(number), recipient);
     }
 
-    pub(super) fn change(&self, profile: u128, entered: bool, cause: Cause) {
+    pub(crate) fn change(&self, profile: u128, entered: bool, cause: Cause) {
         let mut changes = self.changes.lock().unwrap();
         let number = changes
             .last()
@@ -117,22 +117,23 @@ impl World {
         changes.push((number, change));
     }
 
-    pub(super) fn enter(&self, profile: u128) {
+    pub(crate) fn enter(&self, profile: u128) {
         self.change(profile, true, Cause::Event(EventKey(7)));
     }
 
-    pub(super) fn ports(self: &Arc<Self>) -> Ports {
+    pub(crate) fn ports(self: &Arc<Self>) -> Ports {
         Ports {
             outbox: self.clone(),
             people: self.clone(),
             messages: self.clone(),
             feedback: self.clone(),
             mailer: Some(self.clone()),
+            audiences: None,
         }
     }
 
     /// The names of distinct events that the log has, by message id.
-    pub(super) fn event_names(&self) -> Vec<String> {
+    pub(crate) fn event_names(&self) -> Vec<String> {
         let mut distinct: HashMap<String, String> = HashMap::new();
         for event in self.events.lock().unwrap().iter() {
             let (id, name) = (event["messageId"].as_str().unwrap(), event["event"].as_str().unwrap());
@@ -144,7 +145,7 @@ impl World {
         names
     }
 
-    pub(super) fn mails_to(&self, address: &str) -> usize {
+    pub(crate) fn mails_to(&self, address: &str) -> usize {
         self.accepted
             .lock()
             .unwrap()
@@ -237,7 +238,7 @@ impl Mailer for World {
     }
 }
 
-pub(super) fn marketing() -> Value {
+pub(crate) fn marketing() -> Value {
     json!({
         "on": "entered", "segment": "vip", "channel": "email", "topic": "marketing",
         "from": "Kith Shop <shop@example.com>", "subject": "Hello {{ profile.traits.first_name }}",
@@ -245,7 +246,7 @@ pub(super) fn marketing() -> Value {
     })
 }
 
-pub(super) fn transactional() -> Value {
+pub(crate) fn transactional() -> Value {
     json!({
         "on": "entered", "segment": "vip", "channel": "email", "transactional": true,
         "from": "shop@example.com", "subject": "Your order", "text": "Thank you",
@@ -253,7 +254,7 @@ pub(super) fn transactional() -> Value {
 }
 
 /// A runtime for channel and rendering.
-pub(super) fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -262,7 +263,7 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// An engine over the ledger in `folder`, as a process would open it.
-pub(super) fn engine(
+pub(crate) fn engine(
     folder: &Path,
     world: &Arc<World>,
     runtime: &tokio::runtime::Runtime,
@@ -287,6 +288,11 @@ pub(super) fn engine(
     )
 }
 
+/// The clock of a world.
+pub(crate) fn clock_of(world: &Arc<World>) -> Arc<dyn Clock> {
+    world.clone().clock()
+}
+
 impl World {
     fn clock(self: Arc<Self>) -> Arc<dyn Clock> {
         struct Of(Arc<World>);
@@ -300,7 +306,7 @@ impl World {
 }
 
 /// Does everything that is to be done now, in the order of the server's threads. Ends early where the engine dies.
-pub(super) fn run(engine: &Engine) -> Result<(), crate::ActivateError> {
+pub(crate) fn run(engine: &Engine) -> Result<(), crate::ActivateError> {
     let space = SpaceId::main();
     while engine.take_entries(&space)? {
         engine.tell_passed(&space)?;

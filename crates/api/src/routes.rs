@@ -2,11 +2,13 @@
 
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
-    accounts, definitions, drafts, health, identity, keys, losses, members, operations, profile_api, profiles, rejects,
-    sends, sources, spaces, sql, tail, unsubscribe,
+    accounts, definitions, destinations, drafts, health, identity, keys, losses, members, operations, profile_api,
+    profiles, rejects, sends, sources, spaces, sql, tail, unsubscribe,
 };
 use crate::look::Look;
-use crate::ports::{Definitions, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe};
+use crate::ports::{
+    Definitions, Destinations, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe,
+};
 use crate::watch::watch;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -57,6 +59,8 @@ pub struct ApiState {
     pub ingest: Arc<dyn Ingest>,
     /// Unsubscribe links.
     pub unsubscribe: Arc<dyn Unsubscribe>,
+    /// Destinations of audiences.
+    pub destinations: Arc<dyn Destinations>,
     /// Looks at the catalog, for readiness.
     pub catalog_look: Look,
     /// Limits.
@@ -142,6 +146,9 @@ endpoints! {
     Admin post identity::veto __path_veto;
     SpaceRead get tail::tail __path_tail;
     SpaceRead get sends::list __path_list;
+    SpaceRead get destinations::list __path_list;
+    Admin post destinations::pause_destination __path_pause_destination;
+    Admin post destinations::resume_destination __path_resume_destination;
     Admin post operations::pause __path_pause;
     Admin post operations::resume __path_resume;
     Admin post operations::pause_message __path_pause_message;

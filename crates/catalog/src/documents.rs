@@ -34,11 +34,13 @@ pub enum DocumentKind {
     SendingRules,
     /// A message that is sent to whoever enters a segment.
     Message,
+    /// Another system that is told who enters and leaves segments (contract SEG-5).
+    Destination,
 }
 
 impl DocumentKind {
     /// Every kind, in the order in which documents are listed: what others build on comes first.
-    pub const ALL: [DocumentKind; 8] = [
+    pub const ALL: [DocumentKind; 9] = [
         Self::SpaceLimits,
         Self::Source,
         Self::IdentityRules,
@@ -47,6 +49,7 @@ impl DocumentKind {
         Self::Segment,
         Self::SendingRules,
         Self::Message,
+        Self::Destination,
     ];
 
     /// The name that documents use.
@@ -61,6 +64,7 @@ impl DocumentKind {
             Self::Segment => "segment",
             Self::SendingRules => "sending_rules",
             Self::Message => "message",
+            Self::Destination => "destination",
         }
     }
 

@@ -5,8 +5,8 @@
 
 use crate::client::{Client, Reach};
 use crate::commands::{
-    account, bench, definitions, demo, doctor, identity, import, keys, messages, operations, profile, replay, segment,
-    serve, source, space, sql, tail,
+    account, bench, definitions, demo, destinations, doctor, identity, import, keys, messages, operations, profile,
+    replay, segment, serve, source, space, sql, tail,
 };
 use crate::error::CommandError;
 use clap::{Args, Parser, Subcommand};
@@ -45,7 +45,7 @@ enum Command {
     Key(keys::KeyCommand),
     /// Shows what applying definitions would change.
     Plan(definitions::PlanArgs),
-    /// Applies definitions: sources, rules, computed traits, segments, messages.
+    /// Applies definitions: sources, rules, computed traits, segments, messages, destinations.
     Apply(definitions::ApplyArgs),
     /// Writes the definitions that hold now, as YAML.
     Export(definitions::ExportArgs),
@@ -81,6 +81,9 @@ enum Command {
     /// Messages to people.
     #[command(subcommand)]
     Messages(messages::MessagesCommand),
+    /// Other systems that are told who enters and leaves segments.
+    #[command(subcommand)]
+    Destinations(destinations::DestinationsCommand),
     /// Checks that everything works, and says what to do where it does not.
     Doctor(doctor::DoctorArgs),
 }
@@ -141,6 +144,7 @@ impl Cli {
             Command::Replay(args) => replay::run(&client()?, &args).await,
             Command::Status(args) => operations::status(&client()?, &args).await,
             Command::Messages(command) => messages::run(&client()?, command).await,
+            Command::Destinations(command) => destinations::run(&client()?, command).await,
             Command::Doctor(args) => doctor::run(&client()?, &args).await,
         }
     }

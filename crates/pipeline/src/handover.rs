@@ -1,13 +1,15 @@
 //! What the lake and activation need of the state: marks of later copies, and changes that wait in the outbox.
 //!
-//! Each reader of the outbox says how far it is durably; what all of them have passed is forgotten. It never decides
-//! what a table holds or who is told.
+//! Each reader of the outbox says how far it is durably; what all of them have passed is forgotten. Whoever begins later is
+//! given who is in at one moment, and the number from which on changes follow. It never decides what a table holds or who is
+//! told.
 
 use crate::output::{Numbered, decode_change};
+use crate::space::OUTBOX_NEXT;
 use crate::{PipelineError, keys};
-use kith_state::{Batch, Keyspace, Store};
-use kith_types::{Address, Duration, SpaceId, Timestamp};
-use std::collections::BTreeMap;
+use kith_state::{Batch, Keyspace, Read, Store};
+use kith_types::{Address, Duration, ProfileId, SegmentName, SpaceId, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most rows that are removed in one transaction.
@@ -86,6 +88,55 @@ impl Handover {
             changes.len() < limit
         })?;
         Ok(changes)
+    }
+
+    /// The number that the next change of a space gets.
+    ///
+    /// # Errors
+    /// As [`Handover::is_later_copy`].
+    pub fn next_number(&self, space: &SpaceId) -> Result<u64, PipelineError> {
+        next_number(&*crate::snapshot_of(&*self.store)?, space)
+    }
+
+    /// Everybody who is in a segment at one moment, with the instant of entry: of the segments that are named, else of all.
+    /// Returns the number that the next change gets: these members and the changes from it on are all there is. `take` answers
+    /// whether to go on.
+    ///
+    /// # Errors
+    /// As [`Handover::is_later_copy`].
+    pub fn members_now(
+        &self,
+        space: &SpaceId,
+        segments: Option<&BTreeSet<SegmentName>>,
+        take: &mut dyn FnMut(SegmentName, ProfileId, Timestamp) -> bool,
+    ) -> Result<u64, PipelineError> {
+        // Members and the outbox's number are written by one commit.
+        let look = crate::snapshot_of(&*self.store)?;
+        let number = next_number(&*look, space)?;
+        let prefixes: Vec<Vec<u8>> = match segments {
+            Some(named) => named.iter().map(|name| keys::members(space, name.as_str())).collect(),
+            None => vec![keys::space(space)],
+        };
+        let (mut damaged, mut goes_on) = (false, true);
+        for prefix in prefixes {
+            let end = kith_state::prefix_end(&prefix).unwrap_or_default();
+            look.scan(Keyspace::Members, &prefix, &end, &mut |key, since| {
+                match (keys::member_parts(space, key), since.try_into()) {
+                    (Some((segment, profile)), Ok(since)) => {
+                        goes_on = take(segment, profile, Timestamp::from_micros(i64::from_be_bytes(since)));
+                    }
+                    _ => damaged = true,
+                }
+                goes_on && !damaged
+            })?;
+            if damaged {
+                return Err(PipelineError::corrupt("members"));
+            }
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(number)
     }
 
     /// How a space's outbox stands.
@@ -225,6 +276,14 @@ impl Handover {
         // Marks are numbers: a panic elsewhere leaves none half-written.
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn next_number(look: &dyn Read, space: &SpaceId) -> Result<u64, PipelineError> {
+    let Some(row) = look.get(Keyspace::Meta, &keys::named(space, OUTBOX_NEXT))? else {
+        return Ok(0);
+    };
+    let bytes = row[..].try_into().map_err(|_| PipelineError::corrupt(OUTBOX_NEXT))?;
+    Ok(u64::from_be_bytes(bytes))
 }
 
 fn mark(space: &SpaceId, address: Address) -> Vec<u8> {

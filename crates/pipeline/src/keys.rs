@@ -6,7 +6,7 @@
 //! Works with the store only through bytes; nothing else in the project knows how a key is spelt.
 
 use kith_identity::PartKey;
-use kith_types::{Address, ProfileId, SpaceId, Timestamp};
+use kith_types::{Address, ProfileId, SegmentName, SpaceId, Timestamp};
 
 /// Bytes that sort as the signed microseconds do.
 fn time_bytes(time: Timestamp) -> [u8; 8] {
@@ -209,6 +209,15 @@ pub(crate) fn members(at: &SpaceId, segment: &str) -> Vec<u8> {
     key
 }
 
+/// Segment and profile of a key that [`member`] made.
+#[must_use]
+pub(crate) fn member_parts(at: &SpaceId, key: &[u8]) -> Option<(SegmentName, ProfileId)> {
+    let rest = key.strip_prefix(space(at).as_slice())?;
+    let (name, id) = rest.split_at_checked(rest.len().checked_sub(16)?)?;
+    let name = std::str::from_utf8(name.strip_suffix(&[0])?).ok()?;
+    Some((name.parse().ok()?, ProfileId(u128::from_be_bytes(id.try_into().ok()?))))
+}
+
 /// The key of a numbered entry: outbox rows, by their sequence.
 #[must_use]
 pub(crate) fn numbered(at: &SpaceId, number: u64) -> Vec<u8> {
@@ -241,5 +250,9 @@ mod tests {
         );
         let key = due(&main, Timestamp::from_micros(9), ProfileId(3));
         assert_eq!(due_parts(&key), Some((Timestamp::from_micros(9), ProfileId(3))));
+        let vip: SegmentName = "vip".parse().unwrap();
+        let key = member(&main, vip.as_str(), ProfileId(256));
+        assert_eq!(member_parts(&main, &key), Some((vip, ProfileId(256))));
+        assert_eq!(member_parts(&main, &key[..key.len() - 1]), None);
     }
 }

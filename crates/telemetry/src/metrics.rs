@@ -84,6 +84,9 @@ metrics! { Counter, AtomicU64, AtomicU64::new(0), "A figure that only grows.";
     MessagesSkipped => "kith_messages_total", "outcome=\"skipped\"", "Messages by outcome.";
     MessagesUnknown => "kith_messages_total", "outcome=\"unknown\"", "Messages by outcome.";
     MessagesRetried => "kith_messages_retried_total", "", "Attempts to send that will be repeated.";
+    AudienceEventsSent => "kith_audience_events_total", "outcome=\"sent\"", "Calls about changes of membership, to destinations, by outcome.";
+    AudienceEventsRefused => "kith_audience_events_total", "outcome=\"refused\"", "Calls about changes of membership, to destinations, by outcome.";
+    AudienceRetries => "kith_audience_retries_total", "", "Batches to destinations that will be sent again.";
     Unsubscribes => "kith_unsubscribes_total", "", "Unsubscribes by one click.";
     HttpResponsesSuccess => "kith_http_responses_total", "class=\"2xx\"", "Responses of the API by class of status.";
     HttpResponsesClientError => "kith_http_responses_total", "class=\"4xx\"", "Responses of the API by class of status.";
@@ -121,6 +124,8 @@ metrics! { Gauge, AtomicI64, AtomicI64::new(0), "A figure that goes up and down.
     RulesTotal => "kith_identity_rules_total", "", "About how many there are in that part; 0 where no rules change.";
     MessagesPending => "kith_messages_pending", "", "Messages reserved and not yet sent.";
     MessagesPaused => "kith_messages_paused", "", "Spaces whose sending is paused.";
+    AudienceChangesWaiting => "kith_audience_changes_waiting", "", "Changes that the destination furthest behind has still to be told of or to pass over.";
+    AudienceLagMillis => "kith_audience_lag_milliseconds", "", "Age of the oldest change that a destination has still to be told of.";
     TailFollowers => "kith_tail_followers", "", "Open connections that follow the tail.";
     StateBytesOnDisk => "kith_state_bytes_on_disk", "", "Bytes of the live state.";
 }

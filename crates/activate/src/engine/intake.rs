@@ -41,9 +41,16 @@ impl Engine {
         Ok(!changes.is_empty())
     }
 
+    /// The number from which on changes of a space are still wanted, by messages or by a destination of audiences.
+    pub(crate) fn wanted(&self, space: &SpaceId) -> Result<u64, ActivateError> {
+        let messages = self.ledger.next_number(space)?;
+        let destinations = self.ledger.destinations_want(space)?;
+        Ok(destinations.map_or(messages, |destinations| destinations.min(messages)))
+    }
+
     /// Tells the outbox how far the ledger durably is, so that it can forget.
     pub(crate) fn tell_passed(&self, space: &SpaceId) -> Result<(), ActivateError> {
-        let passed = self.ports.outbox.passed(space, self.ledger.next_number(space)?);
+        let passed = self.ports.outbox.passed(space, self.wanted(space)?);
         passed.map_err(|error| port_error("the outbox cannot forget what was taken", error))
     }
 

@@ -11,7 +11,15 @@ fn the_steps_of_the_layout_never_change() {
     let hashes: Vec<String> = steps
         .map(|step| blake3::hash(step.as_bytes()).to_hex()[..16].to_owned())
         .collect();
-    assert_eq!(hashes, ["b8f2708b4eb7bd70", "3c2ef3b32ae06e21", "efbb778720f5b68f"]);
+    assert_eq!(
+        hashes,
+        [
+            "b8f2708b4eb7bd70",
+            "3c2ef3b32ae06e21",
+            "efbb778720f5b68f",
+            "615eface88806fa8"
+        ]
+    );
 }
 
 #[test]

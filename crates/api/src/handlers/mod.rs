@@ -2,6 +2,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod definitions;
+pub(crate) mod destinations;
 pub(crate) mod drafts;
 pub(crate) mod health;
 pub(crate) mod identity;

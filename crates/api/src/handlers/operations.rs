@@ -33,7 +33,7 @@ pub(crate) struct StageBody {
     name: String,
     /// The last record it has taken.
     through: Option<String>,
-    /// How many records it has still to take.
+    /// How many records it has still to take; of a destination, changes of membership.
     lag_records: u64,
     /// The age of the oldest of these.
     lag_millis: u64,

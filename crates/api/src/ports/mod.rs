@@ -3,6 +3,7 @@
 //! The binary writes the adapters. A port never sees HTTP: no status, no header, no wire name.
 
 mod definitions;
+mod destinations;
 mod error;
 mod identity;
 mod missing;
@@ -12,6 +13,7 @@ mod segments;
 mod streams;
 
 pub use definitions::{Applied, Definitions, Planned};
+pub use destinations::{Destination, Destinations};
 pub use error::{PortError, PortErrorKind};
 pub use identity::{Identity, Veto, Vetoed, Vetoing, WhatIf};
 pub use missing::MissingRole;

@@ -20,11 +20,11 @@ pub struct ReadinessCheck {
 /// How far a stage has come.
 #[derive(Clone, Debug)]
 pub struct StageStatus {
-    /// The stage: `raw`, `pipeline`, `lake`, `curated`, `activate`.
+    /// The stage: `raw`, `pipeline`, `lake`, `curated`, `activate`, or `destination SPACE/NAME`.
     pub name: String,
     /// The last record it has taken.
     pub through: Option<Address>,
-    /// How many records it has still to take.
+    /// How many records it has still to take; of a destination, changes of membership.
     pub lag_records: u64,
     /// The age of the oldest of these, in milliseconds.
     pub lag_millis: u64,
@@ -86,6 +86,8 @@ pub enum PauseScope {
     Space(SpaceId),
     /// A message of a space.
     Message(SpaceId, String),
+    /// A destination of audiences of a space.
+    Destination(SpaceId, String),
 }
 
 impl std::fmt::Display for PauseScope {
@@ -94,6 +96,7 @@ impl std::fmt::Display for PauseScope {
             Self::All => f.write_str("everything"),
             Self::Space(space) => write!(f, "space {space}"),
             Self::Message(space, message) => write!(f, "message {message} of space {space}"),
+            Self::Destination(space, name) => write!(f, "destination {name} of space {space}"),
         }
     }
 }

@@ -5,12 +5,12 @@ mod operations;
 use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
-    Account, AccountMembers, AccountProfile, Applied, AsOf, Consent, Definitions, EventPage, EventQuery, FlushReport,
-    Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend, Operations, PauseScope,
-    PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier, Profiles, RawVerification,
-    ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed, ReplayRejects, SegmentDraft, SegmentState,
-    SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail,
-    TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
+    Account, AccountMembers, AccountProfile, Applied, AsOf, Consent, Definitions, Destination, Destinations, EventPage,
+    EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend,
+    Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier,
+    Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed, ReplayRejects,
+    SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status,
+    Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -458,5 +458,29 @@ impl Unsubscribe for Ports {
             self.seen.unsubscribed.fetch_add(1, Ordering::SeqCst);
         }
         Ok(found)
+    }
+}
+
+#[async_trait]
+impl Destinations for Ports {
+    async fn list(&self, space: &SpaceId) -> Result<Vec<Destination>, PortError> {
+        let crm = Destination {
+            name: format!("crm_{space}"),
+            endpoint: "https://events.example.com/v1/batch".to_owned(),
+            segments: Some(vec!["big_spenders".to_owned()]),
+            sent: 5,
+            refused: 1,
+            last_refusal: Some("the receiver answered 400".to_owned()),
+            changes_waiting: 2,
+            waiting_since: Some(moment(5)),
+            fault: Some("the receiver answered 503".to_owned()),
+            retry_at: Some(moment(9)),
+            ..Destination::default()
+        };
+        Ok(vec![crm])
+    }
+
+    async fn pause(&self, _: &SpaceId, _: &str, _: bool) -> Result<(), PortError> {
+        Ok(())
     }
 }

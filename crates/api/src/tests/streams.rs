@@ -225,6 +225,33 @@ async fn proofs_say_what_is_unsound() {
 }
 
 #[tokio::test]
+async fn seg_5_destinations_are_listed_with_what_they_were_told_and_paused_by_name() {
+    let world = World::new();
+    let listed = world.get("/api/spaces/main/destinations").await.json();
+    let crm = &listed["destinations"][0];
+    assert_eq!(
+        (&crm["name"], &crm["sent"], &crm["refused"], &crm["changes_waiting"]),
+        (&json!("crm_main"), &json!(5), &json!(1), &json!(2))
+    );
+    assert_eq!(
+        (&crm["fault"], &crm["last_refusal"], &crm["segments"]),
+        (
+            &json!("the receiver answered 503"),
+            &json!("the receiver answered 400"),
+            &json!(["big_spenders"])
+        )
+    );
+    // Only a destination that there is can be paused; one that was removed can be resumed.
+    let unknown = world.post("/api/spaces/main/destinations/nothing/pause", "").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let resumed = world.post("/api/spaces/main/destinations/gone/resume", "").await.json();
+    assert_eq!(
+        resumed,
+        json!({ "space": "main", "destination": "gone", "paused": false })
+    );
+}
+
+#[tokio::test]
 async fn what_sends_is_paused_and_resumed_by_space() {
     let world = World::new();
     assert_eq!(

@@ -82,7 +82,8 @@ impl World {
             tail: ports.clone(),
             operations: ports.clone(),
             ingest: ports.clone(),
-            unsubscribe: ports,
+            unsubscribe: ports.clone(),
+            destinations: ports,
             catalog_look: crate::Look::default(),
             limits: ApiLimits {
                 body_bytes_max: 64 * 1024,

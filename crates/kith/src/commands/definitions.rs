@@ -3,7 +3,7 @@
 //! Files are read and checked for their form here, so that a problem names its file; what they mean is the server's to
 //! judge.
 
-use super::drafts;
+use super::{destinations, drafts};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
@@ -122,6 +122,14 @@ pub(crate) async fn plan(client: &Client, args: &PlanArgs) -> Result<(), Command
     let proposal = &args.proposal;
     let (body, text) = propose(client, proposal, "plan", "").await?;
     let plan: Plan = read(&text)?;
+    if !proposal.json {
+        let new = plan
+            .changes
+            .iter()
+            .filter(|change| change.kind == "destination" && change.action == "create");
+        let new: Vec<&str> = new.map(|change| change.name.as_str()).collect();
+        destinations::show_members(client, &proposal.space, &body, &new).await?;
+    }
     let concerns = |change: &Change| change.action != "unchanged" && PEOPLES.contains(&change.kind.as_str());
     if args.no_people || !plan.changes.iter().any(concerns) {
         return if proposal.json { output::line(&text) } else { Ok(()) };

@@ -4,6 +4,7 @@ pub(crate) mod account;
 pub(crate) mod bench;
 pub(crate) mod definitions;
 pub(crate) mod demo;
+pub(crate) mod destinations;
 pub(crate) mod doctor;
 mod drafts;
 pub(crate) mod identity;

@@ -4,7 +4,7 @@
 
 use crate::error::CommandError;
 use crate::output::{self, Hint};
-use crate::server::{Role, Server, ServerConfig};
+use crate::server::{Role, Server, ServerConfig, write_keys_of};
 use clap::{Args, ValueEnum};
 use kith_telemetry::{LogFormat, init_tracing};
 use serde_json::json;
@@ -121,6 +121,8 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
         config.raw.url = Some(url.clone());
     }
     config.accept_loss.clone_from(&args.accept_loss);
+    // The environment goes before the file, as elsewhere.
+    config.write_keys.extend(write_keys_of(std::env::vars()));
     config.admin_key = std::env::var("KITH_ADMIN_KEY").ok().filter(|key| !key.is_empty());
     Ok(config)
 }

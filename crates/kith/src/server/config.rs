@@ -2,6 +2,7 @@
 
 use super::raw_place::{FileRaw, RawConfig};
 use crate::error::CommandError;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -107,6 +108,8 @@ pub(crate) struct ServerConfig {
     pub(crate) accept_loss: Vec<String>,
     /// Where the raw zone is, where it is not in the data folder.
     pub(crate) raw: RawConfig,
+    /// The write keys of destinations, by the names that definitions use.
+    pub(crate) write_keys: BTreeMap<String, String>,
 }
 
 impl ServerConfig {
@@ -127,6 +130,7 @@ impl ServerConfig {
             log_keep_bytes: 1 << 30,
             accept_loss: Vec::new(),
             raw: RawConfig::default(),
+            write_keys: BTreeMap::new(),
         }
     }
 
@@ -156,6 +160,7 @@ impl ServerConfig {
         if let Some(raw) = file.raw {
             self.raw = RawConfig::of_file(raw)?;
         }
+        self.write_keys.extend(file.write_keys);
         self.public_url = file.public_url.or(self.public_url.take());
         if let Some(megabytes) = file.cache_megabytes {
             self.cache_bytes = megabytes << 20;
@@ -194,6 +199,8 @@ struct FileConfig {
     fold_tables_from_people: Option<u64>,
     log: Option<FileLog>,
     raw: Option<FileRaw>,
+    #[serde(default)]
+    write_keys: BTreeMap<String, String>,
 }
 
 #[derive(serde::Deserialize)]

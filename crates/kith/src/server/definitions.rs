@@ -2,7 +2,7 @@
 
 use super::{Parts, decisions};
 use async_trait::async_trait;
-use kith_activate::{MessageDefinition, SendingRules};
+use kith_activate::{DestinationDefinition, MessageDefinition, SendingRules};
 use kith_api::RawJson;
 use kith_api::ports::{Applied, Definitions, Planned, PortError, PortErrorKind};
 use kith_catalog::{ChangeAction, DefinitionsDecision, Document, DocumentKind, PlannedChange, Problem, Proposal};
@@ -48,10 +48,11 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
         .map(|document| document.name.as_str())
         .collect();
     for document in documents {
-        problems.extend(unknown_segment(document, &segments));
+        problems.extend(unknown_segments(document, &segments));
         let sends = match document.kind {
             DocumentKind::Message => Some(MessageDefinition::parse(&document.name, &document.spec).err()),
             DocumentKind::SendingRules => Some(SendingRules::parse(&document.spec).err()),
+            DocumentKind::Destination => Some(DestinationDefinition::parse(&document.name, &document.spec).err()),
             _ => None,
         };
         if let Some(found) = sends {
@@ -89,22 +90,31 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
     problems
 }
 
-/// A message that waits for entries of a segment that nobody can enter.
-fn unknown_segment(document: &Document, segments: &[&str]) -> Option<Problem> {
-    let asked = document.spec.get("segment").and_then(Value::as_str);
-    let asked = asked.filter(|_| document.kind == DocumentKind::Message)?;
-    if segments.contains(&asked) {
-        return None;
-    }
-    let meant = match kith_expr::nearest(asked, segments) {
-        Some(near) => format!(": did you mean {near}?"),
-        None => ": apply it before or together with the message".to_owned(),
+/// A message that waits for entries of segments that nobody can enter, or a destination that is told of them.
+fn unknown_segments(document: &Document, segments: &[&str]) -> Vec<Problem> {
+    let listed = document.spec.get("segments").and_then(Value::as_array);
+    let asked: Vec<(String, &str)> = match document.kind {
+        DocumentKind::Message => (document.spec.get("segment").and_then(Value::as_str).into_iter())
+            .map(|name| ("spec.segment".to_owned(), name))
+            .collect(),
+        DocumentKind::Destination => (listed.into_iter().flatten().zip(0..))
+            .filter_map(|(name, at)| Some((format!("spec.segments.{at}"), name.as_str()?)))
+            .collect(),
+        _ => Vec::new(),
     };
-    Some(Problem {
-        document: document.id().to_string(),
-        path: "spec.segment".to_owned(),
-        message: format!("there is no segment {asked}{meant}"),
-    })
+    let unknown = asked.into_iter().filter(|(_, name)| !segments.contains(name));
+    let problems = unknown.map(|(path, name)| {
+        let meant = match kith_expr::nearest(name, segments) {
+            Some(near) => format!(": did you mean {near}?"),
+            None => format!(": apply it before or together with the {}", document.kind),
+        };
+        Problem {
+            document: document.id().to_string(),
+            path,
+            message: format!("there is no segment {name}{meant}"),
+        }
+    });
+    problems.collect()
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 //! Only wiring. Every decision is in the crates that are wired here; adapters between their ports are in the modules
 //! beside this one.
 
+mod audiences;
 mod config;
 mod decisions;
 mod definitions;
@@ -30,6 +31,7 @@ mod tail;
 mod testing;
 mod traces;
 
+pub(crate) use audiences::write_keys_of;
 pub(crate) use config::{Role, ServerConfig};
 #[cfg(test)]
 pub(crate) use definitions::problems_of;
@@ -346,6 +348,7 @@ fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, Comm
         operations: Arc::new(operations::Running(Arc::clone(parts))),
         ingest: Arc::new(ingest::Imports(Arc::clone(parts))),
         unsubscribe: Arc::new(sending::Links(Arc::clone(parts))),
+        destinations: Arc::new(audiences::ConnectedDestinations(Arc::clone(parts))),
         catalog_look: Look::default(),
         limits: ApiLimits::default(),
     })

@@ -1,6 +1,6 @@
 //! Running the server: readiness, status, flushing, proving.
 
-use super::{Parts, losses, rebuild, rejects};
+use super::{Parts, audiences, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
@@ -207,11 +207,14 @@ impl Operations for Running {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
-            stages: vec![
+            stages: [
                 self.stage("pipeline", pipeline.committed, pipeline.failure.clone()),
                 self.stage("lake", publish.clean_end, publish.failure.clone()),
                 self.stage("raw", publish.raw_end, publish.raw.failure.clone()),
-            ],
+            ]
+            .into_iter()
+            .chain(audiences::stages(&self.0).await?)
+            .collect(),
             refolds: rebuild.into_iter().chain(new_rules).chain(refolds).collect(),
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
@@ -292,6 +295,7 @@ impl Operations for Running {
             PauseScope::All => Scope::All,
             PauseScope::Space(space) => Scope::Space(space),
             PauseScope::Message(space, message) => Scope::Message(space, message),
+            PauseScope::Destination(space, name) => Scope::Destination(space, name),
         };
         self.0.activation.pause(scope, paused).map_err(PortError::internal)
     }
@@ -343,19 +347,21 @@ fn paused_in_words(paused: &[PauseScope]) -> String {
     if paused.contains(&PauseScope::All) {
         return "everything is paused".to_owned();
     }
-    let spaces = paused
-        .iter()
-        .filter(|scope| matches!(scope, PauseScope::Space(_)))
-        .count();
+    let count = |is_it: fn(&PauseScope) -> bool| paused.iter().filter(|scope| is_it(scope)).count();
     let counted = |count: usize, one: &str| match count {
         0 => None,
         1 => Some(format!("1 {one}")),
         _ => Some(format!("{count} {one}s")),
     };
-    let parts: Vec<String> = [counted(spaces, "space"), counted(paused.len() - spaces, "message")]
-        .into_iter()
-        .flatten()
-        .collect();
+    let parts = [
+        counted(count(|scope| matches!(scope, PauseScope::Space(_))), "space"),
+        counted(count(|scope| matches!(scope, PauseScope::Message(..))), "message"),
+        counted(
+            count(|scope| matches!(scope, PauseScope::Destination(..))),
+            "destination",
+        ),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
     match parts.is_empty() {
         true => "nothing is paused".to_owned(),
         false => format!("paused: {}", parts.join(", ")),
@@ -368,7 +374,10 @@ fn paused_scope(key: &str) -> Option<PauseScope> {
         return Some(PauseScope::All);
     }
     Some(match key.split_once('/') {
-        Some((space, message)) => PauseScope::Message(space.parse().ok()?, message.to_owned()),
+        Some((space, name)) => match name.strip_prefix("destination/") {
+            Some(destination) => PauseScope::Destination(space.parse().ok()?, destination.to_owned()),
+            None => PauseScope::Message(space.parse().ok()?, name.to_owned()),
+        },
         None => PauseScope::Space(key.parse().ok()?),
     })
 }
@@ -388,9 +397,16 @@ mod tests {
                 vec![PauseScope::Space(space()), message("a"), message("b")],
                 "paused: 1 space, 2 messages",
             ),
+            (
+                vec![PauseScope::Destination(space(), "crm".to_owned()), message("a")],
+                "paused: 1 message, 1 destination",
+            ),
             (vec![message("a"), PauseScope::All], "everything is paused"),
         ] {
             assert_eq!(paused_in_words(&paused), words);
         }
+        let destination = PauseScope::Destination(space(), "crm".to_owned());
+        assert_eq!(paused_scope("main/destination/crm"), Some(destination));
+        assert_eq!(paused_scope("main/crm"), Some(message("crm")));
     }
 }

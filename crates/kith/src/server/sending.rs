@@ -1,13 +1,15 @@
 //! Activation's ports over the running server: changes, people, messages, feedback, and links to end subscriptions.
 
+use super::audiences::ConnectedAudiences;
 use super::config::SmtpConfig;
 use super::decisions::Unrecorded;
 use super::{Parts, Role, ServerConfig};
 use crate::error::CommandError;
 use async_trait::async_trait;
 use kith_activate::{
-    Activation, ActivationConfig, BoxError, ConsentWord, Feedback, Mailer, MessageDefinition, Messages, OUTBOX_BATCH,
-    Outbox, People, Ports, Reading, Recipient, SendingRules, SmtpMailer, SmtpTls,
+    Activation, ActivationConfig, AudiencePorts, BoxError, ConsentWord, DestinationDefinition, Feedback, HttpTracking,
+    Mailer, MessageDefinition, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient, SendingRules,
+    SmtpMailer, SmtpTls,
 };
 use kith_api::RawJson;
 use kith_api::ports::{PortError, PortErrorKind, Subscription, TailKind, Unsubscribe};
@@ -151,6 +153,7 @@ pub(crate) struct CatalogMessages {
 struct Compiled {
     messages: Vec<Arc<MessageDefinition>>,
     rules: Arc<SendingRules>,
+    destinations: Vec<Arc<DestinationDefinition>>,
 }
 
 impl CatalogMessages {
@@ -164,6 +167,11 @@ impl CatalogMessages {
     /// Has the definitions read again: they changed.
     pub(super) fn forget(&self) {
         self.compiled.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// The destinations of a space.
+    pub(super) fn destinations(&self, space: &SpaceId) -> Result<Vec<Arc<DestinationDefinition>>, BoxError> {
+        Ok(self.of(space)?.destinations)
     }
 
     fn of(&self, space: &SpaceId) -> Result<Compiled, BoxError> {
@@ -184,6 +192,11 @@ impl CatalogMessages {
                 DocumentKind::SendingRules => {
                     let rules = SendingRules::parse(&document.spec);
                     read.rules = Arc::new(rules.map_err(|_| unusable(&document.name))?);
+                }
+                DocumentKind::Destination => {
+                    let destination = DestinationDefinition::parse(&document.name, &document.spec);
+                    let destination = destination.map_err(|_| unusable(&document.name))?;
+                    read.destinations.push(Arc::new(destination));
                 }
                 _ => {}
             }
@@ -280,7 +293,20 @@ pub(super) fn start(sending: Sending<'_>, steps: Receiver<Arc<StepOutput>>) -> R
     let source = OWN_SOURCE
         .parse()
         .map_err(|error| CommandError::caused("the server's own source", error))?;
+    let audiences = match sending.config.has(Role::Activate) {
+        true => Some(AudiencePorts {
+            audiences: Arc::new(ConnectedAudiences {
+                handover: sending.handover.clone(),
+                pipeline: Arc::clone(&sending.pipeline),
+                messages: Arc::clone(&sending.messages),
+                write_keys: sending.config.write_keys.clone(),
+            }),
+            tracking: Arc::new(HttpTracking::new().map_err(|error| CommandError::caused("destinations", error))?),
+        }),
+        false => None,
+    };
     let ports = Ports {
+        audiences,
         outbox: Arc::new(Changes {
             handover: sending.handover,
             pipeline: Arc::clone(&sending.pipeline),

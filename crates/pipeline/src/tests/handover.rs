@@ -1,12 +1,13 @@
 //! The outbox as its readers use it: in pages, and forgotten when every reader has passed (contract ACT-1), and people
 //! while they cannot be told apart.
 
-use super::{Bench, at, event, main_space, performed};
+use super::{Bench, at, event, identify, main_space, performed};
 use crate::{Handover, OutboxReader, Pipeline, Reads, Standing};
 use kith_segment::{Cause, Change};
 use kith_state::{Batch, Keyspace, MemoryStore, Store};
-use kith_types::{ProfileId, Timestamp};
+use kith_types::{ProfileId, SegmentName, Timestamp};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 fn store_with(changes: u64, at: impl Fn(u64) -> Timestamp) -> Arc<MemoryStore> {
@@ -103,4 +104,74 @@ fn act_1_nobody_is_denied_while_a_lost_state_is_built_again() {
         reads.standing(&main_space(), "user_id:u1", at(3)).unwrap(),
         Standing::NotNow
     ));
+}
+
+/// Whoever begins at one moment is given the members of that moment, and with the changes from its number on everything that
+/// ever was, each once.
+#[test]
+fn seg_5_members_and_the_changes_from_their_number_on_are_all_there_is() {
+    let mut bench = Bench::new();
+    let pro = json!({"where": {"trait": "plan", "equals": "pro"}});
+    bench.decide(
+        0,
+        &[
+            ("segment", "buyers", performed("Order Completed", 1, 10)),
+            ("segment", "pro", pro),
+        ],
+    );
+    let handover = Handover::new(Arc::clone(&bench.store) as Arc<dyn Store>);
+    for second in 1..=6 {
+        let user = format!("user_id:u{}", second % 4);
+        let plan = if second % 3 == 0 { "free" } else { "pro" };
+        bench.take(
+            second,
+            &[
+                event(&user, "Order Completed", second, json!({})),
+                identify(&user, second, json!({"plan": plan})),
+            ],
+        );
+    }
+    bench.settle(at(14));
+    bench.take(20, &[event("user_id:u9", "Order Completed", 20, json!({}))]);
+    bench.settle(at(21));
+    let changes = handover.changes_from(&main_space(), 0, usize::MAX).unwrap();
+    let mut then = BTreeSet::new();
+    for numbered in changes {
+        let membership = (numbered.change.segment, numbered.change.profile, numbered.change.at);
+        match numbered.change.entered {
+            true => then.insert(membership),
+            false => {
+                let before = then.len();
+                then.retain(|(segment, profile, _)| (segment, profile) != (&membership.0, &membership.1));
+                before > then.len()
+            }
+        };
+    }
+    let members = |named: Option<&BTreeSet<SegmentName>>| {
+        let mut found = BTreeSet::new();
+        let number = handover.members_now(&main_space(), named, &mut |segment, profile, since| {
+            found.insert((segment, profile, since));
+            true
+        });
+        (found, number.unwrap())
+    };
+    let (all, number) = members(None);
+    assert!(!all.is_empty() && all.iter().any(|(segment, ..)| segment.as_str() == "buyers"));
+    assert_eq!(all, then);
+    assert_eq!(number, handover.next_number(&main_space()).unwrap());
+    assert_eq!(handover.changes_from(&main_space(), number, 10).unwrap(), vec![]);
+    assert_eq!(
+        Some(number - 1),
+        handover
+            .changes_from(&main_space(), 0, usize::MAX)
+            .unwrap()
+            .last()
+            .map(|last| last.number)
+    );
+    let (buyers, _) = members(Some(&BTreeSet::from(["buyers".parse().unwrap()])));
+    let expected: BTreeSet<_> = all
+        .into_iter()
+        .filter(|(segment, ..)| segment.as_str() == "buyers")
+        .collect();
+    assert_eq!(buyers, expected);
 }
