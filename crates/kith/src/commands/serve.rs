@@ -30,8 +30,8 @@ pub(crate) struct ServeArgs {
     /// A file of settings: mail server, public URL, cache, raw zone. Flags go before it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The mail server that messages go through.
-    #[arg(long, value_name = "HOST:PORT")]
+    /// The mail server that messages go through: HOST:PORT, or a URL that says how to log in and whether to encrypt.
+    #[arg(long, value_name = "ADDRESS")]
     smtp: Option<String>,
     /// How the world reaches this server: what links in messages begin with.
     #[arg(long, value_name = "URL")]
@@ -107,10 +107,11 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
         let port = address
             .rsplit_once(':')
             .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
-        if port.is_none() {
-            return Err(CommandError::new(format!(
-                "--smtp {address:?} is not HOST:PORT, such as 127.0.0.1:1025"
-            )));
+        // A URL may leave its port out; it is read when sending starts.
+        if port.is_none() && !address.contains("://") {
+            return Err(CommandError::new(
+                "--smtp is neither HOST:PORT, such as 127.0.0.1:1025, nor a URL such as smtps://USER:PASSWORD@HOST",
+            ));
         }
         config.smtp.address = Some(address.clone());
     }
@@ -164,6 +165,37 @@ impl Stopping {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    #[test]
+    fn act_3_the_mail_server_is_an_address_or_a_url_and_no_error_repeats_a_password() {
+        let configured = |smtp: &str| {
+            let line = Line::parse_from(["kith", "--data", "/nowhere", "--smtp", smtp]);
+            configure(&line.serve).map(|config| config.smtp.address)
+        };
+        for right in [
+            "127.0.0.1:1025",
+            "smtps://jo:pass@mail.example.com",
+            "smtp://127.0.0.1:25",
+        ] {
+            assert_eq!(configured(right).unwrap().as_deref(), Some(right));
+        }
+        for wrong in ["mail.example.com", "jo:pass", ":25"] {
+            let error = configured(wrong).unwrap_err().to_string();
+            assert!(error.contains("HOST:PORT") && !error.contains("jo:pass"), "{error}");
         }
     }
 }
