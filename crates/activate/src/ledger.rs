@@ -38,6 +38,7 @@ const FORMAT: Format = Format {
         include_str!("ledger/0003_limits.sql"),
     ],
     foreign_keys: false,
+    unmarked: None,
 };
 /// The version of the file's layout that this release writes.
 pub const LEDGER_VERSION: u32 = FORMAT.version();
