@@ -43,6 +43,7 @@ const FORMAT: Format = Format {
         include_str!("ledger/0004_destinations.sql"),
     ],
     foreign_keys: false,
+    unmarked: None,
 };
 /// The version of the file's layout that this release writes.
 pub const LEDGER_VERSION: u32 = FORMAT.version();

@@ -21,6 +21,7 @@ const FORMAT: Format = Format {
     application_id: 0x4b49_5448,
     migrations: &[include_str!("migrations/0001_first.sql")],
     foreign_keys: true,
+    unmarked: None,
 };
 
 /// The version of the file's layout that this release writes.

@@ -1,9 +1,10 @@
 //! Which metadata file is the current one of each lake table: the commit point of every Iceberg commit.
 //!
 //! It keeps the two tables of pyiceberg's `SqlCatalog` in a SQLite file, the space as the catalogue's name, so that
-//! outsiders open it as it is. The lake alone moves pointers, by compare and swap. It never reads table metadata and
+//! outsiders open it as it is: they look at neither mark nor version. The lake alone moves pointers, by compare and swap. It never reads table metadata and
 //! never deletes a file.
 
+use kith_sqlite::Format;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,15 @@ use std::time::Duration;
 
 /// How long a writer waits for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Released files of the first version bear neither mark nor version, so they are known by their table.
+const FORMAT: Format = Format {
+    name: "a file of table pointers",
+    application_id: 0x4b54_4950, // "KTIP"
+    migrations: &[SCHEMA],
+    foreign_keys: false,
+    unmarked: Some("iceberg_tables"),
+};
 
 /// The tables as pyiceberg creates them.
 const SCHEMA: &str = "
@@ -31,11 +41,16 @@ CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
     PRIMARY KEY (catalog_name, namespace, property_key)
 );";
 
-/// The pointer file could not be opened, read or written. After a failed write the outcome is unknown until it is
-/// read.
+/// Why the pointer file failed.
 #[derive(Debug, thiserror::Error)]
-#[error("the file of table pointers failed")]
-pub struct PointerError(#[from] rusqlite::Error);
+pub enum PointerError {
+    /// It was not opened; the text says why and what to do, and nothing was changed where it was refused.
+    #[error(transparent)]
+    Opening(#[from] kith_sqlite::OpenError),
+    /// It could not be read or written. After a failed write the outcome is unknown until it is read.
+    #[error("the file of table pointers failed")]
+    Failed(#[from] rusqlite::Error),
+}
 
 /// A table and where its current metadata lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +73,11 @@ impl TablePointers {
     /// Opens the pointer file, and makes it where there is none. Writes are durable when they return.
     ///
     /// # Errors
-    /// [`PointerError`] when the file cannot be opened or is no SQLite database.
+    /// [`PointerError::Opening`] for a file of a newer release, of another program or a damaged one, and where it cannot
+    /// be read or written.
     pub fn open(path: &Path) -> Result<Self, PointerError> {
-        let connection = Connection::open(path)?;
+        let connection = kith_sqlite::open(path, &FORMAT)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.execute_batch(SCHEMA)?;
         Ok(Self {
             connection: Mutex::new(connection),
         })
@@ -197,5 +210,56 @@ mod tests {
         assert_eq!(pointers.list("other").unwrap(), [pointer("curated", "profiles", "b")]);
         assert_eq!(pointers.namespaces("main").unwrap(), ["clean"]);
         assert_eq!(pointers.get("other", "clean", "events").unwrap(), None);
+    }
+
+    #[test]
+    fn lak_2_a_newer_foreign_or_damaged_file_is_refused_unchanged_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["newer.db", "torn.db"] {
+            let pointers = TablePointers::open(&path(name)).unwrap();
+            assert!(pointers.swap("main", "clean", "events", None, "v0").unwrap());
+        }
+        let newer = Connection::open(path("newer.db")).unwrap();
+        newer.pragma_update(None, "user_version", FORMAT.version() + 1).unwrap();
+        newer.close().unwrap();
+        let foreign = Connection::open(path("foreign.db")).unwrap();
+        foreign.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        foreign.close().unwrap();
+        std::fs::write(
+            path("none.db"),
+            "no database, but long enough to be looked at".repeat(100),
+        )
+        .unwrap();
+        let mut torn = std::fs::read(path("torn.db")).unwrap();
+        torn[4096..8192].fill(0xa5);
+        std::fs::write(path("torn.db"), torn).unwrap();
+        for (name, expected) in [
+            ("newer.db", "start the newer release, or restore a backup"),
+            ("foreign.db", "another program: name another data folder"),
+            ("none.db", "restore it from a backup"),
+            ("torn.db", "restore it from a backup"),
+        ] {
+            let before = std::fs::read(path(name)).unwrap();
+            let error = TablePointers::open(&path(name)).unwrap_err();
+            assert!(matches!(error, PointerError::Opening(_)), "{name}: {error:?}");
+            assert!(error.to_string().contains(expected), "{name}: {error}");
+            assert_eq!(std::fs::read(path(name)).unwrap(), before, "{name}");
+        }
+    }
+
+    #[test]
+    fn lak_2_a_file_from_before_it_was_marked_opens_with_its_pointers() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tables.db");
+        let unmarked = Connection::open(&path).unwrap();
+        unmarked.execute_batch(SCHEMA).unwrap();
+        const POINTER: &str = "INSERT INTO iceberg_tables VALUES ('main', 'clean', 'events', 'v7', 'v6', 'TABLE')";
+        unmarked.execute_batch(POINTER).unwrap();
+        unmarked.close().unwrap();
+        for _ in 0..2 {
+            let pointers = TablePointers::open(&path).unwrap();
+            assert_eq!(pointers.get("main", "clean", "events").unwrap().as_deref(), Some("v7"));
+        }
     }
 }

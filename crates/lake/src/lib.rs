@@ -8,6 +8,7 @@ mod commit;
 mod error;
 mod expire;
 mod files;
+mod folder;
 mod lake;
 mod loaded;
 mod manifests;

@@ -5,14 +5,14 @@
 //! an object that was written create-only.
 
 use crate::error::{ErrorKind, LakeError};
+use crate::folder::{Disk, Folder, OsDisk};
 use bytes::Bytes;
 use futures::StreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path as FilePath, PathBuf};
+use std::io;
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 /// How a write treats an object that is already there.
@@ -29,7 +29,7 @@ pub(crate) enum Put {
 pub(crate) struct Store {
     objects: Arc<dyn ObjectStore>,
     /// The folder, where the store is one on this machine.
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
     /// What turns an object's path into the location that Iceberg metadata names; ends without a slash.
     prefix: String,
 }
@@ -37,6 +37,11 @@ pub(crate) struct Store {
 impl Store {
     /// Opens a folder, given as a path or a `file://` URL, and makes it where there is none.
     pub(crate) fn open(root: &str) -> Result<Self, LakeError> {
+        Self::on(root, Arc::new(OsDisk))
+    }
+
+    /// The same, writing through a disk, which must show what it holds as files under `root`.
+    pub(crate) fn on(root: &str, disk: Arc<dyn Disk>) -> Result<Self, LakeError> {
         let folder = match root.split_once("://") {
             None => root,
             Some(("file", path)) => path,
@@ -52,13 +57,12 @@ impl Store {
                 error,
             )
         };
-        fs::create_dir_all(folder).map_err(unusable)?;
-        let folder_path = fs::canonicalize(folder).map_err(unusable)?;
-        let objects = LocalFileSystem::new_with_prefix(&folder_path)?;
-        let prefix = format!("file://{}", folder_path.display());
+        let opened = Folder::open(FilePath::new(folder), disk).map_err(unusable)?;
+        let objects = LocalFileSystem::new_with_prefix(opened.root())?;
+        let prefix = format!("file://{}", opened.root().display());
         Ok(Self {
             objects: Arc::new(objects),
-            folder: Some(folder_path),
+            folder: Some(opened),
             prefix,
         })
     }
@@ -91,7 +95,7 @@ impl Store {
     pub(crate) async fn put(&self, path: &str, bytes: Bytes, mode: Put) -> Result<bool, LakeError> {
         if let Some(folder) = &self.folder {
             let (folder, path) = (folder.clone(), path.to_owned());
-            let written = tokio::task::spawn_blocking(move || put_local(&folder, &path, &bytes, mode)).await;
+            let written = tokio::task::spawn_blocking(move || folder.put(&path, &bytes, mode)).await;
             return written
                 .map_err(io::Error::other)
                 .and_then(|outcome| outcome)
@@ -157,61 +161,4 @@ impl Store {
 fn parse(path: &str) -> Result<Path, LakeError> {
     Path::parse(path)
         .map_err(|error| LakeError::because(ErrorKind::Invalid, format!("{path} is not an object path"), error))
-}
-
-/// Writes beside the name, syncs, takes the name, and syncs the folder. `LocalFileSystem` hides `#<digits>` names
-/// from listings, so what a crash leaves behind is never read.
-fn put_local(root: &FilePath, path: &str, bytes: &[u8], mode: Put) -> io::Result<bool> {
-    let target = root.join(path);
-    let Some(parent) = target.parent() else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    create_folders(root, parent)?;
-    if mode == Put::Create && target.try_exists()? {
-        // A writer that died before its last step may have left the name unsynced.
-        File::open(parent)?.sync_all()?;
-        return Ok(false);
-    }
-    let mut staged = target.clone().into_os_string();
-    staged.push(format!("#{}", uuid::Uuid::new_v4().as_u128()));
-    let staged = PathBuf::from(staged);
-    let outcome = (|| {
-        let mut file = File::create_new(&staged)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        match mode {
-            Put::Fresh => fs::rename(&staged, &target)?,
-            Put::Create => {
-                // A link, unlike a rename, fails where the name is taken.
-                match fs::hard_link(&staged, &target) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-                    linked => linked?,
-                }
-            }
-        }
-        File::open(parent)?.sync_all()?;
-        Ok(true)
-    })();
-    if mode == Put::Create || outcome.is_err() {
-        // What stays behind is hidden and harmless; the outcome of the write is what counts.
-        drop(fs::remove_file(&staged));
-    }
-    outcome
-}
-
-/// Makes the folders from the root down and syncs the parent of each new one.
-fn create_folders(root: &FilePath, folder: &FilePath) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = folder.parent().filter(|parent| parent.starts_with(root)) {
-        create_folders(root, parent)?;
-    }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => folder
-            .parent()
-            .map_or(Ok(()), |parent| File::open(parent)?.sync_all())?,
-    }
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Opening a file of ours on SQLite: a foreign, damaged or newer one is refused before anything is changed, an older one is
 //! migrated, and what a call returns survives a power loss.
 //!
-//! The catalog and the send ledger open their files here; each says what its file is and how its layout grew. Nothing here
+//! The catalog, the table pointers and the send ledger open their files here; each says what its file is and how its layout grew. Nothing here
 //! knows what is in a file, and nothing is repaired.
 
 use rusqlite::{Connection, TransactionBehavior};
@@ -24,6 +24,9 @@ pub struct Format {
     pub migrations: &'static [&'static str],
     /// Whether references between tables are kept.
     pub foreign_keys: bool,
+    /// A table by which a file without an `application_id` is known as one of these too; for files that were not marked at
+    /// first. Their layout is version 0, so the first step must bear that it is there.
+    pub unmarked: Option<&'static str>,
 }
 
 impl Format {
@@ -141,7 +144,9 @@ fn refuse_foreign(connection: &Connection, path: &Path, version: u32, format: &F
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
-    if tables > 0 && application != format.application_id {
+    let ours =
+        application == format.application_id || application == 0 && is_unmarked(connection, format).map_err(failed)?;
+    if tables > 0 && !ours {
         return Err(OpenError::refused(format!(
             "{shown} is a database of another program: name another data folder"
         )));
@@ -160,6 +165,14 @@ fn refuse_foreign(connection: &Connection, path: &Path, version: u32, format: &F
     Err(OpenError::refused(format!(
         "{shown} is damaged ({sound}): restore it from a backup; nothing was changed"
     )))
+}
+
+fn is_unmarked(connection: &Connection, format: &Format) -> rusqlite::Result<bool> {
+    const NAMED: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    match format.unmarked {
+        Some(table) => connection.query_row(NAMED, [table], |row| row.get(0)),
+        None => Ok(false),
+    }
 }
 
 fn unreadable(path: &Path, format: &Format, error: rusqlite::Error) -> OpenError {

@@ -54,6 +54,26 @@ fn a_ledger_that_this_release_cannot_read_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_ledger_with_a_damaged_page_is_refused_and_left_alone() {
+    const PAGE_BYTES: usize = 4096;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    drop(Ledger::open(&path).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    assert!(whole.len() > 2 * PAGE_BYTES);
+    for start in (0..whole.len()).step_by(PAGE_BYTES) {
+        let mut damaged = whole.clone();
+        damaged[start..start + PAGE_BYTES].fill(0xa5);
+        std::fs::write(&path, &damaged).unwrap();
+        let error = Ledger::open(&path).err().unwrap();
+        assert_eq!(error.kind(), ActivateErrorKind::Refused, "byte {start}: {error}");
+        let told = error.to_string();
+        assert!(told.contains("restore it from a backup"), "byte {start}: {told}");
+        assert_eq!(std::fs::read(&path).unwrap(), damaged, "byte {start}");
+    }
+}
+
+#[test]
 fn no_token_is_kept_in_clear() {
     let columns: Vec<&str> = super::SEND_COLUMNS.split(", ").collect();
     assert!(!columns.contains(&"token"));

@@ -36,6 +36,26 @@ fn a_newer_foreign_or_damaged_file_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn a_file_with_a_damaged_page_is_refused_unchanged_whichever_page_it_is() {
+    const PAGE_BYTES: usize = 4096;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("catalog.sqlite");
+    drop(Catalog::open(&path, clock()).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    assert!(whole.len() > 2 * PAGE_BYTES);
+    for start in (0..whole.len()).step_by(PAGE_BYTES) {
+        let mut damaged = whole.clone();
+        damaged[start..start + PAGE_BYTES].fill(0xa5);
+        std::fs::write(&path, &damaged).unwrap();
+        let told = refusal(&path);
+        assert!(told.contains("restore it from a backup"), "byte {start}: {told}");
+        assert_eq!(std::fs::read(&path).unwrap(), damaged, "byte {start}");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    drop(Catalog::open(&path, clock()).unwrap());
+}
+
+#[test]
 fn settings_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.sqlite");

@@ -1,8 +1,9 @@
 //! COL-3 and COL-5: durability before the answer, and overload.
 
 use super::*;
+use kith_log::simulated::SimulatedDisk;
 use kith_log::{Log, LogConfig, OsDisk};
-use kith_types::SystemClock;
+use kith_types::{Record, SystemClock};
 
 #[tokio::test]
 async fn col_3_unavailable_is_503() {
@@ -141,4 +142,60 @@ async fn col_3_what_was_answered_stands_in_the_log() {
         (record.space.as_str(), envelope.source.as_str(), &envelope.body[..]),
         ("brand_b", "app", PAGES.as_bytes())
     );
+}
+
+/// A door over a log on a disk whose syncs fail: no 200 until the log has begun anew on a disk that syncs, and what the
+/// client sends again stands once, whatever a power loss keeps of the failed writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn col_3_a_failed_sync_is_503_until_the_log_recovers_and_the_retry_is_taken_once() {
+    let disk = SimulatedDisk::new();
+    let open = |disk: &SimulatedDisk| {
+        let config = LogConfig::new("/data/log");
+        Log::open(config, Arc::new(disk.clone()), Arc::new(SystemClock))
+            .unwrap()
+            .0
+    };
+    let log = open(&disk);
+    // Blocks until done, which a thread of the runtime may do only so.
+    let tick = || tokio::task::block_in_place(|| log.tick());
+    let doors = Doors::new(
+        Arc::new(FixedSources::default()),
+        Arc::clone(&log) as Arc<dyn Appender>,
+        Arc::default(),
+        DoorsConfig::default(),
+    );
+    let send = async |body: &'static str| {
+        let sent = router(Arc::clone(&doors)).oneshot(post("/v1/batch", "app", body)).await;
+        Answer::of(sent.unwrap()).await
+    };
+    assert_eq!(send(PAGES).await.status, StatusCode::OK);
+    disk.fail_syncs(u64::MAX);
+    for attempt in 0..5 {
+        let answer = send(RETRIED).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "attempt {attempt}");
+        assert_eq!(answer.code(), "unavailable");
+        let seconds = answer.header("retry-after").parse::<u32>();
+        assert!(seconds.is_ok_and(|seconds| seconds > 0), "attempt {attempt}");
+        // The log tries to begin anew, and cannot.
+        tick();
+    }
+    disk.fail_syncs(0);
+    tick();
+    assert_eq!(send(RETRIED).await.status, StatusCode::OK);
+    assert_eq!(bodies(&log), [PAGES, RETRIED]);
+    for seed in 0..20 {
+        let survived = open(&disk.crash_copy(seed));
+        assert_eq!(bodies(&survived), [PAGES, RETRIED], "seed {seed}");
+    }
+}
+
+const RETRIED: &str = r#"{"batch":[{"type":"track","event":"Bought","messageId":"m1"}]}"#;
+
+fn bodies(log: &Arc<Log>) -> Vec<String> {
+    let records = log.reader(0).read(10, 1_000_000).unwrap();
+    let body = |record: Record| match record.body {
+        RecordBody::Envelope(envelope) => String::from_utf8(envelope.body.to_vec()).unwrap(),
+        RecordBody::Decision(_) => panic!("the doors append no decisions"),
+    };
+    records.into_iter().map(body).collect()
 }
