@@ -96,6 +96,8 @@ pub(crate) struct Engine {
     renders: Arc<Semaphore>,
     /// How far each outbox was read; it may be ahead of the ledger where nothing was to be recorded.
     cursors: Mutex<HashMap<SpaceId, u64>>,
+    /// The spaces whose outboxes are kept whole, once for each that asks for it.
+    held: Mutex<Vec<SpaceId>>,
     /// The destinations that fail.
     pub(crate) destinations: Destinations,
     die_at: Option<DieAt>,
@@ -120,6 +122,7 @@ impl Engine {
             runtime,
             renders,
             cursors: Mutex::default(),
+            held: Mutex::default(),
             destinations: Destinations::default(),
             die_at,
         }

@@ -147,7 +147,9 @@ impl SentNames {
         if !self.kept {
             return;
         }
-        if let Some(kind) = NameKind::of_events(event.event_type).filter(|_| !event.name.is_empty()) {
+        if let Some(kind) =
+            NameKind::of_events(event.event_type).filter(|_| !event.name.is_empty() && !event.name.contains(STEP))
+        {
             let name = Steps {
                 last: &event.name,
                 above: None,
@@ -172,7 +174,8 @@ impl SentNames {
         space: &SpaceId,
         writes: &mut Batch,
     ) {
-        for (last, value) in fields {
+        // A step that holds what stands between steps would be read back as two.
+        for (last, value) in fields.iter().filter(|(last, _)| !last.contains(STEP)) {
             let name = Steps {
                 last,
                 above,

@@ -41,6 +41,7 @@ impl Delivery {
                 (!lacking.is_empty()).then_some(SegmentChoice::Listed(lacking))
             }
         };
+        let held = lacking.is_some().then(|| job.engine.hold(&self.space));
         if let Some(lacking) = lacking {
             ledger.drop_loose_members(&self.space, &self.name)?;
             let (number, latest) = self.take_members(job, &lacking, &mut place)?;
@@ -51,6 +52,7 @@ impl Delivery {
             return Ok(place);
         }
         ledger.connect(&self.space, &self.name, &place, 0)?;
+        drop(held);
         ledger.drop_loose_members(&self.space, &self.name)?;
         Ok(place)
     }
@@ -130,6 +132,9 @@ impl Delivery {
             Ok(())
         };
         let mut take = |segment: SegmentName, profile, since| {
+            if (job.is_stopping)() {
+                return Err("the server ends".into());
+            }
             if !wanted(&segment, since) {
                 return Ok(());
             }

@@ -68,7 +68,7 @@ pub(super) struct Job<'a> {
     pub(super) ports: &'a AudiencePorts,
     pub(super) definition: Arc<DestinationDefinition>,
     write_key: String,
-    is_stopping: &'a (dyn Fn() -> bool + Sync),
+    pub(super) is_stopping: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl Delivery {
@@ -178,7 +178,7 @@ impl Delivery {
             (self.failures, self.standing) = (0, Standing::default());
             return Ok(Turn::Idle);
         };
-        if *first > from && from > 0 {
+        if *first > from {
             self.cursor = None;
             self.catch_up(job, place, from, (*first, earliest.at))?;
             return Ok(Turn::Worked);

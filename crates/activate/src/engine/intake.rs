@@ -9,6 +9,7 @@ use crate::policy::{Permission, permission, person_key};
 use crate::ports::{Reading, Recipient};
 use kith_segment::Change;
 use kith_types::SpaceId;
+use std::sync::{MutexGuard, PoisonError};
 
 /// The most changes that one transaction of the ledger takes.
 const STRETCH: usize = 256;
@@ -43,9 +44,26 @@ impl Engine {
 
     /// The number from which on changes of a space are still wanted, by messages or by a destination of audiences.
     pub(crate) fn wanted(&self, space: &SpaceId) -> Result<u64, ActivateError> {
+        if self.held().contains(space) {
+            return Ok(0);
+        }
         let messages = self.ledger.next_number(space)?;
         let destinations = self.ledger.destinations_want(space)?;
         Ok(destinations.map_or(messages, |destinations| destinations.min(messages)))
+    }
+
+    /// Keeps a space's outbox whole until what this gives is dropped: while a destination is being connected, the ledger does
+    /// not yet say from which number on it wants changes.
+    pub(crate) fn hold(&self, space: &SpaceId) -> Held<'_> {
+        self.held().push(space.clone());
+        Held {
+            engine: self,
+            space: space.clone(),
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<SpaceId>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the outbox how far the ledger durably is, so that it can forget.
@@ -197,4 +215,19 @@ fn known_address(recipient: Option<&Recipient>) -> String {
     recipient
         .and_then(|recipient| crate::mail::normalise_address(recipient.email.as_deref()?))
         .unwrap_or_default()
+}
+
+/// A space whose outbox is kept whole.
+pub(crate) struct Held<'a> {
+    engine: &'a Engine,
+    space: SpaceId,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut held = self.engine.held();
+        if let Some(at) = held.iter().position(|space| *space == self.space) {
+            held.swap_remove(at);
+        }
+    }
 }

@@ -123,7 +123,10 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
     }
     config.accept_loss.clone_from(&args.accept_loss);
     // The environment goes before the file, as elsewhere.
-    config.write_keys.extend(write_keys_of(std::env::vars()));
+    // A variable that is not text is not ours.
+    let variables =
+        std::env::vars_os().filter_map(|(name, key)| Some((name.into_string().ok()?, key.into_string().ok()?)));
+    config.write_keys.extend(write_keys_of(variables));
     config.admin_key = std::env::var("KITH_ADMIN_KEY").ok().filter(|key| !key.is_empty());
     Ok(config)
 }

@@ -54,7 +54,8 @@ impl Audiences for ConnectedAudiences {
     }
 
     fn write_key(&self, name: &str) -> Option<String> {
-        self.write_keys.get(name).cloned()
+        let of_variable = || self.write_keys.get(&name.replace('-', "_"));
+        self.write_keys.get(name).or_else(of_variable).cloned()
     }
 }
 

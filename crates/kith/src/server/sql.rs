@@ -24,19 +24,28 @@ impl LakeSql {
     async fn access(&self, request: &SqlRequest) -> Result<SpaceAccess, PortError> {
         let (catalog, lake) = (Arc::clone(&self.catalog), Arc::clone(&self.lake));
         let (default, readable) = (request.space.clone(), request.readable.clone());
+        let of = default.clone();
         let looked = tokio::task::spawn_blocking(move || {
             let mut spaces: Vec<SpaceId> = catalog.spaces()?.into_iter().map(|space| space.name).collect();
             spaces.retain(|space| match &readable {
                 SqlSpaces::All => true,
                 SqlSpaces::Only(own) => space == own,
             });
-            let mut empty = Vec::new();
-            for space in &spaces {
-                if lake.tables(space).map_err(PortError::internal)?.is_empty() {
-                    empty.push(space.clone());
+            let (mut read, mut empty) = (Vec::new(), Vec::new());
+            for space in spaces {
+                match lake.tables(&space) {
+                    Ok(tables) if tables.is_empty() => empty.push(space.clone()),
+                    Ok(_) => {}
+                    Err(error) if space == of => return Err(PortError::internal(error)),
+                    // The statement may well be about others.
+                    Err(error) => {
+                        tracing::warn!(%space, %error, "the tables of a space cannot be listed");
+                        continue;
+                    }
                 }
+                read.push(space);
             }
-            Ok::<_, PortError>((spaces, empty))
+            Ok::<_, PortError>((read, empty))
         });
         let (spaces, empty) = looked.await.map_err(PortError::internal)??;
         if !spaces.contains(&default) {

@@ -280,3 +280,29 @@ fn seg_5_batches_hold_to_the_limits_of_the_field() {
     assert_eq!(counts.iter().sum::<usize>(), 40);
     assert!(bytes_max <= 500_000, "{bytes_max}");
 }
+
+#[test]
+fn seg_5_the_outbox_is_kept_whole_while_a_destination_is_connected_and_the_end_waits_for_no_members() {
+    let (ground, runtime, folder) = (Ground::new(), runtime(), tempfile::tempdir().unwrap());
+    let space = SpaceId::main();
+    ground.enter(1);
+    ground.member("vip", 1);
+    let mut process = Process::start(&ground, folder.path(), &runtime, None);
+    process.run().unwrap();
+    let before = process.engine.wanted(&space).unwrap();
+    assert!(before > 0, "messages have passed a change");
+    ground.define("crm", &json!({}));
+    let Process { engine, delivery } = &mut process;
+    assert!(delivery.turn(engine, &|| true).is_err(), "the server ends");
+    assert!(engine.ledger.destination(&space, "crm").unwrap().is_none());
+    let seen = std::sync::Mutex::new(Vec::new());
+    let ask = || {
+        seen.lock().unwrap().push(engine.wanted(&space).unwrap());
+        false
+    };
+    delivery.turn(engine, &ask).unwrap();
+    assert_eq!(seen.lock().unwrap()[0], 0, "while members are written down");
+    assert_eq!(engine.wanted(&space).unwrap(), before);
+    process.run().unwrap();
+    assert_eq!(ground.told("track").len(), 1);
+}
