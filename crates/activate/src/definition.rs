@@ -1,9 +1,9 @@
 //! The definition of a message: its document, its checks, its templates. It works with `template`; it never sends and
 //! never asks whether somebody agreed.
 
+use crate::fields::Reader;
 use crate::limits::{Cap, CapScope, QuietChoice, read_caps, read_quiet_choice};
 use crate::mail::one_line;
-use crate::suggest::suggestion;
 use crate::template::{Escaping, RenderError, Template, variables};
 use kith_types::SegmentName;
 use lettre::message::Mailbox;
@@ -112,7 +112,7 @@ impl MessageDefinition {
             fields,
             problems: Vec::new(),
         };
-        reader.unknown_fields();
+        reader.unknown_fields(&FIELDS);
         reader.one_of("on", "entered");
         reader.one_of("channel", "email");
         reader.optional_text("description");
@@ -213,45 +213,7 @@ impl MessageDefinition {
     }
 }
 
-struct Reader<'a> {
-    fields: &'a serde_json::Map<String, Value>,
-    problems: Vec<DefinitionProblem>,
-}
-
 impl Reader<'_> {
-    fn problem(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.push(DefinitionProblem {
-            path: path.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    fn unknown_fields(&mut self) {
-        for name in self.fields.keys() {
-            if !FIELDS.contains(&name.as_str()) {
-                self.problem(name, format!("there is no such field{}", suggestion(name, &FIELDS)));
-            }
-        }
-    }
-
-    /// The text of a field; a problem where it is something else.
-    fn optional_text(&mut self, path: &str) -> Option<String> {
-        match self.fields.get(path)? {
-            Value::String(text) => Some(text.clone()),
-            _ => {
-                self.problem(path, "this must be a text");
-                None
-            }
-        }
-    }
-
-    fn text(&mut self, path: &str, example: &str) -> Option<String> {
-        if !self.fields.contains_key(path) {
-            self.problem(path, format!("this is needed, such as {example}"));
-        }
-        self.optional_text(path)
-    }
-
     fn one_of(&mut self, path: &str, only: &str) {
         if let Some(text) = self.text(path, only)
             && text != only

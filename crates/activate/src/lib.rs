@@ -15,6 +15,7 @@ mod definition;
 mod engine;
 mod error;
 mod feedback;
+mod fields;
 mod ledger;
 mod limits;
 mod mail;

@@ -3,7 +3,7 @@
 mod crash;
 mod entries;
 mod limits;
-mod server;
+pub(crate) mod server;
 
 use crate::engine::{DieAt, Engine, Settings};
 use crate::ledger::Ledger;

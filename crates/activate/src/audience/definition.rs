@@ -1,7 +1,7 @@
 //! The definition of a destination: its document and its checks. It holds the name of a write key, never the key.
 
 use crate::DefinitionProblem;
-use crate::suggest::suggestion;
+use crate::fields::Reader;
 use kith_types::SegmentName;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -85,7 +85,7 @@ impl DestinationDefinition {
             fields,
             problems: Vec::new(),
         };
-        reader.unknown_fields();
+        reader.unknown_fields(&FIELDS);
         reader.optional_text("description");
         if reader.text("type", "segment").is_some_and(|kind| kind != "segment") {
             reader.problem(
@@ -166,44 +166,7 @@ impl DestinationDefinition {
     }
 }
 
-struct Reader<'a> {
-    fields: &'a serde_json::Map<String, Value>,
-    problems: Vec<DefinitionProblem>,
-}
-
 impl Reader<'_> {
-    fn problem(&mut self, path: &str, message: impl Into<String>) {
-        self.problems.push(DefinitionProblem {
-            path: path.to_owned(),
-            message: message.into(),
-        });
-    }
-
-    fn unknown_fields(&mut self) {
-        for name in self.fields.keys() {
-            if !FIELDS.contains(&name.as_str()) {
-                self.problem(name, format!("there is no such field{}", suggestion(name, &FIELDS)));
-            }
-        }
-    }
-
-    fn optional_text(&mut self, path: &str) -> Option<String> {
-        match self.fields.get(path)? {
-            Value::String(text) => Some(text.clone()),
-            _ => {
-                self.problem(path, "this must be a text");
-                None
-            }
-        }
-    }
-
-    fn text(&mut self, path: &str, example: &str) -> Option<String> {
-        if !self.fields.contains_key(path) {
-            self.problem(path, format!("this is needed, such as {example}"));
-        }
-        self.optional_text(path)
-    }
-
     fn endpoint(&mut self) -> Option<String> {
         let text = self.text("endpoint", "https://api.segment.io")?;
         match read_endpoint(&text) {

@@ -3,6 +3,7 @@
 use super::Ground;
 use crate::audience::{HttpTracking, Posted, TrackingApi, TrackingRequest};
 use crate::tests::runtime;
+use crate::tests::server::until;
 use crate::{Activation, ActivationConfig, AudiencePorts, Ports};
 use async_trait::async_trait;
 use kith_types::SpaceId;
@@ -10,15 +11,7 @@ use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::yield_now();
-    }
-}
+use std::time::Duration;
 
 fn start(
     ground: &Arc<Ground>,
