@@ -15,7 +15,8 @@ use std::time::Duration;
 
 /// What every preflight is told that it may send: the headers of the SDKs.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-requested-with",
+    "authorization, content-type, content-encoding, x-retry-count, anonymousid, sentat, x-requested-with, rsa-recovered, \
+     rsa-retry-attempt, rsa-retry-reason, rsa-since-first-attempt, rsa-since-last-attempt",
 );
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 /// Segment's own: the seconds until more is taken.

@@ -19,6 +19,10 @@ export const kithBinary = resolve(root, process.env.KITH_BIN ?? join(process.env
 export const python = process.env.KITH_PYTHON ?? join(cache, 'venv', 'bin', 'python')
 /** The S3 server. */
 export const versitygw = process.env.KITH_VERSITYGW ?? join(cache, 'bin', 'versitygw')
+/** The program that sends with Segment's SDK for Go. */
+export const segmentGo = join(cache, 'bin', 'segment-go')
+/** The jars of Segment's SDK for Java, as Java's class path. */
+export const javaLibraries = join(cache, 'java', 'lib', '*')
 /** The browser. */
 export const chromium = process.env.KITH_CHROMIUM ?? '/usr/bin/chromium'
 
@@ -105,9 +109,12 @@ export function run(program, args, { env = {}, input, timeout = 120_000, cwd = r
   })
 }
 
-/** Runs a Python script of this folder and reads the JSON that it prints. */
-export async function runPython(script, args, options) {
-  const { code, stdout, stderr } = await run(python, [join(root, 'tests/peers', script), ...args], options)
-  if (code !== 0) throw new Error(`${script} ended with ${code}:\n${stderr}\n${stdout}`)
+/** Runs a program, which must end well, and reads the JSON that it prints. */
+export async function runForJson(program, args, options) {
+  const { code, stdout, stderr } = await run(program, args, options)
+  if (code !== 0) throw new Error(`${[program, ...args].join(' ')} ended with ${code}:\n${stderr}\n${stdout}`)
   return JSON.parse(stdout)
 }
+
+/** Runs a Python script of this folder and reads the JSON that it prints. */
+export const runPython = (script, args, options) => runForJson(python, [join(root, 'tests/peers', script), ...args], options)

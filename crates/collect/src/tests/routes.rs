@@ -94,6 +94,8 @@ async fn col_1_preflight() {
                 "x-retry-count",
                 "anonymousid",
                 "sentat",
+                "rsa-retry-attempt",
+                "rsa-recovered",
             ] {
                 let allowed = answer.header("access-control-allow-headers");
                 assert!(allowed.split(", ").any(|allowed| allowed == name), "{path} {name}");
