@@ -16,6 +16,7 @@ mod pointers;
 mod publish;
 mod raw;
 mod reject_places;
+mod row_sum;
 pub mod rows;
 mod spec;
 mod store;
@@ -34,4 +35,5 @@ pub use raw::{
     VerifyReport, WrittenSegment,
 };
 pub use reject_places::{RejectPlace, RejectsAsked};
+pub use row_sum::RowSum;
 pub use spec::{Buckets, Column, ColumnType, TableSpec, bucket_of};

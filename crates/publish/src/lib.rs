@@ -26,4 +26,4 @@ pub use config::{PublishConfig, PublishStatus};
 pub use error::PublishError;
 pub use service::{PublishParts, Publisher};
 pub use steps::{Step, StepRows, steps};
-pub use writer::LakeWriter;
+pub use writer::{LakeWriter, reject_row};

@@ -400,7 +400,9 @@ pub(crate) async fn end_of(
     }
 }
 
-fn reject_row(reject: &Reject) -> RejectRow {
+/// A reject as its row of `clean.rejects`.
+#[must_use]
+pub fn reject_row(reject: &Reject) -> RejectRow {
     RejectRow {
         address: reject.address,
         received_at: reject.received_at,

@@ -288,7 +288,7 @@ fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
     }
     if step.equal {
         let text = format!(
-            "equal: {} records replayed, {compared} entries of state compared",
+            "equal: {} records replayed, {compared} entries of state and rows of tables compared",
             step.records
         );
         return if json { Ok(()) } else { output::line(&text) };
@@ -299,7 +299,10 @@ fn conclude(step: &RebuildLine, json: bool) -> Result<(), CommandError> {
         }
     }
     let hint = Hint::new("the server's log says more; the raw zone is the truth, and `kith raw verify` proves it");
-    let what = format!("the states differ in {} of {compared} entries", step.different);
+    let what = format!(
+        "what is there differs from what raw gives in {} of {compared} entries and rows",
+        step.different
+    );
     Err(CommandError::caused(what, hint))
 }
 

@@ -1,7 +1,10 @@
-//! `rebuild --verify`: raw replayed into fresh state, and compared byte by byte with the live one.
+//! `rebuild --verify`: raw replayed into fresh state, and compared byte by byte with the live one; and the rows that it gives
+//! with those of the clean tables.
 //!
 //! The live state is held in one snapshot with the offset and the instant it stands at; the replay stops at that offset
 //! and fires its timers up to that instant. What the raw zone does not hold yet is read from the log.
+
+mod tables;
 
 use super::Parts;
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use kith_publish::RawArchive;
 use kith_state::{FjallStore, Keyspace, Read, Store};
 use kith_types::{Record, Timestamp};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Sender, channel};
@@ -103,15 +107,16 @@ fn replay(
     let folder = Scratch::new(&parts.scratch)?;
     let store: Arc<dyn Store> = Arc::new(FjallStore::open(&folder.0, 64 << 20)?);
     let mut engine = Engine::open(Arc::clone(&store), EngineConfig::default())?;
+    let mut rows = tables::Tables::new(parts, runtime, end)?;
     let mut told = 0;
     let mut take = |records: &[Record]| -> Result<bool, Failure> {
         for record in records.iter().filter(|record| record.address.sequence < end) {
             while !engine.make_way(record)? {
-                engine.commit()?;
+                rows.add(&engine.commit()?)?;
             }
             engine.apply(record)?;
             if engine.pending() >= STEP {
-                engine.commit()?;
+                rows.add(&engine.commit()?)?;
             }
         }
         if engine.next() >= told + PROGRESS_RECORDS {
@@ -137,16 +142,29 @@ fn replay(
         }
     }
     let lost = backlog.lost();
+    rows.add(&engine.commit()?)?;
     finish(&mut engine, instant)?;
-    let report = compare_states(&*live, &*store.snapshot(), instant)?;
-    let differences: Vec<_> = report
+    let mut report = compare_states(&*live, &*store.snapshot(), instant)?;
+    let mut differences: Vec<_> = report
         .differences
         .iter()
         .map(|found| json!({ "tree": found.keyspace, "key": found.key, "what": found.what }))
         .collect();
+    let mut compared: BTreeMap<String, u64> = report
+        .compared
+        .iter()
+        .map(|(tree, count)| ((*tree).to_owned(), *count))
+        .collect();
+    for found in rows.compare(parts, runtime)? {
+        if let Some(difference) = found.difference {
+            report.different += 1;
+            differences.push(json!({ "tree": found.name, "key": "", "what": difference }));
+        }
+        compared.insert(found.name, found.rows);
+    }
     Ok(Some(line(&json!({
         "done": true, "equal": report.different == 0, "records": end, "instant": instant.to_string(),
-        "compared": report.compared, "different": report.different, "differences": differences, "lost": lost,
+        "compared": compared, "different": report.different, "differences": differences, "lost": lost,
     }))))
 }
 
