@@ -1,9 +1,11 @@
 //! Chores of the repository. `cargo xtask check` proves its structure: the layers, who may know DataFusion and Arrow,
-//! the length and the header of every file, the style of log lines, and that every kept contract has its proof.
+//! the length and the header of every file, the style of log lines, that every kept contract has its proof,
+//! and that every metric is set.
 
 mod contracts;
 mod files;
 mod layers;
+mod metrics;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,10 +28,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let root = root();
-    let checks: [(&str, Check); 3] = [
+    let checks: [(&str, Check); 4] = [
         ("layers", layers::check),
         ("files", files::check),
         ("contracts", contracts::check),
+        ("metrics", metrics::check),
     ];
     let mut failed = 0;
     for (name, check) in checks {

@@ -201,16 +201,16 @@ impl Activation {
         }
     }
 
-    /// Pauses sending or lets it go on, persisted before it returns. An attempt that runs ends as it does; what is due
-    /// waits.
+    /// Pauses sending or lets it go on, persisted before it returns; false where it was so already. An attempt that runs
+    /// ends as it does; what is due waits.
     ///
     /// # Errors
     /// [`ActivateErrorKind::Storage`]: nothing was changed.
-    pub fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<(), ActivateError> {
-        self.shared.engine.ledger.pause(scope, paused)?;
+    pub fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<bool, ActivateError> {
+        let changed = self.shared.engine.ledger.pause(scope, paused)?;
         self.shared.count_paused();
         self.shared.wake();
-        Ok(())
+        Ok(changed)
     }
 
     /// What is paused: `*` for everything, `SPACE`, `SPACE/MESSAGE` or `SPACE/destination/NAME`.

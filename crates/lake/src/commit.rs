@@ -12,9 +12,10 @@ use crate::manifests::{LiveFile, ManifestTarget};
 use crate::spec::TableSpec;
 use crate::summary::{CARRIED_PREFIX, carried, summary, take_range};
 use iceberg::spec::{DataFile, MAIN_BRANCH, ManifestFile, Snapshot, TableMetadata, UNASSIGNED_SEQUENCE_NUMBER};
+use kith_telemetry::{Counter, Histogram};
 use kith_types::SpaceId;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How often a commit is tried before the table counts as too busy.
@@ -140,7 +141,14 @@ impl Lake {
             snapshot_id: new_snapshot_id(),
             added: None,
         };
+        let began = Instant::now();
         let outcome = self.attempt_all(space, &mut change).await;
+        if outcome.is_ok() {
+            Histogram::LakeCommitSeconds.observe(began.elapsed());
+            Counter::LakeCommits.increment();
+            Counter::LakeRows.add(adds.iter().map(NewFile::record_count).sum());
+            Counter::LakeBytes.add(adds.iter().map(NewFile::size).sum());
+        }
         if let Err(error) = &outcome
             && error.kind() != ErrorKind::Unavailable
         {
@@ -169,6 +177,7 @@ impl Lake {
                     lost_races,
                 });
             }
+            Counter::LakeCommitConflicts.increment();
             self.discard(prepared.written).await;
             let jitter = u64::from(Uuid::new_v4().as_bytes()[0]) % (1 << lost_races.min(6));
             tokio::time::sleep(Duration::from_millis(jitter.min(WAIT_MS_MAX))).await;

@@ -1,7 +1,9 @@
 //! The tables of the platform: the clean zone and the curated zone.
 //!
-//! [`crate::rows`] builds their rows. Personal columns, and those into which a client may put anything, are
-//! classified; ids are given by position, so a new column goes to the end of its table.
+//! [`crate::rows`] builds their rows. Personal columns, and those that hold whatever a client says of somebody, are
+//! classified: no statistics of them are recorded. The names of events, locales and libraries say what happened and not to
+//! whom, and what is recorded of them spares queries files. Ids are given by position, so a new column goes to the end of
+//! its table.
 
 use crate::spec::ColumnType::{Int, Json, Long, Text, Time};
 use crate::spec::{Buckets, Column, ColumnType, TableSpec};

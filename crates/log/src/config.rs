@@ -112,4 +112,6 @@ pub struct Health {
     pub queued_bytes: usize,
     /// The sequence after the last durable record.
     pub durable_end: u64,
+    /// Bytes of the segments, that under the pen included.
+    pub bytes_on_disk: u64,
 }

@@ -28,6 +28,7 @@ pub use error::{ErrorKind, Gap, GapCause, LogError};
 pub use reader::{LogReader, SegmentContents};
 
 use disk::DiskLock;
+use kith_telemetry::Counter;
 use kith_types::{Address, Clock, RecordBody, SpaceId};
 use shared::{Answer, Control, Queue, Shared, locked};
 use std::io;
@@ -305,6 +306,7 @@ impl Log {
         let mut table = locked(&self.shared.table);
         table.segments.retain(|segment| segment.ordinal != oldest.ordinal);
         table.removed_before = oldest.end_sequence;
+        Counter::LogSegmentsDeleted.increment();
         let start = table.start();
         table.gaps.retain(|gap| gap.to > start);
         Ok(())
@@ -381,6 +383,10 @@ impl Log {
             last_error: locked(&self.shared.last_error).as_ref().map(ToString::to_string),
             queued_bytes: locked(&self.shared.queue).bytes,
             durable_end: self.durable_end(),
+            bytes_on_disk: {
+                let table = locked(&self.shared.table);
+                table.segments.iter().map(|segment| segment.groups_end).sum()
+            },
         }
     }
 

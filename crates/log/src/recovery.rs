@@ -10,6 +10,7 @@ use crate::error::{ErrorKind, Gap, GapCause, LogError};
 use crate::format::{self, QUARANTINE_DIR};
 use crate::segment::{self, Footer, GroupHeader, HeaderState, Scan, Seed, SegmentHeader};
 use crate::table::{Segment, Table};
+use kith_telemetry::Counter;
 use kith_types::Timestamp;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -434,6 +435,7 @@ pub(crate) fn read_leniently(file: &dyn DiskFile, length: u64) -> Vec<u8> {
 /// Tells the operator of damage; `copied` is what became of the copy.
 pub(crate) fn report_damage(segment: &str, scan: &Scan, copied: &io::Result<PathBuf>) {
     let holes = &scan.holes;
+    Counter::LogRecordsQuarantined.add(holes.iter().map(|(from, to)| to - from).sum());
     match copied {
         Ok(copy) => tracing::error!(segment, ?holes, copy = %copy.display(), "a damaged segment was quarantined"),
         Err(error) => tracing::error!(segment, ?holes, %error, "a damaged segment could not be copied to quarantine"),

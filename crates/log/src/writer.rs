@@ -13,6 +13,7 @@ use crate::segment::{self, GROUP_HEADER_BYTES, SEGMENT_HEADER_BYTES, Seed, Segme
 use crate::shared::{Control, Pending, Shared, locked};
 use crate::table::{Group, Segment};
 use bytes::Bytes;
+use kith_telemetry::{Counter, Histogram};
 use kith_types::Timestamp;
 use std::collections::VecDeque;
 use std::io;
@@ -207,13 +208,19 @@ impl Writer {
             active.offset,
             active.seed,
         );
+        let began = Instant::now();
         if let Err(error) = active
             .file
             .write_at(active.offset, &group)
             .and_then(|()| active.file.sync_data())
         {
+            Counter::LogSyncFailures.increment();
             return Err(self.break_off("make a group durable", &error));
         }
+        Histogram::LogSyncSeconds.observe(began.elapsed());
+        Counter::LogSyncs.increment();
+        Counter::LogRecordsAppended.add(u64::from(count));
+        Counter::LogBytesAppended.add(group_bytes);
         active.first_write.get_or_insert_with(|| (now, Instant::now()));
         let offset = active.offset;
         active.offset += group_bytes;
@@ -288,6 +295,7 @@ impl Writer {
         if let Some(segment) = locked(&self.shared.table).segments.last_mut() {
             segment.sealed = true;
         }
+        Counter::LogSegmentsSealed.increment();
         Ok(())
     }
 

@@ -12,7 +12,8 @@
 use crate::account_facts::AccountFacts;
 use crate::accounts::{account_of, carriers_of};
 use crate::bytes::{Reader, put_signed, put_text};
-use crate::space::{ProfileEntry, Space};
+use crate::entry::ProfileEntry;
+use crate::space::Space;
 use crate::{PipelineError, keys};
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Read};

@@ -100,7 +100,6 @@ impl<K: Hash + Eq + Copy, V> Cache<K, V> {
     }
 
     /// How many entries are held.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }

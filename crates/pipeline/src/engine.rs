@@ -234,6 +234,14 @@ impl Engine {
         self.spaces.values().map(|space| space.dedupe.figures()).sum()
     }
 
+    /// Due times that have not fired, and people who are kept decoded.
+    #[must_use]
+    pub(crate) fn held(&self) -> (u64, u64) {
+        let spaces = self.spaces.values();
+        let of = |space: &Space| (space.due.len() as u64, space.profiles.len() as u64);
+        spaces.map(of).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    }
+
     /// Shares the memory for filters of event keys among the spaces.
     fn share_memory(&mut self) {
         let wanted: Vec<usize> = self.spaces.values().map(|space| space.dedupe.wanted_bytes()).collect();
@@ -324,6 +332,7 @@ impl Engine {
             space.commit(&mut batch, self.clock)?;
             space.dedupe.commit(&*self.store, &mut batch, self.clock)?;
             self.output.changes.append(&mut space.changes);
+            self.output.figures += std::mem::take(&mut space.figures);
         }
         match self.firing {
             _ if self.firing == self.firing_stored => {}

@@ -178,6 +178,7 @@ impl Space {
 
     /// Fires a loaded profile's timer.
     fn fire(&mut self, store: &dyn Read, id: ProfileId, due: Timestamp) -> Result<(), PipelineError> {
+        self.figures.timers += 1;
         self.ask(store, id, Asked::Due, (due, Cause::Clock))?;
         // A leaf that could not tell its next instant apart from this one must not hold the clock.
         if self.due.remove(&(due, id))

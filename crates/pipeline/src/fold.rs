@@ -4,8 +4,9 @@
 //! plan in force is folded from its carrier's history while it is loaded, so that a new definition is exact from the
 //! first read on; the sweep only visits who would not have been loaded anyway.
 
+use crate::entry::{End, PartSlot, ProfileEntry, StoredRecord};
 use crate::record::ProfileRecord;
-use crate::space::{End, PartSlot, ProfileEntry, Space, StoredRecord};
+use crate::space::Space;
 use crate::{PipelineError, history, keys, plans};
 use kith_identity::PartKey;
 use kith_profile::Part;
@@ -17,9 +18,11 @@ impl Space {
     /// Has a profile in memory, with every aggregate of the plan, and brought to where every timer has fired.
     pub(crate) fn load_profile(&mut self, store: &dyn Read, id: ProfileId) -> Result<(), PipelineError> {
         if let Some(entry) = self.profiles.get_mut(id.0) {
+            self.figures.found += 1;
             let lacks = self.account_changes.is_waiting() && entry.taken < self.account_changes.newest();
             return if lacks { self.bring_up(store, id) } else { Ok(()) };
         }
+        self.figures.loaded += 1;
         let stored = store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))?;
         let (record, bytes) = stored
             .and_then(|bytes| Some((ProfileRecord::decode(&bytes)?, bytes.into_boxed_slice())))

@@ -9,7 +9,8 @@
 
 use crate::definitions::Definitions;
 use crate::engine::SweepProgress;
-use crate::space::{End, Space};
+use crate::entry::End;
+use crate::space::Space;
 use crate::{PipelineError, keys, plans};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{PartKey, Rules};

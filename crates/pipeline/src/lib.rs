@@ -15,6 +15,7 @@ mod dedupe;
 mod definitions;
 mod document;
 mod engine;
+mod entry;
 mod error;
 mod evaluate;
 mod fold;
@@ -59,7 +60,7 @@ pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
-pub use output::{Numbered, StepOutput};
+pub use output::{Numbered, StepFigures, StepOutput};
 pub use reads::{
     AsOf, AtOneMoment, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained, Impact,
     OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads, Region, Resolved,

@@ -19,6 +19,37 @@ pub struct Numbered {
     pub change: Change,
 }
 
+/// What a step did that only metrics tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepFigures {
+    /// Components that evidence had resolved anew.
+    pub recomputed: u64,
+    /// People who became part of another.
+    pub merged: u64,
+    /// People who came out of others.
+    pub split: u64,
+    /// Times that a bound refused evidence.
+    pub beyond_bounds: u64,
+    /// Due times that fired.
+    pub timers: u64,
+    /// People who were in memory when they were needed.
+    pub found: u64,
+    /// People who were loaded from the store.
+    pub loaded: u64,
+}
+
+impl std::ops::AddAssign for StepFigures {
+    fn add_assign(&mut self, other: Self) {
+        self.recomputed += other.recomputed;
+        self.merged += other.merged;
+        self.split += other.split;
+        self.beyond_bounds += other.beyond_bounds;
+        self.timers += other.timers;
+        self.found += other.found;
+        self.loaded += other.loaded;
+    }
+}
+
 /// Everything that a committed step did.
 #[derive(Clone, Debug, Default)]
 pub struct StepOutput {
@@ -42,6 +73,8 @@ pub struct StepOutput {
     pub changes: Vec<Numbered>,
     /// The bytes of the bodies that were taken: a measure of what the step takes in memory.
     pub body_bytes: usize,
+    /// What else it did.
+    pub figures: StepFigures,
 }
 
 impl StepOutput {

@@ -4,9 +4,10 @@
 //! people whose parts moved or were cut are regrouped: a part is moved as it is, and one that identity names as cut is
 //! folded from its carrier's history. Nobody else of the component is loaded, and no other event is read.
 
+use crate::entry::{PartSlot, ProfileEntry, StoredRecord};
 use crate::presence::SpacePresence;
 use crate::record::ProfileRecord;
-use crate::space::{PartSlot, ProfileEntry, Space, StoredRecord};
+use crate::space::Space;
 use crate::{PipelineError, keys, redirects};
 use kith_identity::{Applied, Component, Evidence, MAX_IDENTIFIERS, PartKey, Placement, Resolver, Vanished};
 use kith_profile::Part;
@@ -160,6 +161,7 @@ impl Space {
         });
         let refused = before - evidence.identifiers.len();
         if refused > 0 {
+            self.figures.beyond_bounds += 1;
             tracing::warn!(space = %self.id, refused, "evidence beyond a bound was not taken");
         }
         Ok(refused > 0)
@@ -177,6 +179,7 @@ impl Space {
         for id in touched {
             components.push(self.component(store, *id)?.component.clone());
         }
+        self.figures.recomputed += 1;
         let applied = {
             let presence = SpacePresence { space: self, store };
             Resolver::new(&*self.definitions.rules, &self.id)
@@ -186,6 +189,7 @@ impl Space {
                 .ok_or_else(|| PipelineError::corrupt("evidence"))?
         };
         if !applied.refused.is_empty() {
+            self.figures.beyond_bounds += 1;
             tracing::warn!(space = %self.id, refused = applied.refused.len(), "evidence beyond a bound was not taken");
         }
         let placement = applied.placement;
@@ -274,6 +278,7 @@ impl Space {
                 None => {
                     let founder = members.first().map_or(0, |oldest| oldest.part.carrier);
                     if !all_new && !self.quiet {
+                        self.figures.split += 1;
                         self.writes.remove(Keyspace::Redirects, keys::wide(&self.id, id.0));
                     }
                     (self.new_record(founder), StoredRecord::default())
@@ -332,6 +337,7 @@ impl Space {
         self.profile_count = self.profile_count.saturating_sub(1);
         let vanished = outcome.vanished.iter().find(|vanished| vanished.profile == id);
         if let Some(vanished) = vanished.filter(|_| !self.quiet) {
+            self.figures.merged += 1;
             let row = redirects::encode(vanished.founder, Some(vanished.redirect));
             self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
         }

@@ -4,6 +4,11 @@
 //! once. Only a committed step is handed on. When every record is taken, the wall clock fires timers, bounded by the
 //! floor below which the log will stamp no record any more.
 
+mod figures;
+mod listener;
+
+pub use listener::Listener;
+
 use crate::dedupe::DedupeFigures;
 use crate::engine::{Engine, EngineConfig, SweepProgress};
 use crate::output::StepOutput;
@@ -11,9 +16,9 @@ use crate::published::{Look, Published};
 use crate::{Archive, Backlog, Definitions, PipelineError, PipelineErrorKind, RulesProgress};
 use kith_log::Log;
 use kith_state::Store;
-use kith_types::{Event, ProfileId, Record, RecordBody, SpaceId, Timestamp};
+use kith_telemetry::{Counter, Histogram};
+use kith_types::{Clock, Record, RecordBody, SpaceId, SystemClock, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -38,32 +43,6 @@ const RETRY_LAST: Duration = Duration::from_secs(30);
 /// While records keep coming, a sweep gets a turn after so many commits.
 const COMMITS_A_SWEEP: u32 = 4;
 
-/// Who follows the pipeline; called on its thread.
-pub trait Listener: Send {
-    /// Events that count, in order, with their people. They are part of the open step, which is committed later or
-    /// never.
-    fn events(&mut self, events: &[Event], people: &[Option<ProfileId>]);
-
-    /// The open step is gone: its events come again, as part of another one. The next step that is committed may begin
-    /// behind the end of the last one that was told, where that was committed after all.
-    fn begun_again(&mut self);
-
-    /// A step is committed, with the events that came since the one before. Steps come in order; waiting here holds the
-    /// pipeline back. False: nothing is needed any more.
-    fn committed(&mut self, step: &Arc<StepOutput>) -> bool;
-}
-
-/// Who needs no events.
-impl Listener for SyncSender<Arc<StepOutput>> {
-    fn events(&mut self, _: &[Event], _: &[Option<ProfileId>]) {}
-
-    fn begun_again(&mut self) {}
-
-    fn committed(&mut self, step: &Arc<StepOutput>) -> bool {
-        self.send(Arc::clone(step)).is_ok()
-    }
-}
-
 /// How the pipeline stands.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineStatus {
@@ -83,6 +62,10 @@ pub struct PipelineStatus {
     pub changes: u64,
     /// Steps that were handed on to listeners, or are being so, since the start.
     pub steps: u64,
+    /// Due times that have not fired.
+    pub timers: u64,
+    /// People who are kept decoded.
+    pub people_in_memory: u64,
     /// People, by space.
     pub profiles: BTreeMap<SpaceId, u64>,
     /// Sweeps under way, by space.
@@ -277,6 +260,7 @@ impl Shared {
         status.rejects += output.rejects.len() as u64;
         status.changes += output.changes.len() as u64;
         status.steps += u64::from(!output.is_empty());
+        (status.timers, status.people_in_memory) = engine.held();
         status.account_changes_waiting = engine.account_changes_waiting();
         status.dedupe = engine.dedupe_figures();
         status.profiles = engine
@@ -321,6 +305,7 @@ impl Worker {
         loop {
             let began = Instant::now();
             let Err(mut error) = self.work() else { return };
+            Counter::PipelineStepFailures.increment();
             if began.elapsed() > RETRY_LAST {
                 wait = RETRY_FIRST;
             }
@@ -459,7 +444,9 @@ impl Worker {
     }
 
     fn commit(&mut self) -> Result<(), PipelineError> {
+        let began = Instant::now();
         let mut output = self.engine.commit()?;
+        Histogram::PipelineCommitSeconds.observe(began.elapsed());
         output.body_bytes = std::mem::take(&mut self.step_bytes);
         kith_telemetry::step_committed(
             output.from..output.to,
@@ -474,6 +461,7 @@ impl Worker {
 
     fn hand_on(&mut self, output: StepOutput) {
         self.shared.publish(&self.engine, &output);
+        figures::count(&output, SystemClock.now());
         if output.is_empty() {
             return;
         }

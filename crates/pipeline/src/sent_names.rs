@@ -217,14 +217,17 @@ fn key(space: &SpaceId, kind: NameKind, number: u16) -> Vec<u8> {
     key
 }
 
-fn range(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+/// Where keys begin, and where they end.
+type KeyRange = (Vec<u8>, Vec<u8>);
+
+fn range(space: &SpaceId) -> KeyRange {
     let prefix = keys::named(space, NAMES);
     let end = [prefix.as_slice(), &[NameKind::ALL.len() as u8]].concat();
     (prefix, end)
 }
 
 /// Where the names of a space stand in [`Keyspace::Meta`]; nothing where the state does not have them all.
-pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<(Vec<u8>, Vec<u8>)>, PipelineError> {
+pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<KeyRange>, PipelineError> {
     let kept = store.get(Keyspace::Meta, &keys::named(space, KEPT))?;
     Ok(kept.map(|_| range(space)))
 }

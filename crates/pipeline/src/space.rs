@@ -7,14 +7,13 @@ use crate::accounts::Accounts;
 use crate::cache::Cache;
 use crate::dedupe::Dedupe;
 use crate::definitions::{DefinitionSet, Definitions};
+use crate::entry::{ComponentEntry, ProfileEntry};
 use crate::folds::Awaited;
-use crate::output::Numbered;
-use crate::record::ProfileRecord;
+use crate::output::{Numbered, StepFigures};
 use crate::staged::{self, List};
-use crate::transitions::Transitions;
 use crate::{PipelineError, history, keys, output, plans};
-use kith_identity::{Component, PartKey, Position};
-use kith_profile::{FoldPlan, Part, Plans};
+use kith_identity::{Component, Position};
+use kith_profile::Plans;
 use kith_segment::Change;
 use kith_state::{Batch, Keyspace, Read};
 use kith_types::{Address, Event, ProfileId, SpaceId, Timestamp};
@@ -32,17 +31,6 @@ pub(crate) const OUTBOX_NEXT: &str = "outbox_next";
 /// The latest set of definitions that everybody has been evaluated by.
 pub(crate) const SWEPT_VERSION: &str = "swept_version";
 pub(crate) const PROFILE_COUNT: &str = "profile_count";
-
-/// Where a part of a held identifier ends: the start of the next interval.
-pub(crate) type End = Option<Position>;
-
-/// A part in memory.
-#[derive(Debug)]
-pub(crate) struct PartSlot {
-    pub(crate) key: PartKey,
-    pub(crate) part: Part,
-    pub(crate) dirty: bool,
-}
 
 /// A row of a carrier's history or of a held identifier, until it is written: where it goes, and its place there.
 type RowKey = (Keyspace, u128, Position);
@@ -65,59 +53,6 @@ const LAST_PLACE: Position = (
         index: u32::MAX,
     },
 );
-
-/// A profile in memory: its record, its parts, and what they merge to.
-#[derive(Debug)]
-pub(crate) struct ProfileEntry {
-    pub(crate) record: ProfileRecord,
-    pub(crate) parts: Vec<PartSlot>,
-    /// The merge of the parts, where there is more than one.
-    pub(crate) merged: Option<Part>,
-    /// What the store holds of the record.
-    pub(crate) stored: StoredRecord,
-    /// When time alone may turn each segment, once all were asked.
-    pub(crate) transitions: Option<Transitions>,
-    pub(crate) dirty: bool,
-    /// The newest of the changes of accounts that it has taken.
-    pub(crate) taken: u64,
-}
-
-/// A profile's record as the store holds it; empty where it holds none.
-#[derive(Debug, Default)]
-pub(crate) struct StoredRecord {
-    pub(crate) bytes: Box<[u8]>,
-    pub(crate) due: Option<Timestamp>,
-}
-
-impl ProfileEntry {
-    /// A profile of these parts.
-    pub(crate) fn new(record: ProfileRecord, parts: Vec<PartSlot>, stored: StoredRecord) -> Self {
-        let merged = (parts.len() > 1).then(|| Part::merged(parts.iter().map(|slot| &slot.part)));
-        Self {
-            record,
-            parts,
-            merged,
-            stored,
-            transitions: None,
-            dirty: false,
-            taken: 0,
-        }
-    }
-
-    /// The whole fold of the person.
-    pub(crate) fn whole(&self) -> Option<&Part> {
-        self.merged
-            .as_ref()
-            .or_else(|| self.parts.first().map(|slot| &slot.part))
-    }
-}
-
-/// A component in memory.
-#[derive(Debug)]
-pub(crate) struct ComponentEntry {
-    pub(crate) component: Component,
-    pub(crate) dirty: bool,
-}
 
 /// The live state of one space.
 pub(crate) struct Space {
@@ -153,6 +88,8 @@ pub(crate) struct Space {
     pub(crate) silent_until: Timestamp,
     pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
     pub(crate) writes: Batch,
+    /// What the step under way did, for the metrics.
+    pub(crate) figures: StepFigures,
     dirty_components: Vec<u128>,
     dirty_profiles: Vec<u128>,
 }
@@ -194,6 +131,7 @@ impl Space {
             silent_until: Timestamp::MIN,
             rows: BTreeMap::new(),
             writes: Batch::default(),
+            figures: StepFigures::default(),
             dirty_components: Vec::new(),
             dirty_profiles: Vec::new(),
             id: id.clone(),
@@ -426,7 +364,7 @@ impl Space {
                 && std::mem::take(&mut entry.dirty)
             {
                 let now = asked_from.get(&id).map_or(now, |at| now.min(*at));
-                write_profile(&self.id, ProfileId(id), entry, plan, batch, now);
+                entry.write(&self.id, ProfileId(id), plan, batch, now);
             }
         }
         self.accounts.commit(&self.id, batch);
@@ -454,46 +392,5 @@ impl Space {
         self.writes
             .put(Keyspace::Meta, keys::named(&self.id, DEFINITIONS), bytes);
         Ok(())
-    }
-}
-
-fn write_profile(
-    space: &SpaceId,
-    id: ProfileId,
-    entry: &mut ProfileEntry,
-    plan: &FoldPlan,
-    batch: &mut Batch,
-    now: Timestamp,
-) {
-    let bytes = entry.record.encode();
-    // Most events change a fold and no membership.
-    if *bytes != *entry.stored.bytes {
-        entry.stored.bytes = bytes.clone().into();
-        batch.put(Keyspace::Profiles, keys::wide(space, id.0), bytes);
-    }
-    let before = std::mem::replace(&mut entry.stored.due, entry.record.due);
-    if before != entry.record.due {
-        if let Some(time) = before {
-            batch.remove(Keyspace::Due, keys::due(space, time, id));
-        }
-        if let Some(time) = entry.record.due {
-            batch.put(Keyspace::Due, keys::due(space, time, id), Vec::new());
-        }
-    }
-    for slot in entry.parts.iter_mut().filter(|slot| slot.dirty) {
-        slot.dirty = false;
-        let key = keys::part(space, &slot.key);
-        if slot.part.is_empty() {
-            // An interval that was cut may have lost every event that it carried.
-            batch.remove(Keyspace::Parts, key);
-            continue;
-        }
-        slot.part.prune(now);
-        let mut bytes = Vec::with_capacity(256);
-        slot.part.encode_for(plan, &mut bytes);
-        batch.put(Keyspace::Parts, key, bytes);
-    }
-    if let Some(merged) = &mut entry.merged {
-        merged.prune(now);
     }
 }

@@ -108,15 +108,14 @@ impl Ledger {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Pauses something, or lets it go on. Persisted before it returns.
-    pub(crate) fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<(), ActivateError> {
+    /// Pauses something, or lets it go on; false where it was so already. Persisted before it returns.
+    pub(crate) fn pause(&self, scope: PauseScope<'_>, paused: bool) -> Result<bool, ActivateError> {
         let change = if paused {
             "INSERT INTO pauses (scope) VALUES (?1) ON CONFLICT DO NOTHING"
         } else {
             "DELETE FROM pauses WHERE scope = ?1"
         };
-        self.connection().execute(change, [scope.key()])?;
-        Ok(())
+        Ok(self.connection().execute(change, [scope.key()])? > 0)
     }
 
     /// What is paused, by its key.

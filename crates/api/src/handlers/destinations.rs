@@ -1,14 +1,13 @@
 //! Destinations of audiences: how each stands, and pausing one. What they are is a definition like others.
 
-use super::Api;
+use super::{Api, existing_space, is_defined};
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{blocking, parse_space};
+use crate::extract::parse_space;
 use crate::ports::Destination;
 use axum::Json;
 use axum::extract::Path;
-use kith_catalog::{Document, DocumentKind};
+use kith_catalog::DocumentKind;
 use serde::Serialize;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Destinations.
@@ -69,7 +68,7 @@ pub(crate) struct DestinationPauseBody {
     responses((status = 200, description = "The destinations.", body = DestinationsBody)),
 )]
 pub(crate) async fn list(state: Api, Path(space): Path<String>) -> Result<Json<DestinationsBody>, ApiError> {
-    let listed = state.destinations.list(&parse_space(&space)?).await?;
+    let listed = state.destinations.list(&existing_space(&state, &space).await?).await?;
     Ok(Json(DestinationsBody {
         destinations: listed.into_iter().map(body).collect(),
     }))
@@ -89,16 +88,8 @@ pub(crate) async fn pause_destination(
     state: Api,
     Path((space, destination)): Path<(String, String)>,
 ) -> Result<Json<DestinationPauseBody>, ApiError> {
-    let (catalog, asked, name) = (Arc::clone(&state.catalog), parse_space(&space)?, destination.clone());
-    let is_known = blocking(move || {
-        let documents = catalog.definitions(&asked)?;
-        let is_it = |document: &Document| document.kind == DocumentKind::Destination && document.name == name;
-        Ok(documents.iter().any(is_it))
-    });
-    if !is_known.await? {
-        return Err(ApiError::not_found(format!(
-            "there is no destination {destination} in space {space}"
-        )));
+    if !is_known(&state, &space, &destination).await? {
+        return Err(unknown(&space, &destination));
     }
     set_paused(&state, space, destination, true).await
 }
@@ -108,13 +99,24 @@ pub(crate) async fn pause_destination(
     post, path = "/api/spaces/{space}/destinations/{destination}/resume", operation_id = "resume_destination",
     tag = "destinations",
     params(("space", description = "The space."), ("destination", description = "The destination's name.")),
-    responses((status = 200, description = "It is told.", body = DestinationPauseBody)),
+    responses(
+        (status = 200, description = "It is told.", body = DestinationPauseBody),
+        (status = 404, description = "There is no such destination, and none of the name is paused.", body = ErrorBody),
+    ),
 )]
 pub(crate) async fn resume_destination(
     state: Api,
     Path((space, destination)): Path<(String, String)>,
 ) -> Result<Json<DestinationPauseBody>, ApiError> {
     set_paused(&state, space, destination, false).await
+}
+
+async fn is_known(state: &Api, space: &str, destination: &str) -> Result<bool, ApiError> {
+    is_defined(state, &parse_space(space)?, DocumentKind::Destination, destination).await
+}
+
+fn unknown(space: &str, destination: &str) -> ApiError {
+    ApiError::not_found(format!("there is no destination {destination} in space {space}"))
 }
 
 async fn set_paused(
@@ -124,7 +126,11 @@ async fn set_paused(
     paused: bool,
 ) -> Result<Json<DestinationPauseBody>, ApiError> {
     let named = parse_space(&space)?;
-    state.destinations.pause(&named, &destination, paused).await?;
+    let changed = state.destinations.pause(&named, &destination, paused).await?;
+    // One that was removed while it was paused can still be resumed.
+    if !changed && !is_known(state, &space, &destination).await? {
+        return Err(unknown(&space, &destination));
+    }
     Ok(Json(DestinationPauseBody {
         space,
         destination,

@@ -1,7 +1,7 @@
 //! Who is who: why two identifiers are one person, what if, and vetoes (contracts IDN-6, IDN-7).
 
-use super::Api;
 use super::profile_api::nobody;
+use super::{Api, existing_space};
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_as_of, parse_body, parse_name, parse_person, parse_space};
@@ -209,7 +209,7 @@ pub(crate) async fn what_if(state: Api, Path(space): Path<String>, body: Bytes) 
     responses((status = 200, description = "The vetoes.", body = VetoList)),
 )]
 pub(crate) async fn vetoes(state: Api, Path(space): Path<String>) -> Result<Json<VetoList>, ApiError> {
-    let vetoes = state.identity.vetoes(&parse_space(&space)?).await?;
+    let vetoes = state.identity.vetoes(&existing_space(&state, &space).await?).await?;
     let vetoes = vetoes.iter().map(|one| VetoingBody {
         veto: body_of(&one.veto),
         since: one.since.map(|at| at.to_string()),

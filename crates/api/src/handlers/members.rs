@@ -1,7 +1,7 @@
 //! Segments: their sizes, their members page by page, and why somebody is in one.
 
-use super::Api;
 use super::profile_api::nobody;
+use super::{Api, existing_space};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{blocking, parse_as_of, parse_limit, parse_name, parse_person, parse_space};
 use crate::ports::{Member, PortErrorKind, SegmentState, SegmentStatus};
@@ -86,7 +86,7 @@ pub(crate) struct MemberBody {
     responses((status = 200, description = "The segments.", body = SegmentList)),
 )]
 pub(crate) async fn list(state: Api, Path(space): Path<String>) -> Result<Json<SegmentList>, ApiError> {
-    let segments = state.segments.list(&parse_space(&space)?).await?;
+    let segments = state.segments.list(&existing_space(&state, &space).await?).await?;
     Ok(Json(SegmentList {
         segments: segments.iter().map(segment_body).collect(),
     }))

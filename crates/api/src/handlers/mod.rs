@@ -21,9 +21,36 @@ pub(crate) mod sql;
 pub(crate) mod tail;
 pub(crate) mod unsubscribe;
 
+use crate::error::ApiError;
+use crate::extract::{blocking, parse_space};
 use crate::routes::ApiState;
 use axum::extract::State;
+use kith_catalog::{Document, DocumentKind};
+use kith_types::SpaceId;
 use std::sync::Arc;
 
 /// How handlers take the state.
 pub(crate) type Api = State<Arc<ApiState>>;
+
+/// The space of a path, where there is one of that name: what lists a space does not list one that nobody made as empty.
+async fn existing_space(state: &Api, name: &str) -> Result<SpaceId, ApiError> {
+    let (catalog, space) = (Arc::clone(&state.catalog), parse_space(name)?);
+    let asked = space.clone();
+    if blocking(move || Ok(catalog.has_space(&asked)?)).await? {
+        return Ok(space);
+    }
+    Err(ApiError::not_found(format!(
+        "there is no space {space}: `kith space list` lists them"
+    )))
+}
+
+/// Whether a definition of this kind and name is in force in a space.
+async fn is_defined(state: &Api, space: &SpaceId, kind: DocumentKind, name: &str) -> Result<bool, ApiError> {
+    let (catalog, asked, name) = (Arc::clone(&state.catalog), space.clone(), name.to_owned());
+    blocking(move || {
+        let documents = catalog.definitions(&asked)?;
+        let is_it = |document: &Document| document.kind == kind && document.name == name;
+        Ok(documents.iter().any(is_it))
+    })
+    .await
+}

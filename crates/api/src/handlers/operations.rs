@@ -1,16 +1,15 @@
 //! Running the server: status, flush, proofs, pausing what sends.
 
-use super::Api;
+use super::{Api, existing_space, is_defined};
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{blocking, parse_space};
+use crate::extract::parse_space;
 use crate::ports::{PauseScope, StageStatus, Status, TableStatus};
 use crate::stream::ndjson;
 use axum::Json;
 use axum::extract::Path;
 use axum::response::Response;
-use kith_catalog::{Document, DocumentKind};
+use kith_catalog::DocumentKind;
 use serde::Serialize;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The server's state.
@@ -188,16 +187,8 @@ pub(crate) async fn pause_message(
     state: Api,
     Path((space, message)): Path<(String, String)>,
 ) -> Result<Json<PauseBody>, ApiError> {
-    let (catalog, asked, name) = (Arc::clone(&state.catalog), parse_space(&space)?, message.clone());
-    let is_known = blocking(move || {
-        let documents = catalog.definitions(&asked)?;
-        let is_it = |document: &Document| document.kind == DocumentKind::Message && document.name == name;
-        Ok(documents.iter().any(is_it))
-    });
-    if !is_known.await? {
-        return Err(ApiError::not_found(format!(
-            "there is no message {message} in space {space}"
-        )));
+    if !is_known(&state, &space, &message).await? {
+        return Err(unknown(&space, &message));
     }
     set_message_paused(&state, &space, message, true).await
 }
@@ -206,7 +197,10 @@ pub(crate) async fn pause_message(
 #[utoipa::path(
     post, path = "/api/spaces/{space}/messages/{message}/resume", operation_id = "resume_message", tag = "messages",
     params(("space", description = "The space."), ("message", description = "The message's name.")),
-    responses((status = 200, description = "It is sent.", body = PauseBody)),
+    responses(
+        (status = 200, description = "It is sent.", body = PauseBody),
+        (status = 404, description = "There is no such message, and none of the name is paused.", body = ErrorBody),
+    ),
 )]
 pub(crate) async fn resume_message(
     state: Api,
@@ -242,6 +236,14 @@ async fn set_all_paused(state: &Api, paused: bool) -> Result<Json<PauseBody>, Ap
     }))
 }
 
+async fn is_known(state: &Api, space: &str, message: &str) -> Result<bool, ApiError> {
+    is_defined(state, &parse_space(space)?, DocumentKind::Message, message).await
+}
+
+fn unknown(space: &str, message: &str) -> ApiError {
+    ApiError::not_found(format!("there is no message {message} in space {space}"))
+}
+
 async fn set_message_paused(
     state: &Api,
     space: &str,
@@ -249,7 +251,11 @@ async fn set_message_paused(
     paused: bool,
 ) -> Result<Json<PauseBody>, ApiError> {
     let scope = PauseScope::Message(parse_space(space)?, message.clone());
-    state.operations.pause_messages(&scope, paused).await?;
+    let changed = state.operations.pause_messages(&scope, paused).await?;
+    // One that was removed while it was paused can still be resumed.
+    if !changed && !is_known(state, space, &message).await? {
+        return Err(unknown(space, &message));
+    }
     Ok(Json(PauseBody {
         space: Some(space.to_owned()),
         message: Some(message),
@@ -258,11 +264,7 @@ async fn set_message_paused(
 }
 
 async fn set_paused(state: &Api, space: &str, paused: bool) -> Result<Json<PauseBody>, ApiError> {
-    let space = parse_space(space)?;
-    let (catalog, asked) = (Arc::clone(&state.catalog), space.clone());
-    if !blocking(move || Ok(catalog.has_space(&asked)?)).await? {
-        return Err(ApiError::not_found(format!("there is no space {space}")));
-    }
+    let space = existing_space(state, space).await?;
     let scope = PauseScope::Space(space.clone());
     state.operations.pause_messages(&scope, paused).await?;
     Ok(Json(PauseBody {

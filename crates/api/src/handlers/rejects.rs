@@ -1,15 +1,14 @@
 //! Rejects: putting them through again after their cause is mended.
 
-use super::Api;
+use super::{Api, existing_space};
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{blocking, parse_body, parse_name, parse_space};
+use crate::extract::{parse_body, parse_name};
 use crate::ports::ReplayRejects;
 use axum::extract::Path;
 use axum::{Extension, Json};
 use bytes::Bytes;
 use kith_catalog::Principal;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// Which rejects, and under which limits.
@@ -66,15 +65,11 @@ pub(crate) async fn replay(
     Extension(principal): Extension<Principal>,
     body: Bytes,
 ) -> Result<Json<ReplayedBody>, ApiError> {
-    let space = parse_space(&space)?;
+    let space = existing_space(&state, &space).await?;
     let body: ReplayBody = match body.is_empty() {
         true => ReplayBody::default(),
         false => parse_body(&body)?,
     };
-    let (catalog, asked) = (Arc::clone(&state.catalog), space.clone());
-    if !blocking(move || Ok(catalog.has_space(&asked)?)).await? {
-        return Err(ApiError::not_found(format!("there is no space {space}")));
-    }
     let asked = ReplayRejects {
         after: body.after,
         source: body.source.as_deref().map(parse_name).transpose()?,

@@ -1,8 +1,8 @@
 //! Sends of messages: where each stands and why. Addresses are left out: the profile has them.
 
-use super::Api;
+use super::{Api, existing_space};
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{parse_limit, parse_name, parse_space};
+use crate::extract::{parse_limit, parse_name};
 use crate::ports::{MessageSend, SendsQuery};
 use axum::Json;
 use axum::extract::{Path, Query};
@@ -74,7 +74,10 @@ pub(crate) async fn list(
         message: asked.message,
         limit: parse_limit(asked.limit.as_deref(), LIMIT_DEFAULT, LIMIT_MAX)?,
     };
-    let sends = state.operations.message_sends(&parse_space(&space)?, query).await?;
+    let sends = state
+        .operations
+        .message_sends(&existing_space(&state, &space).await?, query)
+        .await?;
     Ok(Json(SendsBody {
         sends: sends.into_iter().map(body).collect(),
     }))

@@ -1,8 +1,7 @@
 //! The live tail: what happens in a space, as server-sent events.
 
-use super::Api;
+use super::{Api, existing_space};
 use crate::error::{ApiError, ErrorBody};
-use crate::extract::{blocking, parse_space};
 use crate::ports::{TailFilter, TailKind};
 use crate::routes::Followers;
 use axum::Extension;
@@ -14,7 +13,6 @@ use http::{HeaderValue, StatusCode, header};
 use kith_telemetry::{Counter, Gauge};
 use serde::Deserialize;
 use std::convert::Infallible;
-use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
@@ -63,11 +61,7 @@ pub(crate) async fn tail(
     Path(space): Path<String>,
     Query(query): Query<TailQuery>,
 ) -> Result<Response, ApiError> {
-    let space = parse_space(&space)?;
-    let (catalog, asked) = (Arc::clone(&state.catalog), space.clone());
-    if !blocking(move || Ok(catalog.has_space(&asked)?)).await? {
-        return Err(ApiError::not_found(format!("there is no space {space}")));
-    }
+    let space = existing_space(&state, &space).await?;
     let busy = || {
         ApiError::new(
             StatusCode::TOO_MANY_REQUESTS,

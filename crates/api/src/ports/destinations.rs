@@ -46,9 +46,9 @@ pub trait Destinations: Send + Sync {
     /// A [`PortError`].
     async fn list(&self, space: &SpaceId) -> Result<Vec<Destination>, PortError>;
 
-    /// Stops or resumes telling one, durably. What changes meanwhile waits.
+    /// Stops or resumes telling one, durably; false where it was so already. What changes meanwhile waits.
     ///
     /// # Errors
     /// A [`PortError`].
-    async fn pause(&self, space: &SpaceId, name: &str, paused: bool) -> Result<(), PortError>;
+    async fn pause(&self, space: &SpaceId, name: &str, paused: bool) -> Result<bool, PortError>;
 }

@@ -169,7 +169,7 @@ impl Operations for MissingRole {
         self.refuse()
     }
 
-    async fn pause_messages(&self, _: &PauseScope, _: bool) -> Result<(), PortError> {
+    async fn pause_messages(&self, _: &PauseScope, _: bool) -> Result<bool, PortError> {
         self.refuse()
     }
 

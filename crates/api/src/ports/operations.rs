@@ -249,11 +249,11 @@ pub trait Operations: Send + Sync {
     /// A [`PortError`] where it could not begin.
     async fn verify_rebuild(&self) -> Result<LineStream, PortError>;
 
-    /// Stops or resumes sending, durably. What is due meanwhile waits.
+    /// Stops or resumes sending, durably; false where it was so already. What is due meanwhile waits.
     ///
     /// # Errors
     /// A [`PortError`].
-    async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<(), PortError>;
+    async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<bool, PortError>;
 
     /// The newest sends of a space, each with where it stands and why.
     ///

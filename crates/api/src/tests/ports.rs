@@ -480,7 +480,7 @@ impl Destinations for Ports {
         Ok(vec![crm])
     }
 
-    async fn pause(&self, _: &SpaceId, _: &str, _: bool) -> Result<(), PortError> {
-        Ok(())
+    async fn pause(&self, _: &SpaceId, name: &str, _: bool) -> Result<bool, PortError> {
+        Ok(name != "nope")
     }
 }

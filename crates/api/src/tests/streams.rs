@@ -244,6 +244,8 @@ async fn seg_5_destinations_are_listed_with_what_they_were_told_and_paused_by_na
     // Only a destination that there is can be paused; one that was removed can be resumed.
     let unknown = world.post("/api/spaces/main/destinations/nothing/pause", "").await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let unknown = world.post("/api/spaces/main/destinations/nope/resume", "").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     let resumed = world.post("/api/spaces/main/destinations/gone/resume", "").await.json();
     assert_eq!(
         resumed,
@@ -269,6 +271,8 @@ async fn what_sends_is_paused_and_resumed_by_space() {
         world.post("/api/spaces/main/messages/nothing/pause", "").await.status,
         StatusCode::NOT_FOUND
     );
+    let unknown = world.post("/api/spaces/main/messages/nope/resume", "").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     let message = world.post("/api/spaces/main/messages/gone/resume", "").await.json();
     assert_eq!(message, json!({ "space": "main", "message": "gone", "paused": false }));
     assert_eq!(

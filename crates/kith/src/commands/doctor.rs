@@ -199,11 +199,12 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
             "mend the cause; the stage goes on by itself",
         ));
     }
-    // How far a destination is behind is for its receiver to say, and no sign of a busy server.
+    // How far a destination is behind is for its receiver to say, and raw has what is sealed, ten minutes later at the latest:
+    // neither is a sign of a busy server.
     let own = status
         .stages
         .iter()
-        .filter(|stage| !stage.name.starts_with("destination "));
+        .filter(|stage| stage.name != "raw" && !stage.name.starts_with("destination "));
     let slowest = own.max_by_key(|stage| stage.lag_millis);
     checks.push(match slowest {
         Some(stage) if stage.lag_millis > LAG_MILLIS_MAX => Check::ill(
@@ -219,11 +220,24 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
         Some(stage) => Check::well("lag", format!("at most {} ms, in {}", stage.lag_millis, stage.name)),
         None => Check::well("lag", "this process plays no part that lags"),
     });
-    if !status.messages_paused.is_empty() {
-        // Somebody decided it, so it is told and fails nothing.
-        let paused = status.messages_paused.join(", ");
-        let found = format!("paused: {paused}; `kith messages resume` with --all, --space or --message resumes it");
-        checks.push(Check::well("messages", found));
+    // Somebody decided it, so it is told and fails nothing.
+    let paused = status.messages_paused.iter().map(String::as_str);
+    let (destinations, messages): (Vec<&str>, Vec<&str>) = paused.partition(|what| what.starts_with("destination "));
+    for (name, paused, resumes) in [
+        (
+            "messages",
+            messages,
+            "`kith messages resume` with --all, --space or --message resumes it",
+        ),
+        (
+            "destinations",
+            destinations,
+            "`kith destinations resume NAME` resumes it",
+        ),
+    ] {
+        if !paused.is_empty() {
+            checks.push(Check::well(name, format!("paused: {}; {resumes}", paused.join(", "))));
+        }
     }
 }
 

@@ -112,7 +112,7 @@ impl Destinations for ConnectedDestinations {
         Ok(listed.into_iter().map(shown).collect())
     }
 
-    async fn pause(&self, space: &SpaceId, name: &str, paused: bool) -> Result<(), PortError> {
+    async fn pause(&self, space: &SpaceId, name: &str, paused: bool) -> Result<bool, PortError> {
         let scope = PauseScope::Destination(space, name);
         self.0.activation.pause(scope, paused).map_err(PortError::internal)
     }

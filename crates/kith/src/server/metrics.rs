@@ -1,6 +1,7 @@
 //! Figures of the running stages, set from their status while they run.
 
 use super::Parts;
+use super::operations::lag_millis;
 use kith_pipeline::PipelineStatus;
 use kith_telemetry::{Counter, Gauge};
 use std::sync::Arc;
@@ -15,8 +16,10 @@ pub(crate) fn watch(parts: &Arc<Parts>) {
     tokio::spawn(async move {
         let mut before = PipelineStatus::default();
         while let Some(parts) = parts.upgrade() {
-            before = set(&parts, &before);
-            drop(parts);
+            let set = tokio::task::spawn_blocking(move || set(&parts, &before)).await;
+            // A panic is told where it happened.
+            let Ok(now) = set else { return };
+            before = now;
             tokio::time::sleep(EVERY).await;
         }
     });
@@ -31,6 +34,12 @@ fn set(parts: &Parts, before: &PipelineStatus) -> PipelineStatus {
     gauge(Gauge::LagRecordsPipeline, end.saturating_sub(pipeline.committed));
     gauge(Gauge::LagRecordsLake, end.saturating_sub(publish.clean_end));
     gauge(Gauge::LagRecordsRaw, end.saturating_sub(publish.raw_end));
+    gauge(Gauge::LagMillisPipeline, lag_millis(parts, pipeline.committed));
+    gauge(Gauge::LagMillisLake, lag_millis(parts, publish.clean_end));
+    gauge(Gauge::LagMillisRaw, lag_millis(parts, publish.raw_end));
+    gauge(Gauge::LogBytesOnDisk, health.bytes_on_disk);
+    gauge(Gauge::TimersPending, pipeline.timers);
+    gauge(Gauge::ProfilesInMemory, pipeline.people_in_memory);
     gauge(Gauge::Profiles, pipeline.profiles.values().sum());
     gauge(Gauge::DedupeFilterBytes, pipeline.dedupe.memory_bytes as u64);
     gauge(Gauge::DedupeGenerations, pipeline.dedupe.generations as u64);

@@ -33,18 +33,11 @@ impl Running {
     }
 
     fn stage(&self, name: &str, end: u64, fault: Option<String>) -> StageStatus {
-        let behind = self.0.log.durable_end().saturating_sub(end);
-        let clock = self.0.pipeline.status().clock;
-        let lag = if behind == 0 {
-            0
-        } else {
-            (self.0.clock.now() - clock).as_micros() / 1_000
-        };
         StageStatus {
             name: name.to_owned(),
             through: self.through(end),
-            lag_records: behind,
-            lag_millis: u64::try_from(lag).unwrap_or(0),
+            lag_records: self.0.log.durable_end().saturating_sub(end),
+            lag_millis: lag_millis(&self.0, end),
             fault,
         }
     }
@@ -138,6 +131,17 @@ impl Running {
     }
 }
 
+/// How old the oldest record is that a stage has still to take, in milliseconds; 0 where there is none. It may read the disk.
+pub(super) fn lag_millis(parts: &Parts, end: u64) -> u64 {
+    if parts.log.durable_end() <= end {
+        return 0;
+    }
+    // What cannot be read is told by the stage itself.
+    let oldest = parts.log.reader(end).read(1, 1).unwrap_or_default();
+    let waited = oldest.first().map(|record| parts.clock.now() - record.received_at);
+    waited.map_or(0, |waited| u64::try_from(waited.as_micros() / 1_000).unwrap_or(0))
+}
+
 fn failed(failures: u32, since: Timestamp) -> String {
     let times = if failures == 1 { "time" } else { "times in a row" };
     format!("failed {failures} {times}, since {since}")
@@ -196,6 +200,15 @@ impl Operations for Running {
             .as_ref()
             .map(|rules| rules_in_work(rules, self.0.clock.now()));
         let paused = self.0.activation.paused().map_err(PortError::internal)?;
+        let running = Self(Arc::clone(&self.0));
+        let stood = [
+            ("pipeline", pipeline.committed, pipeline.failure.clone()),
+            ("lake", publish.clean_end, publish.failure.clone()),
+            ("raw", publish.raw_end, publish.raw.failure.clone()),
+        ];
+        let stages =
+            tokio::task::spawn_blocking(move || stood.map(|(name, end, fault)| running.stage(name, end, fault)));
+        let stages = stages.await.map_err(PortError::internal)?;
         let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
             space: space.clone(),
             definition: "definitions".to_owned(),
@@ -207,14 +220,7 @@ impl Operations for Running {
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
-            stages: [
-                self.stage("pipeline", pipeline.committed, pipeline.failure.clone()),
-                self.stage("lake", publish.clean_end, publish.failure.clone()),
-                self.stage("raw", publish.raw_end, publish.raw.failure.clone()),
-            ]
-            .into_iter()
-            .chain(audiences::stages(&self.0).await?)
-            .collect(),
+            stages: stages.into_iter().chain(audiences::stages(&self.0).await?).collect(),
             refolds: rebuild.into_iter().chain(new_rules).chain(refolds).collect(),
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
@@ -290,7 +296,7 @@ impl Operations for Running {
         rebuild::verify(Arc::clone(&self.0))
     }
 
-    async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<(), PortError> {
+    async fn pause_messages(&self, scope: &PauseScope, paused: bool) -> Result<bool, PortError> {
         let scope = match scope {
             PauseScope::All => Scope::All,
             PauseScope::Space(space) => Scope::Space(space),

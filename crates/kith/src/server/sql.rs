@@ -8,8 +8,10 @@ use kith_api::ports::{LineStream, MissingRole, PortError, PortErrorKind, Sql, Sq
 use kith_catalog::Catalog;
 use kith_lake::Lake;
 use kith_query::{SpaceAccess, SqlConfig, SqlEngine, SqlError, SqlErrorKind};
+use kith_telemetry::{Counter, Histogram};
 use kith_types::SpaceId;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The API's port to SQL.
 struct LakeSql {
@@ -102,12 +104,29 @@ fn refused(error: SqlError) -> PortError {
 impl Sql for LakeSql {
     async fn run(&self, request: SqlRequest) -> Result<LineStream, PortError> {
         let access = self.access(&request).await?;
-        let rows = self
-            .engine
-            .query(&access, &request.sql, request.limit)
-            .await
-            .map_err(refused)?;
-        Ok(rows.map(|piece| piece.map_err(refused)).boxed())
+        let counted = Counted(Instant::now());
+        let rows = self.engine.query(&access, &request.sql, request.limit).await;
+        let rows = rows.map_err(|error| counted.failed(error))?;
+        Ok(rows
+            .map(move |piece| piece.map_err(|error| counted.failed(error)))
+            .boxed())
+    }
+}
+
+/// A statement as metrics count it: until its last row is read, or nobody wants more.
+struct Counted(Instant);
+
+impl Counted {
+    fn failed(&self, error: SqlError) -> PortError {
+        Counter::SqlFailures.increment();
+        refused(error)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        Counter::SqlQueries.increment();
+        Histogram::SqlSeconds.observe(self.0.elapsed());
     }
 }
 

@@ -6,7 +6,7 @@ use crate::tests::{at, decision, event, performed, record, same};
 use crate::{ArchiveFailure, ArchiveReader, FoldsStanding, HistoryFolds, Hole, MadeElsewhere, WantedFolds};
 use kith_log::{LogConfig, OsDisk};
 use kith_state::MemoryStore;
-use kith_types::ManualClock;
+use kith_types::{Event, ManualClock, ProfileId};
 use serde_json::json;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};

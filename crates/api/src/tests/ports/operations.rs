@@ -132,7 +132,7 @@ impl Operations for Ports {
         .boxed())
     }
 
-    async fn pause_messages(&self, _: &PauseScope, _: bool) -> Result<(), PortError> {
-        Ok(())
+    async fn pause_messages(&self, scope: &PauseScope, _: bool) -> Result<bool, PortError> {
+        Ok(!matches!(scope, PauseScope::Message(_, name) if name == "nope"))
     }
 }
