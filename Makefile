@@ -13,6 +13,7 @@ demo: web peers-demo
 
 test: peers web
 	cargo xtask check
+	npm --silent --prefix web/shop run check
 	KITH_PEERS=1 cargo test --workspace --no-fail-fast
 	cargo build -p kith
 	tests/peers/run
@@ -33,9 +34,10 @@ soak: peers
 	cargo build -p kith
 	tests/peers/run tests/peers/kills.test.mjs
 
-check:
+check: web
 	cargo fmt --all --check
 	cargo xtask check
+	npm --silent --prefix web/shop run check
 	cargo clippy --workspace --all-targets -- -D warnings
 
 fmt:

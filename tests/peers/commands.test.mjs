@@ -20,17 +20,18 @@ properties: { total: { column: amount, as: number } }
 
 /**
  * A way to a server that hands on so many imported batches and keeps the answer to the last of them: the server has taken
- * it, and whoever sent it never hears.
+ * it, and whoever sent it has not heard. `taken` gives the answer's status then; whoever waits for it says whether it goes on
+ * to whoever sent the batch or is lost.
  */
-async function swallowingAnswer(t, port, batches) {
+async function holdingAnswer(t, port, batches) {
   let seen = 0
-  let swallowed
-  const taken = new Promise(done => (swallowed = done))
+  let hold
+  const taken = new Promise(done => (hold = done))
   const way = createServer((asked, answer) => {
     const last = asked.method === 'POST' && ++seen === batches
     const passed = request({ port, host: '127.0.0.1', path: asked.url, method: asked.method, headers: asked.headers }, given => {
       if (last) {
-        given.resume().on('end', () => swallowed(given.statusCode))
+        given.resume().on('end', () => hold({ status: given.statusCode, lose: () => answer.destroy() }))
         return
       }
       answer.writeHead(given.statusCode, given.headers)
@@ -41,10 +42,18 @@ async function swallowingAnswer(t, port, batches) {
   })
   await new Promise(done => way.listen(0, '127.0.0.1', done))
   t.after(() => { way.closeAllConnections(); way.close() })
-  return { url: `http://127.0.0.1:${way.address().port}`, taken }
+  return { url: `http://127.0.0.1:${way.address().port}`, taken, batches: () => seen }
 }
 
-test('con_2_an_import_that_is_killed_midway_and_run_again_loses_nothing_and_doubles_nothing', { timeout: 240_000 }, async t => {
+/** Starts an import through a way; gives its process and its end. */
+function importing(way, server, args) {
+  const env = { ...process.env, KITH_URL: way.url, KITH_KEY: server.key }
+  const child = startProcess(kithBinary, args, { env, stdio: 'ignore' })
+  return { child, ended: new Promise(done => child.once('exit', (code, signal) => done({ code, signal }))) }
+}
+
+/** A server with a source, a file of rows for it, and how many of them have become events. */
+async function shopWithHistory(t) {
   const server = await startServer(t)
   await server.source('shop')
   const rows = Array.from({ length: ROWS }, (_, at) => row(at))
@@ -52,17 +61,18 @@ test('con_2_an_import_that_is_killed_midway_and_run_again_loses_nothing_and_doub
   const map = join(server.home, 'orders.yaml')
   await writeFile(file, `customer,amount,at\n${rows.join('\n')}\n`)
   await writeFile(map, MAPPING)
-  const args = ['import', file, '--source', 'shop', '--map', map]
   const count = async () => (await server.sql(`
     SELECT count(*) AS n, count(DISTINCT event_key) AS keys FROM clean.events WHERE source = 'shop'`))[0]
+  return { server, rows, args: ['import', file, '--source', 'shop', '--map', map], count }
+}
 
-  const way = await swallowingAnswer(t, server.port, 3)
-  const env = { ...process.env, KITH_URL: way.url, KITH_KEY: server.key }
-  const cut = startProcess(kithBinary, args, { env, stdio: 'ignore' })
-  const ended = new Promise(done => cut.once('exit', (code, signal) => done({ code, signal })))
-  assert.equal(await Promise.race([way.taken, ended]), 200, 'the server took the last batch')
-  cut.kill('SIGKILL')
-  assert.equal((await ended).signal, 'SIGKILL')
+test('con_2_an_import_that_is_killed_midway_and_run_again_loses_nothing_and_doubles_nothing', { timeout: 240_000 }, async t => {
+  const { server, rows, args, count } = await shopWithHistory(t)
+  const way = await holdingAnswer(t, server.port, 3)
+  const cut = importing(way, server, args)
+  assert.equal((await Promise.race([way.taken, cut.ended])).status, 200, 'the server took the last batch')
+  cut.child.kill('SIGKILL')
+  assert.equal((await cut.ended).signal, 'SIGKILL')
   await server.kith('flush')
   const half = await count()
   assert.ok(half.n > 0 && half.n < ROWS, `${half.n} of ${ROWS} events after the import was cut off`)
@@ -74,6 +84,24 @@ test('con_2_an_import_that_is_killed_midway_and_run_again_loses_nothing_and_doub
   const found = await server.sql(`SELECT user_id AS who, properties AS bought FROM clean.events WHERE source = 'shop'`)
   const bought = found.map(({ who, bought }) => `${who},${JSON.parse(bought).total},2024-03-01T12:00:00Z`)
   assert.deepEqual(bought.sort(), rows.sort())
+  assert.equal((await server.sql('SELECT count(*) AS n FROM clean.rejects'))[0].n, 0)
+  await server.stop()
+})
+
+test('con_2_an_import_goes_on_over_a_kill_of_the_server_and_each_row_is_there_once', { timeout: 240_000 }, async t => {
+  const { server, args, count } = await shopWithHistory(t)
+  const way = await holdingAnswer(t, server.port, 3)
+  const going = importing(way, server, args)
+  const held = await Promise.race([way.taken, going.ended])
+  assert.equal(held.status, 200, 'the server took a batch')
+  // What it took is durable, and whoever sent it has to send it again.
+  await server.kill()
+  held.lose()
+  await until('the import to try again while nobody is there', () => way.batches() > 4)
+  await server.start()
+  assert.deepEqual(await going.ended, { code: 0, signal: null })
+  await server.kith('flush')
+  assert.deepEqual(await count(), { n: ROWS, keys: ROWS })
   assert.equal((await server.sql('SELECT count(*) AS n FROM clean.rejects'))[0].n, 0)
   await server.stop()
 })

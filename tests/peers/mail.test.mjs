@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { startMailServer } from './support/mail.mjs'
+import { refusingMailServer, startMailServer } from './support/mail.mjs'
 import { random } from './support/load.mjs'
 import { pause, until } from './support/parts.mjs'
 import { startServer } from './support/server.mjs'
@@ -242,4 +242,32 @@ test('act_2_no_kill_sends_a_mail_twice', { timeout: 180_000 }, async t => {
   }
   t.diagnostic(`${ends.filter(([end]) => end === 'Email Unknown').length} of ${PEOPLE} are unknown, ${counts.filter(Boolean).length} arrived`)
   await struck.stop()
+})
+
+test('act_2_an_address_that_a_mail_server_refuses_gets_no_second_try_and_one_that_it_puts_off_does', { timeout: 120_000 }, async t => {
+  const refusing = await refusingMailServer(t)
+  const shop = await startServer(t, { args: ['--smtp', refusing.smtp] })
+  const key = await shop.source('shop')
+  await shop.apply(DEFINITIONS.replace(', within: { last: 2s }', ''))
+  for (const userId of ['gone', 'busy', 'here']) {
+    await shop.send(key, 'identify', { userId, traits: { email: `${userId}@example.com` }, ...consent(true) })
+    await shop.send(key, 'track', { userId, event: 'Order Completed' })
+  }
+  const ends = async userId => endOf(await shop.personWhen(`user_id:${userId}`, person => endOf(person).length > 0, { within: 60_000 }))
+  assert.deepEqual(await ends('gone'), ['Email Failed'])
+  assert.deepEqual(await ends('here'), ['Email Sent'])
+  assert.deepEqual(await ends('busy'), ['Email Sent'], 'a refusal that may pass is tried again')
+  assert.deepEqual(refusing.asked.filter(address => address.startsWith('gone')), ['gone@example.com'])
+  assert.deepEqual(refusing.asked.filter(address => address.startsWith('busy')), ['busy@example.com', 'busy@example.com'])
+  assert.deepEqual(refusing.taken.sort(), ['busy@example.com', 'here@example.com'])
+
+  // Status 5.1.1: the address does not exist, so it is never written to again, whatever the message.
+  await shop.apply(DEFINITIONS.replaceAll('fresh_buyers', 'callers').replaceAll('Order Completed', 'Called').replace('thanks', 'sorry'))
+  await shop.send(key, 'track', { userId: 'gone', event: 'Called' })
+  await until('the send to be skipped', async () => {
+    const lines = (await shop.kith('messages', 'list', '--json')).split('\n').filter(Boolean).map(line => JSON.parse(line))
+    return lines.some(send => send.state === 'skipped' && send.reason === 'suppressed')
+  })
+  assert.equal(refusing.asked.filter(address => address.startsWith('gone')).length, 1)
+  await shop.stop()
 })

@@ -97,8 +97,13 @@ impl DocumentId {
     /// A text that says what is wrong with the name.
     pub fn new(kind: &str, name: &str) -> Result<Self, String> {
         let Some(kind) = DocumentKind::from_name(kind) else {
-            let known = DocumentKind::ALL.map(DocumentKind::as_str).join(", ");
-            return Err(format!("kind {:?} is unknown; the kinds are {known}", shorten(kind)));
+            let known = DocumentKind::ALL.map(DocumentKind::as_str);
+            let meant = kith_expr::nearest(kind, &known).map(|meant| format!(", did you mean {meant:?}?"));
+            let (shown, meant) = (shorten(kind), meant.unwrap_or_default());
+            return Err(format!(
+                "kind {shown:?} is unknown{meant}; the kinds are {}",
+                known.join(", ")
+            ));
         };
         // Definitions follow the rule of segments, which become tables and traits by their names.
         if name.parse::<SegmentName>().is_err() {

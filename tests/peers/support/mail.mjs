@@ -1,4 +1,6 @@
-// A real mail server with an inbox to look into: npm's `maildev`, on free ports of loopback.
+// Real mail servers on free ports of loopback: npm's `maildev` with an inbox to look into, and one that refuses, by npm's
+// `smtp-server`, which is what maildev takes mail with.
+import { createRequire } from 'node:module'
 import { folder, freePort, packageFile, startProcess, until } from './parts.mjs'
 
 /** Starts it. It ends, and its mails go away, after the test. */
@@ -39,4 +41,34 @@ function headerFields(source) {
   const [head] = source.split(/\r?\n\r?\n/, 1)
   const lines = head.replace(/\r?\n[ \t]+/g, ' ').split(/\r?\n/)
   return Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]))
+}
+
+/**
+ * A mail server that refuses whoever is called `gone` for good, puts `busy` off once, and takes the rest. `asked` has every
+ * recipient that it was asked to take, `taken` those whose mail it took.
+ */
+export async function refusingMailServer(t) {
+  const { SMTPServer } = createRequire(packageFile('maildev/package.json'))('smtp-server')
+  const refused = (code, text) => Object.assign(new Error(text), { responseCode: code })
+  const found = { asked: [], taken: [] }
+  const server = new SMTPServer({
+    authOptional: true, disabledCommands: ['AUTH', 'STARTTLS'],
+    onRcptTo({ address }, _session, answer) {
+      const again = found.asked.includes(address)
+      found.asked.push(address)
+      if (address.startsWith('gone@')) return answer(refused(550, '5.1.1 no such mailbox here'))
+      if (address.startsWith('busy@') && !again) return answer(refused(450, '4.2.1 mailbox busy, try again'))
+      return answer()
+    },
+    onData(stream, session, answer) {
+      stream.resume().on('end', () => {
+        found.taken.push(...session.envelope.rcptTo.map(to => to.address))
+        answer()
+      })
+    },
+  })
+  const port = await freePort()
+  await new Promise((done, failed) => server.listen(port, '127.0.0.1', done).on('error', failed))
+  t.after(() => new Promise(done => server.close(done)))
+  return { smtp: `127.0.0.1:${port}`, ...found }
 }

@@ -136,7 +136,27 @@ async fn list(client: &Client, args: &ListArgs) -> Result<(), CommandError> {
             Cell::text(&state(stands)),
         ])?;
     }
-    table.finish()
+    table.finish()?;
+    // A table shortens what is long, and why something is held up must be readable.
+    for stands in &destinations {
+        let name = stands["name"].as_str().unwrap_or_default();
+        for line in held_up(stands) {
+            output::line(&output::shown(&format!("{name} {line}")))?;
+        }
+    }
+    Ok(())
+}
+
+/// What holds a destination up and until when, and why its latest refusal was made, in full.
+fn held_up(stands: &Value) -> Vec<String> {
+    let fault = stands["fault"].as_str().map(|fault| match stands["retry_at"].as_str() {
+        Some(at) => format!("is held up and tried again at {at}: {fault}"),
+        None => format!("is held up: {fault}"),
+    });
+    let refusal = stands["last_refusal"]
+        .as_str()
+        .map(|why| format!("was refused lately: {why}"));
+    fault.into_iter().chain(refusal).collect()
 }
 
 /// How a destination stands, in words.
@@ -200,5 +220,10 @@ mod tests {
             "told; refused lately: bad user"
         );
         assert_eq!(state(&json!({})), "told");
+        let fault = json!({ "fault": "the receiver answered 503", "retry_at": "2026-01-01T00:00:00Z" });
+        assert_eq!(
+            held_up(&fault),
+            ["is held up and tried again at 2026-01-01T00:00:00Z: the receiver answered 503"]
+        );
     }
 }

@@ -138,11 +138,14 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
         ),
         None => (None, None),
     };
+    // An identifier that a limit left out of somebody's events is a person without an event, since it was first seen.
+    let identified = document.identifiers.iter().map(|view| view.first_seen);
+    let created_at = document.first_seen.or(identified.min()).unwrap_or(now);
     Profile {
         id: document.id,
         redirected_from: document.redirected_from,
-        created_at: document.first_seen.unwrap_or(now),
-        updated_at: document.last_seen.unwrap_or(now),
+        created_at,
+        updated_at: document.last_seen.unwrap_or(created_at),
         first_event: (None, None),
         last_event: told(events.first()),
         traits: document.traits.iter().map(shown).collect(),

@@ -29,6 +29,7 @@ use kith_clean::Limits;
 use kith_types::{Route, SourceName};
 use mapping::Mapping;
 use report::Report;
+use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -69,6 +70,9 @@ pub(crate) struct ImportArgs {
 pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), CommandError> {
     let mapping = Mapping::read_file(&args.map)?;
     let files = files::find(&args.path, args.format)?;
+    if !args.dry_run {
+        check_source(client, &args).await?;
+    }
     let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
     let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, &batches));
     let mut report = Report::new(args.dry_run);
@@ -83,6 +87,36 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
     sent?;
     read?;
     report.outcome()
+}
+
+#[derive(Deserialize)]
+struct Sources {
+    sources: Vec<Source>,
+}
+
+#[derive(Deserialize)]
+struct Source {
+    name: String,
+}
+
+/// A source that does not exist is told before anything is read.
+async fn check_source(client: &Client, args: &ImportArgs) -> Result<(), CommandError> {
+    let space = args.space.space.as_str();
+    let text = client.get(&["api", "spaces", space, "sources"], &[]).await?;
+    let Sources { sources } = crate::client::read(&text)?;
+    if sources.iter().any(|source| source.name == args.source.as_str()) {
+        return Ok(());
+    }
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    let hint = match names.is_empty() {
+        true => "`kith source create NAME` makes one".to_owned(),
+        false => format!(
+            "its sources are {}; `kith source create NAME` makes another",
+            names.join(", ")
+        ),
+    };
+    let what = format!("there is no source {} in space {space}", args.source);
+    Err(CommandError::caused(what, output::Hint::new(hint)))
 }
 
 fn progress(args: &ImportArgs) -> ProgressBar {

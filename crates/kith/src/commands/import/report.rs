@@ -107,7 +107,11 @@ impl Report {
         let taken = if *dry_run { "would be accepted" } else { "accepted" };
         output::line(&format!(
             "{rows} rows read: {accepted} {taken}, {rejected} rejected, {failed} could not be mapped"
-        ))
+        ))?;
+        match *dry_run || *accepted == 0 {
+            true => Ok(()),
+            false => output::line("an event that was imported before counts once"),
+        }
     }
 
     /// Whether all went well.

@@ -43,6 +43,11 @@ enum Command {
 
 /// Imports two rows at a door that answers so. What came of it, and what the door got.
 async fn import(answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Bytes>) {
+    import_to(r#"{"sources":[{"name":"till"}]}"#, answers).await
+}
+
+/// The same, of a space that has these sources.
+async fn import_to(sources: &'static str, answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Bytes>) {
     let door = Door {
         got: Arc::default(),
         answers: Arc::new(answers.to_vec()),
@@ -50,6 +55,10 @@ async fn import(answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Byt
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let router = Router::new()
+        .route(
+            "/api/spaces/shop_1/sources",
+            axum::routing::get(move || async move { sources }),
+        )
         .route("/api/spaces/shop_1/sources/till/import", axum::routing::post(take))
         .with_state(door.clone());
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
@@ -94,6 +103,18 @@ async fn con_2_a_refusal_ends_the_import_and_says_why() {
         "{told}"
     );
     assert_eq!(got.len(), 1);
+}
+
+#[tokio::test]
+async fn con_2_a_source_that_is_not_there_is_told_before_anything_is_sent() {
+    let sources = r#"{"sources":[{"name":"web"},{"name":"app"}]}"#;
+    let (outcome, got) = import_to(sources, &[TAKEN]).await;
+    let told = outcome.unwrap_err();
+    assert!(
+        told.contains("there is no source till in space shop_1") && told.contains("web, app"),
+        "{told}"
+    );
+    assert!(got.is_empty());
 }
 
 #[tokio::test]
