@@ -7,14 +7,14 @@ import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { Load, random } from './support/load.mjs'
+import { everythingIsThereOnce, Load, random } from './support/load.mjs'
 import { freePort, kithBinary, pause, run, until, within } from './support/parts.mjs'
 import { basic, startServer } from './support/server.mjs'
 
 const kills = unlessGiven => Number(process.env.KITH_KILLS ?? unlessGiven)
 const KILLS = kills(50)
 const KILLS_AMONG_SEGMENTS = kills(10)
-/** Half of all starts after a kill are faster than this. Not each: a test shares its machine. */
+/** Nine of ten starts after a kill are faster than this. Not each: a test shares its machine. */
 const READY_MS = 5_000
 const SEED = Number(process.env.KITH_SEED ?? Date.now() % 1_000_000)
 
@@ -31,19 +31,6 @@ kind: segment
 name: seen_lately
 spec: { where: { performed: { event: Seen, within: { last: 3s } } } }
 `
-
-/** Everything acknowledged is in `clean.events` once, and nothing is there that was never sent. */
-async function everythingIsThereOnce(server, load, source) {
-  await server.kith('flush')
-  const rows = await server.sql(`SELECT message_id FROM clean.events WHERE source = '${source}'`)
-  const found = new Set(rows.map(row => row.message_id))
-  assert.equal(found.size, rows.length, `${rows.length - found.size} events are there twice`)
-  const lost = [...load.acknowledged].filter(id => !found.has(id))
-  assert.deepEqual(lost.slice(0, 5), [], `${lost.length} of ${load.acknowledged.size} acknowledged events are lost`)
-  const invented = [...found].filter(id => !load.sent.has(id))
-  assert.deepEqual(invented, [])
-  return rows.length
-}
 
 test('log_1_cln_2_no_kill_loses_or_doubles_what_was_acknowledged', { timeout: 60_000 + KILLS * 20_000 }, async t => {
   t.diagnostic(`${KILLS} kills, KITH_SEED=${SEED}`)
@@ -63,9 +50,10 @@ test('log_1_cln_2_no_kill_loses_or_doubles_what_was_acknowledged', { timeout: 60
   }
   await load.stop()
   ready.sort((one, other) => one - other)
-  const median = ready[ready.length >> 1]
-  t.diagnostic(`ready again after ${median} ms (median), ${ready.at(-1)} ms (longest)`)
-  assert.ok(median < READY_MS, `it took ${median} ms (median) to be ready again`)
+  const slowest = ready.slice(-5).join(', ')
+  t.diagnostic(`ready again after ${ready[ready.length >> 1]} ms (median); the slowest took ${slowest} ms`)
+  const inTime = ready.filter(milliseconds => milliseconds < READY_MS).length
+  assert.ok(inTime >= 0.9 * ready.length, `${inTime} of ${ready.length} starts were ready within ${READY_MS} ms; the slowest took ${slowest} ms`)
   t.diagnostic(`${load.acknowledged.size} events acknowledged, ${load.again} tries repeated`)
   const events = await everythingIsThereOnce(server, load, 'load')
   const [counted] = await server.sql('SELECT sum(event_count) AS n FROM curated.profiles')

@@ -7,7 +7,7 @@ use kith_types::{SourceName, SpaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 
 /// The most sources of a server: their keys stay in memory.
-const SOURCES_MAX: i64 = 10_000;
+const SOURCES_MAX: u64 = if cfg!(test) { 12 } else { 10_000 };
 
 /// A source: what a write key names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,7 @@ impl Catalog {
             // A name that is taken is told as that, whatever the limits.
             if !has_source(transaction, space, name)? {
                 self.check_new_source(transaction, space)?;
+                check_all_sources(transaction, 1)?;
             }
             if !insert_source(transaction, space, name, true, created_at)? {
                 let message = format!("source {name} exists already in space {space}: rotate its key to get a new one");
@@ -170,7 +171,7 @@ fn has_source(connection: &Connection, space: &SpaceId, name: &SourceName) -> Re
         .exists([space.as_str(), name.as_str()])?)
 }
 
-/// Makes a source without a key and says whether it is new.
+/// Makes a source without a key and says whether it is new. It asks for no limit.
 pub(crate) fn insert_source(
     connection: &Connection,
     space: &SpaceId,
@@ -178,17 +179,22 @@ pub(crate) fn insert_source(
     enabled: bool,
     now: Timestamp,
 ) -> Result<bool, CatalogError> {
-    let count: i64 = connection.query_row("SELECT count(*) FROM sources", [], |row| row.get(0))?;
     const INSERT: &str =
         "INSERT INTO sources (space, name, enabled, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     let added = connection.execute(INSERT, (space.as_str(), name.as_str(), enabled, now.as_micros()))?;
-    if added > 0 && count >= SOURCES_MAX {
+    Ok(added > 0)
+}
+
+/// Refuses more sources than a server holds. It is asked before anything is decided: what was decided is carried out.
+pub(crate) fn check_all_sources(connection: &Connection, new: u64) -> Result<(), CatalogError> {
+    let count: i64 = connection.query_row("SELECT count(*) FROM sources", [], |row| row.get(0))?;
+    if new > 0 && count.unsigned_abs() + new > SOURCES_MAX {
         return Err(CatalogError::new(
             CatalogErrorKind::Limit,
             format!("a server holds at most {SOURCES_MAX} sources"),
         ));
     }
-    Ok(added > 0)
+    Ok(())
 }
 
 fn store_write_key(

@@ -5,6 +5,7 @@
 //! source is made or definitions are planned. What exists already is never taken away by a lower limit.
 
 use crate::documents::{LIMITS_NAME, shorten};
+use crate::sources::check_all_sources;
 use crate::spaces::{parse_stored, require_space};
 use crate::{Catalog, CatalogError, CatalogErrorKind, Document, DocumentId, DocumentKind, Problem};
 use kith_types::SpaceId;
@@ -199,14 +200,18 @@ impl Catalog {
         for (name, limit, before, after) in grown {
             refuse_growth(space, name, limit, before, after)?;
         }
-        if limits.sources.is_some() {
-            let sources = source_names(&self.connection(), space)?;
-            let named = next.keys().filter(|id| id.kind == DocumentKind::Source);
-            let new = named.filter(|id| !sources.contains(&id.name)).count() as u64;
-            let before = sources.len() as u64;
-            refuse_growth(space, "sources", limits.sources, before, before + new)?;
+        let named: Vec<&str> = (next.keys().filter(|id| id.kind == DocumentKind::Source))
+            .map(|id| id.name.as_str())
+            .collect();
+        if named.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let connection = self.connection();
+        let sources = source_names(&connection, space)?;
+        let new = named.iter().filter(|name| !sources.contains(**name)).count() as u64;
+        let before = sources.len() as u64;
+        refuse_growth(space, "sources", limits.sources, before, before + new)?;
+        check_all_sources(&connection, new)
     }
 
     /// Refuses one more source where the space has as many as it may.

@@ -30,7 +30,7 @@ pub use reader::{LogReader, SegmentContents};
 use disk::DiskLock;
 use kith_telemetry::Counter;
 use kith_types::{Address, Clock, RecordBody, SpaceId};
-use shared::{Answer, Control, Queue, Shared, locked};
+use shared::{Answer, Control, PanicTold, Queue, Shared, locked};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -88,7 +88,13 @@ impl Log {
         writer.start();
         let thread = std::thread::Builder::new()
             .name("kith-log".to_owned())
-            .spawn(move || writer.run())
+            .spawn({
+                let told = PanicTold(Arc::clone(&shared));
+                move || {
+                    let _told = told;
+                    writer.run();
+                }
+            })
             .map_err(|error| LogError::unavailable("start its writer", &error))?;
         Ok((
             Arc::new(Self {

@@ -178,3 +178,23 @@ impl Shared {
         Ok(())
     }
 }
+
+/// Has nobody wait for a writer that ended by a panic: appends are refused from then on, and those that wait are told.
+pub(crate) struct PanicTold(pub(crate) Arc<Shared>);
+
+impl Drop for PanicTold {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the log's writer ended by a panic: nothing is taken until the server is started again");
+            *locked(&self.0.last_error) = Some(LogError::new(
+                ErrorKind::Unavailable,
+                "the log's writer ended by a panic: start the server again",
+            ));
+            self.0.writable.store(false, Ordering::Release);
+            let mut queue = locked(&self.0.queue);
+            queue.closing = true;
+            queue.pending.clear();
+            queue.controls.clear();
+        }
+    }
+}

@@ -6,11 +6,12 @@
 
 mod config;
 mod decide;
+mod standing;
 mod timers;
 
 pub use config::EngineConfig;
 
-use crate::dedupe::{self, DedupeFigures};
+use crate::dedupe;
 use crate::definitions::Definitions;
 use crate::output::StepOutput;
 use crate::published::Published;
@@ -222,24 +223,9 @@ impl Engine {
         })
     }
 
-    /// Changes of accounts that members of theirs have still to take.
-    #[must_use]
-    pub fn account_changes_waiting(&self) -> u64 {
-        self.spaces.values().map(|space| space.account_changes.waiting()).sum()
-    }
-
-    /// What the keys of events that count once take, of all spaces together.
-    #[must_use]
-    pub fn dedupe_figures(&self) -> DedupeFigures {
-        self.spaces.values().map(|space| space.dedupe.figures()).sum()
-    }
-
-    /// Due times that have not fired, and people who are kept decoded.
-    #[must_use]
-    pub(crate) fn held(&self) -> (u64, u64) {
-        let spaces = self.spaces.values();
-        let of = |space: &Space| (space.due.len() as u64, space.profiles.len() as u64);
-        spaces.map(of).fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+    /// Goes on at a later place: the numbers before it are those of no record. Between records only.
+    pub(crate) fn pass_over(&mut self, next: u64) {
+        self.next = self.next.max(next);
     }
 
     /// Shares the memory for filters of event keys among the spaces.

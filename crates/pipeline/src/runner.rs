@@ -6,20 +6,22 @@
 
 mod figures;
 mod listener;
+mod status;
 
 pub use listener::Listener;
+pub use status::PipelineStatus;
 
-use crate::dedupe::DedupeFigures;
-use crate::engine::{Engine, EngineConfig, SweepProgress};
+use status::{PanicTold, Shared, locked};
+
+use crate::engine::{Engine, EngineConfig};
 use crate::output::StepOutput;
-use crate::published::{Look, Published};
-use crate::{Archive, Backlog, Definitions, PipelineError, PipelineErrorKind, RulesProgress};
+use crate::published::Look;
+use crate::{Archive, Backlog, Definitions, PipelineError, PipelineErrorKind};
 use kith_log::Log;
 use kith_state::Store;
 use kith_telemetry::{Counter, Histogram};
 use kith_types::{Clock, Record, RecordBody, SpaceId, SystemClock, Timestamp};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -40,68 +42,15 @@ const RETRY_FIRST: Duration = if cfg!(test) {
     Duration::from_secs(1)
 };
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// How long a pipeline that is to end goes on taking what is in the log.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// While records keep coming, a sweep gets a turn after so many commits.
 const COMMITS_A_SWEEP: u32 = 4;
-
-/// How the pipeline stands.
-#[derive(Clone, Debug, Default)]
-pub struct PipelineStatus {
-    /// The sequence number after the last committed record.
-    pub committed: u64,
-    /// The instant up to which everything is taken into account.
-    pub clock: Timestamp,
-    /// When the last step was committed.
-    pub committed_at: Option<Timestamp>,
-    /// Events that count, later copies, rejects and changes of membership since the start.
-    pub events: u64,
-    /// Later copies dropped since the start.
-    pub duplicates: u64,
-    /// Rejects since the start.
-    pub rejects: u64,
-    /// Changes of membership since the start.
-    pub changes: u64,
-    /// Steps that were handed on to listeners, or are being so, since the start.
-    pub steps: u64,
-    /// Due times that have not fired.
-    pub timers: u64,
-    /// People who are kept decoded.
-    pub people_in_memory: u64,
-    /// People, by space.
-    pub profiles: BTreeMap<SpaceId, u64>,
-    /// Sweeps under way, by space.
-    pub sweeps: BTreeMap<SpaceId, SweepProgress>,
-    /// Changed rules of identity that are worked out, while records of all spaces wait.
-    pub new_rules: Option<RulesProgress>,
-    /// Changes of accounts that members of theirs have still to take.
-    pub account_changes_waiting: u64,
-    /// What the keys of events that count once take.
-    pub dedupe: DedupeFigures,
-    /// Where a lost state is being built again: the record at which that is done.
-    pub rebuilding: Option<u64>,
-    /// Why the pipeline has stopped, if it has.
-    pub failure: Option<String>,
-    /// Whether it will begin again by itself.
-    pub tries_again: bool,
-}
-
-/// What the thread and its readers share.
-#[derive(Default)]
-struct Shared {
-    status: Mutex<PipelineStatus>,
-    moved: Condvar,
-    definitions: Arc<Published>,
-    stopping: std::sync::atomic::AtomicBool,
-}
 
 /// The running pipeline. [`Pipeline::stop`] ends it after the step under way.
 pub struct Pipeline {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What is behind these locks is replaced whole: a panic elsewhere leaves nothing half-written.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pipeline {
@@ -131,10 +80,15 @@ impl Pipeline {
             commits: 0,
             step_bytes: 0,
             step_began: None,
+            asked_to_end: None,
         };
+        let guard = PanicTold(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("kith-pipeline".to_owned())
-            .spawn(move || worker.run())
+            .spawn(move || {
+                let _guard = guard;
+                worker.run();
+            })
             .map_err(|error| PipelineError::storage("the pipeline's thread could not start", error))?;
         Ok(Self {
             shared,
@@ -219,7 +173,8 @@ impl Pipeline {
         true
     }
 
-    /// Ends the thread after everything durable is committed, and waits for it.
+    /// Ends the thread once everything durable is committed, or after ten seconds of that, and waits for it. What is left is
+    /// in the log, and the next start goes on there.
     pub fn stop(&self) {
         self.shared.stopping.store(true, std::sync::atomic::Ordering::Release);
         let thread = locked(&self.thread).take();
@@ -228,51 +183,6 @@ impl Pipeline {
         {
             tracing::error!("the pipeline ended by a panic");
         }
-    }
-}
-
-impl Shared {
-    fn of(engine: &Engine) -> Self {
-        Self {
-            definitions: engine.published(),
-            ..Self::default()
-        }
-    }
-
-    /// Says that nothing is left to be done up to an instant.
-    fn tell_time(&self, clock: Timestamp) {
-        let mut status = locked(&self.status);
-        if status.clock < clock {
-            status.clock = clock;
-            drop(status);
-            self.moved.notify_all();
-        }
-    }
-
-    fn publish(&self, engine: &Engine, output: &StepOutput) {
-        let mut status = locked(&self.status);
-        status.committed = engine.next();
-        status.rebuilding = engine.rebuilding();
-        status.clock = engine.clock();
-        status.committed_at = Some(engine.clock());
-        status.events += output.event_count;
-        status.duplicates += output.duplicates;
-        status.rejects += output.rejects.len() as u64;
-        status.changes += output.changes.len() as u64;
-        status.steps += u64::from(!output.is_empty());
-        (status.timers, status.people_in_memory) = engine.held();
-        status.account_changes_waiting = engine.account_changes_waiting();
-        status.dedupe = engine.dedupe_figures();
-        status.profiles = engine
-            .spaces()
-            .map(|(space, profiles, _)| (space.clone(), profiles))
-            .collect();
-        status.sweeps = engine
-            .spaces()
-            .filter_map(|(space, _, sweep)| sweep.map(|progress| (space.clone(), progress)))
-            .collect();
-        drop(status);
-        self.moved.notify_all();
     }
 }
 
@@ -288,6 +198,8 @@ struct Worker {
     step_bytes: usize,
     /// When the first record since the last commit was taken, for the traces.
     step_began: Option<u64>,
+    /// When it was first seen that the pipeline is to end.
+    asked_to_end: Option<Instant>,
 }
 
 fn body_bytes(body: &RecordBody) -> usize {
@@ -362,6 +274,11 @@ impl Worker {
         self.shared.stopping.load(std::sync::atomic::Ordering::Acquire)
     }
 
+    /// Whether the pipeline is to end and has gone on for long enough since.
+    fn must_end(&mut self) -> bool {
+        self.is_stopping() && self.asked_to_end.get_or_insert_with(Instant::now).elapsed() >= DRAIN_MAX
+    }
+
     /// Waits; answers whether nobody has asked it to stop meanwhile.
     fn rest(&self, time: Duration) -> bool {
         let until = Instant::now() + time;
@@ -383,7 +300,9 @@ impl Worker {
                 .map_err(|error| PipelineError::storage("the log could not be read", error))?;
             let caught_up = records.is_empty();
             for record in &records {
-                self.make_way(record)?;
+                if !self.make_way(record)? {
+                    return self.commit();
+                }
                 self.engine.apply(record)?;
                 self.hand_on_events();
                 self.step_bytes += body_bytes(&record.body);
@@ -391,6 +310,11 @@ impl Worker {
                 if self.engine.pending() >= STEP_SIZE || self.step_bytes >= STEP_BYTES {
                     self.commit()?;
                 }
+            }
+            // The newest numbers may be those of no record.
+            if caught_up && reader.position() > self.engine.next() {
+                self.engine.pass_over(reader.position());
+                self.commit()?;
             }
             let on_time = !caught_up || self.keep_time()?;
             if self.engine.pending() > 0 && self.committed_at.elapsed() >= STEP_INTERVAL {
@@ -401,7 +325,7 @@ impl Worker {
                 self.shared.tell_time(self.engine.clock());
             }
             // A sweep goes on after the next start.
-            if caught_up && self.is_stopping() {
+            if caught_up && self.is_stopping() || self.must_end() {
                 return self.commit();
             }
             if caught_up && !swept && on_time {
@@ -411,14 +335,17 @@ impl Worker {
     }
 
     /// Fires what is due before a record. A great many may be: a step is bounded whatever comes, and readers see on the way
-    /// what has been done.
-    fn make_way(&mut self, record: &Record) -> Result<(), PipelineError> {
+    /// what has been done. False where the pipeline must end before that.
+    fn make_way(&mut self, record: &Record) -> Result<bool, PipelineError> {
         while !self.engine.make_way(record)? {
             if self.engine.pending() >= STEP_SIZE || self.committed_at.elapsed() >= STEP_INTERVAL {
                 self.commit()?;
             }
+            if self.must_end() {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Fires what is due now that every record is taken, a turn of it; answers whether nothing is left.

@@ -6,6 +6,7 @@
 
 use crate::backoff::Backoff;
 use crate::config::PublishStatus;
+use crate::panic_told::PanicTold;
 use crate::sealing::Sealing;
 use crate::service::{Reply, spawn};
 use crate::{PublishError, retention};
@@ -26,7 +27,7 @@ const TURN: Duration = Duration::from_millis(200);
 const PROVED_FOR: Duration = Duration::from_secs(300);
 
 /// How a stage that tries again has fared.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     /// Why the last attempt failed, if it did.
     pub failure: Option<String>,
@@ -78,7 +79,7 @@ impl Archiving {
         let (asks, inbox) = channel();
         let (stop, stopping) = watch::channel(false);
         let shared = Arc::new(Mutex::new(Shared::default()));
-        let told = PanicTold(Arc::clone(&parts.status), Arc::clone(&parts.clock));
+        let told = PanicTold::of_raw(&parts.status, &parts.clock);
         let worker = Worker {
             sealing: sealing(stopping.clone()),
             parts,
@@ -124,22 +125,6 @@ impl Drop for Archiving {
             && thread.join().is_err()
         {
             tracing::error!("keeping raw ended by a panic");
-        }
-    }
-}
-
-/// Has the status say so when the thread ends by a panic: nothing tries again then.
-struct PanicTold(Arc<Mutex<PublishStatus>>, Arc<dyn Clock>);
-
-impl Drop for PanicTold {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            status.raw.failure = Some("keeping raw ended by a panic: start the server again".to_owned());
-            // It counts as failing at once: one failure alone is borne in silence until the next attempt, and there is none.
-            status.raw.failures = status.raw.failures.saturating_add(2);
-            status.raw.failing_since = status.raw.failing_since.or_else(|| Some(self.1.now()));
-            tracing::error!("keeping raw ended by a panic: the log keeps everything until the server is started again");
         }
     }
 }

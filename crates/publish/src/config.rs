@@ -41,7 +41,7 @@ impl Default for PublishConfig {
 }
 
 /// How far publishing has come.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishStatus {
     /// Every record before it has its rows in the clean tables.
     pub clean_end: u64,

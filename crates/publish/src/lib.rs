@@ -12,6 +12,7 @@ mod curated;
 mod error;
 mod expiring;
 mod outbox;
+mod panic_told;
 mod retention;
 mod sealing;
 mod service;

@@ -5,6 +5,7 @@ use crate::archiving::{Archiving, ArchivingParts};
 use crate::backoff::Backoff;
 use crate::changes::ChangesReplay;
 use crate::config::{PublishConfig, PublishStatus};
+use crate::panic_told::PanicTold;
 use crate::sealing::Sealing;
 use crate::steps::Step;
 use crate::writer::LakeWriter;
@@ -108,7 +109,9 @@ impl Publisher {
             runtime,
             stopping,
         })?;
+        let told = PanicTold::of_tables(&status, &parts.clock);
         let thread = spawn("kith-publish", move || {
+            let _told = told;
             let now = Instant::now();
             let worker = Worker {
                 archiving,

@@ -132,10 +132,25 @@ fn check_format(folder: &Path) -> Result<(), StateError> {
                     None,
                 ));
             }
-            std::fs::create_dir_all(folder).map_err(failed)?;
-            std::fs::write(&file, FORMAT).map_err(failed)
+            mark(folder, &file).map_err(failed)
         }
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// Makes a folder with its mark, both durable before anything comes beside them: after a loss of power there is a whole mark,
+/// or none and nothing else.
+fn mark(folder: &Path, file: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let aside = file.with_extension("new");
+    let mut written = std::fs::File::create(&aside)?;
+    std::io::Write::write_all(&mut written, FORMAT.as_bytes())?;
+    written.sync_all()?;
+    std::fs::rename(&aside, file)?;
+    std::fs::File::open(folder)?.sync_all()?;
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => std::fs::File::open(parent)?.sync_all(),
+        _ => Ok(()),
     }
 }
 

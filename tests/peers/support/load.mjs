@@ -1,5 +1,6 @@
 // Senders that behave as SDKs do: every event has its own message id, and a batch is sent again until it is taken.
-// They remember what they sent and what was acknowledged.
+// They remember what they sent, how they were answered, and what was acknowledged.
+import assert from 'node:assert/strict'
 import { request as httpRequest, Agent } from 'node:http'
 import { pause } from './parts.mjs'
 import { basic } from './server.mjs'
@@ -22,6 +23,10 @@ export class Load {
     this.acknowledged = new Set()
     this.sent = new Set()
     this.again = 0
+    /** How often each status was the answer; 0 is no whole answer. */
+    this.answers = new Map()
+    /** Answers of 429 and 503 that did not say when to come again. */
+    this.withoutRetryAfter = 0
     this.stopping = false
     this.agent = new Agent({ keepAlive: true, maxSockets: senders })
     this.running = Array.from({ length: senders }, (_, sender) => this.#send(sender, random(seed * 1000 + sender)))
@@ -53,7 +58,9 @@ export class Load {
   /** Whether the batch was taken; only without retries can it fail. */
   async #untilTaken(body) {
     for (;;) {
-      const status = await this.#post(body)
+      const { status, headers } = await this.#post(body)
+      this.answers.set(status, (this.answers.get(status) ?? 0) + 1)
+      if ((status === 429 || status === 503) && !(Number(headers['retry-after']) >= 1)) this.withoutRetryAfter++
       if (status === 200) return true
       if (status >= 400 && status < 500 && status !== 429) throw new Error(`a batch was refused with ${status}`)
       if (!this.retries) return false
@@ -62,20 +69,34 @@ export class Load {
     }
   }
 
-  /** The status of one try; 0 where there was no whole answer. */
+  /** The answer to one try; its status is 0 where it did not come or was not whole. */
   #post(body) {
+    const none = { status: 0, headers: {} }
     return new Promise(done => {
       const headers = { 'content-type': 'application/json', authorization: basic(this.writeKey), 'content-length': Buffer.byteLength(body) }
       const options = { method: 'POST', host: '127.0.0.1', port: this.server.port, path: '/v1/batch', headers, agent: this.agent, timeout: 20_000 }
       const request = httpRequest(options, response => {
         response.resume()
-        response.on('end', () => done(response.complete ? response.statusCode : 0))
-        response.on('error', () => done(0))
-        response.on('close', () => done(0))
+        response.on('end', () => done(response.complete ? { status: response.statusCode, headers: response.headers } : none))
+        response.on('error', () => done(none))
+        response.on('close', () => done(none))
       })
       request.on('timeout', () => request.destroy())
-      request.on('error', () => done(0))
+      request.on('error', () => done(none))
       request.end(body)
     })
   }
+}
+
+/** Everything acknowledged is in `clean.events` once, and nothing is there that was never sent. Gives how many events there are. */
+export async function everythingIsThereOnce(server, load, source) {
+  await server.kith('flush')
+  const rows = await server.sql(`SELECT message_id FROM clean.events WHERE source = '${source}'`)
+  const found = new Set(rows.map(row => row.message_id))
+  assert.equal(found.size, rows.length, `${rows.length - found.size} events are there twice`)
+  const lost = [...load.acknowledged].filter(id => !found.has(id))
+  assert.deepEqual(lost.slice(0, 5), [], `${lost.length} of ${load.acknowledged.size} acknowledged events are lost`)
+  const invented = [...found].filter(id => !load.sent.has(id))
+  assert.deepEqual(invented, [])
+  return rows.length
 }

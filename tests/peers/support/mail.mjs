@@ -1,5 +1,5 @@
-// Real mail servers on free ports of loopback: npm's `maildev` with an inbox to look into, and one that refuses, by npm's
-// `smtp-server`, which is what maildev takes mail with.
+// Real mail servers on free ports of loopback: npm's `maildev` with an inbox to look into, one that refuses and one that is slow
+// to answer, by npm's `smtp-server`, which is what maildev takes mail with.
 import { createRequire } from 'node:module'
 import { folder, freePort, packageFile, startProcess, until } from './parts.mjs'
 
@@ -48,11 +48,9 @@ function headerFields(source) {
  * recipient that it was asked to take, `taken` those whose mail it took.
  */
 export async function refusingMailServer(t) {
-  const { SMTPServer } = createRequire(packageFile('maildev/package.json'))('smtp-server')
   const refused = (code, text) => Object.assign(new Error(text), { responseCode: code })
   const found = { asked: [], taken: [] }
-  const server = new SMTPServer({
-    authOptional: true, disabledCommands: ['AUTH', 'STARTTLS'],
+  const smtp = await listening(t, {
     onRcptTo({ address }, _session, answer) {
       const again = found.asked.includes(address)
       found.asked.push(address)
@@ -60,15 +58,51 @@ export async function refusingMailServer(t) {
       if (address.startsWith('busy@') && !again) return answer(refused(450, '4.2.1 mailbox busy, try again'))
       return answer()
     },
-    onData(stream, session, answer) {
-      stream.resume().on('end', () => {
-        found.taken.push(...session.envelope.rcptTo.map(to => to.address))
-        answer()
-      })
-    },
+    onData: (stream, session, answer) => stream.resume().on('end', () => {
+      found.taken.push(...recipients(session))
+      answer()
+    }),
   })
+  return { smtp, ...found }
+}
+
+/**
+ * A mail server that takes every mail. After `hold` it takes the mail and leaves the sender without an answer until `letGo`.
+ * `taken` has the recipients of every mail that it has, `held` tells how many mails wait for their answer.
+ */
+export async function holdingMailServer(t) {
+  const taken = []
+  const waiting = []
+  let holding = false
+  const smtp = await listening(t, {
+    onData: (stream, session, answer) => stream.resume().on('end', () => {
+      taken.push(...recipients(session))
+      if (holding) waiting.push(answer)
+      else answer()
+    }),
+  })
+  return {
+    smtp,
+    taken,
+    held: () => waiting.length,
+    hold: () => (holding = true),
+    letGo() {
+      holding = false
+      for (const answer of waiting.splice(0)) answer()
+    },
+  }
+}
+
+const recipients = session => session.envelope.rcptTo.map(to => to.address)
+
+/** Starts a server with handlers of its own, in clear and without log-in. It ends after the test. Gives its address. */
+async function listening(t, handlers) {
+  const { SMTPServer } = createRequire(packageFile('maildev/package.json'))('smtp-server')
+  const server = new SMTPServer({ authOptional: true, disabledCommands: ['AUTH', 'STARTTLS'], ...handlers })
+  // Whoever is killed breaks off.
+  server.on('error', () => {})
   const port = await freePort()
   await new Promise((done, failed) => server.listen(port, '127.0.0.1', done).on('error', failed))
   t.after(() => new Promise(done => server.close(done)))
-  return { smtp: `127.0.0.1:${port}`, ...found }
+  return `127.0.0.1:${port}`
 }

@@ -12,9 +12,9 @@ const STOP_WITHIN = 60_000
 
 /** A server, and whatever starts again on its folder and port. */
 export class Server {
-  constructor({ home, port, args, env }) {
+  constructor({ home, dataIn = home, port, args, env }) {
     this.home = home
-    this.data = join(home, 'data')
+    this.data = join(dataIn, 'data')
     this.port = port
     this.url = `http://127.0.0.1:${port}`
     this.key = `test-admin-${randomUUID()}`
@@ -156,12 +156,15 @@ export class Server {
 /** What a key looks like as a user name without a password. */
 export const basic = key => `Basic ${Buffer.from(`${key}:`).toString('base64')}`
 
-/** A server on a fresh folder, which is ended and forgotten after the test. */
-export async function startServer(t, { args = [], env = {}, start = true } = {}) {
+/**
+ * A server on a fresh folder, which is ended and forgotten after the test. `dataIn` makes another folder for its data: what that
+ * asks to happen after the test happens when the process has ended.
+ */
+export async function startServer(t, { args = [], env = {}, start = true, dataIn } = {}) {
   let server
   // What is to happen after a test happens in the order it was asked for: the process ends before its folder goes.
   t.after(() => server?.kill())
-  server = new Server({ home: await folder(t), port: await freePort(), args, env })
+  server = new Server({ home: await folder(t), dataIn: await dataIn?.(), port: await freePort(), args, env })
   if (start) await server.start()
   return server
 }

@@ -172,3 +172,36 @@ fn spc_1_wrong_limits_are_told_with_their_place() {
     assert_eq!(document.to_json().to_string(), golden);
     assert_eq!(SpaceLimits::parse(&document.spec), Ok(all));
 }
+
+#[test]
+fn spc_1_more_sources_than_a_server_holds_are_refused_before_they_are_decided() {
+    let catalog = catalog();
+    let (main, other) = (space("main"), space("other"));
+    catalog.create_space(&other).unwrap();
+    let sources = |from: usize, to: usize| {
+        let named = (from..to).map(|at| document(DocumentKind::Source, &format!("s{at}"), json!({})));
+        proposal(named.collect())
+    };
+    decide(&catalog, &main, 1, &sources(0, 8));
+    decide(&catalog, &other, 2, &sources(0, 3));
+    // Of the twelve that a test's server holds, one is left.
+    let refused = catalog.decision_for(&main, &sources(0, 10), "jo", "").unwrap_err();
+    assert_eq!(refused.kind(), CatalogErrorKind::Limit);
+    assert!(refused.to_string().contains("a server holds at most"), "{refused}");
+    assert_eq!(
+        catalog.plan(&main, &sources(0, 10)).unwrap_err().kind(),
+        CatalogErrorKind::Limit
+    );
+
+    // What two decided at once, each within the limit, is carried out all the same: nothing could undo it.
+    let more = [(&main, sources(0, 9)), (&other, sources(0, 4))];
+    let decided = more.map(|(space, wanted)| (space, catalog.decision_for(space, &wanted, "jo", "").unwrap().unwrap()));
+    for (sequence, (space, decision)) in (3..).zip(&decided) {
+        catalog
+            .record_definitions(space, decision, at(sequence), Timestamp::from_millis(1))
+            .unwrap();
+    }
+    assert_eq!(catalog.sources(&other).unwrap().len(), 4);
+    let refused = catalog.create_source(&other, &source("s9")).unwrap_err();
+    assert_eq!(refused.kind(), CatalogErrorKind::Limit);
+}

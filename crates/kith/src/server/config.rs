@@ -98,6 +98,8 @@ pub(crate) struct ServerConfig {
     pub(crate) smtp: SmtpConfig,
     /// How the world reaches this server: what links in messages begin with.
     pub(crate) public_url: Option<String>,
+    /// Whether a proxy stands before the doors whose `X-Forwarded-For` names the client.
+    pub(crate) trust_forwarded_for: bool,
     /// A segment of the log is sealed before it grows past so many bytes.
     pub(crate) log_segment_bytes: u64,
     /// From how many people on history is folded from the tables for a new definition.
@@ -125,6 +127,7 @@ impl ServerConfig {
             dedupe_filter_bytes: 256 << 20,
             smtp: SmtpConfig::default(),
             public_url: None,
+            trust_forwarded_for: false,
             log_segment_bytes: 64 << 20,
             fold_tables_from_people: 50_000,
             log_keep_bytes: 1 << 30,
@@ -162,6 +165,7 @@ impl ServerConfig {
         }
         self.write_keys.extend(file.write_keys);
         self.public_url = file.public_url.or(self.public_url.take());
+        self.trust_forwarded_for = file.trust_forwarded_for.unwrap_or(self.trust_forwarded_for);
         if let Some(megabytes) = file.cache_megabytes {
             self.cache_bytes = megabytes << 20;
         }
@@ -194,6 +198,7 @@ impl ServerConfig {
 struct FileConfig {
     smtp: Option<FileSmtp>,
     public_url: Option<String>,
+    trust_forwarded_for: Option<bool>,
     cache_megabytes: Option<u64>,
     dedupe_megabytes: Option<u32>,
     fold_tables_from_people: Option<u64>,

@@ -135,7 +135,10 @@ impl Server {
                 sources,
                 appender,
                 Arc::clone(&parts.rates),
-                DoorsConfig::default(),
+                DoorsConfig {
+                    trusts_forwarded_for: config.trust_forwarded_for,
+                    ..DoorsConfig::default()
+                },
             )));
         }
         if config.has(Role::Api) {
@@ -188,10 +191,27 @@ impl Server {
 /// Routes that a caller adds, given what the server is made of.
 pub(crate) type ExtraRoutes = Box<dyn FnOnce(&Arc<Parts>) -> Router + Send>;
 
+/// Makes a folder that outlives a loss of power: each folder that is new is synced into the one above it.
+fn make_durably(folder: &std::path::Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = match folder.parent() {
+        Some(above) if !above.as_os_str().is_empty() => above,
+        _ => std::path::Path::new("."),
+    };
+    make_durably(above)?;
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::File::open(above)?.sync_all()
+}
+
 fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<String>), CommandError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let data = &config.data;
-    std::fs::create_dir_all(data)
+    make_durably(data)
         .map_err(|error| CommandError::caused(format!("the data folder {} cannot be made", data.display()), error))?;
     // The log's lock comes first: a second server on the folder stops here and touches nothing.
     let log_config = LogConfig {

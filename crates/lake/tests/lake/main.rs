@@ -1,6 +1,10 @@
 //! The lake's promises, proved from outside the crate: tables, commits, privacy of metadata, other readers.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in what it calls too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in what it calls too"
+)]
 
 mod commits;
 mod peers;

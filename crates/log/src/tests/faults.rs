@@ -363,3 +363,38 @@ fn log_1_damage_that_comes_while_the_log_is_open_is_found_by_its_reader() {
         );
     }
 }
+
+/// A clock that breaks when it is told to.
+struct Breaking(std::sync::atomic::AtomicBool);
+
+impl kith_types::Clock for Breaking {
+    fn now(&self) -> kith_types::Timestamp {
+        assert!(!self.0.load(std::sync::atomic::Ordering::Relaxed), "a defect");
+        kith_types::Timestamp::from_millis(1)
+    }
+}
+
+#[test]
+fn col_3_a_writer_that_ended_by_a_panic_leaves_nobody_waiting_and_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Breaking(false.into()));
+    let config = crate::LogConfig::new(folder.path().join("log"));
+    let (log, _) = Log::open(config, Arc::new(crate::OsDisk), clock.clone()).unwrap();
+    let body = envelope(b"one");
+    log.append_blocking(&SpaceId::main(), &body).unwrap();
+    clock.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    let refused = log.append_blocking(&SpaceId::main(), &body).unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        ErrorKind::Unavailable,
+        "answered with 503, and answered"
+    );
+    while log.health().writable {
+        std::thread::yield_now();
+    }
+    let later = log.append_blocking(&SpaceId::main(), &body).unwrap_err();
+    assert!(later.to_string().contains("panic"), "{later}");
+    clock.0.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(log.durable_end(), 1);
+    log.close();
+}

@@ -107,6 +107,7 @@ fn ops_1_nothing_that_is_open_is_told_as_committed_while_a_sweep_waits_for_folds
         commits: 0,
         step_bytes: 0,
         step_began: None,
+        asked_to_end: None,
     };
     let shared = Arc::clone(&worker.shared);
     let status = || locked(&shared.status).clone();
@@ -193,4 +194,77 @@ fn col_3_after_a_full_disk_the_pipeline_goes_on_by_itself_and_nothing_is_lost_or
         }
         log.close();
     }
+}
+
+#[test]
+fn ops_1_a_pipeline_that_ended_by_a_panic_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(at(0)));
+    let (log, _) = Log::open(LogConfig::new(folder.path().to_owned()), Arc::new(OsDisk), clock).unwrap();
+    let breaking = FailingStore {
+        store: Arc::new(MemoryStore::default()),
+        next: Box::new(|| panic!("a defect")),
+    };
+    let pipeline = Pipeline::start(
+        Arc::clone(&log),
+        Arc::new(Nothing),
+        Arc::new(breaking),
+        EngineConfig::default(),
+        Vec::new(),
+    )
+    .unwrap();
+    let once = [("segment", "once", performed("Order Completed", 1, 1_000))];
+    let decided = decision(0, 0, &once);
+    log.append_blocking(&decided.space, &decided.body).unwrap();
+    assert!(pipeline.wait_until(Duration::from_secs(60), |status| status.failure.is_some()));
+    let status = pipeline.status();
+    assert_eq!(status.failure.as_deref(), Some("the pipeline ended by a panic"));
+    assert!(!status.tries_again);
+    pipeline.stop();
+    log.close();
+}
+
+#[test]
+fn seg_2_timers_fire_and_everything_is_taken_where_the_newest_numbers_are_those_of_no_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new(at(0)));
+    let open = |sequence_floor| {
+        let config = LogConfig {
+            sequence_floor,
+            ..LogConfig::new(folder.path().to_owned())
+        };
+        Log::open(config, Arc::new(OsDisk), clock.clone()).unwrap().0
+    };
+    let log = open(0);
+    let append = |record: Record| log.append_blocking(&record.space, &record.body).unwrap();
+    append(decision(
+        0,
+        0,
+        &[("segment", "lately", performed("Order Completed", 1, 1_000))],
+    ));
+    append(record(1, 0, &[event("user_id:u1", "Order Completed", 0, json!({}))]));
+    log.close();
+    drop(log);
+    let log = open(9);
+    assert_eq!(log.durable_end(), 9);
+
+    let (store, heard) = (Arc::new(MemoryStore::default()), Heard::default());
+    let pipeline = Pipeline::start(
+        Arc::clone(&log),
+        Arc::new(Nothing),
+        store as Arc<dyn Store>,
+        EngineConfig::default(),
+        vec![Box::new(heard.clone())],
+    )
+    .unwrap();
+    let patience = Duration::from_secs(60);
+    assert!(
+        pipeline.wait_committed(9, patience),
+        "a flush waits for the end of the log"
+    );
+    clock.set(at(2_000_000));
+    assert!(pipeline.wait_clock(at(1_500_000), patience));
+    pipeline.stop();
+    assert_eq!(heard.told().changes, [0, 1], "an entry, and an exit by time alone");
+    log.close();
 }
