@@ -71,7 +71,8 @@ async function saidOfPeople(server) {
   const tables = []
   for (const table of ['profiles', 'identifiers', 'memberships', 'membership_changes']) {
     const rows = await server.sql(`SELECT * FROM curated.${table}`)
-    tables.push(rows.map(row => JSON.stringify(row)).sort())
+    // When a row was written anew is not said of anybody.
+    tables.push(rows.map(({ updated_at: _, ...row }) => JSON.stringify(row)).sort())
   }
   return { people: people.length, profiles, tables }
 }
