@@ -199,6 +199,9 @@ impl Activation {
                 tracing::error!("a thread of activation broke down");
             }
         }
+        if let Err(error) = self.shared.engine.record_outcomes() {
+            tracing::error!(error = %error_chain(&error), "what the last sends came to cannot be recorded: it counts as unknown");
+        }
     }
 
     /// Pauses sending or lets it go on, persisted before it returns; false where it was so already. An attempt that runs
@@ -352,6 +355,8 @@ impl Shared {
 
     /// Attempts the send that has waited longest, that no other worker has and whose destination is open.
     fn attempt_next(&self) -> Result<bool, ActivateError> {
+        // What has been sent is told first: the next one may count on it.
+        self.engine.record_outcomes()?;
         let claimed = {
             let mut in_flight = locked(&self.in_flight);
             let now = self.engine.clock.now();

@@ -1,6 +1,6 @@
 //! The two halves of sending, as steps without threads: taking entries from the outbox, and attempting what is due. It
 //! works with the ledger and the ports; [`Activation`](crate::Activation) calls it from its own threads. It never holds
-//! a send in memory only: between any two steps the process may die.
+//! a send in memory only, but what one came to while the ledger takes nothing: between any two steps the process may die.
 
 mod attempt;
 mod destinations;
@@ -8,6 +8,7 @@ mod intake;
 
 pub(crate) use attempt::token_hash;
 
+use self::attempt::Unrecorded;
 use self::destinations::Destinations;
 use crate::error::{ActivateError, ActivateErrorKind, BoxError};
 use crate::ledger::{Ledger, SendRow, SendState};
@@ -100,6 +101,8 @@ pub(crate) struct Engine {
     held: Mutex<Vec<SpaceId>>,
     /// The destinations that fail.
     pub(crate) destinations: Destinations,
+    /// What attempts came to that the ledger could not be told of.
+    unrecorded: Mutex<Vec<Unrecorded>>,
     die_at: Option<DieAt>,
 }
 
@@ -124,6 +127,7 @@ impl Engine {
             cursors: Mutex::default(),
             held: Mutex::default(),
             destinations: Destinations::default(),
+            unrecorded: Mutex::default(),
             die_at,
         }
     }

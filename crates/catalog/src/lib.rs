@@ -29,7 +29,7 @@ pub use documents::{DefinitionValidator, Document, DocumentId, DocumentKind, Pro
 pub use error::{CatalogError, CatalogErrorKind};
 pub use folder::{document_places, read_documents};
 pub use plan::{ChangeAction, PlannedChange, Proposal};
-pub use sources::{NewSource, Source};
+pub use sources::{NewSource, OWN_SOURCE, Source};
 pub use space_limits::{SpaceLimits, SpaceUsage};
 pub use spaces::Space;
 pub use store::{CATALOG_VERSION, Catalog};

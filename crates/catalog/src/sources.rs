@@ -6,6 +6,9 @@ use crate::{Catalog, CatalogError, CatalogErrorKind};
 use kith_types::{SourceName, SpaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension};
 
+/// The source of what the server itself says, such as that a mail was sent.
+pub const OWN_SOURCE: &str = "kith";
+
 /// The most sources of a server: their keys stay in memory.
 const SOURCES_MAX: u64 = if cfg!(test) { 12 } else { 10_000 };
 
@@ -47,6 +50,7 @@ impl Catalog {
         let write_key = make_key(WRITE_KEY_PREFIX)?;
         self.transaction(|transaction| {
             require_space(transaction, space)?;
+            refuse_own(name.as_str())?;
             // A name that is taken is told as that, whatever the limits.
             if !has_source(transaction, space, name)? {
                 self.check_new_source(transaction, space)?;
@@ -183,6 +187,18 @@ pub(crate) fn insert_source(
         "INSERT INTO sources (space, name, enabled, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     let added = connection.execute(INSERT, (space.as_str(), name.as_str(), enabled, now.as_micros()))?;
     Ok(added > 0)
+}
+
+/// Refuses the name of the source that carries what the server itself says: whoever had its write key could claim the keys of
+/// those events first.
+pub(crate) fn refuse_own(name: &str) -> Result<(), CatalogError> {
+    match name == OWN_SOURCE {
+        true => Err(CatalogError::new(
+            CatalogErrorKind::Invalid,
+            format!("the name {OWN_SOURCE} is kept for what the server itself says: give the source another"),
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Refuses more sources than a server holds. It is asked before anything is decided: what was decided is carried out.

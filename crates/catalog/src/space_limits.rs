@@ -5,7 +5,7 @@
 //! source is made or definitions are planned. What exists already is never taken away by a lower limit.
 
 use crate::documents::{LIMITS_NAME, shorten};
-use crate::sources::check_all_sources;
+use crate::sources::{check_all_sources, refuse_own};
 use crate::spaces::{parse_stored, require_space};
 use crate::{Catalog, CatalogError, CatalogErrorKind, Document, DocumentId, DocumentKind, Problem};
 use kith_types::SpaceId;
@@ -208,7 +208,9 @@ impl Catalog {
         }
         let connection = self.connection();
         let sources = source_names(&connection, space)?;
-        let new = named.iter().filter(|name| !sources.contains(**name)).count() as u64;
+        let new: Vec<&str> = named.into_iter().filter(|name| !sources.contains(*name)).collect();
+        new.iter().try_for_each(|name| refuse_own(name))?;
+        let new = new.len() as u64;
         let before = sources.len() as u64;
         refuse_growth(space, "sources", limits.sources, before, before + new)?;
         check_all_sources(&connection, new)

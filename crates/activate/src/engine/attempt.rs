@@ -15,7 +15,7 @@ use kith_telemetry::Histogram;
 use kith_types::{Duration, SpaceId, Timestamp};
 use rand::TryRngCore;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// How often a transactional mail of unknown fate is repeated before it is left as unknown.
 const UNKNOWN_ATTEMPTS_MAX: u32 = 5;
@@ -36,6 +36,13 @@ enum Prepared {
     /// Not before then, for this reason.
     Wait(Timestamp, &'static str),
     Skip(String),
+}
+
+/// What an attempt came to, until the ledger knows it. After a crash the ledger finds an attempt without an outcome.
+pub(crate) struct Unrecorded {
+    id: i64,
+    finished: Finished,
+    now: Timestamp,
 }
 
 impl Engine {
@@ -87,10 +94,36 @@ impl Engine {
             SendOutcome::Accepted(_) | SendOutcome::Rejected { .. } => self.destinations.answered(send.destination()),
         }
         let finished = self.judge_outcome(&send, outcome, now);
-        if let Some(send) = self.ledger.finish(id, &finished, now)? {
-            self.tell(&send, now);
+        self.unrecorded().push(Unrecorded { id, finished, now });
+        self.record_outcomes()
+    }
+
+    /// Tells the ledger what attempts came to. Where it takes nothing, such as on a full disk, that is kept and told before
+    /// anything else is sent.
+    ///
+    /// # Errors
+    /// The ledger still takes nothing.
+    pub(crate) fn record_outcomes(&self) -> Result<(), ActivateError> {
+        loop {
+            // One at a time, out of the list while it is told: two workers tell none twice.
+            let Some(outcome) = self.unrecorded().pop() else {
+                return Ok(());
+            };
+            match self.ledger.finish(outcome.id, &outcome.finished, outcome.now) {
+                Ok(Some(send)) => self.tell(&send, outcome.now),
+                Ok(None) => {}
+                Err(error) => {
+                    self.unrecorded().push(outcome);
+                    return Err(error);
+                }
+            }
+            self.reached(Boundary::Finished)?;
         }
-        self.reached(Boundary::Finished)
+    }
+
+    fn unrecorded(&self) -> MutexGuard<'_, Vec<Unrecorded>> {
+        // Whole entries go in and out: a panic elsewhere leaves nothing half-written.
+        self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn skip(&self, id: i64, reason: &str) -> Result<(), ActivateError> {

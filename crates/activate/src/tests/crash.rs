@@ -228,3 +228,53 @@ fn act_2_a_receipt_is_attempted_five_times_at_most_however_often_it_is_interrupt
     let sends = last.ledger.status(&[]).unwrap().spaces["main"].sends.clone();
     assert_eq!(sends["unknown"], 1, "{sends:?}");
 }
+
+#[test]
+fn act_2_what_a_send_came_to_is_recorded_once_the_ledger_takes_it_and_nothing_leaves_before() {
+    let (runtime, folder, world) = (runtime(), scratch(), World::with_messages());
+    for number in [1, 2] {
+        world.person(number, Some(&format!("p{number}@example.com")), Some(true));
+        world.enter(number);
+    }
+    let ledger = folder.path().join("ledger.db");
+    let full = Arc::new(AtomicUsize::new(0));
+    let (filling, file) = (Arc::clone(&full), ledger.clone());
+    // Between the provider's answer and its recording nothing can be written any more.
+    let die_at: DieAt = Arc::new(move |boundary| {
+        if boundary == Boundary::Answered && filling.fetch_add(1, Ordering::SeqCst) == 0 {
+            let other = rusqlite::Connection::open(&file).unwrap();
+            other
+                .execute_batch(
+                    "CREATE TRIGGER full BEFORE UPDATE ON sends BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
+                )
+                .unwrap();
+        }
+        false
+    });
+    let engine = engine(folder.path(), &world, &runtime, Some(die_at));
+    run(&engine).unwrap_err();
+    for _ in 0..3 {
+        run(&engine).unwrap_err();
+        engine.record_outcomes().unwrap_err();
+    }
+    assert_eq!(
+        world.accepted.lock().unwrap().len(),
+        1,
+        "one was sent, and nothing after it"
+    );
+    assert_eq!(world.event_names(), Vec::<String>::new());
+    let sends = || engine.ledger.status(&[]).unwrap().spaces["main"].sends.clone();
+    assert_eq!(sends()["attempting"], 1);
+
+    rusqlite::Connection::open(&ledger)
+        .unwrap()
+        .execute_batch("DROP TRIGGER full")
+        .unwrap();
+    engine.record_outcomes().unwrap();
+    run(&engine).unwrap();
+    // Two messages for each of two people, each once, none of unknown fate.
+    assert_eq!(world.accepted.lock().unwrap().len(), 4);
+    assert_eq!(sends().get("attempting").copied().unwrap_or(0), 0);
+    assert_eq!(sends()["accepted"], 4);
+    assert_eq!(world.event_names(), ["Email Sent"; 4]);
+}

@@ -205,3 +205,20 @@ fn spc_1_more_sources_than_a_server_holds_are_refused_before_they_are_decided() 
     let refused = catalog.create_source(&other, &source("s9")).unwrap_err();
     assert_eq!(refused.kind(), CatalogErrorKind::Limit);
 }
+
+#[test]
+fn act_1_no_source_takes_the_name_of_what_the_server_itself_says() {
+    let catalog = catalog();
+    let main = space("main");
+    let refused = catalog.create_source(&main, &source("kith")).unwrap_err();
+    assert_eq!(refused.kind(), CatalogErrorKind::Invalid);
+    let wanted = proposal(vec![document(DocumentKind::Source, "kith", json!({}))]);
+    assert_eq!(
+        catalog.plan(&main, &wanted).unwrap_err().kind(),
+        CatalogErrorKind::Invalid
+    );
+    assert_eq!(
+        catalog.decision_for(&main, &wanted, "jo", "").unwrap_err().kind(),
+        CatalogErrorKind::Invalid
+    );
+}

@@ -30,7 +30,8 @@ pub(crate) struct ServeArgs {
     /// A file of settings: mail server, public URL, cache, raw zone. Flags go before it.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The mail server that messages go through: HOST:PORT, or a URL that says how to log in and whether to encrypt.
+    /// The mail server that messages go through: HOST:PORT, or a URL that says whether to encrypt. One with a password goes
+    /// into the variable KITH_SMTP, which says the same.
     #[arg(long, value_name = "ADDRESS")]
     smtp: Option<String>,
     /// How the world reaches this server: what links in messages begin with.
@@ -103,17 +104,9 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
     if let Some(list) = &args.roles {
         config.roles = Role::parse_list(list).map_err(CommandError::new)?;
     }
-    if let Some(address) = &args.smtp {
-        let port = address
-            .rsplit_once(':')
-            .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
-        // A URL may leave its port out; it is read when sending starts.
-        if port.is_none() && !address.contains("://") {
-            return Err(CommandError::new(
-                "--smtp is neither HOST:PORT, such as 127.0.0.1:1025, nor a URL such as smtps://USER:PASSWORD@HOST",
-            ));
-        }
-        config.smtp.address = Some(address.clone());
+    let variable = std::env::var("KITH_SMTP").ok().filter(|address| !address.is_empty());
+    if let Some(address) = smtp_address(args.smtp.as_deref(), variable)? {
+        config.smtp.address = Some(address);
     }
     if let Some(url) = &args.public_url {
         config.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
@@ -128,7 +121,61 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
         std::env::vars_os().filter_map(|(name, key)| Some((name.into_string().ok()?, key.into_string().ok()?)));
     config.write_keys.extend(write_keys_of(variables));
     config.admin_key = std::env::var("KITH_ADMIN_KEY").ok().filter(|key| !key.is_empty());
+    check_links(&config)?;
     Ok(config)
+}
+
+/// The mail server's address, of the flag or else of the variable.
+fn smtp_address(flag: Option<&str>, variable: Option<String>) -> Result<Option<String>, CommandError> {
+    if flag
+        .and_then(|address| url::Url::parse(address).ok())
+        .is_some_and(|url| url.password().is_some())
+    {
+        let hint = Hint::new("every process of the machine can read what --smtp says");
+        return Err(CommandError::caused(
+            "give a mail server's password in the variable KITH_SMTP, as the same URL, or in the file of settings",
+            hint,
+        ));
+    }
+    let (name, address) = match (flag, variable) {
+        (Some(address), _) => ("--smtp", address.to_owned()),
+        (None, Some(address)) => ("KITH_SMTP", address),
+        (None, None) => return Ok(None),
+    };
+    let port = address
+        .rsplit_once(':')
+        .and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>().ok())?);
+    // A URL may leave its port out; it is read when sending starts.
+    if port.is_none() && !address.contains("://") {
+        return Err(CommandError::new(format!(
+            "{name} is neither HOST:PORT, such as 127.0.0.1:1025, nor a URL such as smtps://HOST"
+        )));
+    }
+    Ok(Some(address))
+}
+
+/// Marketing carries a link to unsubscribe, which must lead here from anywhere.
+fn check_links(config: &ServerConfig) -> Result<(), CommandError> {
+    let sends = config.smtp.address.is_some() && config.has(Role::Activate);
+    match &config.public_url {
+        None if sends && config.http.ip().is_unspecified() => {
+            let hint = Hint::new(
+                "give --public-url, such as https://kith.example.com: it is what links to unsubscribe begin with",
+            );
+            Err(CommandError::caused(
+                format!("nobody could follow a link to {}, and messages are sent", config.http),
+                hint,
+            ))
+        }
+        Some(url) if sends && !url.starts_with("https://") => {
+            tracing::warn!(
+                url,
+                "links to unsubscribe are not https: mailbox providers ask for that"
+            );
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn announce(server: &Server, json: bool) -> Result<(), CommandError> {
@@ -189,16 +236,44 @@ mod tests {
             let line = Line::parse_from(["kith", "--data", "/nowhere", "--smtp", smtp]);
             configure(&line.serve).map(|config| config.smtp.address)
         };
-        for right in [
-            "127.0.0.1:1025",
-            "smtps://jo:pass@mail.example.com",
-            "smtp://127.0.0.1:25",
-        ] {
+        for right in ["127.0.0.1:1025", "smtps://mail.example.com", "smtp://127.0.0.1:25"] {
             assert_eq!(configured(right).unwrap().as_deref(), Some(right));
         }
         for wrong in ["mail.example.com", "jo:pass", ":25"] {
             let error = configured(wrong).unwrap_err().to_string();
             assert!(error.contains("HOST:PORT") && !error.contains("jo:pass"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_password_of_the_mail_server_is_refused_where_others_can_read_it() {
+        let refused = smtp_address(Some("smtps://jo:secret@mail.example.com"), None).unwrap_err();
+        let told = output::causes(&refused);
+        assert!(told.contains("KITH_SMTP") && !told.contains("secret"), "{told}");
+        let of_variable = "smtps://jo:secret@mail.example.com".to_owned();
+        assert_eq!(
+            smtp_address(None, Some(of_variable.clone())).unwrap(),
+            Some(of_variable.clone())
+        );
+        let flag = smtp_address(Some("127.0.0.1:1025"), Some(of_variable)).unwrap();
+        assert_eq!(flag.as_deref(), Some("127.0.0.1:1025"));
+        assert_eq!(smtp_address(None, None).unwrap(), None);
+        assert!(smtp_address(Some("mail.example.com"), None).is_err());
+    }
+
+    #[test]
+    fn act_6_who_sends_says_where_links_lead_unless_the_address_says_it() {
+        let of = |http: &str, smtp: Option<&str>, url: Option<&str>| {
+            let mut config = ServerConfig::new(PathBuf::from("data"), http.parse().unwrap());
+            config.smtp.address = smtp.map(str::to_owned);
+            config.public_url = url.map(str::to_owned);
+            check_links(&config)
+        };
+        let mail = Some("127.0.0.1:1025");
+        assert!(of("0.0.0.0:8080", mail, None).is_err());
+        assert!(of("[::]:8080", mail, None).is_err());
+        of("0.0.0.0:8080", mail, Some("https://kith.example.com")).unwrap();
+        of("0.0.0.0:8080", None, None).unwrap();
+        of("127.0.0.1:8080", mail, None).unwrap();
     }
 }

@@ -13,7 +13,7 @@ use kith_activate::{
 };
 use kith_api::RawJson;
 use kith_api::ports::{PortError, PortErrorKind, Subscription, TailKind, Unsubscribe};
-use kith_catalog::{Catalog, DocumentKind};
+use kith_catalog::{Catalog, DocumentKind, OWN_SOURCE};
 use kith_log::Log;
 use kith_pipeline::{Handover, OutboxReader, PersonDocument, Pipeline, Reads, Standing, StepOutput};
 use kith_segment::Change;
@@ -24,9 +24,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// The source that events about messages come from.
-const OWN_SOURCE: &str = "kith";
 
 /// Of how many of a person's latest events the zone is looked for.
 const ZONE_EVENTS: usize = 10;
