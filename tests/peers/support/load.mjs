@@ -18,8 +18,8 @@ export function random(seed) {
 
 /** Sends from `senders` connections until `stop` is called. */
 export class Load {
-  constructor(server, writeKey, { senders = 6, people = 40, seed = 1, prefix = 'load', retries = true } = {}) {
-    Object.assign(this, { server, writeKey, people, prefix, retries })
+  constructor(server, writeKey, { senders = 6, people = 40, devices = 7, seed = 1, prefix = 'load', retries = true } = {}) {
+    Object.assign(this, { server, writeKey, people, devices, prefix, retries })
     this.acknowledged = new Set()
     this.sent = new Set()
     this.again = 0
@@ -46,7 +46,7 @@ export class Load {
         const messageId = `${this.prefix}-${sender}-${turn}-${at}`
         this.sent.add(messageId)
         return {
-          type: 'track', messageId, userId: `${this.prefix}-${person}`, anonymousId: `${this.prefix}-device-${person % 7}`,
+          type: 'track', messageId, userId: `${this.prefix}-${person}`, anonymousId: `${this.prefix}-device-${person % this.devices}`,
           event: 'Loaded', properties: { turn, text: 'x'.repeat(Math.floor(number() * 300)) },
         }
       })
