@@ -11,7 +11,7 @@ use crate::transitions::Transitions;
 use crate::{Definitions, PipelineError};
 use kith_segment::{Cause, Change};
 use kith_state::Read;
-use kith_types::{Event, ProfileId, SegmentName, Timestamp};
+use kith_types::{Event, ProfileId, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -88,11 +88,6 @@ impl Space {
                 let evaluation = segment.compiled.evaluate(&person, now);
                 transitions.take(place, evaluation);
                 let was = entry.record.membership(&segment.name).is_some();
-                let is_carried = |(to, name): &(ProfileId, SegmentName)| *to == id && *name == segment.name;
-                let cause = match evaluation.member && self.carried.iter().any(is_carried) {
-                    true => Cause::Regrouping,
-                    false => cause,
-                };
                 changes.extend(Change::between(was, evaluation.member, &segment.name, id, now, cause));
             }
             entry.transitions = Some(transitions);
@@ -103,7 +98,7 @@ impl Space {
                 true => entry.record.enter(Membership {
                     segment: change.segment.clone(),
                     since: now,
-                    cause: Some(change.cause.kind()),
+                    cause: Some(cause.kind()),
                 }),
                 false => entry.record.leave(&change.segment),
             }

@@ -76,7 +76,6 @@ impl Space {
             self.has_taken(id, self.account_changes.newest());
             self.evaluate_event(store, id, event, now, cause)?;
         }
-        self.carried.clear();
         Ok(profile)
     }
 
@@ -339,12 +338,6 @@ impl Space {
         let vanished = outcome.vanished.iter().find(|vanished| vanished.profile == id);
         if let Some(vanished) = vanished.filter(|_| !self.quiet) {
             self.figures.merged += 1;
-            // Whoever they are now does not enter by what happened: somebody who was in it is somebody else now.
-            if matches!(cause, Cause::Event(_)) {
-                let held = record.memberships.iter();
-                self.carried
-                    .extend(held.map(|held| (vanished.redirect, held.segment.clone())));
-            }
             let row = redirects::encode(vanished.founder, Some(vanished.redirect));
             self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
         }

@@ -16,7 +16,7 @@ use kith_identity::{Component, Position};
 use kith_profile::Plans;
 use kith_segment::Change;
 use kith_state::{Batch, Keyspace, Read};
-use kith_types::{Address, Event, ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{Address, Event, ProfileId, SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
@@ -88,8 +88,6 @@ pub(crate) struct Space {
     pub(crate) silent_until: Timestamp,
     pub(crate) rows: BTreeMap<RowKey, Vec<u8>>,
     pub(crate) writes: Batch,
-    /// Memberships of people whom the event under way made part of another: of whom, and which segments.
-    pub(crate) carried: Vec<(ProfileId, SegmentName)>,
     /// What the step under way did, for the metrics.
     pub(crate) figures: StepFigures,
     dirty_components: Vec<u128>,
@@ -133,7 +131,6 @@ impl Space {
             silent_until: Timestamp::MIN,
             rows: BTreeMap::new(),
             writes: Batch::default(),
-            carried: Vec::new(),
             figures: StepFigures::default(),
             dirty_components: Vec::new(),
             dirty_profiles: Vec::new(),

@@ -104,21 +104,16 @@ impl Engine {
     /// # Errors
     /// The ledger still takes nothing.
     pub(crate) fn record_outcomes(&self) -> Result<(), ActivateError> {
-        loop {
-            // One at a time, out of the list while it is told: two workers tell none twice.
-            let Some(outcome) = self.unrecorded().pop() else {
-                return Ok(());
-            };
-            match self.ledger.finish(outcome.id, &outcome.finished, outcome.now) {
-                Ok(Some(send)) => self.tell(&send, outcome.now),
-                Ok(None) => {}
-                Err(error) => {
-                    self.unrecorded().push(outcome);
-                    return Err(error);
-                }
+        // Held throughout: whoever asks waits for what is being told, and nothing leaves the list before it is recorded.
+        let mut outcomes = self.unrecorded();
+        while let Some(outcome) = outcomes.last() {
+            if let Some(send) = self.ledger.finish(outcome.id, &outcome.finished, outcome.now)? {
+                self.tell(&send, outcome.now);
             }
+            outcomes.pop();
             self.reached(Boundary::Finished)?;
         }
+        Ok(())
     }
 
     fn unrecorded(&self) -> MutexGuard<'_, Vec<Unrecorded>> {

@@ -127,13 +127,11 @@ fn configure(args: &ServeArgs) -> Result<ServerConfig, CommandError> {
 
 /// The mail server's address, of the flag or else of the variable.
 fn smtp_address(flag: Option<&str>, variable: Option<String>) -> Result<Option<String>, CommandError> {
-    if flag
-        .and_then(|address| url::Url::parse(address).ok())
-        .is_some_and(|url| url.password().is_some())
-    {
+    // Whatever stands before an @ may hold a password, readable as a URL or not.
+    if flag.is_some_and(|address| address.contains('@')) {
         let hint = Hint::new("every process of the machine can read what --smtp says");
         return Err(CommandError::caused(
-            "give a mail server's password in the variable KITH_SMTP, as the same URL, or in the file of settings",
+            "give a mail server's user and password in the variable KITH_SMTP, as the same URL, or in the file of settings",
             hint,
         ));
     }
@@ -247,9 +245,14 @@ mod tests {
 
     #[test]
     fn a_password_of_the_mail_server_is_refused_where_others_can_read_it() {
-        let refused = smtp_address(Some("smtps://jo:secret@mail.example.com"), None).unwrap_err();
-        let told = output::causes(&refused);
-        assert!(told.contains("KITH_SMTP") && !told.contains("secret"), "{told}");
+        for flag in [
+            "smtps://jo:secret@mail.example.com",
+            "jo:secret@mail.example.com:25",
+            "smtps://jo:se#cret@mail.example.com",
+        ] {
+            let told = output::causes(&smtp_address(Some(flag), None).unwrap_err());
+            assert!(told.contains("KITH_SMTP") && !told.contains("cret"), "{told}");
+        }
         let of_variable = "smtps://jo:secret@mail.example.com".to_owned();
         assert_eq!(
             smtp_address(None, Some(of_variable.clone())).unwrap(),

@@ -136,8 +136,17 @@ pub(super) fn lag_millis(parts: &Parts, end: u64) -> u64 {
     if parts.log.durable_end() <= end {
         return 0;
     }
-    // What cannot be read is told by the stage itself.
-    let oldest = parts.log.reader(end).read(1, 1).unwrap_or_default();
+    let mut reader = parts.log.reader(end);
+    let oldest = loop {
+        match reader.read(1, 1) {
+            Ok(records) => break records,
+            // What the log let go is older still, by how much it does not know.
+            Err(error) => match error.gap() {
+                Some(gap) => reader.skip_to(gap.to),
+                None => break Vec::new(),
+            },
+        }
+    };
     let waited = oldest.first().map(|record| parts.clock.now() - record.received_at);
     waited.map_or(0, |waited| u64::try_from(waited.as_micros() / 1_000).unwrap_or(0))
 }

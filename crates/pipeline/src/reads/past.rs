@@ -18,6 +18,7 @@ use kith_state::{Keyspace, Read};
 use kith_types::{Address, Event, Identifier, ProfileId, SpaceId, Timestamp};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// Events of a component that one answer about the past reads.
@@ -46,13 +47,17 @@ impl AsOf {
         received_at <= self.known_at && (event_time <= self.at || received_at <= self.at)
     }
 
+    /// Whether what came after the instant is known.
+    fn is_hindsight(&self) -> bool {
+        self.known_at > self.at
+    }
+
     /// Where in its time a held identifier is looked up.
     fn position(&self) -> Position {
         let last = Address::from_bytes([u8::MAX; 16]);
-        if self.known_at <= self.at {
-            (Timestamp::MAX, last)
-        } else {
-            (self.at, last)
+        match self.is_hindsight() {
+            true => (self.at, last),
+            false => (Timestamp::MAX, last),
         }
     }
 }
@@ -173,11 +178,14 @@ pub(super) fn find_past(
     let Some((component, id, asked)) = found else {
         return Ok(None);
     };
-    let members: Vec<Member> = component
-        .members_of(id)
-        .into_iter()
-        .filter(|member| as_of.counts(member.first.time, member.first.received_at))
-        .collect();
+    let mut members = component.members_of(id);
+    if as_of.is_hindsight() {
+        // What was received first need not have happened first.
+        let seen = known.seen(definitions, &vetoes, as_of);
+        members.retain(|member| seen.contains(member));
+    } else {
+        members.retain(|member| as_of.counts(member.first.time, member.first.received_at));
+    }
     if members.is_empty() {
         return Ok(None);
     }
@@ -308,6 +316,21 @@ fn sought(
     Ok(Some((Sought::Identifier(hash), component_of(reader, space, home)?)))
 }
 
+/// Where in their time identifiers were named by events that count.
+struct Seen(BTreeMap<u128, BTreeSet<Position>>);
+
+impl Seen {
+    /// Whether an identifier, in its interval where it is held, was named at all.
+    fn contains(&self, member: &Member) -> bool {
+        let from = member.part.start.map_or(Bound::Unbounded, Bound::Included);
+        let to = member.end.map_or(Bound::Unbounded, Bound::Excluded);
+        // An interval that is empty has nothing in it, and no range.
+        let is_empty = (member.part.start.zip(member.end)).is_some_and(|(start, end)| start >= end);
+        let named = self.0.get(&member.part.carrier);
+        !is_empty && named.is_some_and(|named| named.range((from, to)).next().is_some())
+    }
+}
+
 /// The events of a component that were known, by carrier, each carrier's in canonical order.
 struct Known {
     events: BTreeMap<u128, Vec<Event>>,
@@ -365,6 +388,20 @@ impl Known {
             .identifiers
             .retain(|named| self.identifiers.contains(&named.hash));
         evidence
+    }
+
+    /// Where the identifiers were named by events that count as of an instant.
+    fn seen(&self, definitions: &Definitions, vetoes: &Vetoes, as_of: AsOf) -> Seen {
+        let mut seen = Seen(BTreeMap::new());
+        let events = self.events.values().flatten();
+        for event in events.filter(|event| as_of.counts(event.event_time, event.received_at)) {
+            let evidence = self.evidence(definitions, vetoes, event);
+            let at = evidence.position();
+            for named in &evidence.identifiers {
+                seen.0.entry(named.hash).or_default().insert(at);
+            }
+        }
+        seen
     }
 
     /// What the known evidence connected; `today` is what all of it connects under the vetoes in force.

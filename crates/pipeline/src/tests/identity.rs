@@ -141,44 +141,12 @@ fn seg_5_a_merge_of_a_member_and_a_stranger_keeps_one_member() {
         if member_is_older {
             assert_eq!(told, ["+buyers 2 event"]);
         } else {
-            assert_eq!(told, ["+buyers 2 event", "-buyers 20 event", "+buyers 20 regrouping"]);
+            assert_eq!(told, ["+buyers 2 event", "-buyers 20 event", "+buyers 20 event"]);
         }
         assert_eq!(bench.numbered().last().unwrap().change.profile, person);
         bench.settle(at(30));
         check(&bench, at(30), "merge");
     }
-}
-
-#[test]
-fn act_1_whoever_a_member_turns_out_to_be_does_not_enter_by_the_event_that_says_so() {
-    let mut bench = Bench::new();
-    bench.decide(
-        0,
-        &[
-            ("segment", "buyers", performed("Order Completed", 1, 1_000)),
-            ("segment", "seers", performed("Seen", 2, 1_000)),
-        ],
-    );
-    let seen = |identifiers, second| event(identifiers, "Seen", second, json!({}));
-    bench.take(2, &[seen("user_id:u1", 1), order("email:guest@x.org", 2)]);
-    // Nobody was a seer: that they are one now, this event did.
-    bench.take(20, &[seen("user_id:u1 email:guest@x.org", 20)]);
-    let mut told = bench.told();
-    told.sort();
-    assert_eq!(
-        told,
-        [
-            "+buyers 2 event",
-            "+buyers 20 regrouping",
-            "+seers 20 event",
-            "-buyers 20 event"
-        ]
-    );
-    // What carried over does not hold for the next event.
-    bench.take(2_000, &[order("user_id:u1", 2_000)]);
-    assert_eq!(bench.told().last().unwrap(), "+buyers 2000 event");
-    bench.settle(at(2_010));
-    check(&bench, at(2_010), "a guest who turns out to be somebody");
 }
 
 #[test]

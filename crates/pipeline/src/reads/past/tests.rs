@@ -401,6 +401,47 @@ fn seg_6_hindsight_counts_what_came_late_and_nothing_that_came_after() {
 }
 
 #[test]
+fn idn_8_hindsight_knows_whoever_was_first_received_later() {
+    let mut bench = Bench::new();
+    let seen = |identifiers: &str, second| event(identifiers, "Seen", second, json!({}));
+    bench.take(40, &[seen("anonymous_id:a", 40), seen("user_id:u1", 40)]);
+    // From an application that was without a network: it happened before, and came after.
+    bench.take(50, &[seen("anonymous_id:a", 20), seen("user_id:u1 email:m1@x.org", 25)]);
+    bench.take(60, &[seen("user_id:u1 email:m2@x.org", 55)]);
+    bench.commit();
+    let reads = reads_of(&bench);
+    let hindsight = AsOf {
+        at: at(30),
+        known_at: at(70),
+    };
+    let ask = |name: &str, as_of| {
+        let person = reads.person_as_of(&main_space(), name, as_of, 9).unwrap();
+        person.map(|(person, events)| (person.event_count, events.len(), person.identifiers.len()))
+    };
+    assert_eq!(
+        ask("anonymous_id:a", hindsight),
+        Some((1, 1, 1)),
+        "only what had happened"
+    );
+    assert_eq!(
+        ask("user_id:u1", hindsight),
+        Some((1, 1, 2)),
+        "and the address that was named by then"
+    );
+    assert_eq!(
+        ask("email:m2@x.org", hindsight).map(|(_, _, all)| all),
+        Some(2),
+        "not yet one of them"
+    );
+    assert_eq!(ask("anonymous_id:a", AsOf::then(at(30))), None, "nobody knew then");
+    let before = AsOf {
+        at: at(10),
+        known_at: at(70),
+    };
+    assert_eq!(ask("anonymous_id:a", before), None, "nothing had happened");
+}
+
+#[test]
 fn idn_8_an_account_with_more_than_one_answer_reads_refuses_only_what_asks_for_it() {
     let mut bench = Bench::new();
     let of_pro = json!({"where": {"account": {"trait": "plan", "equals": "pro"}}});
