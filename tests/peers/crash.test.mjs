@@ -187,17 +187,16 @@ test('ops_1_sigterm_under_load_drains', { timeout: 120_000 }, async t => {
   await server.stop()
 })
 
-/** What makes every event dear: segments that all ask about the order of events, each in its own way. */
-const DEAR = Array.from({ length: 60 }, (_, at) => `
+/** What makes every event dear, the last as much as the first: segments that each count other events. */
+const DEAR = Array.from({ length: 300 }, (_, at) => `
 kind: segment
 name: dear_${at}
 spec:
   where:
-    sequence:
-      first: { event: Loaded, where: { property: turn, not_equals: ${-at} } }
-      then: { event: Loaded, where: { property: text, contains: ${'x'.repeat(at + 1)} } }
-      gap_less_than: ${at + 1}s
-      within: { last: ${at + 1}h }
+    performed:
+      event: Loaded
+      where: { all: [{ property: turn, not_equals: ${-1 - at} }, { property: text, contains: ${'x'.repeat(1 + (at % 150))} }] }
+      at_least: ${1 + at}
 `).join('---\n')
 
 /** How many records are durable and have still to be taken by the pipeline, and how large the log is. */
@@ -215,7 +214,7 @@ async function pace(server) {
   })
   const first = await change((await backlog(server)).records)
   let last = first
-  while (last.at - first.at < 4_000) last = await change(last.records)
+  while (last.at - first.at < 8_000) last = await change(last.records)
   return ((first.records - last.records) * 1_000) / (last.at - first.at)
 }
 
@@ -226,7 +225,7 @@ test('ops_1_sigterm_with_a_backlog_ends_soon_and_loses_nothing', { timeout: 600_
   const loads = []
   /** Sends until that is so, or for a minute, or until the log is large. */
   const send = async enough => {
-    const load = new Load(server, writeKey, { senders: 12, people: 4_000, devices: 4_000, prefix: `backlog-${loads.length}`, seed: loads.length })
+    const load = new Load(server, writeKey, { senders: 12, people: 400, devices: 400, prefix: `backlog-${loads.length}` })
     loads.push(load)
     const deadline = Date.now() + SENDING_MAX_MS
     await until('a backlog', async () => {
@@ -239,8 +238,7 @@ test('ops_1_sigterm_with_a_backlog_ends_soon_and_loses_nothing', { timeout: 600_
   const perSecond = await pace(server)
   await send(perSecond * BACKLOG_SECONDS)
   const { records, logBytes } = await backlog(server)
-  t.diagnostic(`${records} records wait, ${logBytes >> 20} MB; the pipeline takes ${Math.round(perSecond)} a second: ${Math.round(records / perSecond)} s`)
-  assert.ok(records > 2_000)
+  t.diagnostic(`${records} records (${logBytes >> 20} MB) wait, and the pipeline takes ${Math.round(perSecond)} a second`)
   const begun = Date.now()
   await server.stop()
   t.diagnostic(`ended after ${Date.now() - begun} ms`)
