@@ -41,7 +41,7 @@ const afterwards = []
 before(async () => {
   const hooks = { after: task => afterwards.push(task) }
   receiver = await startServer(hooks)
-  const key = await receiver.source('kith')
+  const key = await receiver.source('sender')
   await receiver.apply(MIRROR)
   gate = await startGate(hooks, receiver.port)
   sender = await startServer(hooks, { env: { KITH_WRITE_KEY_RECEIVER: key } })

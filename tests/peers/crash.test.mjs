@@ -18,7 +18,7 @@ const KILLS_AMONG_SEGMENTS = kills(10)
 /** Nine of ten starts after a kill are faster than this. Not each: a test shares its machine. */
 const READY_MS = 5_000
 /** What the pipeline would need for what has come when SIGTERM does: more than a server has for its end. */
-const BACKLOG_SECONDS = 80
+const BACKLOG_SECONDS = 65
 /** On a machine where so much takes longer to send, or fills more of the log, less has to do. */
 const SENDING_MAX_MS = 60_000
 const LOG_BYTES_MAX = 300 << 20
@@ -214,7 +214,7 @@ async function pace(server) {
   })
   const first = await change((await backlog(server)).records)
   let last = first
-  while (last.at - first.at < 8_000) last = await change(last.records)
+  while (last.at - first.at < 6_000 && last.records > 0) last = await change(last.records)
   return ((first.records - last.records) * 1_000) / (last.at - first.at)
 }
 
@@ -234,7 +234,7 @@ test('ops_1_sigterm_with_a_backlog_ends_soon_and_loses_nothing', { timeout: 600_
     }, { within: 2 * SENDING_MAX_MS, every: 200 })
     await load.stop()
   }
-  await send(3_000)
+  await send(6_000)
   const perSecond = await pace(server)
   await send(perSecond * BACKLOG_SECONDS)
   const { records, logBytes } = await backlog(server)
@@ -243,8 +243,11 @@ test('ops_1_sigterm_with_a_backlog_ends_soon_and_loses_nothing', { timeout: 600_
   await server.stop()
   t.diagnostic(`ended after ${Date.now() - begun} ms`)
   t.diagnostic(`ready again after ${await server.start()} ms`)
-  const left = await backlog(server)
-  assert.ok(left.records > 0, 'the end did not wait until everything had been taken')
+  // The end did not wait until everything had been taken. Figures are set within a second of the start.
+  const left = await until('what was left', async () => {
+    const now = await backlog(server)
+    return now.records > 0 && now
+  }, { within: 20_000, every: 20 })
   t.diagnostic(`${left.records} records were left`)
   await until('everything to be taken', async () => (await backlog(server)).records === 0, { within: 400_000, every: 500 })
   const union = of => new Set(loads.flatMap(load => [...load[of]]))
