@@ -228,3 +228,32 @@ fn store_write_key(
     connection.execute(INSERT, (hash_key(key), space.as_str(), name.as_str(), now.as_micros()))?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{catalog, document, source, space};
+    use crate::{DocumentKind, Proposal};
+    use serde_json::json;
+
+    #[test]
+    fn act_1_a_source_of_an_older_release_that_has_the_name_works_as_before() {
+        let (catalog, main, kith) = (catalog(), space("main"), source(OWN_SOURCE));
+        // As it comes out of an older release, or again out of the log after the catalog was lost.
+        catalog.ensure_source(&main, &kith).unwrap();
+        assert!(!catalog.set_source_enabled(&main, &kith, false).unwrap().enabled);
+        assert!(catalog.rotate_write_key(&main, &kith).unwrap().source.has_write_key);
+        let wanted = Proposal {
+            documents: vec![document(DocumentKind::Source, OWN_SOURCE, json!({}))],
+            ..Proposal::default()
+        };
+        catalog.plan(&main, &wanted).unwrap();
+        assert!(catalog.decision_for(&main, &wanted, "jo", "").unwrap().is_some());
+        // Another space has none of it.
+        let shop = space("shop");
+        catalog.create_space(&shop).unwrap();
+        let refused = catalog.plan(&shop, &wanted).unwrap_err();
+        assert_eq!(refused.kind(), CatalogErrorKind::Invalid);
+        assert!(refused.to_string().contains("give the source another"), "{refused}");
+    }
+}

@@ -229,6 +229,23 @@ fn act_2_a_receipt_is_attempted_five_times_at_most_however_often_it_is_interrupt
     assert_eq!(sends["unknown"], 1, "{sends:?}");
 }
 
+/// From the first answer of the provider on, and before it is recorded, the ledger changes no send any more.
+fn full_once_answered(folder: &Path) -> DieAt {
+    const FULL: &str = "CREATE TRIGGER full BEFORE UPDATE ON sends BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    let (answers, file) = (AtomicUsize::new(0), folder.join("ledger.db"));
+    Arc::new(move |boundary| {
+        if boundary == Boundary::Answered && answers.fetch_add(1, Ordering::SeqCst) == 0 {
+            rusqlite::Connection::open(&file).unwrap().execute_batch(FULL).unwrap();
+        }
+        false
+    })
+}
+
+fn there_is_room(folder: &Path) {
+    let ledger = rusqlite::Connection::open(folder.join("ledger.db")).unwrap();
+    ledger.execute_batch("DROP TRIGGER full").unwrap();
+}
+
 #[test]
 fn act_2_what_a_send_came_to_is_recorded_once_the_ledger_takes_it_and_nothing_leaves_before() {
     let (runtime, folder, world) = (runtime(), scratch(), World::with_messages());
@@ -236,22 +253,7 @@ fn act_2_what_a_send_came_to_is_recorded_once_the_ledger_takes_it_and_nothing_le
         world.person(number, Some(&format!("p{number}@example.com")), Some(true));
         world.enter(number);
     }
-    let ledger = folder.path().join("ledger.db");
-    let full = Arc::new(AtomicUsize::new(0));
-    let (filling, file) = (Arc::clone(&full), ledger.clone());
-    // Between the provider's answer and its recording nothing can be written any more.
-    let die_at: DieAt = Arc::new(move |boundary| {
-        if boundary == Boundary::Answered && filling.fetch_add(1, Ordering::SeqCst) == 0 {
-            let other = rusqlite::Connection::open(&file).unwrap();
-            other
-                .execute_batch(
-                    "CREATE TRIGGER full BEFORE UPDATE ON sends BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
-                )
-                .unwrap();
-        }
-        false
-    });
-    let engine = engine(folder.path(), &world, &runtime, Some(die_at));
+    let engine = engine(folder.path(), &world, &runtime, Some(full_once_answered(folder.path())));
     run(&engine).unwrap_err();
     for _ in 0..3 {
         run(&engine).unwrap_err();
@@ -266,10 +268,7 @@ fn act_2_what_a_send_came_to_is_recorded_once_the_ledger_takes_it_and_nothing_le
     let sends = || engine.ledger.status(&[]).unwrap().spaces["main"].sends.clone();
     assert_eq!(sends()["attempting"], 1);
 
-    rusqlite::Connection::open(&ledger)
-        .unwrap()
-        .execute_batch("DROP TRIGGER full")
-        .unwrap();
+    there_is_room(folder.path());
     engine.record_outcomes().unwrap();
     run(&engine).unwrap();
     // Two messages for each of two people, each once, none of unknown fate.
@@ -277,4 +276,23 @@ fn act_2_what_a_send_came_to_is_recorded_once_the_ledger_takes_it_and_nothing_le
     assert_eq!(sends().get("attempting").copied().unwrap_or(0), 0);
     assert_eq!(sends()["accepted"], 4);
     assert_eq!(world.event_names(), ["Email Sent"; 4]);
+}
+
+#[test]
+fn act_2_a_receipt_that_was_not_sent_is_tried_again_although_that_could_not_be_recorded_at_once() {
+    let (runtime, folder, world) = (runtime(), scratch(), World::new());
+    world.define("receipt", &super::transactional());
+    world.person(1, Some("p1@example.com"), None);
+    world.enter(1);
+    let not_sent = crate::SendOutcome::NotSent("nobody listens".into());
+    world.answers.lock().unwrap().push(not_sent);
+    let engine = engine(folder.path(), &world, &runtime, Some(full_once_answered(folder.path())));
+    run(&engine).unwrap_err();
+    engine.record_outcomes().unwrap_err();
+    there_is_room(folder.path());
+    engine.record_outcomes().unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    run(&engine).unwrap();
+    assert_eq!(world.accepted.lock().unwrap().len(), 1);
+    assert_eq!(world.event_names(), ["Email Sent"]);
 }

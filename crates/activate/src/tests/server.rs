@@ -4,7 +4,9 @@ use super::{World, runtime};
 use crate::{Activation, ActivationConfig, Mail, Mailer, PauseScope, SendOutcome, SmtpConfig, SmtpMailer, SmtpTls};
 use async_trait::async_trait;
 use kith_types::SpaceId;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Waits until a condition holds.
@@ -159,4 +161,111 @@ fn act_4_a_server_that_takes_connections_and_never_answers_slows_no_other() {
         activation.status().unwrap().spaces["main"].sends.get("reserved") == Some(&30)
     });
     activation.stop();
+}
+
+/// The world's mail server, which sees whether a mail comes while what became of another is not recorded.
+struct Watching {
+    world: Arc<World>,
+    ledger: PathBuf,
+    too_early: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Mailer for Watching {
+    async fn send(&self, mail: &Mail) -> SendOutcome {
+        const COUNT: &str = "SELECT count(*) > 1 FROM sends WHERE state = 'attempting'";
+        let read = beside(&self.ledger).query_row(COUNT, [], |row| row.get(0));
+        self.too_early.fetch_or(read.unwrap(), Ordering::SeqCst);
+        self.world.send(mail).await
+    }
+}
+
+/// Another connection to a ledger that is at work.
+fn beside(ledger: &Path) -> rusqlite::Connection {
+    let connection = rusqlite::Connection::open(ledger).unwrap();
+    connection.busy_timeout(Duration::from_secs(30)).unwrap();
+    connection
+}
+
+/// Sending by one worker to six that are due, in a ledger that takes everything but what a send came to. It comes back once
+/// the first is sent and not recorded; the flag is set where another leaves before.
+fn first_is_unrecorded(
+    world: &Arc<World>,
+    folder: &tempfile::TempDir,
+    runtime: &tokio::runtime::Runtime,
+) -> (Arc<Activation>, Arc<AtomicBool>) {
+    let ledger = folder.path().join("ledger.db");
+    for person in 1..=3 {
+        world.person(person, Some(&format!("p{person}@example.com")), Some(true));
+        world.enter(person);
+    }
+    let waiting = start(world, folder, runtime, false);
+    until("reserved", || count(&waiting, "reserved") == 6);
+    waiting.stop();
+    const FULL: &str = "CREATE TRIGGER full BEFORE UPDATE ON sends WHEN OLD.state = 'attempting' BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    beside(&ledger).execute_batch(FULL).unwrap();
+    let mut config = ActivationConfig::new(&ledger, "https://kith.example.com/");
+    config.workers = 1;
+    let too_early = Arc::new(AtomicBool::new(false));
+    let mut ports = world.ports();
+    ports.mailer = Some(Arc::new(Watching {
+        world: world.clone(),
+        ledger,
+        too_early: Arc::clone(&too_early),
+    }));
+    let clock = world.clone().clock();
+    let activation = Activation::start(&config, ports, clock, runtime.handle().clone()).unwrap();
+    until("it fails", || activation.status().unwrap().last_error.is_some());
+    assert_eq!(
+        (count(&activation, "attempting"), count(&activation, "reserved")),
+        (1, 5)
+    );
+    (activation, too_early)
+}
+
+fn count(activation: &Activation, state: &str) -> u64 {
+    let sends = activation.status().unwrap().spaces["main"].sends.clone();
+    sends.get(state).copied().unwrap_or(0)
+}
+
+fn there_is_room(folder: &tempfile::TempDir) {
+    let ledger = beside(&folder.path().join("ledger.db"));
+    ledger.execute_batch("DROP TRIGGER full").unwrap();
+}
+
+#[test]
+fn act_2_a_worker_sends_nothing_more_before_it_has_recorded_what_it_sent_last() {
+    let (world, runtime, folder) = (World::with_messages(), runtime(), tempfile::tempdir().unwrap());
+    let (activation, too_early) = first_is_unrecorded(&world, &folder, &runtime);
+    there_is_room(&folder);
+    until("all are recorded", || count(&activation, "accepted") == 6);
+    assert!(!too_early.load(Ordering::SeqCst), "another mail left meanwhile");
+    assert_eq!(world.accepted.lock().unwrap().len(), 6);
+    until("told", || world.event_names() == ["Email Sent"; 6]);
+    activation.stop();
+}
+
+#[test]
+fn act_2_a_server_that_ends_records_what_it_sent_last_where_it_can_and_else_it_is_unknown() {
+    for in_time in [true, false] {
+        let (world, runtime, folder) = (World::with_messages(), runtime(), tempfile::tempdir().unwrap());
+        let (activation, _) = first_is_unrecorded(&world, &folder, &runtime);
+        if in_time {
+            there_is_room(&folder);
+        }
+        activation.stop();
+        assert_eq!(count(&activation, "attempting"), u64::from(!in_time), "{in_time}");
+        drop(activation);
+        if !in_time {
+            there_is_room(&folder);
+        }
+        let next = start(&world, &folder, &runtime, true);
+        // The first is marketing, which nobody sends a second time.
+        let (accepted, unknown) = if in_time { (6, 0) } else { (5, 1) };
+        until("all have ended", || {
+            (count(&next, "accepted"), count(&next, "unknown")) == (accepted, unknown)
+        });
+        assert_eq!(world.accepted.lock().unwrap().len(), 6, "each mail left once");
+        next.stop();
+    }
 }

@@ -156,7 +156,8 @@ fn smtp_address(flag: Option<&str>, variable: Option<String>) -> Result<Option<S
 fn check_links(config: &ServerConfig) -> Result<(), CommandError> {
     let sends = config.smtp.address.is_some() && config.has(Role::Activate);
     match &config.public_url {
-        None if sends && config.http.ip().is_unspecified() => {
+        // Canonical, since `::ffff:0.0.0.0` is every address, too.
+        None if sends && config.http.ip().to_canonical().is_unspecified() => {
             let hint = Hint::new(
                 "give --public-url, such as https://kith.example.com: it is what links to unsubscribe begin with",
             );
@@ -165,7 +166,7 @@ fn check_links(config: &ServerConfig) -> Result<(), CommandError> {
                 hint,
             ))
         }
-        Some(url) if sends && !url.starts_with("https://") => {
+        Some(url) if sends && leaves_in_clear(url) => {
             tracing::warn!(
                 url,
                 "links to unsubscribe are not https: mailbox providers ask for that"
@@ -174,6 +175,20 @@ fn check_links(config: &ServerConfig) -> Result<(), CommandError> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether what follows a link that begins so travels in clear beyond this machine.
+fn leaves_in_clear(public_url: &str) -> bool {
+    let Ok(url) = url::Url::parse(public_url) else {
+        return true;
+    };
+    let is_here = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() != "https" && !is_here
 }
 
 fn announce(server: &Server, json: bool) -> Result<(), CommandError> {
@@ -275,8 +290,30 @@ mod tests {
         let mail = Some("127.0.0.1:1025");
         assert!(of("0.0.0.0:8080", mail, None).is_err());
         assert!(of("[::]:8080", mail, None).is_err());
+        assert!(of("[::ffff:0.0.0.0]:8080", mail, None).is_err());
         of("0.0.0.0:8080", mail, Some("https://kith.example.com")).unwrap();
         of("0.0.0.0:8080", None, None).unwrap();
         of("127.0.0.1:8080", mail, None).unwrap();
+        of("10.0.0.5:8080", mail, None).unwrap();
+    }
+
+    #[test]
+    fn act_6_links_that_travel_in_clear_beyond_this_machine_are_warned_of() {
+        for clear in [
+            "http://kith.example.com",
+            "http://10.0.0.5:8080",
+            "http://127.0.0.1.example.com",
+            "kith",
+        ] {
+            assert!(leaves_in_clear(clear), "{clear}");
+        }
+        for fine in [
+            "https://kith.example.com",
+            "http://127.0.0.1:8080",
+            "http://[::1]:8080",
+            "http://localhost:8080",
+        ] {
+            assert!(!leaves_in_clear(fine), "{fine}");
+        }
     }
 }

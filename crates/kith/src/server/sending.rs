@@ -253,12 +253,17 @@ fn mailer(smtp: &SmtpConfig) -> Result<Option<Arc<dyn Mailer>>, CommandError> {
         }
         kith_activate::SmtpConfig::from_url(address).map_err(unusable)?
     } else {
+        // Not repeated: what is no address may hold a password.
         let wrong = || {
-            CommandError::new(format!(
-                "the mail server {address:?} is neither HOST:PORT nor smtp://HOST:PORT"
-            ))
+            CommandError::new(
+                "the mail server's address is neither HOST:PORT nor a URL such as smtps://USER:PASSWORD@mail.example.com",
+            )
         };
         let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+        // Of a URL without its scheme; user and password would be taken for a part of the host.
+        if host.contains('@') {
+            return Err(wrong());
+        }
         let tls = if smtp.tls { SmtpTls::StartTls } else { SmtpTls::None };
         let mut config = kith_activate::SmtpConfig::new(host, port.parse().map_err(|_| wrong())?, tls);
         config.credentials = credentials;

@@ -80,6 +80,39 @@ fn seg_5_wherever_a_process_dies_each_change_is_kept_once_and_in_order() {
 }
 
 #[test]
+fn seg_5_what_was_taken_and_could_not_be_recorded_is_told_again_under_its_ids_and_holds_up_nothing() {
+    let (ground, runtime, folder) = (Ground::new(), runtime(), tempfile::tempdir().unwrap());
+    ground.define("crm", &json!({ "send": "track" }));
+    scene(&ground);
+    let mut process = Process::start(&ground, folder.path(), &runtime, None);
+    let beside = rusqlite::Connection::open(folder.path().join("ledger.db")).unwrap();
+    const FULL: &str =
+        "CREATE TRIGGER full BEFORE UPDATE ON destinations BEGIN SELECT RAISE(ABORT, 'disk is full'); END";
+    // First with members that wait, and then with changes, of which a page holds three.
+    for (while_full, told, change) in [(3, 3, false), (6, 8, true)] {
+        beside.execute_batch(FULL).unwrap();
+        if change {
+            happens(&ground);
+        }
+        for _ in 0..2 {
+            assert_eq!(process.run().unwrap_err().kind(), ActivateErrorKind::Storage);
+        }
+        assert_eq!(ground.told("track").len(), while_full, "taken, and not recorded");
+        beside.execute_batch("DROP TRIGGER full").unwrap();
+        process.run().unwrap();
+        // What the receiver keeps by message id is whole, in order and of one telling.
+        assert_eq!(ground.told("track").len(), told);
+        assert_eq!(tally(&process).sent, told as u64, "counted once");
+    }
+    assert_eq!(tally(&process).members, 0);
+    assert_eq!(
+        ground.world.changes.lock().unwrap().len(),
+        0,
+        "the outbox may forget all of it"
+    );
+}
+
+#[test]
 fn seg_5_a_receiver_that_is_down_is_tried_again_later_and_later_and_misses_nothing() {
     let (ground, runtime, folder) = (Ground::new(), runtime(), tempfile::tempdir().unwrap());
     ground.define("crm", &json!({ "send": "track" }));

@@ -38,6 +38,22 @@ fn act_1_half_a_log_in_at_the_mail_server_is_an_error_and_not_left_out() {
     assert!(error.contains("is a URL") && !error.contains("secret"), "{error}");
 }
 
+#[test]
+fn act_3_what_is_no_address_of_a_mail_server_is_refused_and_not_repeated() {
+    for address in [
+        "jo:secret@mail.example.com:587",
+        "jo:secret@mail.example.com",
+        "mail.example.com:secret",
+    ] {
+        let smtp = SmtpConfig {
+            address: Some(address.to_owned()),
+            ..SmtpConfig::default()
+        };
+        let error = mailer(&smtp).map(|mailer| mailer.is_some()).unwrap_err().to_string();
+        assert!(error.contains("HOST:PORT") && !error.contains("secret"), "{error}");
+    }
+}
+
 /// A store in which somebody has entered a segment that was decided just before.
 fn entered() -> Arc<dyn Store> {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
