@@ -160,10 +160,7 @@ impl Space {
             place.0 == home && home.is_some() || !full && !place.1
         });
         let refused = before - evidence.identifiers.len();
-        if refused > 0 {
-            self.figures.beyond_bounds += 1;
-            tracing::warn!(space = %self.id, refused, "evidence beyond a bound was not taken");
-        }
+        self.figures.beyond_bounds += u64::from(refused > 0);
         Ok(refused > 0)
     }
 
@@ -188,10 +185,7 @@ impl Space {
                 .map_err(|error| PipelineError::storage("identity could not be resolved", error))?
                 .ok_or_else(|| PipelineError::corrupt("evidence"))?
         };
-        if !applied.refused.is_empty() {
-            self.figures.beyond_bounds += 1;
-            tracing::warn!(space = %self.id, refused = applied.refused.len(), "evidence beyond a bound was not taken");
-        }
+        self.figures.beyond_bounds += u64::from(!applied.refused.is_empty());
         let placement = applied.placement;
         let (before, after) = concerned(&applied);
         // They are loaded as they stood before the evidence, by the components that are still stored.
@@ -260,8 +254,10 @@ impl Space {
                 .find(|members| !members.is_empty())
                 .unwrap_or_default();
             let mut parts = Vec::with_capacity(members.len());
+            let mut had_parts = false;
             for member in &members {
                 let slot = pieces.parts.remove(&member.part);
+                had_parts |= slot.is_some();
                 parts.push(match slot {
                     _ if outcome.refold.contains(&member.part) => self.refold(store, member.part, member.end)?,
                     // Bounds that moved without an event between them leave the fold as it is.
@@ -278,7 +274,8 @@ impl Space {
                 None => {
                     let founder = members.first().map_or(0, |oldest| oldest.part.carrier);
                     if !all_new && !self.quiet {
-                        self.figures.split += 1;
+                        // Of those who are new, only who has something that others had comes out of them.
+                        self.figures.split += u64::from(had_parts);
                         self.writes.remove(Keyspace::Redirects, keys::wide(&self.id, id.0));
                     }
                     (self.new_record(founder), StoredRecord::default())

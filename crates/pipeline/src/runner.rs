@@ -310,6 +310,10 @@ impl Worker {
                 if self.engine.pending() >= STEP_SIZE || self.step_bytes >= STEP_BYTES {
                     self.commit()?;
                 }
+                // Events may be dear: a whole read of them is too long to wait for.
+                if self.must_end() {
+                    return self.commit();
+                }
             }
             // The newest numbers may be those of no record.
             if caught_up && reader.position() > self.engine.next() {

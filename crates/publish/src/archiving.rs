@@ -190,6 +190,7 @@ impl Worker {
         let mut done = self.raw_end();
         if done == 0 {
             done = self.sealing.begun()?;
+            self.parts.status.lock().unwrap_or_else(PoisonError::into_inner).raw_end = done;
         }
         for segment in self.parts.log.sealed_segments() {
             if segment.end_sequence <= done {

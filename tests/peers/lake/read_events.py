@@ -3,15 +3,12 @@
 Run as: read_events.py POINTERS SPACE. Columns of JSON stay the texts that they are. It changes nothing.
 """
 
-import glob
-import importlib.util
 import json
-import os
 import sys
 import warnings
 
-import duckdb
 import polars
+from engines import duckdb_with_iceberg
 from pyiceberg.catalog.sql import SqlCatalog
 
 warnings.filterwarnings("ignore")
@@ -20,15 +17,6 @@ COLUMNS = {
     "clean.events": ["message_id", "user_id", "event", "properties", "traits"],
     "curated.profiles": ["identifiers", "traits", "computed"],
 }
-
-
-def duckdb_with_iceberg():
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    for package in ("duckdb_extension_avro", "duckdb_extension_iceberg"):
-        folder = os.path.dirname(importlib.util.find_spec(package).origin)
-        (extension,) = glob.glob(os.path.join(folder, "**", "*.duckdb_extension"), recursive=True)
-        connection.execute(f"LOAD '{extension}'")
-    return connection
 
 
 def main():

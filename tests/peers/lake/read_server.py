@@ -4,29 +4,18 @@ Run as: read_server.py POINTERS SPACE PLANTED. PLANTED is a text that stands in 
 stands in metadata too is in the answer's `leaks`. It changes nothing.
 """
 
-import glob
 import hashlib
-import importlib.util
 import json
 import os
 import sys
 import warnings
 
-import duckdb
 import polars
 import pyarrow.parquet as parquet
+from engines import duckdb_with_iceberg
 from pyiceberg.catalog.sql import SqlCatalog
 
 warnings.filterwarnings("ignore")
-
-
-def duckdb_with_iceberg():
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    for package in ("duckdb_extension_avro", "duckdb_extension_iceberg"):
-        folder = os.path.dirname(importlib.util.find_spec(package).origin)
-        (extension,) = glob.glob(os.path.join(folder, "**", "*.duckdb_extension"), recursive=True)
-        connection.execute(f"LOAD '{extension}'")
-    return connection
 
 
 def checksum(rows):

@@ -4,27 +4,15 @@ Run as: read_tables.py POINTERS FOLDER SPACE. The lake's own tests compare the c
 """
 
 import datetime
-import glob
-import importlib.util
 import json
-import os
 import sys
 import warnings
 
-import duckdb
 import polars
+from engines import duckdb_with_iceberg
 from pyiceberg.catalog.sql import SqlCatalog
 
 warnings.filterwarnings("ignore")
-
-
-def duckdb_with_iceberg():
-    connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
-    for package in ("duckdb_extension_avro", "duckdb_extension_iceberg"):
-        folder = os.path.dirname(importlib.util.find_spec(package).origin)
-        (extension,) = glob.glob(os.path.join(folder, "**", "*.duckdb_extension"), recursive=True)
-        connection.execute(f"LOAD '{extension}'")
-    return connection
 
 
 def main():

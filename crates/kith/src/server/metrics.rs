@@ -16,10 +16,12 @@ pub(crate) fn watch(parts: &Arc<Parts>) {
     tokio::spawn(async move {
         let mut before = PipelineStatus::default();
         while let Some(parts) = parts.upgrade() {
-            let set = tokio::task::spawn_blocking(move || set(&parts, &before)).await;
-            // A panic is told where it happened.
-            let Ok(now) = set else { return };
-            before = now;
+            let last = before.clone();
+            match tokio::task::spawn_blocking(move || set(&parts, &last)).await {
+                Ok(now) => before = now,
+                // Figures that stand still would say that all is well.
+                Err(error) => tracing::error!(%error, "the figures could not be set"),
+            }
             tokio::time::sleep(EVERY).await;
         }
     });

@@ -16,6 +16,10 @@ pub(super) fn count(step: &StepOutput, now: Timestamp) {
     Counter::IdentityComponentsOverBound.add(figures.beyond_bounds);
     Counter::ProfilesFound.add(figures.found);
     Counter::ProfilesLoaded.add(figures.loaded);
+    // Once a step: a device that everybody shares has some in every event.
+    if figures.beyond_bounds > 0 {
+        tracing::warn!(events = figures.beyond_bounds, "evidence beyond a bound was not taken");
+    }
     for numbered in &step.changes {
         let change = &numbered.change;
         match change.entered {
