@@ -80,6 +80,11 @@ test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout
   assert.equal(Number(again.computed_traits.spent), 12)
   await server.kith('identity', 'unmerge', 'user_id:ann', 'email:jo@example.com')
   await server.personWhen('user_id:ann', person => person.id === ann.id)
+  assert.match(
+    await server.kith('identity', 'unmerge', 'user_id:ann', 'email:nobody@example.com'),
+    /nobody is regrouped by it now\nnobody has email:nobody@example.com yet/,
+  )
+  await server.kith('identity', 'unmerge', 'user_id:ann', 'email:nobody@example.com', '--remove')
   const { body } = await server.get('/api/spaces/main/identity/vetoes')
   const [{ since, ...veto }, ...others] = body.vetoes
   assert.deepEqual([veto, others], [{ one: 'user_id:ann', other: 'email:jo@example.com' }, []])

@@ -271,3 +271,46 @@ test('act_2_an_address_that_a_mail_server_refuses_gets_no_second_try_and_one_tha
   assert.equal(refusing.asked.filter(address => address.startsWith('gone')).length, 1)
   await shop.stop()
 })
+
+test('act_1_a_guest_who_has_the_mail_and_signs_in_does_not_get_it_again', { timeout: 120_000 }, async () => {
+  await server.apply(`
+kind: segment
+name: lamp_buyers
+spec: { where: { performed: { event: Lamp Bought } } }
+---
+kind: message
+name: lamp_thanks
+spec:
+  on: entered
+  segment: lamp_buyers
+  channel: email
+  topic: marketing
+  from: "Lamp Shop <shop@example.com>"
+  subject: Your lamp
+  text: "Thank you."
+`)
+  const bought = who => server.send(writeKey, 'track', { ...who, event: 'Lamp Bought' })
+  const inBuyers = person => person.segments.some(member => member.name === 'lamp_buyers')
+  const mailsOf = async address => (await mail.of(address)).filter(one => one.subject === 'Your lamp').length
+  // The accounts are older, so that they are whom the guests turn out to be.
+  await identify('gail', { email: 'gail@example.com' }, consent(true))
+  await identify('nell', { email: 'nell@example.com' }, consent(true))
+  // One says an address as a guest; of the other nothing is known to which mail could go.
+  const [guest, nameless] = [{ anonymousId: 'guest-1' }, { anonymousId: 'guest-2' }]
+  await server.send(writeKey, 'identify', { ...guest, traits: { email: 'gail.home@example.com' }, ...consent(true) })
+  await bought(guest)
+  await bought(nameless)
+  await mail.next('gail.home@example.com')
+  for (const [userId, who] of [['gail', guest], ['nell', nameless]]) {
+    await server.send(writeKey, 'identify', { userId, ...who })
+    await server.personWhen(`user_id:${userId}`, inBuyers)
+  }
+  await mail.next('nell@example.com')
+  await roadIsEmpty()
+  assert.deepEqual(await Promise.all(['gail.home', 'gail', 'nell'].map(name => mailsOf(`${name}@example.com`))), [1, 0, 1])
+  const sends = await server.kith('messages', 'list', '--message', 'lamp_thanks')
+  assert.match(sends, /sent_before_merge/)
+  const counts = (await server.kith('messages', 'counts', '--json')).trim().split('\n').map(line => JSON.parse(line))
+  const ofLamps = counts.filter(one => one.message === 'lamp_thanks').map(one => [one.state, one.reason, one.count])
+  assert.deepEqual(ofLamps.sort(), [['accepted', undefined, 2], ['skipped', 'no_address', 1], ['skipped', 'sent_before_merge', 1]])
+})

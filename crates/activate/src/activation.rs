@@ -5,9 +5,9 @@
 mod destinations;
 
 use crate::audience::Runner;
-use crate::engine::{DieAt, Engine, MessageItem, Settings, token_hash};
+use crate::engine::{DieAt, Engine, MailFault, MessageItem, Settings, token_hash};
 use crate::error::{ActivateError, ActivateErrorKind};
-use crate::ledger::{ActivationStatus, Ledger, SendView, SendsOf, Subscription, pause_name};
+use crate::ledger::{ActivationStatus, Ledger, MessageCount, SendView, SendsOf, Subscription, pause_name};
 use crate::ports::Ports;
 use kith_telemetry::{Gauge, error_chain};
 use kith_types::{Clock, Duration, SpaceId};
@@ -232,6 +232,15 @@ impl Activation {
         self.shared.engine.ledger.sends(space, of)
     }
 
+    /// What the entries of each message of a space came to: those that sent nothing because they were not live, too. It counts
+    /// rows: for people and dashboards, not for every second.
+    ///
+    /// # Errors
+    /// [`ActivateErrorKind::Storage`].
+    pub fn counts(&self, space: &SpaceId) -> Result<Vec<MessageCount>, ActivateError> {
+        self.shared.engine.ledger.counts(space)
+    }
+
     /// How sending stands. It counts rows: for people and dashboards, not for every second.
     ///
     /// # Errors
@@ -242,6 +251,13 @@ impl Activation {
         status.has_mailer = engine.ports.mailer.is_some();
         status.last_error.clone_from(&locked(&self.shared.last_error));
         Ok(status)
+    }
+
+    /// The mails in a row that the mail server did not take since the start, whomever they were to: one that cannot be
+    /// reached is told by it at once, one receiver's server that answers nothing only where nobody else gets mail.
+    #[must_use]
+    pub fn mail_fault(&self) -> Option<MailFault> {
+        self.shared.engine.destinations.mail_fault()
     }
 
     /// The number of a space's outbox that is wanted next: every change below it may be forgotten.

@@ -10,6 +10,7 @@ pub(crate) use attempt::token_hash;
 
 use self::attempt::Unrecorded;
 use self::destinations::Destinations;
+pub use self::destinations::MailFault;
 use crate::error::{ActivateError, ActivateErrorKind, BoxError};
 use crate::ledger::{Ledger, SendRow, SendState};
 use crate::ports::Ports;

@@ -20,7 +20,7 @@ pub(crate) use attempt::{Attempt, Begun, Finished};
 pub(crate) use destinations::Tally;
 pub(crate) use destinations::{Mark, Place, Progress, Refusal, pause_name};
 pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
-pub use status::{ActivationStatus, SendView, SendsOf, SpaceStatus};
+pub use status::{ActivationStatus, MessageCount, SendView, SendsOf, SpaceStatus};
 pub use unsubscribe::Subscription;
 
 use crate::error::ActivateError;

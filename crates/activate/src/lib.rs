@@ -34,9 +34,11 @@ pub use audience::{
     SegmentChoice, TrackingApi, TrackingRequest,
 };
 pub use definition::{DefinitionProblem, MessageDefinition, Purpose};
-pub use engine::MessageItem;
+pub use engine::{MailFault, MessageItem};
 pub use error::{ActivateError, ActivateErrorKind, BoxError};
-pub use ledger::{ActivationStatus, LEDGER_VERSION, SendState, SendView, SendsOf, SpaceStatus, Subscription};
+pub use ledger::{
+    ActivationStatus, LEDGER_VERSION, MessageCount, SendState, SendView, SendsOf, SpaceStatus, Subscription,
+};
 pub use limits::SendingRules;
 pub use mail::{Mail, Mailer, SendOutcome, normalise_address};
 pub use ports::{ConsentWord, Feedback, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient};

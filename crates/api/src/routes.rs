@@ -146,6 +146,7 @@ endpoints! {
     Admin post identity::veto __path_veto;
     SpaceRead get tail::tail __path_tail;
     SpaceRead get sends::list __path_list;
+    SpaceRead get sends::counts __path_counts;
     SpaceRead get destinations::list __path_list;
     Admin post destinations::pause_destination __path_pause_destination;
     Admin post destinations::resume_destination __path_resume_destination;

@@ -139,6 +139,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<Ask>) {
+        // At once, for how far raw is; what failed is told by the status.
+        drop(self.attempt());
         loop {
             match inbox.recv_timeout(TURN) {
                 Ok(Ask::Flush(reply)) => match self.attempt() {

@@ -67,6 +67,8 @@ pub struct PublishParts {
     pub clock: Arc<dyn Clock>,
     /// The folder for what is kept only while it is worked on.
     pub scratch: PathBuf,
+    /// Before which sequence nothing else still has to read the log. Asked when segments may leave it.
+    pub passed: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Where the thread's asynchronous work runs.
     pub runtime: tokio::runtime::Handle,
 }
@@ -218,6 +220,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, inbox: Receiver<Request>) {
+        // At once: until then nobody can say how far the tables are.
+        self.attempt(Self::turn);
         // What came while a flush waited for steps.
         let mut later = VecDeque::new();
         loop {
@@ -446,6 +450,10 @@ impl Worker {
         let passed = raw_end.min(pipeline.committed).min(self.parts.writer.taken());
         let sealed = self.parts.log.sealed_segments();
         let mut segments = retention::removable(&sealed, passed, self.config.log_keep_bytes);
+        if !segments.is_empty() {
+            let passed = passed.min((self.parts.passed)());
+            segments = retention::removable(&sealed, passed, self.config.log_keep_bytes);
+        }
         let held = segments.iter().take_while(|first| proved.contains(first)).count();
         segments.truncate(held);
         if segments.is_empty() {

@@ -95,6 +95,7 @@ impl World {
         let pipeline = Arc::new(pipeline.unwrap());
         let handover = Handover::new(Arc::clone(&store));
         let parts = PublishParts {
+            passed: Arc::new(|| u64::MAX),
             lake: Arc::clone(&lake),
             log: Arc::clone(&log),
             pipeline: Arc::clone(&pipeline),

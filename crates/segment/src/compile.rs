@@ -8,8 +8,9 @@ use crate::english::{lifecycle_phrase, performed_phrase, segment_phrase, sequenc
 use crate::evaluate::{Leaf, Node};
 use crate::{Condition, SegmentDefinition, SegmentError, SegmentErrorKind};
 use kith_expr::{AggregateId, AggregateSpec, DocumentError};
-use kith_types::{Event, EventType, Identifier, SegmentName};
+use kith_types::{Event, EventType, SegmentName};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How deep segments may refer to segments.
 pub const MAX_REFERENCE_DEPTH: usize = 8;
@@ -306,11 +307,9 @@ impl Compiler<'_> {
             }
             Condition::Segment(name) => self.segment(name)?,
             Condition::Bucket(bucket) => Node::Leaf(Leaf::Bucket(bucket.clone())),
-            Condition::Listed(identifiers) => {
+            Condition::Listed(listed) => {
                 self.uses_identifiers = true;
-                let mut hashes: Vec<u128> = identifiers.iter().map(Identifier::hash128).collect();
-                hashes.sort_unstable();
-                Node::Leaf(Leaf::Listed(hashes.into()))
+                Node::Leaf(Leaf::Listed(Arc::clone(listed.hashes())))
             }
         })
     }
@@ -361,7 +360,10 @@ impl Compiler<'_> {
     fn unknown(&mut self, what: &str, name: &str, key: &str) -> DocumentError {
         self.kind = SegmentErrorKind::UnknownReference;
         let known = if key == "segment" {
-            self.context.segment_names()
+            // Those that are being put in cannot be meant: they would be asked within themselves.
+            let mut names = self.context.segment_names();
+            names.retain(|known| !self.path.iter().any(|outer| outer.as_str() == *known));
+            names
         } else {
             self.context.computed_trait_names()
         };

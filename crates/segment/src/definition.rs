@@ -8,6 +8,7 @@ use crate::Bucket;
 use crate::CountRange;
 use kith_expr::{EventFilter, Follows, Sequence, ValueTest, Window};
 use kith_types::{Duration, Identifier, SegmentName};
+use std::sync::Arc;
 
 /// How deep conditions may nest in one document.
 pub const MAX_DEPTH: usize = 32;
@@ -70,7 +71,40 @@ pub enum Condition {
     /// A share of all people, drawn by their profile ids.
     Bucket(Bucket),
     /// One of these identifiers is the person's: a list kept by hand.
-    Listed(Vec<Identifier>),
+    Listed(Listed),
+}
+
+/// Identifiers kept by hand. Copies share them, and their hashes: a list that many segments refer to is held once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    identifiers: Arc<[Identifier]>,
+    hashes: Arc<[u128]>,
+}
+
+impl Listed {
+    /// The list of these, each once.
+    #[must_use]
+    pub fn new(mut identifiers: Vec<Identifier>) -> Self {
+        identifiers.sort_unstable();
+        identifiers.dedup();
+        let mut hashes: Vec<u128> = identifiers.iter().map(Identifier::hash128).collect();
+        hashes.sort_unstable();
+        Self {
+            identifiers: identifiers.into(),
+            hashes: hashes.into(),
+        }
+    }
+
+    /// The identifiers, in order.
+    #[must_use]
+    pub fn identifiers(&self) -> &[Identifier] {
+        &self.identifiers
+    }
+
+    /// Their hashes, in order.
+    pub(crate) fn hashes(&self) -> &Arc<[u128]> {
+        &self.hashes
+    }
 }
 
 /// Events happened so many times within a window.

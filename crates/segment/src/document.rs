@@ -6,7 +6,7 @@
 mod account;
 mod behaviour;
 
-use crate::{Bucket, Condition, Consent, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, SegmentDefinition};
+use crate::{Bucket, Condition, Consent, Listed, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, SegmentDefinition};
 use crate::{SegmentError, SegmentErrorKind};
 use account::write_account;
 use behaviour::{lifecycle, performed, sequence, write_lifecycle, write_performed, write_sequence};
@@ -242,7 +242,7 @@ fn consent(fields: &Map<String, Json>) -> Result<Condition, DocumentError> {
     Ok(Condition::Consent { category, answer })
 }
 
-fn listed(json: &Json) -> Result<Vec<Identifier>, DocumentError> {
+fn listed(json: &Json) -> Result<Listed, DocumentError> {
     let Some(items) = json.as_array() else {
         return Err(DocumentError::new(
             "expected a list of identifiers such as `email:jo@example.com`",
@@ -267,10 +267,8 @@ fn listed(json: &Json) -> Result<Vec<Identifier>, DocumentError> {
         });
         identifier.map_err(|error| error.item(at))
     };
-    let mut identifiers = items.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-    identifiers.sort_unstable();
-    identifiers.dedup();
-    Ok(identifiers)
+    let identifiers = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    Ok(Listed::new(identifiers))
 }
 
 /// The beginning of a JSON value, for an error.
@@ -321,8 +319,12 @@ fn write_condition(condition: &Condition) -> Json {
         Condition::Consent { category, answer } => json!({ "consent": **category, "answer": answer.as_str() }),
         Condition::Segment(name) => json!({ "segment": name.as_str() }),
         Condition::Bucket(bucket) => json!({ "bucket": bucket.to_document() }),
-        Condition::Listed(identifiers) => {
-            let items: Vec<Json> = identifiers.iter().map(|one| Json::from(one.to_string())).collect();
+        Condition::Listed(listed) => {
+            let items: Vec<Json> = listed
+                .identifiers()
+                .iter()
+                .map(|one| Json::from(one.to_string()))
+                .collect();
             json!({ "listed": items })
         }
         Condition::Performed(performed) => write_performed(performed),

@@ -36,7 +36,7 @@ fn write_condition(condition: &Condition, depth: usize, out: &mut String) {
         Condition::Account(condition) => out.push_str(&condition.phrase()),
         Condition::Consent { category, answer } => out.push_str(&consent_phrase(category, *answer)),
         Condition::Bucket(bucket) => out.push_str(&bucket_phrase(bucket)),
-        Condition::Listed(identifiers) => out.push_str(&listed_phrase(identifiers.len())),
+        Condition::Listed(listed) => out.push_str(&listed_phrase(listed.identifiers().len())),
         Condition::Segment(name) => out.push_str(&segment_phrase(name)),
     }
 }

@@ -30,7 +30,7 @@ pub use change::{Cause, CauseKind, Change};
 pub use compile::{CompiledSegment, Context, Definitions, MAX_COMPILED_CONDITIONS, MAX_REFERENCE_DEPTH};
 pub use count::CountRange;
 pub use definition::{
-    Condition, Consent, Lifecycle, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, MAX_REGULAR_TIMES, Performed,
+    Condition, Consent, Lifecycle, Listed, MAX_CONDITIONS, MAX_DEPTH, MAX_LISTED, MAX_REGULAR_TIMES, Performed,
     SegmentDefinition, SequencePerformed, Stage,
 };
 pub use error::{SegmentError, SegmentErrorKind};

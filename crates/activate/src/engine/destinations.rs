@@ -17,20 +17,54 @@ struct Failing {
     until: Timestamp,
 }
 
+/// Mails in a row that the mail server did not take, whomever they were to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailFault {
+    /// When the first of them failed.
+    pub since: Timestamp,
+    /// How many they are.
+    pub failures: u32,
+}
+
 /// The destinations that fail.
 #[derive(Default)]
 pub(crate) struct Destinations {
     failing: Mutex<HashMap<String, Failing>>,
+    /// Whether the mail server itself takes mails.
+    mail: Mutex<Option<MailFault>>,
 }
 
 impl Destinations {
+    /// The mails in a row that the mail server did not take; none where it took or refused the last one for good.
+    pub(crate) fn mail_fault(&self) -> Option<MailFault> {
+        *self.mail()
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Option<MailFault>> {
+        // What is behind the lock is whole at every moment.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// It answered, whatever it said.
     pub(crate) fn answered(&self, destination: &str) {
+        if let Some(fault) = self.mail().take() {
+            tracing::info!(failures = fault.failures, "the mail server takes mails again");
+        }
         self.failing().remove(destination);
     }
 
     /// It gave no answer. It rests for as long as `wait` says after so many failures in a row, within a limit.
     pub(crate) fn failed(&self, destination: &str, now: Timestamp, wait: impl FnOnce(u32) -> Duration) {
+        let mut mail = self.mail();
+        let fault = mail.get_or_insert_with(|| {
+            tracing::warn!("the mail server did not take a mail, which is tried again: `kith messages list` says why");
+            MailFault {
+                since: now,
+                failures: 0,
+            }
+        });
+        fault.failures = fault.failures.saturating_add(1);
+        drop(mail);
         let mut failing = self.failing();
         if failing.len() >= FAILING_MAX {
             failing.retain(|_, known| known.until > now);

@@ -7,12 +7,16 @@ use crate::ledger::{NewSend, NotLive, PersonKey, Plan, Reservations};
 use crate::limits::Limits;
 use crate::policy::{Permission, permission, person_key};
 use crate::ports::{Reading, Recipient};
-use kith_segment::Change;
-use kith_types::SpaceId;
+use kith_segment::{Cause, Change};
+use kith_types::{ProfileId, SpaceId};
 use std::sync::{MutexGuard, PoisonError};
 
-/// The most changes that one transaction of the ledger takes.
+/// How many changes one transaction of the ledger takes, and what else their last event changed.
 const STRETCH: usize = 256;
+/// The most changes that are held at once where one event changed a great many people.
+const PAGE_MAX: usize = 100_000;
+/// How many changes by the same event are looked through for those of one person.
+const NEAR_MAX: usize = 1_000;
 /// How far reading may run ahead of the ledger's cursor while nothing is to be recorded.
 const AHEAD_MAX: u64 = 4_096;
 
@@ -32,14 +36,42 @@ impl Engine {
             .outbox
             .changes_from(space, from)
             .map_err(|error| port_error("the outbox cannot be read", error))?;
-        let changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
+        let mut changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
+        self.complete(space, &mut changes)?;
         let mut missed = changes.first().map_or(0, |(first, _)| missed(space, from, *first));
-        for stretch in changes.chunks(STRETCH) {
+        for stretch in stretches(&changes) {
             if !self.take_stretch(space, stretch, std::mem::take(&mut missed))? {
                 return Ok(false);
             }
         }
         Ok(!changes.is_empty())
+    }
+
+    /// Adds the rest of what the last event of a page changed, where somebody left by it: they may have entered by it as
+    /// somebody else.
+    fn complete(&self, space: &SpaceId, changes: &mut Vec<(u64, Change)>) -> Result<(), ActivateError> {
+        while changes.len() < PAGE_MAX
+            && let Some((number, last)) = changes.last()
+            && let Cause::Event(_) = last.cause
+        {
+            let (number, cause) = (*number, last.cause);
+            let mut of_it = changes.iter().rev().take_while(|(_, change)| change.cause == cause);
+            if of_it.all(|(_, change)| change.entered) {
+                return Ok(());
+            }
+            let more = self
+                .ports
+                .outbox
+                .changes_from(space, number + 1)
+                .map_err(|error| port_error("the outbox cannot be read", error))?;
+            let of_it = more.iter().take_while(|(_, change)| change.cause == cause).count();
+            let ends = of_it < more.len() || more.is_empty();
+            changes.extend(more.into_iter().take(of_it));
+            if ends {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// The number from which on changes of a space are still wanted, by messages or by a destination of audiences.
@@ -102,9 +134,13 @@ impl Engine {
             ..Reservations::default()
         };
         let mut whole = true;
-        for (number, change) in stretch {
-            if change.entered && !self.judge(space, *number, change, &mut reservations)? {
-                reservations.next_number = *number;
+        for (place, (number, change)) in stretch.iter().enumerate() {
+            if change.entered && !self.judge(space, stretch, place, &mut reservations)? {
+                // With all that its event changed: whoever left by it may be whom this person was taken for.
+                let by_it =
+                    |other: &&(u64, Change)| matches!(other.1.cause, Cause::Event(_)) && other.1.cause == change.cause;
+                let first = stretch[..place].iter().rev().take_while(by_it).last();
+                reservations.next_number = first.map_or(*number, |(first, _)| *first);
                 whole = false;
                 break;
             }
@@ -126,10 +162,11 @@ impl Engine {
     fn judge(
         &self,
         space: &SpaceId,
-        run: u64,
-        change: &Change,
+        stretch: &[(u64, Change)],
+        place: usize,
         into: &mut Reservations,
     ) -> Result<bool, ActivateError> {
+        let (run, change) = &stretch[place];
         let definitions = self.ports.messages.for_segment(space, &change.segment);
         let definitions = definitions.map_err(|error| port_error("messages cannot be read", error))?;
         if definitions.is_empty() {
@@ -153,6 +190,13 @@ impl Engine {
             Reading::Found(recipient) => Some(recipient),
             Reading::Nobody => None,
             Reading::NotNow => return Ok(false),
+        };
+        let until_now = match &recipient {
+            Some(recipient) => self.until_now(space, stretch, place, recipient)?,
+            None => Some(Vec::new()),
+        };
+        let Some(until_now) = until_now else {
+            return Ok(false);
         };
         for definition in definitions {
             let limits = match &recipient {
@@ -179,7 +223,7 @@ impl Engine {
             };
             into.sends.push(NewSend {
                 message: definition.name().to_owned(),
-                run,
+                run: *run,
                 profile: change.profile,
                 address,
                 segment: change.segment.clone(),
@@ -187,10 +231,59 @@ impl Engine {
                 person: recipient.as_deref().map_or(nobody, person_key),
                 entered_at: change.at,
                 plan,
+                until_now: until_now.clone(),
             });
         }
         Ok(true)
     }
+
+    /// Whom somebody who entered by an event was taken for until that event, as a member of the same segment: a guest who signed
+    /// in left it by what the account entered by. `None` where people cannot be told apart at present.
+    fn until_now(
+        &self,
+        space: &SpaceId,
+        stretch: &[(u64, Change)],
+        place: usize,
+        recipient: &Recipient,
+    ) -> Result<Option<Vec<ProfileId>>, ActivateError> {
+        let change = &stretch[place].1;
+        let mut found = Vec::new();
+        if !matches!(change.cause, Cause::Event(_)) {
+            return Ok(Some(found));
+        }
+        let by_it = |other: &&(u64, Change)| other.1.cause == change.cause;
+        let before = stretch[..place].iter().rev().take_while(by_it).take(NEAR_MAX);
+        let after = stretch[place..].iter().take_while(by_it).take(NEAR_MAX);
+        for (_, other) in before.chain(after) {
+            if other.entered || other.segment != change.segment || other.profile == change.profile {
+                continue;
+            }
+            let reading = self.ports.people.recipient(space, other.profile);
+            match reading.map_err(|error| port_error("a person cannot be read", error))? {
+                Reading::Found(now) if now.profile == recipient.profile => found.push(other.profile),
+                Reading::Found(_) | Reading::Nobody => {}
+                Reading::NotNow => return Ok(None),
+            }
+        }
+        Ok(Some(found))
+    }
+}
+
+/// The changes in parts that are taken at once, none of which ends between two changes by one event.
+fn stretches(changes: &[(u64, Change)]) -> impl Iterator<Item = &[(u64, Change)]> {
+    let mut rest = changes;
+    std::iter::from_fn(move || {
+        let mut end = STRETCH.min(rest.len());
+        while (1..rest.len()).contains(&end)
+            && let cause @ Cause::Event(_) = rest[end].1.cause
+            && rest[end - 1].1.cause == cause
+        {
+            end += 1;
+        }
+        let (stretch, after) = rest.split_at(end);
+        rest = after;
+        (!stretch.is_empty()).then_some(stretch)
+    })
 }
 
 /// How many changes are gone between the number that is wanted and the first that there is.

@@ -177,7 +177,7 @@ impl Finished {
     }
 }
 
-fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Timestamp) -> rusqlite::Result<SendRow> {
+pub(super) fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Timestamp) -> rusqlite::Result<SendRow> {
     set_state(ledger, &send, SendState::Skipped, Some(reason), now)?;
     queue_feedback(ledger, &send, FeedbackKind::Skipped, Some(reason), now)?;
     send.state = SendState::Skipped;

@@ -1,6 +1,7 @@
 //! Taking entries from the outbox: reservations, skips, counts and the outbox's cursor in one transaction (contract
 //! ACT-1). It never reads a person; what consent says comes with the plan, and is weighed here against suppressions.
 
+use super::attempt::skip;
 use super::limits::{Asking, Counting, used_up};
 use super::{Ledger, PersonKey, SendRow, SendState, queue_feedback, read_send};
 use crate::error::ActivateError;
@@ -11,6 +12,11 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 /// Why a send waits for the end of quiet hours.
 pub(super) const QUIET_HOURS: &str = "quiet_hours";
+
+/// Why a person gets nothing who got it as whom they were taken for before.
+const SENT_BEFORE_MERGE: &str = "sent_before_merge";
+/// Why a send waits no longer: the person is somebody else now, who gets it.
+const MERGED: &str = "merged";
 
 /// What is to become of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub(crate) struct NewSend {
     pub(crate) person: PersonKey,
     pub(crate) entered_at: Timestamp,
     pub(crate) plan: Plan,
+    /// Whom the person was taken for until this very event, as a member of the segment.
+    pub(crate) until_now: Vec<ProfileId>,
 }
 
 /// An entry that did not happen live.
@@ -81,6 +89,18 @@ impl Ledger {
         self.transaction(|ledger| {
             let mut made = Vec::with_capacity(reservations.sends.len());
             for send in &reservations.sends {
+                let told = match &send.plan {
+                    Plan::Reserve { .. } => take_over(ledger, space, send, now, &mut made)?,
+                    Plan::Skip(_) => false,
+                };
+                let already;
+                let send = if told {
+                    let plan = Plan::Skip(SENT_BEFORE_MERGE.to_owned());
+                    already = NewSend { plan, ..send.clone() };
+                    &already
+                } else {
+                    send
+                };
                 if let Some(id) = insert(ledger, space, send, now)? {
                     let Some(row) = read_send(ledger, id)? else { continue };
                     if row.state == SendState::Skipped {
@@ -100,6 +120,34 @@ impl Ledger {
             Ok(made)
         })
     }
+}
+
+/// Whether the person has the message already, or may have it, from an entry as somebody they were taken for until now. One that
+/// still waits is not sent: the new one takes its place.
+fn take_over(
+    ledger: &Connection,
+    space: &SpaceId,
+    send: &NewSend,
+    now: Timestamp,
+    made: &mut Vec<SendRow>,
+) -> rusqlite::Result<bool> {
+    const LATEST: &str = "SELECT id FROM sends WHERE space = ?1 AND profile = ?2 AND message = ?3 AND run < ?4 ORDER BY run DESC LIMIT 1";
+    let mut told = false;
+    for before in &send.until_now {
+        let mut statement = ledger.prepare_cached(LATEST)?;
+        let asked = params![space.as_str(), before.0.to_be_bytes(), send.message, number(send.run)];
+        let latest: Option<i64> = statement.query_row(asked, |row| row.get(0)).optional()?;
+        let latest = latest.map(|id| read_send(ledger, id)).transpose()?.flatten();
+        let Some(latest) = latest.filter(|latest| latest.segment == send.segment) else {
+            continue;
+        };
+        match latest.state {
+            SendState::Reserved => made.push(skip(ledger, latest, MERGED, now)?),
+            SendState::Attempting | SendState::Accepted | SendState::Unknown => told = true,
+            SendState::Rejected | SendState::Skipped => {}
+        }
+    }
+    Ok(told)
 }
 
 /// The row of a new send; `None` where it exists already.

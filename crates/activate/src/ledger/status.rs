@@ -42,6 +42,19 @@ pub struct ActivationStatus {
     pub last_error: Option<String>,
 }
 
+/// How many entries of a message came to something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageCount {
+    /// The message.
+    pub message: String,
+    /// A state of its sends; none for entries that were not live and so sent nothing.
+    pub state: Option<SendState>,
+    /// Why, of what was skipped; the cause, of what was not live.
+    pub reason: Option<String>,
+    /// How many.
+    pub count: u64,
+}
+
 /// How many of the newest sends are looked through for those that are asked for.
 const LOOKED_THROUGH: i64 = 1_000_000;
 
@@ -124,6 +137,29 @@ impl Ledger {
         let mut statement = connection.prepare_cached("SELECT scope FROM pauses ORDER BY scope")?;
         let rows = statement.query_map([], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// What the entries of each message of a space came to, by message, state and reason.
+    pub(crate) fn counts(&self, space: &SpaceId) -> Result<Vec<MessageCount>, ActivateError> {
+        const SENDS: &str = "SELECT message, state, CASE state WHEN 'skipped' THEN reason END AS why, count(*) FROM sends WHERE space = ?1 GROUP BY message, state, why ORDER BY message, state, why";
+        const NOT_LIVE: &str =
+            "SELECT message, NULL, cause, entries FROM not_live WHERE space = ?1 ORDER BY message, cause";
+        let connection = self.connection();
+        let mut counts = Vec::new();
+        for read in [SENDS, NOT_LIVE] {
+            let mut statement = connection.prepare_cached(read)?;
+            let mut rows = statement.query([space.as_str()])?;
+            while let Some(row) = rows.next()? {
+                let state: Option<String> = row.get(1)?;
+                counts.push(MessageCount {
+                    message: row.get(0)?,
+                    state: state.as_deref().and_then(SendState::from_name),
+                    reason: row.get(2)?,
+                    count: row.get(3)?,
+                });
+            }
+        }
+        Ok(counts)
     }
 
     /// Sends that wait.

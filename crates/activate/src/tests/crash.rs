@@ -3,7 +3,7 @@
 
 use super::{World, engine, run, runtime};
 use crate::engine::{Boundary, DieAt};
-use kith_types::{Duration, SpaceId};
+use kith_types::{Clock, Duration, SpaceId};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -291,8 +291,11 @@ fn act_2_a_receipt_that_was_not_sent_is_tried_again_although_that_could_not_be_r
     engine.record_outcomes().unwrap_err();
     there_is_room(folder.path());
     engine.record_outcomes().unwrap();
+    let fault = engine.destinations.mail_fault().expect("nobody listens");
+    assert_eq!((fault.failures, fault.since), (1, world.clock.now()), "told at once");
     world.clock.advance(Duration::from_secs(60));
     run(&engine).unwrap();
     assert_eq!(world.accepted.lock().unwrap().len(), 1);
     assert_eq!(world.event_names(), ["Email Sent"]);
+    assert_eq!(engine.destinations.mail_fault(), None, "it took one");
 }

@@ -123,6 +123,9 @@ pub(crate) struct VetoedBody {
     decided_by: Option<String>,
     /// Whether people are regrouped already; they will be, where not.
     applied: bool,
+    /// Identifiers of the pairs that nobody has yet: the decision holds for when they come. Absent where there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
 }
 
 /// Why two identifiers are, or are not, one person: the shortest way of events from one to the other, and what was left
@@ -253,6 +256,7 @@ pub(crate) async fn veto(
     Ok(Json(VetoedBody {
         decided_by: vetoed.decided_by.map(|address| address.to_string()),
         applied: vetoed.applied,
+        unknown: vetoed.unknown.iter().map(ToString::to_string).collect(),
     }))
 }
 

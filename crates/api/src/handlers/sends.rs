@@ -3,7 +3,7 @@
 use super::{Api, existing_space};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_limit, parse_name};
-use crate::ports::{MessageSend, SendsQuery};
+use crate::ports::{MessageCount, MessageSend, SendsQuery};
 use axum::Json;
 use axum::extract::{Path, Query};
 use kith_types::ProfileId;
@@ -95,4 +95,46 @@ fn body(send: MessageSend) -> SendBody {
         attempts: send.attempts,
         due_at: send.due_at.map(|at| at.to_string()),
     }
+}
+
+/// What the entries of messages came to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CountsBody {
+    /// By message, state and reason.
+    counts: Vec<CountBody>,
+}
+
+/// How many entries of a message came to something.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CountBody {
+    message: String,
+    /// A state of sends, or `not_live`: the entries happened by an import, a definition or a regrouping, and sent nothing.
+    state: &'static str,
+    /// Why, of what was `skipped`; the cause, of what was `not_live`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    count: u64,
+}
+
+/// What the entries of each message of a space came to: how many sends stand where, what was left out and why, and how many
+/// entries sent nothing because they did not happen live.
+#[utoipa::path(
+    get, path = "/api/spaces/{space}/messages/counts", operation_id = "message_counts", tag = "messages",
+    params(("space", description = "The space.")),
+    responses((status = 200, description = "The counts.", body = CountsBody)),
+)]
+pub(crate) async fn counts(state: Api, Path(space): Path<String>) -> Result<Json<CountsBody>, ApiError> {
+    let counts = state
+        .operations
+        .message_counts(&existing_space(&state, &space).await?)
+        .await?;
+    let body = |one: MessageCount| CountBody {
+        message: one.message,
+        state: one.state,
+        reason: one.reason,
+        count: one.count,
+    };
+    Ok(Json(CountsBody {
+        counts: counts.into_iter().map(body).collect(),
+    }))
 }

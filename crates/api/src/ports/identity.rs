@@ -55,6 +55,8 @@ pub struct Vetoed {
     pub decided_by: Option<Address>,
     /// Whether people are regrouped already; they will be, where not.
     pub applied: bool,
+    /// Identifiers of the pairs that nobody has yet: the decision holds for when they come.
+    pub unknown: Vec<Identifier>,
 }
 
 /// Tells and decides who is who.

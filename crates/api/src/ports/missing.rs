@@ -2,10 +2,10 @@
 
 use super::{
     AccountMembers, AccountProfile, Applied, AsOf, Definitions, EventPage, EventQuery, FlushReport, Identity, Import,
-    ImportOutcome, Ingest, LineStream, LossAccepted, Member, MessageSend, Operations, PauseScope, PersonRef, Planned,
-    PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects,
-    SegmentDraft, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail, TailFilter,
-    TailStream, Unsubscribe, Veto, Vetoed, Vetoing, WhatIf,
+    ImportOutcome, Ingest, LineStream, LossAccepted, Member, MessageCount, MessageSend, Operations, PauseScope,
+    PersonRef, Planned, PortError, PortErrorKind, Profile, Profiles, RawVerification, ReadinessCheck, RejectsReplayed,
+    ReplayRejects, SegmentDraft, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, Status, Subscription, Tail,
+    TailFilter, TailStream, Unsubscribe, Veto, Vetoed, Vetoing, WhatIf,
 };
 use crate::RawJson;
 use async_trait::async_trait;
@@ -174,6 +174,10 @@ impl Operations for MissingRole {
     }
 
     async fn message_sends(&self, _: &SpaceId, _: SendsQuery) -> Result<Vec<MessageSend>, PortError> {
+        self.refuse()
+    }
+
+    async fn message_counts(&self, _: &SpaceId) -> Result<Vec<MessageCount>, PortError> {
         self.refuse()
     }
 }

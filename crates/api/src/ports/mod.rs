@@ -18,8 +18,8 @@ pub use error::{PortError, PortErrorKind};
 pub use identity::{Identity, Veto, Vetoed, Vetoing, WhatIf};
 pub use missing::MissingRole;
 pub use operations::{
-    FlushReport, LossAccepted, MessageSend, Operations, PauseScope, RawVerification, ReadinessCheck, RefoldStatus,
-    RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status, TableStatus,
+    FlushReport, LossAccepted, MessageCount, MessageSend, Operations, PauseScope, RawVerification, ReadinessCheck,
+    RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status, TableStatus,
 };
 pub use people::{
     Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership,

@@ -183,6 +183,19 @@ pub struct SendsQuery {
     pub limit: usize,
 }
 
+/// How many entries of a message came to something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageCount {
+    /// The message.
+    pub message: String,
+    /// The state of its sends; `not_live` where the entries were not live and sent nothing.
+    pub state: &'static str,
+    /// Why, of what was skipped; the cause, of what was not live.
+    pub reason: Option<String>,
+    /// How many.
+    pub count: u64,
+}
+
 /// A send of a message.
 #[derive(Clone, Debug)]
 pub struct MessageSend {
@@ -260,4 +273,10 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// A [`PortError`].
     async fn message_sends(&self, space: &SpaceId, query: SendsQuery) -> Result<Vec<MessageSend>, PortError>;
+
+    /// What the entries of each message of a space came to.
+    ///
+    /// # Errors
+    /// A [`PortError`].
+    async fn message_counts(&self, space: &SpaceId) -> Result<Vec<MessageCount>, PortError>;
 }

@@ -61,6 +61,12 @@ impl Identity for super::ports::Ports {
         Ok(Vetoed {
             decided_by: (!add.is_empty()).then(|| at(9)),
             applied: true,
+            unknown: (add.iter())
+                .filter_map(|veto| match veto {
+                    Veto::Pair { other, .. } => Some(other.clone()),
+                    Veto::Event { .. } => None,
+                })
+                .collect(),
         })
     }
 }
@@ -114,6 +120,11 @@ async fn idn_6_vetoes_are_read_and_changed_over_http() {
     assert_eq!(
         world.post(&path, add).await.json(),
         json!({"decided_by": "1-0-9-0", "applied": true})
+    );
+    let pair = r#"{"add": [{"one": "user_id:a", "other": "user_id:nobody"}]}"#;
+    assert_eq!(
+        world.post(&path, pair).await.json(),
+        json!({"decided_by": "1-0-9-0", "applied": true, "unknown": ["user_id:nobody"]})
     );
     let unknown = world.post(&path, &add.replace("a friend's address", "unknown")).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);

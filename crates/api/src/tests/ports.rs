@@ -6,11 +6,12 @@ use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
     Account, AccountMembers, AccountProfile, Applied, AsOf, Consent, Definitions, Destination, Destinations, EventPage,
-    EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageSend,
-    Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent, ProfileIdentifier,
-    Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed, ReplayRejects,
-    SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status,
-    Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
+    EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageCount,
+    MessageSend, Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent,
+    ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
+    ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus,
+    Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative,
+    Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -361,6 +361,13 @@ async fn act_1_sends_are_listed_with_where_they_stand_and_why() {
         (&one["sends"][0]["profile_id"], &one["sends"][0]["message"]),
         (&json!(profile), &json!("welcome"))
     );
+    assert_eq!(
+        world.get("/api/spaces/main/messages/counts").await.json(),
+        json!({"counts": [
+            {"message": "of_main", "state": "accepted", "count": 3},
+            {"message": "of_main", "state": "not_live", "reason": "import", "count": 7},
+        ]})
+    );
     for wrong in ["limit=0", "limit=1001", "profile=ann"] {
         let refused = world.get(&format!("/api/spaces/main/messages/sends?{wrong}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");

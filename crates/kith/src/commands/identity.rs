@@ -180,6 +180,8 @@ struct LeftOut {
 struct Vetoed {
     decided_by: Option<String>,
     applied: bool,
+    #[serde(default)]
+    unknown: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -367,9 +369,15 @@ async fn decide(client: &Client, veto: Value, args: &DecisionArgs) -> Result<(),
     let vetoed: Vetoed = read(&text)?;
     output::line(match (&vetoed.decided_by, vetoed.applied) {
         (None, _) => "that is decided already",
+        (Some(_), true) if !vetoed.unknown.is_empty() => "decided; nobody is regrouped by it now",
         (Some(_), true) => "decided; people are regrouped",
         (Some(_), false) => "decided; people will be regrouped once the pipeline has come to it",
-    })
+    })?;
+    for unknown in &vetoed.unknown {
+        let shown = output::shown(unknown);
+        output::line(&format!("nobody has {shown} yet: the decision holds for when it comes"))?;
+    }
+    Ok(())
 }
 
 async fn vetoes(client: &Client, args: &VetoesArgs) -> Result<(), CommandError> {

@@ -18,6 +18,8 @@ pub(crate) enum MessagesCommand {
     Resume(PauseArgs),
     /// Lists the newest sends: where each stands, and why it waits or was left out.
     List(ListArgs),
+    /// Counts what the entries of each message came to: sent, left out and why, and not live, so that nothing was sent.
+    Counts(CountsArgs),
     /// Tells what is paused.
     Status {
         /// Prints the state as JSON.
@@ -61,6 +63,21 @@ pub(crate) struct ListArgs {
     json: bool,
 }
 
+/// Flags of counting.
+#[derive(Args, Debug)]
+pub(crate) struct CountsArgs {
+    #[command(flatten)]
+    space: InSpace,
+    /// Prints one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Deserialize)]
+struct Counts {
+    counts: Vec<Value>,
+}
+
 #[derive(Deserialize)]
 struct Sends {
     sends: Vec<Value>,
@@ -80,6 +97,7 @@ pub(crate) async fn run(client: &Client, command: MessagesCommand) -> Result<(),
         MessagesCommand::Pause(args) => set(client, args, "pause", "paused").await,
         MessagesCommand::Resume(args) => set(client, args, "resume", "on").await,
         MessagesCommand::List(args) => list(client, args).await,
+        MessagesCommand::Counts(args) => counts(client, args).await,
         MessagesCommand::Status { json } => status(client, *json).await,
     }
 }
@@ -121,6 +139,26 @@ async fn list(client: &Client, args: &ListArgs) -> Result<(), CommandError> {
         let cells = ["entered_at", "message", "profile_id", "state", "reason", "due_at"];
         let text = |name: &str| Cell::text(send[name].as_str().unwrap_or_default());
         table.row(cells.map(text).into())?;
+    }
+    table.finish()
+}
+
+async fn counts(client: &Client, args: &CountsArgs) -> Result<(), CommandError> {
+    let path = ["api", "spaces", args.space.space.as_str(), "messages", "counts"];
+    let Counts { counts } = read(&client.get(&path, &[]).await?)?;
+    if args.json {
+        return counts.iter().try_for_each(|one| output::line(&one.to_string()));
+    }
+    let mut table = Table::new(&["message", "state", "why", "entries"]);
+    for one in &counts {
+        let text = |name: &str| Cell::text(one[name].as_str().unwrap_or_default());
+        let count = one["count"].as_u64().unwrap_or_default();
+        table.row(vec![
+            text("message"),
+            text("state"),
+            text("reason"),
+            Cell::number(count),
+        ])?;
     }
     table.finish()
 }

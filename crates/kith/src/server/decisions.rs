@@ -7,21 +7,23 @@
 use crate::error::CommandError;
 use kith_catalog::{Catalog, CatalogError, DECISION_KIND, DefinitionsDecision};
 use kith_log::Log;
-use kith_pipeline::{Archive, Backlog};
+use kith_pipeline::{Archive, Backlog, Pipeline};
 use kith_types::{Address, Record, RecordBody, Route, SourceName, SpaceId, Timestamp};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The setting that says before which sequence every decision is recorded.
 const FOLLOWED: &str = "decisions_followed";
 /// How often what could not be recorded is tried again.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
+/// How often it is noted how far the catalog has come.
+const NOTE_EVERY: Duration = Duration::from_secs(30);
 
 /// Records what the log holds beyond what the catalog has followed. Recording a decision again changes nothing.
 pub(crate) fn follow(catalog: &Catalog, log: &Log, archive: Arc<dyn Archive>) -> Result<(), CommandError> {
-    let followed = catalog.setting(FOLLOWED)?.and_then(|text| text.parse().ok());
+    let followed = followed(catalog)?;
     let lost = followed.is_none() || catalog.lacks_definitions()?;
     if followed.is_some() && lost {
         tracing::warn!("the catalog has lost definitions: recording every decision again");
@@ -156,6 +158,29 @@ impl Unrecorded {
     }
 }
 
+/// Notes before which sequence the catalog knows every decision, so that a start reads on from there, and gives what is
+/// noted. What cannot be noted is told in the log of the server, and noted the next time.
+pub(crate) fn note_followed(catalog: &Catalog, pipeline: &Pipeline, unrecorded: &Unrecorded) -> u64 {
+    // Read first: what is settled afterwards covers every decision before it.
+    let committed = pipeline.status().committed;
+    let noted = || -> Result<u64, CatalogError> {
+        let noted = followed(catalog)?.unwrap_or(0);
+        if committed <= noted || !unrecorded.is_settled() {
+            return Ok(noted);
+        }
+        catalog.set_setting(FOLLOWED, &committed.to_string())?;
+        Ok(committed)
+    };
+    noted().unwrap_or_else(|error| {
+        tracing::warn!(error = %kith_telemetry::error_chain(&error), "how far the catalog has come could not be noted");
+        0
+    })
+}
+
+fn followed(catalog: &Catalog) -> Result<Option<u64>, CatalogError> {
+    Ok(catalog.setting(FOLLOWED)?.and_then(|text| text.parse().ok()))
+}
+
 /// Records what waits, and has everybody read it.
 ///
 /// # Errors
@@ -174,12 +199,21 @@ pub(crate) fn record_waiting(parts: &super::Parts) -> Result<(), CatalogError> {
 pub(crate) fn keep_recording(parts: &Arc<super::Parts>) {
     let parts = Arc::downgrade(parts);
     tokio::spawn(async move {
+        let mut noted = Instant::now();
         while let Some(parts) = parts.upgrade() {
             if !parts.unrecorded.is_empty() {
                 let parts = Arc::clone(&parts);
                 let tried = tokio::task::spawn_blocking(move || record_waiting(&parts).is_ok());
                 if matches!(tried.await, Ok(true)) {
                     tracing::info!("the catalog has caught up with the decisions");
+                }
+            }
+            if noted.elapsed() >= NOTE_EVERY {
+                noted = Instant::now();
+                let parts = Arc::clone(&parts);
+                let note = move || note_followed(&parts.catalog, &parts.pipeline, &parts.unrecorded);
+                if tokio::task::spawn_blocking(note).await.is_err() {
+                    tracing::error!("noting how far the catalog has come ended by a panic");
                 }
             }
             drop(parts);

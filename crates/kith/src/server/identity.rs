@@ -123,6 +123,8 @@ impl Identity for WhoIsWho {
         // Histories are read before the lock: what an event names does not change.
         let (checked, add) = (space.clone(), add.iter().map(asked).collect());
         let add = LookingBack::read(&self.parts, Whose::Person, move |parts| spelt(parts, &checked, add)).await??;
+        let (named, pairs) = (space.clone(), add.clone());
+        let unknown = self.read(move |parts| unknown(parts, &named, &pairs)).await?;
         let _one_at_a_time = self.deciding.lock().await;
         let remove = remove.iter().map(asked).collect();
         let decision = sound(
@@ -136,6 +138,7 @@ impl Identity for WhoIsWho {
             return Ok(Vetoed {
                 decided_by: None,
                 applied: true,
+                unknown,
             });
         }
         let body = RecordBody::Decision(Decision {
@@ -153,8 +156,24 @@ impl Identity for WhoIsWho {
         Ok(Vetoed {
             decided_by: Some(appended.address),
             applied,
+            unknown,
         })
     }
+}
+
+/// The identifiers of these pairs that nobody has.
+fn unknown(parts: &Parts, space: &SpaceId, vetoes: &[PipelineVeto]) -> Result<Vec<Identifier>, PipelineError> {
+    let mut unknown = Vec::new();
+    for veto in vetoes {
+        if let PipelineVeto::Pair { one, other } = veto {
+            for identifier in [one, other] {
+                if parts.reads.resolve(space, &identifier.to_string())?.is_none() {
+                    unknown.push(identifier.clone());
+                }
+            }
+        }
+    }
+    Ok(unknown)
 }
 
 /// Vetoes as they would be decided; refused where an event does not name what it would not link.

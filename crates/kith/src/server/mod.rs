@@ -177,6 +177,7 @@ impl Server {
             parts.activation.stop();
             parts.pipeline.stop();
             parts.publisher.iter().for_each(Publisher::stop);
+            decisions::note_followed(&parts.catalog, &parts.pipeline, &parts.unrecorded);
             parts.log.close();
         });
         if closed.await.is_err() {
@@ -273,7 +274,10 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         limits,
         generation,
     );
+    let unrecorded = Arc::new(decisions::Unrecorded::default());
+    let followed = (Arc::clone(&catalog), Arc::clone(&pipeline), Arc::clone(&unrecorded));
     let publish = PublishParts {
+        passed: Arc::new(move || decisions::note_followed(&followed.0, &followed.1, &followed.2)),
         lake: Arc::clone(&lake),
         log: Arc::clone(&log),
         pipeline: Arc::clone(&pipeline),
@@ -288,7 +292,6 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         false => None,
     };
     let messages = Arc::new(sending::CatalogMessages::new(Arc::clone(&catalog)));
-    let unrecorded = Arc::new(decisions::Unrecorded::default());
     let sending = sending::Sending {
         config,
         address,

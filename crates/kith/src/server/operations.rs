@@ -4,7 +4,7 @@ use super::{Parts, audiences, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
-    FlushReport, LineStream, LossAccepted, MessageSend, Operations, PauseScope, PortError, PortErrorKind,
+    FlushReport, LineStream, LossAccepted, MessageCount, MessageSend, Operations, PauseScope, PortError, PortErrorKind,
     RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status,
     TableStatus,
 };
@@ -114,6 +114,22 @@ impl Running {
         }
     }
 
+    /// By numbers: the reasons name people and are told where people may be read.
+    fn mail(&self) -> ReadinessCheck {
+        let fault = self.0.activation.mail_fault();
+        ReadinessCheck {
+            name: "mail".to_owned(),
+            fault: fault.map(|fault| {
+                format!(
+                    "the mail server took nothing: sending {}: `kith messages list` says why",
+                    failed(fault.failures, fault.since)
+                )
+            }),
+            bearable: true,
+            note: None,
+        }
+    }
+
     async fn tables(&self) -> Vec<TableStatus> {
         let mut tables = Vec::new();
         for space in self.0.pipeline.status().profiles.keys() {
@@ -189,6 +205,7 @@ impl Operations for Running {
             ]);
         }
         checks.push(self.sending().await);
+        checks.push(self.mail());
         checks
     }
 
@@ -334,6 +351,19 @@ impl Operations for Running {
             reason: send.reason,
             attempts: send.attempts,
             due_at: send.due_at,
+        });
+        Ok(shown.collect())
+    }
+
+    async fn message_counts(&self, space: &SpaceId) -> Result<Vec<MessageCount>, PortError> {
+        let (activation, space) = (Arc::clone(&self.0.activation), space.clone());
+        let counts = tokio::task::spawn_blocking(move || activation.counts(&space)).await;
+        let counts = counts.map_err(PortError::internal)?.map_err(PortError::internal)?;
+        let shown = counts.into_iter().map(|one| MessageCount {
+            message: one.message,
+            state: one.state.map_or("not_live", kith_activate::SendState::as_str),
+            reason: one.reason,
+            count: one.count,
         });
         Ok(shown.collect())
     }

@@ -1,7 +1,7 @@
 //! SEG-1: what is wrong is said with its place and its remedy, and limits are stated errors.
 
 use super::world::{compile, define, definitions};
-use crate::{CompiledSegment, MAX_CONDITIONS, MAX_DEPTH, SegmentDefinition, SegmentErrorKind as Kind};
+use crate::{CompiledSegment, Definitions, MAX_CONDITIONS, MAX_DEPTH, SegmentDefinition, SegmentErrorKind as Kind};
 use serde_json::{Value as Json, json};
 
 fn refused(condition: &Json) -> (Kind, String) {
@@ -196,6 +196,23 @@ fn seg_1_limits_are_stated_errors() {
         kind == Kind::Limit && text.ends_with("more than 500 conditions"),
         "{text}"
     );
+}
+
+#[test]
+fn seg_1_a_draft_is_not_among_the_segments_that_it_may_name() {
+    let refused = |known: &Definitions, name: &str| {
+        let draft = define(name, &json!({ "segment": "zzzzzz" }));
+        let mut known = known.clone();
+        known.segments.insert(draft.name.clone(), draft.clone());
+        let error = CompiledSegment::compile(&draft, &known).expect_err("refused");
+        error.problem().to_owned()
+    };
+    let mut known = Definitions::default();
+    assert_eq!(refused(&known, "draft"), "unknown segment `zzzzzz`: none is defined");
+    assert_eq!(refused(&known, "zzzzzy"), "unknown segment `zzzzzz`: none is defined");
+    let buyers = define("buyers", &json!({ "performed": "Order" }));
+    known.segments.insert(buyers.name.clone(), buyers);
+    assert_eq!(refused(&known, "draft"), "unknown segment `zzzzzz`: known are buyers");
 }
 
 #[test]

@@ -170,7 +170,7 @@ pub(super) fn meets(condition: &Condition, world: &World, now: i64) -> bool {
         }
         Condition::Sequence(performed) => performed.count.contains(sequences(performed, world, now)),
         Condition::Lifecycle(lifecycle) => lives(&lifecycle.filter, lifecycle.stage, world, now),
-        Condition::Listed(listed) => listed.iter().any(|one| world.identifiers.contains(one)),
+        Condition::Listed(listed) => listed.identifiers().iter().any(|one| world.identifiers.contains(one)),
         Condition::Bucket(bucket) => {
             // The stated hash, step by step.
             let mut bytes = bucket.salt.as_bytes().to_vec();

@@ -58,6 +58,16 @@ impl Operations for Ports {
         Ok(vec![send; query.limit.min(2)])
     }
 
+    async fn message_counts(&self, space: &SpaceId) -> Result<Vec<MessageCount>, PortError> {
+        let count = |state, reason: Option<&str>, count| MessageCount {
+            message: format!("of_{space}"),
+            state,
+            reason: reason.map(str::to_owned),
+            count,
+        };
+        Ok(vec![count("accepted", None, 3), count("not_live", Some("import"), 7)])
+    }
+
     async fn status(&self) -> Result<Status, PortError> {
         let stage = StageStatus {
             name: "pipeline".to_owned(),

@@ -4,7 +4,8 @@ use super::*;
 use crate::server::testing::decided;
 use kith_catalog::{Document, DocumentKind};
 use kith_log::{LogConfig, OsDisk};
-use kith_pipeline::{ArchiveFailure, ArchivePart, ArchiveReader, Hole};
+use kith_pipeline::{ArchiveFailure, ArchivePart, ArchiveReader, EngineConfig, Hole};
+use kith_state::MemoryStore;
 use kith_types::{Clock, Decision, Envelope, Origin, SystemClock};
 use serde_json::json;
 use std::path::Path;
@@ -202,6 +203,34 @@ fn raw_2_a_decision_that_could_not_be_recorded_is_recorded_later_and_in_order() 
     assert!(unrecorded.is_empty());
     let documents = catalog.definitions(&space()).unwrap();
     assert_eq!(documents[0].spec["where"]["equals"], "b");
+}
+
+/// What the log lets go is bounded by it, so that a start asks nothing of raw, which may be out of reach then.
+#[test]
+fn raw_2_the_catalog_notes_how_far_it_has_come_and_not_beyond_a_decision_that_it_lacks() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (log, kept) = log_in(&folder.path().join("log"));
+    let file = folder.path().join("catalog.db");
+    let catalog = Catalog::open(&file, Arc::new(SystemClock)).unwrap();
+    follow(&catalog, &log, Arc::clone(&kept) as Arc<dyn Archive>).unwrap();
+    let store = Arc::new(MemoryStore::default());
+    let pipeline = Pipeline::start(Arc::clone(&log), kept, store, EngineConfig::default(), Vec::new()).unwrap();
+    let unrecorded = Unrecorded::default();
+    let note = || note_followed(&catalog, &pipeline, &unrecorded);
+
+    let deciding = unrecorded.deciding();
+    let (decision, at) = decide(&log, vec![document(DocumentKind::IdentityRules, "default", json!({}))]);
+    assert!(pipeline.wait_committed(at.0.sequence + 1, Duration::from_secs(60)));
+    assert_eq!(note(), at.0.sequence, "it is on its way");
+    let spoiler = spoiled(&file);
+    unrecorded.record(&catalog, &space(), &decision, at);
+    drop(deciding);
+    assert_eq!(note(), at.0.sequence, "it could not be recorded");
+    spoiler.execute_batch("DROP TRIGGER full").unwrap();
+    unrecorded.catch_up(&catalog).unwrap();
+    assert_eq!(note(), at.0.sequence + 1);
+    assert_eq!(followed(&catalog).unwrap(), Some(at.0.sequence + 1));
+    pipeline.stop();
 }
 
 #[test]

@@ -148,7 +148,10 @@ impl Comparison {
         }
         tally.computed.resize(self.computed.len(), 0);
         for (pair, changes) in self.computed.iter().zip(&mut tally.computed) {
-            let value = |id: Option<AggregateId>| id.map(|id| asked.whole.aggregate(&self.plan, id, now));
+            // Who has no value under rules that have the trait is as one under rules that lack it.
+            let value = |id: Option<AggregateId>| {
+                id.map_or(kith_types::Value::Null, |id| asked.whole.aggregate(&self.plan, id, now))
+            };
             *changes += u64::from(value(pair.before) != value(pair.after));
         }
         if self.trait_rules_change {

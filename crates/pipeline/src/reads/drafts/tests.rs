@@ -136,6 +136,16 @@ fn seg_7_editing_what_a_segment_names_tells_who_enters_and_leaves() {
     assert_eq!(asked.computed_traits.len(), 1);
     assert_eq!((asked.computed_traits[0].changes, asked.traits), (6, None));
 
+    // Who has no value has none before the trait is there either.
+    let sum = json!({"function": "max", "event": "Order Completed", "property": "total", "window": "all_time"});
+    let asked = impact(
+        &bench,
+        &proposed(vec![document("computed_trait", "dearest", sum)]),
+        at(16),
+        1,
+    );
+    assert_eq!(asked.computed_traits[0].changes, 0, "no order tells a total");
+
     // The rules for traits concern who asks for traits.
     bench.take(17, &[identify("user_id:u1", 17, json!({"plan": "free"}))]);
     bench.settle(at(17));

@@ -87,7 +87,11 @@ impl<'a> Ask<'a> {
                 )
             }
             Condition::Listed(listed) => {
-                let listed: Vec<String> = listed.iter().map(|one| quoted(&one.to_string())).collect();
+                let listed: Vec<String> = listed
+                    .identifiers()
+                    .iter()
+                    .map(|one| quoted(&one.to_string()))
+                    .collect();
                 format!(
                     "EXISTS (SELECT 1 FROM named WHERE epoch = q.epoch AND profile = q.profile AND identifier IN ({}))",
                     listed.join(", ")
