@@ -36,7 +36,7 @@ pub(crate) fn parse_person(text: &str) -> Result<PersonRef, ApiError> {
         return Ok(PersonRef::Profile(profile));
     }
     // What was sent may be an address of somebody, so it is not repeated.
-    let wrong = "name a person as type:value, such as user_id:u1 or email:jo%40example.com, or by a profile id (prf_…)";
+    let wrong = "name a person as type:value, such as user_id:u1 or email:jo@example.com, or by a profile id (prf_…)";
     Identifier::parse(text)
         .map(PersonRef::Identifier)
         .ok_or_else(|| ApiError::invalid(wrong))

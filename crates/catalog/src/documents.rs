@@ -172,7 +172,12 @@ impl Document {
         let (Some(Value::String(kind)), Some(Value::String(name))) = (kind, name) else {
             return Err(problem("kind", "kind and name must be given, as text".to_owned()));
         };
-        let id = DocumentId::new(&kind, &name).map_err(|message| problem("name", message))?;
+        let wrong = if DocumentKind::from_name(&kind).is_some() {
+            "name"
+        } else {
+            "kind"
+        };
+        let id = DocumentId::new(&kind, &name).map_err(|message| problem(wrong, message))?;
         let document = Self {
             kind: id.kind,
             name: id.name,

@@ -456,7 +456,7 @@ fn fixed_index(kind: &IdentifierType) -> Option<usize> {
 }
 
 fn check_name(name: &str) -> Result<(), IdentityError> {
-    if name.is_empty() || name.len() > 64 || name.contains(':') || name.chars().any(|c| c.is_whitespace()) {
+    if !IdentifierType::is_name(name) {
         let shown: String = name.chars().take(64).collect();
         let what = format!("{shown:?} is no type name: 1 to 64 bytes without white space and without a colon");
         return Err(IdentityError::rules("types", what));

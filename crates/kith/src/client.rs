@@ -13,6 +13,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::sync::LazyLock;
 use std::time::Duration;
 use url::Url;
 
@@ -21,19 +22,20 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How the server says that nobody is found; it does not repeat whom it was asked for.
 const NOBODY: &str = "Profile was not found.";
+/// The same of an account.
+const NO_ACCOUNT: &str = "Account was not found.";
+/// Where the server is looked for. Were the environment left to clap, its errors would ask for the flag.
+static ADDRESS: LazyLock<String> = LazyLock::new(|| {
+    let named = std::env::var("KITH_URL").ok().filter(|url| !url.is_empty());
+    named.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned())
+});
 const JSON: &str = "application/json";
 
 /// Which server.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Reach {
-    /// The server's address.
-    #[arg(
-        long,
-        env = "KITH_URL",
-        default_value = "http://127.0.0.1:8080",
-        global = true,
-        value_name = "URL"
-    )]
+    /// The server's address; that of KITH_URL unless given.
+    #[arg(long, default_value = ADDRESS.as_str(), global = true, value_name = "URL")]
     pub(crate) url: Url,
 }
 
@@ -198,14 +200,39 @@ impl Client {
         query: &[(&str, &str)],
         person: &str,
     ) -> Result<String, CommandError> {
+        let absent = format!("nobody has {}", crate::output::shown(person));
+        self.get_or(path, query, NOBODY, absent).await
+    }
+
+    /// The text of a `GET` about an account; where there is none, the failure names which was asked for.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn get_account(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        account: &str,
+    ) -> Result<String, CommandError> {
+        let absent = format!("no event names the account {}", crate::output::shown(account));
+        self.get_or(path, query, NO_ACCOUNT, absent).await
+    }
+
+    async fn get_or(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        not_found: &str,
+        absent: String,
+    ) -> Result<String, CommandError> {
         let request = self.request(Method::GET, path, query)?.header(ACCEPT, JSON);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
         if response.status().is_success() {
             return self.text(response).await;
         }
         let mut refused = refused(response).await;
-        if refused.status == StatusCode::NOT_FOUND && refused.detail.message == NOBODY {
-            refused.detail.message = format!("nobody has {}", crate::output::shown(person));
+        if refused.status == StatusCode::NOT_FOUND && refused.detail.message == not_found {
+            refused.detail.message = absent;
         }
         Err(self.explain(&refused))
     }

@@ -47,7 +47,6 @@ pub(crate) struct Table {
     held: Vec<Vec<Cell>>,
     /// Known once the held rows are printed.
     widths: Option<Vec<usize>>,
-    rows: u64,
 }
 
 impl Table {
@@ -62,13 +61,7 @@ impl Table {
             headers,
             held: Vec::new(),
             widths: None,
-            rows: 0,
         }
-    }
-
-    /// How many rows it has.
-    pub(crate) fn rows(&self) -> u64 {
-        self.rows
     }
 
     /// Adds a row, with a cell for every column.
@@ -76,7 +69,6 @@ impl Table {
     /// # Errors
     /// Standard output takes no more.
     pub(crate) fn row(&mut self, cells: Vec<Cell>) -> Result<(), CommandError> {
-        self.rows += 1;
         if let Some(widths) = &self.widths {
             return output::line(&format_row(&cells, widths));
         }

@@ -98,6 +98,13 @@ impl IdentifierType {
             other => Self::Custom(Arc::from(other)),
         }
     }
+
+    /// Whether a definition or a mapping may give a type this name: 1 to 64 bytes without white space and without a
+    /// colon, which ends the type in `type:value`.
+    #[must_use]
+    pub fn is_name(name: &str) -> bool {
+        (1..=64).contains(&name.len()) && !name.contains(':') && !name.chars().any(char::is_whitespace)
+    }
 }
 
 impl fmt::Display for IdentifierType {

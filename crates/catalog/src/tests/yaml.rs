@@ -19,7 +19,7 @@ fn yaml_streams_are_read_and_written() {
 fn yaml_problems_name_file_document_and_path() {
     let first = "kind: source\nname: ok\nspec: {}\n---\n";
     for (text, place, message) in [
-        ("kind: segmnt\nname: a\nspec: {}", "f.yaml, document 2: name:", "segmnt"),
+        ("kind: segmnt\nname: a\nspec: {}", "f.yaml, document 2: kind:", "segmnt"),
         (
             "kind: segment\nname: Big Spenders\nspec: {}",
             "f.yaml, document 2: name:",

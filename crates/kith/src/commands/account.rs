@@ -70,7 +70,7 @@ pub(crate) async fn run(client: &Client, command: AccountCommand) -> Result<(), 
         query.push(("verbose", "true"));
     }
     let path = ["api", "spaces", args.space.space.as_str(), "accounts", &args.id];
-    let text = client.get(&path, &query).await?;
+    let text = client.get_account(&path, &query, &args.id).await?;
     if args.json {
         output::line(&text)
     } else {
@@ -100,4 +100,35 @@ fn show(account: &Account) -> Result<(), CommandError> {
         &account.limits_reached,
         Clone::clone,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Reach;
+    use axum::Router;
+    use axum::http::StatusCode;
+
+    #[tokio::test]
+    async fn an_account_that_nothing_names_is_told_by_its_id() {
+        let body = r#"{"error":{"code":"not_found","message":"Account was not found."}}"#;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let router = Router::new().fallback(move || async move { (StatusCode::NOT_FOUND, body) });
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        let args = GetArgs {
+            id: "ac me".to_owned(),
+            space: InSpace {
+                space: kith_types::SpaceId::main(),
+            },
+            verbose: false,
+            members: 1,
+            next: None,
+            json: true,
+        };
+        let client = Client::new(&Reach { url }).unwrap();
+        let error = run(&client, AccountCommand::Get(args)).await.unwrap_err();
+        serving.abort();
+        assert_eq!(error.to_string(), "no event names the account ac me");
+    }
 }

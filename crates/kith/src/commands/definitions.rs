@@ -6,7 +6,7 @@
 use super::{destinations, drafts};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
-use crate::output;
+use crate::output::{self, Hint};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::{document_places, read_documents};
@@ -166,6 +166,9 @@ async fn propose(
     reason: &str,
 ) -> Result<(serde_json::Value, String), CommandError> {
     let documents = read_files(&args.file)?;
+    if args.prune && documents.is_empty() {
+        return Err(nothing_to_keep(&args.file));
+    }
     let body = json!({ "documents": documents, "prune": args.prune, "reason": reason });
     let path = ["api", "spaces", args.space.space.as_str(), "definitions", action];
     let answer = client.try_post(&path, body.to_string().into()).await;
@@ -177,6 +180,14 @@ async fn propose(
         show(&read(&text)?, action == "apply")?;
     }
     Ok((body, text))
+}
+
+/// Files without a definition are a slip, such as an export that failed: with `--prune` they would delete everything.
+fn nothing_to_keep(file: &Path) -> CommandError {
+    let what = format!("no definitions are in {}: nothing is deleted", file.display());
+    let hint = "--prune deletes every definition that is not among the files, which would be all of them; name the files \
+                that hold those to keep";
+    CommandError::caused(what, Hint::new(hint))
 }
 
 pub(super) fn read_files(path: &Path) -> Result<Vec<serde_json::Value>, CommandError> {
@@ -272,4 +283,40 @@ pub(crate) async fn export(client: &Client, args: &ExportArgs) -> Result<(), Com
     };
     std::fs::write(file, text)
         .map_err(|error| CommandError::caused(format!("{} cannot be written", file.display()), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::Reach;
+
+    async fn refused(file: &Path, action: &str) -> String {
+        // Nobody listens there, which is told only where a request is sent.
+        let url = "http://127.0.0.1:9".parse().unwrap();
+        let args = ProposalArgs {
+            file: file.to_owned(),
+            prune: true,
+            space: InSpace {
+                space: kith_types::SpaceId::main(),
+            },
+            json: false,
+        };
+        let client = Client::new(&Reach { url }).unwrap();
+        propose(&client, &args, action, "").await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn pruning_by_files_without_a_definition_is_refused_before_anything_is_sent() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        for text in ["", "# nothing yet\n", "---\n---\n"] {
+            std::fs::write(&file, text).unwrap();
+            for (path, action) in [(file.as_path(), "apply"), (folder.path(), "plan")] {
+                let told = format!("no definitions are in {}: nothing is deleted", path.display());
+                assert_eq!(refused(path, action).await, told, "{text:?}");
+            }
+        }
+        std::fs::write(&file, "kind: source\nname: web\nspec: {}\n").unwrap();
+        assert!(refused(&file, "apply").await.starts_with("no server answers"));
+    }
 }

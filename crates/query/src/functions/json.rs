@@ -119,11 +119,12 @@ impl JsonFunction {
     }
 }
 
-/// JSON numbers alone: Rust would also read `inf` and `nan`.
+/// JSON numbers that a double can hold: Rust would also read `inf` and `nan`, and what is too large as infinite.
 fn number_of(value: &str) -> Option<f64> {
     let starts = value
         .bytes()
         .next()
         .is_some_and(|byte| byte == b'-' || byte.is_ascii_digit());
-    if starts { value.parse().ok() } else { None }
+    let number: f64 = starts.then(|| value.parse().ok())??;
+    number.is_finite().then_some(number)
 }

@@ -148,9 +148,10 @@ async fn json_functions_read_columns_and_literals() {
     world.append(&SpaceId::main(), &[event(1)]).await;
     let sql = "SELECT json_get_number(properties, 'price') AS number, json_get_text(properties, 'price') AS text, \
                json_get_text('{\"a\":[1,{\"b\":\"x\"}]}', 'a.1.b') AS literal, json_array_length('[1,2]', '') AS length, \
-               json_get_number('{\"a\":\"1\"}', 'a') AS no_number, json_get_text(NULL, 'a') AS nothing, \
+               json_get_number('{\"a\":\"1\"}', 'a') AS no_number, \
+               json_get_number('1e400', '') IS NULL AS too_large, json_get_text(NULL, 'a') AS nothing, \
                json_get_text(properties, concat('pri', substr(source, 0, 0), 'ce')) AS by_row FROM clean.events";
-    let expected = json!({"number": 19.9, "text": "19.9", "literal": "x", "length": 2, "no_number": null, "nothing": null, "by_row": "19.9"});
+    let expected = json!({"number": 19.9, "text": "19.9", "literal": "x", "length": 2, "no_number": null, "too_large": true, "nothing": null, "by_row": "19.9"});
     assert_eq!(world.run(sql).await.unwrap(), [expected]);
 }
 

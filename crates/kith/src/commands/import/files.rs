@@ -41,25 +41,24 @@ pub(crate) struct ImportFile {
 /// The file, or every file of the folder whose name tells its format.
 ///
 /// # Errors
-/// A path that cannot be read, or a name that tells no format.
+/// A path that cannot be read, a name that tells no format, or a folder without a file whose name does.
 pub(crate) fn find(path: &Path, format: Option<Format>) -> Result<Vec<ImportFile>, CommandError> {
     let metadata = fs::metadata(path)
         .map_err(|error| CommandError::caused(format!("{} cannot be read", path.display()), error))?;
     let mut found = Vec::new();
-    if metadata.is_dir() {
+    let nothing = if metadata.is_dir() {
         collect(path, format, FOLDER_DEPTH_MAX, &mut found)?;
         found.sort_by(|one: &ImportFile, other| one.path.cmp(&other.path));
+        "holds no file to import"
     } else {
         found.extend(recognise(path, format));
-    }
+        "tells no format"
+    };
     if found.is_empty() {
         let hint = Hint::new(
             "files end in .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet, text ones also in .gz; or say --format",
         );
-        return Err(CommandError::caused(
-            format!("{} tells no format", path.display()),
-            hint,
-        ));
+        return Err(CommandError::caused(format!("{} {nothing}", path.display()), hint));
     }
     Ok(found)
 }

@@ -147,7 +147,9 @@ impl Mapping {
         let constants = reader.constants(parts.remove("constants"));
         let csv = reader.csv_form(parts.remove("separator").as_ref(), parts.remove("header").as_ref());
         for unknown in parts.keys() {
-            reader.tell(unknown, &format!("is no part of a mapping; the parts are {PARTS}"));
+            reader
+                .0
+                .push(format!("{unknown:?} is no part of a mapping; the parts are {PARTS}"));
         }
         if matches!(kind, Some(Kind::Identify)) && !properties.is_empty() {
             reader.tell("properties", "an identify call has traits: name them under traits");
@@ -254,6 +256,12 @@ impl Problems {
         }
         let mut identifiers = Vec::with_capacity(named.len());
         for (name, value) in named {
+            if !IdentifierType::is_name(&name) {
+                let shown: String = name.chars().take(64).collect();
+                let what = format!("{shown:?} is no type name: 1 to 64 bytes without white space and without a colon");
+                self.tell("identifiers", &what);
+                continue;
+            }
             if let Some(said) = self.said(&format!("identifiers.{name}"), value) {
                 identifiers.push((IdentifierType::from_name(&name), said));
             }

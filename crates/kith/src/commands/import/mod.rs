@@ -55,7 +55,7 @@ pub(crate) struct ImportArgs {
     /// What the files are, where their names do not tell.
     #[arg(long, value_enum, value_name = "FORMAT")]
     format: Option<Format>,
-    /// Reads and maps everything, shows the first events, and sends nothing.
+    /// Reads and maps everything, asks the server for the source, shows the first events, and sends nothing.
     #[arg(long)]
     dry_run: bool,
     /// Prints the report as JSON.
@@ -70,9 +70,7 @@ pub(crate) struct ImportArgs {
 pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), CommandError> {
     let mapping = Mapping::read_file(&args.map)?;
     let files = files::find(&args.path, args.format)?;
-    if !args.dry_run {
-        check_source(client, &args).await?;
-    }
+    check_source(client, &args).await?;
     let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
     let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, &batches));
     let mut report = Report::new(args.dry_run);

@@ -1,7 +1,7 @@
 //! Contract CON-2 on files: formats agree, ids are the same each time, bad rows are told with their place.
 
 use super::batch::{self, Batch};
-use super::files;
+use super::files::{self, Format};
 use super::mapping::Mapping;
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use kith_clean::{Limits, inspect};
@@ -346,6 +346,18 @@ fn con_2_a_folder_is_read_in_the_order_of_its_paths_and_packed_files_too() {
 }
 
 #[test]
+fn con_2_what_holds_nothing_to_import_is_told_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |path: &Path, format| files::find(path, format).unwrap_err().to_string();
+    let empty = format!("{} holds no file to import", folder.path().display());
+    assert_eq!(told(folder.path(), None), empty);
+    assert_eq!(told(folder.path(), Some(Format::Csv)), empty);
+    let file = write(&folder, "orders", "a,b\n");
+    assert_eq!(told(&file, None), format!("{} tells no format", file.display()));
+    assert_eq!(told(folder.path(), None), empty);
+}
+
+#[test]
 fn con_2_columns_that_are_not_there_are_told_before_a_row_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let files = files::find(&write(&folder, "a.csv", "date,amount\n19970101,1\n"), None).unwrap();
@@ -378,11 +390,23 @@ fn con_2_a_mapping_is_checked_before_anything_is_read() {
         ),
         (
             "event: A\ntimestamp: {column: t}\nidentifiers: {user_id: x}\nproperty: {}\n",
-            "property: is no part",
+            "\"property\" is no part",
         ),
         (
             "event: A\ntimestamp: {column: t}\nidentifiers: {user_id: 1}\n",
             "identifiers.user_id: is a text",
+        ),
+        (
+            "event: A\ntimestamp: {column: t}\nidentifiers: {\"\": x}\n",
+            "identifiers: \"\" is no type name",
+        ),
+        (
+            "event: A\ntimestamp: {column: t}\nidentifiers: {user id: x}\n",
+            "identifiers: \"user id\" is no type name",
+        ),
+        (
+            "event: A\ntimestamp: {column: t}\nidentifiers: {\"card:no\": x}\n",
+            "identifiers: \"card:no\" is no type name",
         ),
         (
             "event: A\ntimestamp: {column: t}\nidentifiers: {user_id: x}\nproperties: {p: {column: p, as: float}}\n",

@@ -43,11 +43,15 @@ enum Command {
 
 /// Imports two rows at a door that answers so. What came of it, and what the door got.
 async fn import(answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Bytes>) {
-    import_to(r#"{"sources":[{"name":"till"}]}"#, answers).await
+    import_to(TILL, answers, &[]).await
 }
 
-/// The same, of a space that has these sources.
-async fn import_to(sources: &'static str, answers: &[(u16, &'static str)]) -> (Result<(), String>, Vec<Bytes>) {
+/// The same, of a space that has these sources, with more flags.
+async fn import_to(
+    sources: &'static str,
+    answers: &[(u16, &'static str)],
+    flags: &[&str],
+) -> (Result<(), String>, Vec<Bytes>) {
     let door = Door {
         got: Arc::default(),
         answers: Arc::new(answers.to_vec()),
@@ -75,6 +79,7 @@ async fn import_to(sources: &'static str, answers: &[(u16, &'static str)]) -> (R
     ]
     .map(Into::into);
     let words = words.into_iter().chain([map.into_os_string(), rows.into_os_string()]);
+    let words = words.chain(flags.iter().map(Into::into));
     let Command::Import(args) = Line::try_parse_from(words).unwrap().command;
     let outcome = run(&Client::new(&Reach { url }).unwrap(), args).await;
     serving.abort();
@@ -82,6 +87,7 @@ async fn import_to(sources: &'static str, answers: &[(u16, &'static str)]) -> (R
     (outcome.map_err(|error| crate::output::causes(&error)), got)
 }
 
+const TILL: &str = r#"{"sources":[{"name":"till"}]}"#;
 const TAKEN: (u16, &str) = (200, r#"{"success":true,"accepted":2,"rejected":[]}"#);
 
 #[tokio::test]
@@ -108,9 +114,13 @@ async fn con_2_a_refusal_ends_the_import_and_says_why() {
 #[tokio::test]
 async fn con_2_a_source_that_is_not_there_is_told_before_anything_is_sent() {
     let sources = r#"{"sources":[{"name":"web"},{"name":"app"}]}"#;
-    let (outcome, got) = import_to(sources, &[TAKEN]).await;
-    assert_eq!(outcome, Err("there is no source till in space shop_1".to_owned()));
-    assert!(got.is_empty());
+    for flags in [&[][..], &["--dry-run"]] {
+        let (outcome, got) = import_to(sources, &[TAKEN], flags).await;
+        assert_eq!(outcome, Err("there is no source till in space shop_1".to_owned()));
+        assert!(got.is_empty());
+    }
+    let (outcome, got) = import_to(TILL, &[TAKEN], &["--dry-run"]).await;
+    assert_eq!((outcome, got.is_empty()), (Ok(()), true));
 }
 
 #[tokio::test]
