@@ -3,6 +3,7 @@
 mod crash;
 mod entries;
 mod limits;
+mod merging;
 pub(crate) mod server;
 
 use crate::engine::{DieAt, Engine, Settings};

@@ -1,0 +1,72 @@
+//! A guest who turns out to be somebody gets a message once (contract ACT-1).
+
+use super::entries::Fixture;
+use super::{World, run};
+use kith_segment::Cause;
+use kith_types::{EventKey, ProfileId, SpaceId};
+
+/// Whoever was taken for `guest` is `account` from now on, by this event.
+fn sign_in(world: &World, guest: u128, account: u128, event: u128) {
+    let recipient = world.people.lock().unwrap()[&ProfileId(account)].clone();
+    world.people.lock().unwrap().insert(ProfileId(guest), recipient);
+    world.change(guest, false, Cause::Event(EventKey(event)));
+    world.change(account, true, Cause::Event(EventKey(event)));
+}
+
+#[test]
+fn act_1_whoever_has_it_as_a_guest_does_not_get_it_again_by_signing_in() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    let engine = fixture.engine();
+    for guest in 1..=3 {
+        world.person(guest, Some(&format!("p{guest}@example.com")), Some(true));
+        world.enter(guest);
+    }
+    // This one has no address yet.
+    world.person(4, None, None);
+    world.enter(4);
+    run(&engine).unwrap();
+    assert_eq!(world.accepted.lock().unwrap().len(), 3);
+    for account in 11..=14 {
+        let address = format!("p{}@example.com", account - 10);
+        world.person(account, Some(&address), Some(true));
+    }
+    // Pages of the fake hold three changes: the exit is the last of one.
+    world.change(12, false, Cause::Clock);
+    world.change(12, false, Cause::Clock);
+    sign_in(world, 1, 11, 21);
+    // Left before, and entered anew.
+    world.change(2, false, Cause::Event(EventKey(22)));
+    world.change(12, true, Cause::Event(EventKey(23)));
+    // Left by the same event, and is somebody else.
+    world.change(3, false, Cause::Event(EventKey(24)));
+    world.change(13, true, Cause::Event(EventKey(24)));
+    sign_in(world, 4, 14, 25);
+    run(&engine).unwrap();
+    let mails = ["p1", "p2", "p3", "p4"].map(|name| world.mails_to(&format!("{name}@example.com")));
+    assert_eq!(mails, [1, 2, 2, 1]);
+    assert_eq!(
+        fixture.skipped(),
+        [("no_address".to_owned(), 1), ("sent_before_merge".to_owned(), 1)]
+    );
+}
+
+#[test]
+fn act_1_what_waits_for_a_guest_goes_once_to_whom_they_turn_out_to_be() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    let engine = fixture.engine();
+    world.person(1, Some("guest@example.com"), Some(true));
+    world.enter(1);
+    while engine.take_entries(&SpaceId::main()).unwrap() {}
+    world.person(11, Some("account@example.com"), Some(true));
+    sign_in(world, 1, 11, 21);
+    // People cannot be told apart for a moment, when half of what the event changed has been taken.
+    *world.rederiving.lock().unwrap() = true;
+    assert!(!engine.take_entries(&SpaceId::main()).unwrap());
+    *world.rederiving.lock().unwrap() = false;
+    run(&engine).unwrap();
+    assert_eq!(world.mails_to("account@example.com"), 1);
+    assert_eq!(world.accepted.lock().unwrap().len(), 1);
+    assert_eq!(fixture.skipped(), [("merged".to_owned(), 1)]);
+}
