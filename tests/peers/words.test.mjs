@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { startServer } from './support/server.mjs'
+import { basic, startServer } from './support/server.mjs'
 
 const DEFINITIONS = `
 kind: segment
@@ -159,5 +159,27 @@ test('spc_1_limits_that_several_set_at_once_all_hold', { timeout: 60_000 }, asyn
   }
   await server.kith('space', 'limits', 'busy', '--sources', 'none')
   assert.equal((await server.get('/api/spaces/busy/limits')).body.limits.sources, undefined)
-  assert.match(await refused('space', 'limits', 'busy', '--segments', '0'), /spec\.segments: a limit is a whole number from 1/)
+  assert.match(await refused('space', 'limits', 'busy', '--segments', '0'), /spec\.segments: segments is a whole number from 1/)
+})
+
+test('col_4_a_space_takes_larger_events_from_then_on_and_a_rebuild_judges_each_as_it_was_taken', { timeout: 180_000 }, async () => {
+  await server.kith('space', 'create', 'wide')
+  const key = await server.source('app', 'wide')
+  const large = (messageId, letters) => ({ type: 'track', userId: 'u', event: 'Said', messageId, properties: { text: 'x'.repeat(letters) } })
+  const send = async batch => {
+    const headers = { authorization: basic(key), 'content-type': 'application/json' }
+    const answer = await fetch(`${server.url}/v1/batch`, { method: 'POST', headers, body: JSON.stringify({ batch }) })
+    return ((await answer.json()).rejected ?? []).map(({ index, code }) => [index, code])
+  }
+  assert.deepEqual(await send([large('m0', 40_000), large('m1', 10)]), [[0, 'event_too_large']])
+  assert.match(await refused('space', 'limits', 'wide', '--event-bytes', '600000'), /give batch_bytes too/)
+  await server.kith('space', 'limits', 'wide', '--event-bytes', '50000', '--dedupe-days', '90')
+  assert.deepEqual(await send([large('m2', 40_000), large('m3', 60_000)]), [[1, 'event_too_large']])
+  await server.kith('space', 'limits', 'wide', '--event-bytes', 'none')
+  assert.deepEqual(await send([large('m4', 40_000)]), [[0, 'event_too_large']])
+  await server.kith('flush')
+  const counted = await server.sql('SELECT message_id FROM clean.events ORDER BY message_id', 'wide')
+  assert.deepEqual(counted.map(row => row.message_id), ['m1', 'm2'])
+  await server.kith('raw', 'verify')
+  await server.kith('rebuild', '--verify')
 })

@@ -8,7 +8,7 @@ use crate::documents::{LIMITS_NAME, shorten};
 use crate::sources::{check_all_sources, refuse_own};
 use crate::spaces::{parse_stored, require_space};
 use crate::{Catalog, CatalogError, CatalogErrorKind, Document, DocumentId, DocumentKind, Problem};
-use kith_types::SpaceId;
+use kith_types::{Limits, SpaceId, Terms};
 use rusqlite::Connection;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,6 +28,10 @@ pub struct SpaceLimits {
     pub batch_events: Option<u64>,
     /// Bytes of one body, unpacked.
     pub batch_bytes: Option<u64>,
+    /// Bytes of one event.
+    pub event_bytes: Option<u64>,
+    /// How many days a later copy of an event is dropped.
+    pub dedupe_days: Option<u64>,
     /// Sources.
     pub sources: Option<u64>,
     /// Definitions of every kind, but for the limits themselves.
@@ -56,11 +60,16 @@ pub(crate) type SpaceLimitsCache = HashMap<SpaceId, SpaceLimits>;
 
 type Field = fn(&mut SpaceLimits) -> &mut Option<u64>;
 
-const FIELDS: [(&str, Field); 8] = [
+/// How many limits there are.
+const LIMITS: usize = 10;
+
+const FIELDS: [(&str, Field); LIMITS] = [
     ("events_per_second", |limits| &mut limits.events_per_second),
     ("burst_events", |limits| &mut limits.burst_events),
     ("batch_events", |limits| &mut limits.batch_events),
     ("batch_bytes", |limits| &mut limits.batch_bytes),
+    ("event_bytes", |limits| &mut limits.event_bytes),
+    ("dedupe_days", |limits| &mut limits.dedupe_days),
     ("sources", |limits| &mut limits.sources),
     ("definitions", |limits| &mut limits.definitions),
     ("segments", |limits| &mut limits.segments),
@@ -70,7 +79,7 @@ const FIELDS: [(&str, Field); 8] = [
 impl SpaceLimits {
     /// Every limit with its name, as documents spell it. This is the only list of them.
     #[must_use]
-    pub fn entries(&self) -> [(&'static str, Option<u64>); 8] {
+    pub fn entries(&self) -> [(&'static str, Option<u64>); LIMITS] {
         FIELDS.map(|(name, field)| (name, *field(&mut self.clone())))
     }
 
@@ -115,9 +124,10 @@ impl SpaceLimits {
                 return Err((path(), format!("no limit has this name; the limits are {known}")));
             };
             match value.as_u64() {
-                Some(limit) if (1..=LIMIT_MAX).contains(&limit) => *field = Some(limit),
+                Some(limit) if (1..=most(name)).contains(&limit) => *field = Some(limit),
                 _ => {
-                    let message = format!("a limit is a whole number from 1 to {LIMIT_MAX}; leave it out for no limit");
+                    let most = most(name);
+                    let message = format!("{name} is a whole number from 1 to {most}; leave it out for what is usual");
                     return Err((path(), message));
                 }
             }
@@ -126,7 +136,34 @@ impl SpaceLimits {
             let message = "a burst needs a rate: give events_per_second too";
             return Err(("spec.burst_events".to_owned(), message.to_owned()));
         }
+        if let Some(bytes) = limits.event_bytes
+            && bytes > limits.terms().limits.batch_bytes as u64
+        {
+            let message = "an event cannot be larger than the body that it stands in: give batch_bytes too";
+            return Err(("spec.event_bytes".to_owned(), message.to_owned()));
+        }
         Ok(limits)
+    }
+
+    /// What a body of the space is taken under. A batch may be made larger or smaller than usual; of one that is larger
+    /// than a smaller limit nothing is kept, so the doors and not these terms judge it.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let raised = |limit: Option<u64>, usual: usize, most: usize| {
+            let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+            limit.map_or(usual, |limit| limit.clamp(usual, most))
+        };
+        let (usual, most) = (Limits::USUAL, Limits::MAX);
+        let event_bytes = self.event_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+        let days = self.dedupe_days.and_then(|days| u16::try_from(days).ok());
+        Terms {
+            limits: Limits {
+                event_bytes: event_bytes.unwrap_or(usual.event_bytes).min(most.event_bytes),
+                batch_bytes: raised(self.batch_bytes, usual.batch_bytes, most.batch_bytes),
+                batch_events: raised(self.batch_events, usual.batch_events, most.batch_events),
+            },
+            dedupe_days: days.unwrap_or(Terms::USUAL.dedupe_days).min(Terms::DEDUPE_DAYS_MAX),
+        }
     }
 
     /// The document that decides these limits.
@@ -244,6 +281,15 @@ impl Catalog {
         }
         *self.space_limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
         Ok(())
+    }
+}
+
+/// The largest value of a limit. Batches may be given any: what is above the most that a door takes counts as that.
+fn most(name: &str) -> u64 {
+    match name {
+        "event_bytes" => Limits::MAX.event_bytes as u64,
+        "dedupe_days" => u64::from(Terms::DEDUPE_DAYS_MAX),
+        _ => LIMIT_MAX,
     }
 }
 

@@ -4,13 +4,12 @@
 //! of a batch is that event's own: the walk finds the event's end by its brackets and goes on. It never judges an
 //! event: `fields` does.
 
-use crate::Limits;
 use crate::fields::EventError;
 use crate::fields::{
     Fields, Moment, Violation, lenient_text, merge_violation, moment, read_event, utf8_violation, within_size,
 };
 use crate::json::{Build, JsonError, JsonFault, Reader, Reading, Skip};
-use kith_types::Route;
+use kith_types::{Limits, Route};
 use std::borrow::Cow;
 use std::ops::Range;
 

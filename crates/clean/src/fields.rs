@@ -4,9 +4,8 @@
 //! So both give the same verdict by construction. Rules: Segment's specification of the six calls. It looks at the
 //! event alone, never at its batch or its envelope.
 
-use crate::Limits;
 use crate::json::{Build, JsonError, Reader, Reading, Skip};
-use kith_types::{EventType, Route};
+use kith_types::{EventType, Limits, Route};
 use std::borrow::Cow;
 
 /// The longest message id, in characters.

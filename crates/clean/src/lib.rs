@@ -16,25 +16,3 @@ pub use fields::{Violation, check_event};
 pub use json::{JSON_DEPTH_MAX, JsonError, JsonFault, parse_json};
 pub use record::{Cleaned, Original, Reject, clean_record};
 pub use replay::{REJECTS_REPLAYED, RejectsReplay, ReplayError, replay_limits};
-
-/// The most that one body may carry (contract COL-4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of one event, as sent.
-    pub event_bytes: usize,
-    /// Bytes of one body, after content decoding.
-    pub batch_bytes: usize,
-    /// Events of one body.
-    pub batch_events: usize,
-}
-
-impl Default for Limits {
-    /// Segment's limits: 32 KiB an event, 500 KiB and 2,500 events a batch.
-    fn default() -> Self {
-        Self {
-            event_bytes: 32_768,
-            batch_bytes: 512_000,
-            batch_events: 2_500,
-        }
-    }
-}

@@ -2,13 +2,12 @@
 //!
 //! The pipeline calls it for every record, in sequence; a replay calls it again and gets the same. It keeps no state.
 
-use crate::Limits;
 use crate::body::{Body, walk};
 use crate::event::{Origins, to_event};
 use crate::fields::Violation;
 use crate::json::Values;
 use base64::Engine;
-use kith_types::{Address, Envelope, Event, Record, RecordBody, SourceName, SpaceId, Timestamp};
+use kith_types::{Address, Envelope, Event, Limits, Record, RecordBody, SourceName, SpaceId, Timestamp};
 use std::borrow::Cow;
 
 /// What a record holds.
@@ -86,12 +85,12 @@ impl Original {
     }
 }
 
-/// Cleans one record: a deterministic function of it and the limits (contract CLN-1). Of decisions only the one that puts
-/// rejects through again holds events, under limits of its own.
+/// Cleans one record: a deterministic function of it alone, for it carries the limits that it was taken under (contract
+/// CLN-1). Of decisions only the one that puts rejects through again holds events, under limits of its own.
 #[must_use]
-pub fn clean_record(record: &Record, limits: &Limits) -> Cleaned {
+pub fn clean_record(record: &Record) -> Cleaned {
     match &record.body {
-        RecordBody::Envelope(envelope) => clean_envelope(record, envelope, limits),
+        RecordBody::Envelope(envelope) => clean_envelope(record, envelope, &envelope.terms.limits),
         RecordBody::Decision(decision) if &*decision.kind == crate::REJECTS_REPLAYED => {
             crate::replay::clean_replay(record, &decision.document)
         }

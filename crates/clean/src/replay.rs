@@ -5,11 +5,11 @@
 //! own address, one index each; time, source and key are those of the original, so that one which is put through twice
 //! has the same key twice, and the pipeline counts it once. It decides nothing about which rejects are worth another try.
 
+use crate::Violation;
 use crate::record::{Cleaned, clean_envelope};
-use crate::{Limits, Violation};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kith_types::{Address, Envelope, EventKey, Origin, Record, RecordBody, Route, Timestamp};
+use kith_types::{Address, Envelope, EventKey, Limits, Origin, Record, RecordBody, Route, Terms, Timestamp};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,9 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const REJECTS_REPLAYED: &str = "rejects.replayed";
 /// The version of the decision's JSON.
 const FORMAT: u64 = 1;
-/// The most that may be asked of a replay's limits: what the doors keep at most, and ten times their events.
-const BYTES_MAX: usize = 1 << 20;
-const EVENTS_MAX: usize = 25_000;
 
 /// Rejects that are put through again.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,9 +41,13 @@ pub struct ReplayError(String);
 /// # Errors
 /// What is out of bounds.
 pub fn replay_limits(limits: Limits) -> Result<Limits, Violation> {
-    let bytes = limits.event_bytes.max(limits.batch_bytes);
-    if bytes > BYTES_MAX || limits.batch_events > EVENTS_MAX {
-        let message = format!("a replay takes bodies of at most {BYTES_MAX} bytes and {EVENTS_MAX} events");
+    if !limits.within(&Limits::MAX) {
+        let Limits {
+            batch_bytes,
+            batch_events,
+            ..
+        } = Limits::MAX;
+        let message = format!("a replay takes bodies of at most {batch_bytes} bytes and {batch_events} events");
         return Err(Violation::new("limit_too_large", "limits", message));
     }
     Ok(limits)
@@ -208,6 +209,8 @@ fn read_body(decision: &Record, body: &Value) -> Option<(Record, Vec<u32>)> {
         content_type: text("content_type")?.into(),
         client_ip: text("client_ip")?.into(),
         user_agent: text("user_agent")?.into(),
+        // The decision has limits of its own, and what it takes counts once for ever.
+        terms: Terms::USUAL,
         body: bytes.into(),
     };
     let events = body["events"].as_array()?.iter();

@@ -14,17 +14,15 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Query};
 use axum::http::{HeaderMap, Request, Response, Uri, header};
 use bytes::Bytes;
-use kith_clean::{BodyError, Inspection, Limits};
+use kith_clean::{BodyError, Inspection};
 use kith_telemetry::{Counter, Histogram, RequestSpan};
-use kith_types::{Envelope, Origin, RecordBody, Route, SourceName, SpaceId};
+use kith_types::{Envelope, Limits, Origin, RecordBody, Route, SourceName, SpaceId};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// How the doors behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoorsConfig {
-    /// The most that one body may carry. Cleaning must be given the same.
-    pub limits: Limits,
     /// The largest body, unpacked, that is kept as a reject when it is over the limits, in bytes. Larger ones are refused
     /// and not kept.
     pub kept_bytes_max: usize,
@@ -39,8 +37,7 @@ pub struct DoorsConfig {
 impl Default for DoorsConfig {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
-            kept_bytes_max: 1024 * 1024,
+            kept_bytes_max: Limits::MAX.batch_bytes,
             in_flight_bytes_max: 24 * 1024 * 1024,
             unpacked_ratio_max: 500,
             trusts_forwarded_for: false,
@@ -61,6 +58,7 @@ pub struct Doors {
 struct Taken {
     space: SpaceId,
     envelope: Envelope,
+    limits: SpaceDoorLimits,
 }
 
 impl Doors {
@@ -176,6 +174,7 @@ impl Doors {
             .or_else(|| write_key_of_query(request.uri()))
             .or_else(|| kith_clean::write_key(&body));
         let (space, source) = self.source_of(key.as_deref())?;
+        let limits = self.sources.limits(&space);
         let envelope = Envelope {
             source,
             route,
@@ -184,19 +183,27 @@ impl Doors {
             content_type: kept_header(headers, header::CONTENT_TYPE),
             client_ip: client_ip(request, self.config.trusts_forwarded_for),
             user_agent: kept_header(headers, header::USER_AGENT),
+            terms: limits.terms,
             body,
         };
-        Ok(Taken { space, envelope })
+        Ok(Taken {
+            space,
+            envelope,
+            limits,
+        })
     }
 
     /// Judges the body, makes it durable whatever the verdict, and answers.
     async fn keep(&self, taken: Taken, span: &mut RequestSpan) -> Response<Body> {
-        let Taken { space, envelope } = taken;
-        let verdict = kith_clean::inspect(envelope.route, &envelope.body, &self.config.limits);
+        let Taken {
+            space,
+            envelope,
+            limits,
+        } = taken;
+        let verdict = kith_clean::inspect(envelope.route, &envelope.body, &envelope.terms.limits);
         let is_batch = envelope.route == Route::Batch;
         // A body that cannot be read is one event: it is kept as one reject. One without events takes a record, too.
         let events = verdict.as_ref().map_or(1, |inspection| inspection.events.max(1));
-        let limits = self.sources.limits(&space);
         if let Some(refused) = over_size(&limits, envelope.body.len(), events) {
             return refused;
         }

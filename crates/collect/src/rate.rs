@@ -5,7 +5,7 @@
 //! batch larger than the burst is taken when the bucket is full and leaves it in debt, so that no batch is refused for ever.
 //! Whoever calls says what time it is; nothing here waits.
 
-use kith_types::SpaceId;
+use kith_types::{SpaceId, Terms};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,10 +17,12 @@ pub struct SpaceDoorLimits {
     pub events_per_second: Option<u64>,
     /// Events at once after a silence; the events of one second unless given.
     pub burst_events: Option<u64>,
-    /// Events of one batch.
+    /// Events of one batch, beyond which nothing is kept.
     pub batch_events: Option<u64>,
-    /// Bytes of one body, unpacked.
+    /// Bytes of one body, unpacked, beyond which nothing is kept.
     pub batch_bytes: Option<u64>,
+    /// What its bodies are taken under: what is beyond is kept as a reject.
+    pub terms: Terms,
 }
 
 impl SpaceDoorLimits {

@@ -1,21 +1,26 @@
 //! A record as bytes, and back.
 //!
-//! Layout, numbers little-endian: version (1 byte, [`VERSION`]), kind (1 byte: 0 an envelope, 1 a decision), the
-//! space's length (1 byte) and name. An envelope goes on with the source's length (1 byte) and name, route (1 byte),
-//! origin (1 byte), content type, client address and user agent (2 bytes of length each, then the text), and the body,
-//! which is all that is left. A decision goes on with its kind (2 bytes of length, then the text) and its document,
+//! Layout, numbers little-endian: version (1 byte, [`VERSION`], or [`VERSION_TERMS`] for an envelope with terms of its own),
+//! kind (1 byte: 0 an envelope, 1 a decision), the space's length (1 byte) and name. An envelope goes on with the source's
+//! length (1 byte) and name, route (1 byte), origin (1 byte), with [`VERSION_TERMS`] the terms that it was taken under (4 bytes
+//! each for bytes of an event, bytes and events of a body, 2 for the days of the dedupe window; else they are the usual ones),
+//! content type, client address and user agent (2 bytes of length each, then the text), and the body, which is all that is left. A decision goes on with its kind (2 bytes of length, then the text) and its document,
 //! which is all that is left. Address and time of receipt are not here: the group that holds the record gives them.
 //!
 //! In a group each record stands behind 4 bytes of length. Never trusts a length it has not checked.
 
 use crate::error::{ErrorKind, LogError};
 use bytes::Bytes;
-use kith_types::{Decision, Envelope, Origin, RecordBody, Route, SourceName, SpaceId};
+use kith_types::{Decision, Envelope, Limits, Origin, RecordBody, Route, SourceName, SpaceId, Terms};
 use std::str::FromStr;
 use std::sync::Arc;
 
 /// The version byte of the layout.
 pub(crate) const VERSION: u8 = 1;
+
+/// The version byte of an envelope that carries the terms that it was taken under. A release that does not know them would
+/// read it otherwise than it was meant, so it must refuse it.
+pub(crate) const VERSION_TERMS: u8 = 2;
 
 /// The largest record, in bytes of its encoding.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -71,12 +76,12 @@ fn estimate(body: &RecordBody) -> usize {
 
 /// Appends one record.
 fn encode(space: &SpaceId, body: &RecordBody, out: &mut Vec<u8>) -> Result<(), LogError> {
-    let kind = if matches!(body, RecordBody::Envelope(_)) {
-        KIND_ENVELOPE
-    } else {
-        KIND_DECISION
+    let (version, kind) = match body {
+        RecordBody::Envelope(envelope) if envelope.terms != Terms::USUAL => (VERSION_TERMS, KIND_ENVELOPE),
+        RecordBody::Envelope(_) => (VERSION, KIND_ENVELOPE),
+        RecordBody::Decision(_) => (VERSION, KIND_DECISION),
     };
-    out.extend_from_slice(&[VERSION, kind]);
+    out.extend_from_slice(&[version, kind]);
     put_name(space.as_str(), out);
     match body {
         RecordBody::Envelope(envelope) => {
@@ -90,6 +95,9 @@ fn encode(space: &SpaceId, body: &RecordBody, out: &mut Vec<u8>) -> Result<(), L
                 Origin::Import => 1,
             };
             out.extend_from_slice(&[route, origin]);
+            if version == VERSION_TERMS {
+                put_terms(&envelope.terms, out);
+            }
             put_text("content type", &envelope.content_type, out)?;
             put_text("client address", &envelope.client_ip, out)?;
             put_text("user agent", &envelope.user_agent, out)?;
@@ -121,6 +129,15 @@ fn put_text(what: &str, text: &str, out: &mut Vec<u8>) -> Result<(), LogError> {
     Ok(())
 }
 
+/// What is above four bytes is far above what any terms may say.
+fn put_terms(terms: &Terms, out: &mut Vec<u8>) {
+    let limits = terms.limits;
+    for size in [limits.event_bytes, limits.batch_bytes, limits.batch_events] {
+        out.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    out.extend_from_slice(&terms.dedupe_days.to_le_bytes());
+}
+
 /// Decodes records. Remembers the names it has seen lately, so that records of one source share them.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
@@ -139,19 +156,19 @@ impl Decoder {
     pub(crate) fn decode(&mut self, bytes: &Bytes) -> Result<(SpaceId, RecordBody), LogError> {
         let mut input = Input { bytes, at: 0 };
         let version = input.byte()?;
-        if version != VERSION {
+        if version != VERSION && version != VERSION_TERMS {
             return Err(LogError::new(
                 ErrorKind::Format,
                 format!(
-                    "a record has version {version}, this binary reads {VERSION}: start the version of kith that wrote it"
+                    "a record has version {version}, this binary reads {VERSION} and {VERSION_TERMS}: start the version of kith that wrote it"
                 ),
             ));
         }
         let kind = input.byte()?;
         let space = remembered(&mut self.spaces, input.name()?)?;
         let body = match kind {
-            KIND_ENVELOPE => RecordBody::Envelope(self.envelope(&mut input)?),
-            KIND_DECISION => {
+            KIND_ENVELOPE => RecordBody::Envelope(self.envelope(&mut input, version == VERSION_TERMS)?),
+            KIND_DECISION if version == VERSION => {
                 let kind = Arc::from(input.text()?);
                 let document =
                     std::str::from_utf8(&bytes[input.at..]).map_err(|_| corrupt("a document that is not UTF-8"))?;
@@ -165,7 +182,7 @@ impl Decoder {
         Ok((space, body))
     }
 
-    fn envelope(&mut self, input: &mut Input<'_>) -> Result<Envelope, LogError> {
+    fn envelope(&mut self, input: &mut Input<'_>, has_terms: bool) -> Result<Envelope, LogError> {
         let source = remembered(&mut self.sources, input.name()?)?;
         let number = input.byte()?;
         let route = ROUTES
@@ -178,6 +195,7 @@ impl Decoder {
             1 => Origin::Import,
             _ => return Err(corrupt("an unknown origin")),
         };
+        let terms = if has_terms { input.terms()? } else { Terms::USUAL };
         let (content_type, client_ip, user_agent) = (input.text()?.into(), input.text()?.into(), input.text()?.into());
         Ok(Envelope {
             source,
@@ -186,6 +204,7 @@ impl Decoder {
             content_type,
             client_ip,
             user_agent,
+            terms,
             body: input.bytes.slice(input.at..),
         })
     }
@@ -224,6 +243,23 @@ impl<'a> Input<'a> {
 
     fn byte(&mut self) -> Result<u8, LogError> {
         Ok(self.take(1)?[0])
+    }
+
+    fn terms(&mut self) -> Result<Terms, LogError> {
+        let mut size = || -> Result<usize, LogError> {
+            let bytes = self.take(4)?;
+            Ok(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize)
+        };
+        let limits = Limits {
+            event_bytes: size()?,
+            batch_bytes: size()?,
+            batch_events: size()?,
+        };
+        let days = self.take(2)?;
+        Ok(Terms {
+            limits,
+            dedupe_days: u16::from_le_bytes([days[0], days[1]]),
+        })
     }
 
     fn name(&mut self) -> Result<&'a str, LogError> {

@@ -25,6 +25,7 @@ pub(crate) fn envelope(body: &[u8]) -> RecordBody {
         content_type: "application/json".into(),
         client_ip: "192.0.2.7".into(),
         user_agent: "analytics-node/2.1.0 é".into(),
+        terms: kith_types::Terms::USUAL,
         body: Bytes::copy_from_slice(body),
     })
 }

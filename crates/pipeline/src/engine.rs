@@ -21,7 +21,7 @@ use crate::{PipelineError, keys};
 use kith_clean::REJECTS_REPLAYED;
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Store};
-use kith_types::{Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
+use kith_types::{Duration, Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -402,14 +402,18 @@ impl Engine {
     }
 
     fn apply_envelope(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {
-        let cleaned = kith_clean::clean_record(record, &self.config.limits);
+        let cleaned = kith_clean::clean_record(record);
         if !cleaned.rejects.is_empty() {
             // The lake asks the state for the spaces there are: one that has sent nothing but rejects is one of them.
             self.space(&record.space)?;
         }
         self.output.rejects.extend(cleaned.rejects);
+        let RecordBody::Envelope(envelope) = &record.body else {
+            return Ok(());
+        };
+        let window = envelope.terms.dedupe_window();
         for event in cleaned.events {
-            self.apply_event(event, now)?;
+            self.apply_event(event, window, now)?;
         }
         Ok(())
     }
@@ -417,7 +421,7 @@ impl Engine {
     /// Takes rejects that are put through again: each claims its key for good, one without a message id as well, and none
     /// counts as happening live.
     fn apply_replay(&mut self, record: &Record, now: Timestamp) -> Result<(), PipelineError> {
-        for event in kith_clean::clean_record(record, &self.config.limits).events {
+        for event in kith_clean::clean_record(record).events {
             let claim = Claim {
                 at: now,
                 expires: Timestamp::MAX,
@@ -427,9 +431,9 @@ impl Engine {
         Ok(())
     }
 
-    fn apply_event(&mut self, event: Event, now: Timestamp) -> Result<(), PipelineError> {
+    fn apply_event(&mut self, event: Event, window: Duration, now: Timestamp) -> Result<(), PipelineError> {
         let (expires, cause) = match event.origin {
-            Origin::Live => (event.received_at + self.config.dedupe_window, Cause::Event(event.key)),
+            Origin::Live => (event.received_at + window, Cause::Event(event.key)),
             Origin::Import => (Timestamp::MAX, Cause::Import),
         };
         let at = event.received_at;

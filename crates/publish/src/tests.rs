@@ -10,7 +10,6 @@ mod memberships;
 
 use crate::{LakeWriter, PublishConfig, PublishParts, Publisher, RawArchive};
 use kith_catalog::TablePointers;
-use kith_clean::Limits;
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
 use kith_pipeline::{Backlog, Engine, EngineConfig, Handover, Pipeline, Reads, compare_states};
@@ -100,14 +99,7 @@ impl World {
             log: Arc::clone(&log),
             pipeline: Arc::clone(&pipeline),
             reads: Reads::new(Arc::clone(&store), Arc::clone(&pipeline)),
-            writer: LakeWriter::new(
-                Arc::clone(&lake),
-                Arc::clone(&log),
-                archive,
-                handover.clone(),
-                Limits::default(),
-                0,
-            ),
+            writer: LakeWriter::new(Arc::clone(&lake), Arc::clone(&log), archive, handover.clone(), 0),
             clock,
             scratch: self.path("scratch"),
             runtime: self.runtime.handle().clone(),
@@ -193,6 +185,7 @@ impl Run {
             content_type: "application/json".into(),
             client_ip: "".into(),
             user_agent: "".into(),
+            terms: kith_types::Terms::USUAL,
             body: body.to_owned().into(),
         });
         self.log.append_blocking(space, &envelope).unwrap();

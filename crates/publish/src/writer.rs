@@ -6,7 +6,7 @@
 
 use crate::PublishError;
 use crate::steps::Step;
-use kith_clean::{Limits, Reject};
+use kith_clean::Reject;
 use kith_lake::rows::{self, EventBatch, EventRows, RejectRow};
 use kith_lake::{ByteRange, Commit, FileWriter, Lake, OffsetRange, TableSpec, tables};
 use kith_log::Log;
@@ -68,7 +68,6 @@ pub struct LakeWriter {
     pub(crate) log: Arc<Log>,
     pub(crate) archive: Arc<dyn Archive>,
     pub(crate) handover: Handover,
-    limits: Limits,
     pub(crate) generation: u16,
     pub(crate) waiting: BTreeMap<SpaceId, Waiting>,
     /// Bytes of the bodies from the log whose rows are not in a file yet.
@@ -83,20 +82,12 @@ pub struct LakeWriter {
 impl LakeWriter {
     /// A writer that starts where the tables end.
     #[must_use]
-    pub fn new(
-        lake: Arc<Lake>,
-        log: Arc<Log>,
-        archive: Arc<dyn Archive>,
-        handover: Handover,
-        limits: Limits,
-        generation: u16,
-    ) -> Self {
+    pub fn new(lake: Arc<Lake>, log: Arc<Log>, archive: Arc<dyn Archive>, handover: Handover, generation: u16) -> Self {
         Self {
             lake,
             log,
             archive,
             handover,
-            limits,
             generation,
             waiting: BTreeMap::new(),
             bytes: 0,
@@ -183,7 +174,7 @@ impl LakeWriter {
         let Some((events_end, rejects_end)) = ends.get(&record.space).copied() else {
             return Ok(());
         };
-        let cleaned = kith_clean::clean_record(record, &self.limits);
+        let cleaned = kith_clean::clean_record(record);
         let waiting = self.waiting.entry(record.space.clone()).or_default();
         if sequence >= rejects_end {
             waiting.rejects.extend(cleaned.rejects);
@@ -428,7 +419,7 @@ pub(crate) fn event_ranges(record: &Record) -> Vec<ByteRange> {
     let RecordBody::Envelope(envelope) = &record.body else {
         return Vec::new();
     };
-    let split = kith_clean::split(envelope.route, &envelope.body, &Limits::default());
+    let split = kith_clean::split(envelope.route, &envelope.body, &envelope.terms.limits);
     let ranges = split.map(|split| split.events).unwrap_or_default();
     ranges.into_iter().map(|range| (range.start, range.end)).collect()
 }

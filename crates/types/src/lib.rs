@@ -8,6 +8,7 @@ mod event;
 mod ids;
 mod json_text;
 mod record;
+mod terms;
 mod time;
 mod value;
 
@@ -16,5 +17,6 @@ pub use event::{Event, EventType, Identifier, IdentifierType, Origin, TimeNote};
 pub use ids::{Address, EventKey, InvalidName, ProfileId, SegmentName, SourceName, SpaceId};
 pub use json_text::{find_json_special, write_json_bytes, write_json_string};
 pub use record::{Decision, Envelope, Record, RecordBody, Route};
+pub use terms::{Limits, Terms};
 pub use time::{Clock, Duration, ManualClock, SystemClock, TimeError, Timestamp};
 pub use value::{Object, Text, Value, write_json_object};

@@ -1,6 +1,6 @@
 //! What the log holds: bodies as the doors took them, and decisions of operators.
 
-use crate::{Address, Origin, SourceName, SpaceId, Timestamp};
+use crate::{Address, Origin, SourceName, SpaceId, Terms, Timestamp};
 use std::sync::Arc;
 
 /// How a body is to be read: the call that its path names.
@@ -72,6 +72,8 @@ pub struct Envelope {
     pub client_ip: Box<str>,
     /// The `User-Agent`, as sent.
     pub user_agent: Box<str>,
+    /// What the door took it under.
+    pub terms: Terms,
     /// The body after content decoding, byte for byte.
     pub body: bytes::Bytes,
 }

@@ -47,12 +47,19 @@ pub(crate) struct LimitsBody {
     /// Events that may come at once after a silence; the events of one second unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     burst_events: Option<u64>,
-    /// Events of one batch.
+    /// Events of one batch: 2,500 unless given, and never more than 25,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_events: Option<u64>,
-    /// Bytes of one body, unpacked.
+    /// Bytes of one body, unpacked: 512,000 unless given, and never more than 1,048,576.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch_bytes: Option<u64>,
+    /// Bytes of one event: 32,768 unless given, and at most 1,048,576. One that is larger is kept as a reject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    event_bytes: Option<u64>,
+    /// Days in which a later copy of an event is dropped: 30 unless given, and at most 3,650. It holds for events that come
+    /// from then on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dedupe_days: Option<u64>,
     /// Sources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sources: Option<u64>,
@@ -165,6 +172,8 @@ pub(crate) async fn set_limits(
         burst_events: request.burst_events,
         batch_events: request.batch_events,
         batch_bytes: request.batch_bytes,
+        event_bytes: request.event_bytes,
+        dedupe_days: request.dedupe_days,
         sources: request.sources,
         definitions: request.definitions,
         segments: request.segments,
@@ -233,6 +242,8 @@ fn limits_body(limits: &SpaceLimits) -> LimitsBody {
         burst_events: limits.burst_events,
         batch_events: limits.batch_events,
         batch_bytes: limits.batch_bytes,
+        event_bytes: limits.event_bytes,
+        dedupe_days: limits.dedupe_days,
         sources: limits.sources,
         definitions: limits.definitions,
         segments: limits.segments,

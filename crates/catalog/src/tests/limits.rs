@@ -2,7 +2,7 @@
 
 use super::{at, catalog, decision, document, source, space};
 use crate::{Catalog, CatalogErrorKind, Document, DocumentId, DocumentKind, Proposal, SpaceLimits};
-use kith_types::{SpaceId, Timestamp};
+use kith_types::{Limits, SpaceId, Terms, Timestamp};
 use serde_json::json;
 
 fn proposal(documents: Vec<Document>) -> Proposal {
@@ -157,20 +157,56 @@ fn spc_1_wrong_limits_are_told_with_their_place() {
     assert_eq!(wrong("limits", json!({ "sources": 0 })).path, "spec.sources");
     assert_eq!(wrong("limits", json!({ "sources": "3" })).path, "spec.sources");
     assert_eq!(wrong("limits", json!({ "burst_events": 5 })).path, "spec.burst_events");
+    let cases = [
+        json!({ "event_bytes": 1_048_577 }),
+        json!({ "event_bytes": 600_000 }),
+        json!({ "event_bytes": 600_000, "batch_bytes": 599_999 }),
+    ];
+    for case in cases {
+        assert_eq!(wrong("limits", case).path, "spec.event_bytes");
+    }
+    assert_eq!(
+        wrong("limits", json!({ "dedupe_days": 3_651 })).path,
+        "spec.dedupe_days"
+    );
     let all = SpaceLimits {
         events_per_second: Some(1),
         burst_events: Some(2),
         batch_events: Some(3),
         batch_bytes: Some(4),
+        event_bytes: Some(9),
+        dedupe_days: Some(10),
         sources: Some(5),
         definitions: Some(6),
         segments: Some(7),
         computed_traits: Some(8),
     };
     let document = all.to_document();
-    let golden = r#"{"kind":"space_limits","name":"limits","spec":{"events_per_second":1,"burst_events":2,"batch_events":3,"batch_bytes":4,"sources":5,"definitions":6,"segments":7,"computed_traits":8}}"#;
+    let golden = r#"{"kind":"space_limits","name":"limits","spec":{"events_per_second":1,"burst_events":2,"batch_events":3,"batch_bytes":4,"event_bytes":9,"dedupe_days":10,"sources":5,"definitions":6,"segments":7,"computed_traits":8}}"#;
     assert_eq!(document.to_json().to_string(), golden);
     assert_eq!(SpaceLimits::parse(&document.spec), Ok(all));
+}
+
+#[test]
+fn col_4_what_a_body_is_taken_under_is_within_what_a_door_can_take() {
+    let terms = |spec| SpaceLimits::parse(&spec).unwrap().terms();
+    assert_eq!(terms(json!({})), Terms::USUAL);
+    let wide = terms(json!({ "batch_events": 1_000_000, "batch_bytes": 1_000_000_000, "event_bytes": 600_000 }));
+    let expected = Limits {
+        event_bytes: 600_000,
+        ..Limits::MAX
+    };
+    assert_eq!(wide.limits, expected);
+    // Of what is larger than a lowered limit of batches nothing is kept, so it is the doors' to refuse.
+    let narrow = terms(json!({ "batch_events": 3, "batch_bytes": 4_000, "event_bytes": 1_000, "dedupe_days": 1 }));
+    let expected = Terms {
+        limits: Limits {
+            event_bytes: 1_000,
+            ..Limits::USUAL
+        },
+        dedupe_days: 1,
+    };
+    assert_eq!(narrow, expected);
 }
 
 #[test]

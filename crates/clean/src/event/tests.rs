@@ -1,6 +1,6 @@
 //! Tests of the clean event: its time, name, key, traits, and whom it names.
 
-use crate::{Limits, clean_record};
+use crate::clean_record;
 use kith_types::{Address, Envelope, Event, EventKey, Origin, Record, RecordBody, Route, SpaceId, TimeNote, Timestamp};
 
 /// 2023-11-14T22:13:20Z
@@ -14,6 +14,7 @@ fn clean(route: Route, origin: Origin, body: &str) -> Event {
         content_type: "application/json".into(),
         client_ip: "192.0.2.1".into(),
         user_agent: "".into(),
+        terms: kith_types::Terms::USUAL,
         body: bytes::Bytes::copy_from_slice(body.as_bytes()),
     };
     let address = Address {
@@ -28,7 +29,7 @@ fn clean(route: Route, origin: Origin, body: &str) -> Event {
         received_at: RECEIVED,
         body: RecordBody::Envelope(envelope),
     };
-    let mut cleaned = clean_record(&record, &Limits::default());
+    let mut cleaned = clean_record(&record);
     assert_eq!(
         (cleaned.events.len(), cleaned.rejects.len()),
         (1, 0),

@@ -13,6 +13,7 @@ fn record(route: Route, body: &[u8]) -> Record {
         content_type: "text/plain".into(),
         client_ip: "192.0.2.1".into(),
         user_agent: "".into(),
+        terms: kith_types::Terms::USUAL,
         body: bytes::Bytes::copy_from_slice(body),
     };
     Record {
@@ -32,7 +33,7 @@ fn record(route: Route, body: &[u8]) -> Record {
 fn cln_4_a_reject_keeps_what_was_sent() {
     let body =
         b"{\"batch\":[{\"type\":\"page\"}, {\"type\":\"page\",\"a\":\"\xff\"},{\"type\":\"track\" , \"userId\":1}]}";
-    let cleaned = clean_record(&record(Route::Batch, body), &Limits::default());
+    let cleaned = clean_record(&record(Route::Batch, body));
     assert_eq!(
         cleaned
             .events
@@ -67,7 +68,7 @@ fn cln_4_a_body_that_fails_as_a_whole_is_one_reject() {
         (b"", "invalid_json"),
         (b"{}", "missing_batch"),
     ] {
-        let cleaned = clean_record(&record(Route::Batch, body), &Limits::default());
+        let cleaned = clean_record(&record(Route::Batch, body));
         assert_eq!((cleaned.events.len(), cleaned.rejects.len()), (0, 1));
         let reject = &cleaned.rejects[0];
         assert_eq!(
@@ -75,14 +76,11 @@ fn cln_4_a_body_that_fails_as_a_whole_is_one_reject() {
             (code, 0, body)
         );
     }
-    let small = Limits {
-        batch_bytes: 10,
-        ..Limits::default()
-    };
-    assert_eq!(
-        clean_record(&record(Route::Track, br#"{"event":"a"}"#), &small).rejects[0].code,
-        "body_too_large"
-    );
+    let mut small = record(Route::Track, br#"{"event":"a"}"#);
+    if let RecordBody::Envelope(envelope) = &mut small.body {
+        envelope.terms.limits.batch_bytes = 10;
+    }
+    assert_eq!(clean_record(&small).rejects[0].code, "body_too_large");
 }
 
 #[test]
@@ -95,7 +93,7 @@ fn a_decision_holds_no_events() {
         body: RecordBody::Decision(decision),
         ..record(Route::Track, b"")
     };
-    assert_eq!(clean_record(&record, &Limits::default()), Cleaned::default());
+    assert_eq!(clean_record(&record), Cleaned::default());
 }
 
 /// Bodies near to sound ones, and some that are not.
@@ -130,14 +128,14 @@ proptest! {
     fn cln_1_clean_is_deterministic(body in any_body()) {
         for route in [Route::Batch, Route::Track, Route::Internal] {
             let record = record(route, &body);
-            prop_assert_eq!(clean_record(&record, &Limits::default()), clean_record(&record.clone(), &Limits::default()));
+            prop_assert_eq!(clean_record(&record), clean_record(&record.clone()));
         }
     }
 
     #[test]
     fn col_4_the_door_reports_what_cleaning_rejects(body in any_body()) {
         for route in [Route::Batch, Route::Identify, Route::Internal] {
-            let cleaned = clean_record(&record(route, &body), &Limits::default());
+            let cleaned = clean_record(&record(route, &body));
             let rejects: Vec<(u32, &str, &str)> =
                 cleaned.rejects.iter().map(|reject| (reject.address.index, reject.code, reject.message.as_str())).collect();
             match inspect(route, &body, &Limits::default()) {

@@ -3,8 +3,8 @@
 use super::*;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kith_clean::{Limits, clean_record};
-use kith_types::Record;
+use kith_clean::clean_record;
+use kith_types::{Limits, Record, Terms};
 use std::io::Write;
 
 /// What cleaning makes of the last body that was kept.
@@ -17,7 +17,7 @@ fn cleaned(house: &House) -> (usize, Vec<(u32, &'static str)>) {
         received_at: Timestamp::from_millis(0),
         body: RecordBody::Envelope(envelope),
     };
-    let cleaned = clean_record(&record, &house.doors.config.limits);
+    let cleaned = clean_record(&record);
     (
         cleaned.events.len(),
         cleaned
@@ -61,6 +61,44 @@ async fn col_4_one_bad_event_never_fails_its_neighbours() {
     assert_eq!(cleaned(&house), (2, expected.to_vec()));
 }
 
+fn under(limits: Limits) -> SpaceDoorLimits {
+    SpaceDoorLimits {
+        terms: Terms { limits, ..Terms::USUAL },
+        ..SpaceDoorLimits::default()
+    }
+}
+
+#[tokio::test]
+async fn col_4_a_space_has_limits_of_its_own_and_each_body_is_cleaned_under_those_it_was_taken_under() {
+    let large = Limits {
+        event_bytes: 100_000,
+        batch_bytes: 900_000,
+        batch_events: 4_000,
+    };
+    let house = House::limited(DoorsConfig::default(), under(large));
+    let event = |bytes: usize| format!(r#"{{"type":"track","event":"a","x":"{}"}}"#, "x".repeat(bytes));
+    let body = format!(r#"{{"batch":[{},{}]}}"#, event(99_000), event(100_000));
+    let answer = house.post("/v1/batch", body.clone()).await;
+    assert_eq!(answer.json()["rejected"][0]["code"], "event_too_large");
+    assert_eq!(cleaned(&house), (1, vec![(1, "event_too_large")]));
+    let many = format!(r#"{{"batch":[{}]}}"#, vec![event(200); 3_000].join(","));
+    assert!(many.len() > Limits::USUAL.batch_bytes);
+    assert_eq!(house.post("/v1/batch", many.clone()).await.status, StatusCode::OK);
+    assert_eq!(cleaned(&house), (3_000, vec![]));
+    // Another space has what is usual.
+    let other = house.send(post("/v1/batch", "app", many)).await;
+    assert_eq!(
+        (other.status, other.code().as_str()),
+        (StatusCode::BAD_REQUEST, "body_too_large")
+    );
+    assert_eq!(cleaned(&house), (0, vec![(0, "body_too_large")]));
+    house.send(post("/v1/batch", "app", body)).await;
+    assert_eq!(
+        cleaned(&house),
+        (0, vec![(0, "event_too_large"), (1, "event_too_large")])
+    );
+}
+
 #[tokio::test]
 async fn col_4_a_rejected_body_is_told_and_kept() {
     let limits = Limits {
@@ -68,11 +106,11 @@ async fn col_4_a_rejected_body_is_told_and_kept() {
         batch_bytes: 2_000,
         batch_events: 3,
     };
-    let house = House::new(DoorsConfig {
-        limits,
+    let config = DoorsConfig {
         kept_bytes_max: 4_000,
         ..DoorsConfig::default()
-    });
+    };
+    let house = House::limited(config, under(limits));
     let sized = |bytes: usize| format!(r#"{{"event":"a","x":"{}"}}"#, "x".repeat(bytes));
     for (path, body, code) in [
         ("/v1/track", sized(1_000), "event_too_large"),

@@ -5,7 +5,6 @@
 
 use super::figure;
 use crate::error::CommandError;
-use kith_clean::Limits;
 use kith_pipeline::{DefinitionDocument, Definitions, check_definitions};
 use kith_testkit::world::{World, WorldEvent};
 use kith_types::{Address, Envelope, Event, Origin, Record, RecordBody, Route, SpaceId, Timestamp};
@@ -115,8 +114,9 @@ fn clean(batch: &[WorldEvent], now: Timestamp) -> Vec<Event> {
             content_type: "application/json".into(),
             client_ip: "127.0.0.1".into(),
             user_agent: "bench".into(),
+            terms: kith_types::Terms::USUAL,
             body: format!(r#"{{"batch":[{}]}}"#, bodies.join(",")).into(),
         }),
     };
-    kith_clean::clean_record(&record, &Limits::default()).events
+    kith_clean::clean_record(&record).events
 }

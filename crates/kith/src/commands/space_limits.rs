@@ -37,14 +37,22 @@ struct Changes {
     #[arg(long, value_name = "N|none")]
     #[serde(skip_serializing_if = "Option::is_none")]
     burst_events: Option<Limit>,
-    /// Events of one batch; or none.
+    /// Events of one batch, 25,000 at most; or none: 2,500.
     #[arg(long, value_name = "N|none")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_events: Option<Limit>,
-    /// Bytes of one body, unpacked; or none.
+    /// Bytes of one body, unpacked, 1,048,576 at most; or none: 512,000.
     #[arg(long, value_name = "N|none")]
     #[serde(skip_serializing_if = "Option::is_none")]
     batch_bytes: Option<Limit>,
+    /// Bytes of one event, which are rejected beyond it; or none: 32,768.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_bytes: Option<Limit>,
+    /// Days in which a later copy of an event is dropped; or none: 30.
+    #[arg(long, value_name = "N|none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dedupe_days: Option<Limit>,
     /// Sources; or none.
     #[arg(long, value_name = "N|none")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +136,8 @@ mod tests {
             burst_events: limit,
             batch_events: limit,
             batch_bytes: limit,
+            event_bytes: limit,
+            dedupe_days: limit,
             sources: limit,
             definitions: limit,
             segments: limit,
@@ -153,6 +163,8 @@ mod tests {
         burst_events: None,
         batch_events: None,
         batch_bytes: None,
+        event_bytes: None,
+        dedupe_days: None,
         sources: None,
         definitions: None,
         segments: None,

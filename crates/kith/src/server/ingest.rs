@@ -4,7 +4,7 @@ use super::Parts;
 use super::sources::door_limits;
 use async_trait::async_trait;
 use kith_api::ports::{Import, ImportOutcome, Ingest, PortError, PortErrorKind, RejectedEvent};
-use kith_clean::{Limits, inspect};
+use kith_clean::inspect;
 use kith_log::ErrorKind;
 use kith_types::{Envelope, Origin, RecordBody, Route};
 use std::sync::Arc;
@@ -16,7 +16,8 @@ pub(crate) struct Imports(pub(crate) Arc<Parts>);
 #[async_trait]
 impl Ingest for Imports {
     async fn import(&self, import: Import) -> Result<ImportOutcome, PortError> {
-        let inspected = inspect(Route::Batch, &import.body, &Limits::default())
+        let limits = door_limits(&self.0.catalog, &import.space);
+        let inspected = inspect(Route::Batch, &import.body, &limits.terms.limits)
             .map_err(|error| PortError::new(PortErrorKind::Invalid, error.message))?;
         let rejected: Vec<RejectedEvent> = inspected
             .rejected
@@ -27,7 +28,6 @@ impl Ingest for Imports {
                 message: rejected.violation.message,
             })
             .collect();
-        let limits = door_limits(&self.0.catalog, &import.space);
         let taken = self
             .0
             .rates
@@ -46,6 +46,7 @@ impl Ingest for Imports {
             content_type: import.content_type.into(),
             client_ip: "".into(),
             user_agent: import.user_agent.into(),
+            terms: limits.terms,
             body: import.body,
         });
         self.0

@@ -51,6 +51,7 @@ mod tests {
             content_type: "".into(),
             client_ip: "".into(),
             user_agent: "".into(),
+            terms: kith_types::Terms::USUAL,
             body: "{}".into(),
         });
         log.append_blocking(&"main".parse().unwrap(), &said).unwrap();

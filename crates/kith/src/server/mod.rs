@@ -40,7 +40,6 @@ use crate::error::CommandError;
 use axum::Router;
 use kith_api::{ApiLimits, ApiState, Look};
 use kith_catalog::{Catalog, TablePointers};
-use kith_clean::Limits;
 use kith_collect::{Doors, DoorsConfig, SpaceRates};
 use kith_lake::Lake;
 use kith_log::{Log, LogConfig, OsDisk};
@@ -265,13 +264,11 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
     });
     let reads = Reads::new(Arc::clone(&store), Arc::clone(&pipeline));
     let handover = Handover::new(Arc::clone(&store));
-    let limits = Limits::default();
     let writer = LakeWriter::new(
         Arc::clone(&lake),
         Arc::clone(&log),
         archive,
         handover.clone(),
-        limits,
         generation,
     );
     let unrecorded = Arc::new(decisions::Unrecorded::default());

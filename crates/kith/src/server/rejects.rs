@@ -6,11 +6,11 @@
 
 use super::Parts;
 use kith_api::ports::{PortError, PortErrorKind, RejectsReplayed, ReplayRejects};
-use kith_clean::{Limits, REJECTS_REPLAYED, RejectsReplay, replay_limits};
+use kith_clean::{REJECTS_REPLAYED, RejectsReplay, replay_limits};
 use kith_lake::{RejectPlace, RejectsAsked};
 use kith_pipeline::Backlog;
 use kith_publish::RawArchive;
-use kith_types::{Decision, EventKey, Record, RecordBody, SpaceId};
+use kith_types::{Decision, EventKey, Limits, Record, RecordBody, SpaceId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(crate) async fn replay(
     space: &SpaceId,
     asked: ReplayRejects,
 ) -> Result<RejectsReplayed, PortError> {
-    let limits = limits_of(&asked)?;
+    let limits = limits_of(&asked, parts.catalog.space_limits(space).terms().limits)?;
     let page = RejectsAsked {
         generation: parts.generation,
         source: asked.source.as_ref().map(kith_types::SourceName::as_str),
@@ -59,8 +59,8 @@ pub(crate) async fn replay(
     tokio::task::spawn_blocking(work).await.map_err(PortError::internal)?
 }
 
-fn limits_of(asked: &ReplayRejects) -> Result<Limits, PortError> {
-    let usual = Limits::default();
+/// What is asked for; where nothing is, what the space may send now.
+fn limits_of(asked: &ReplayRejects, usual: Limits) -> Result<Limits, PortError> {
     let limits = Limits {
         event_bytes: asked.event_bytes.unwrap_or(usual.event_bytes),
         batch_bytes: asked.batch_bytes.unwrap_or(usual.batch_bytes),

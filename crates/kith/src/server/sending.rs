@@ -18,7 +18,8 @@ use kith_log::Log;
 use kith_pipeline::{Handover, OutboxReader, PersonDocument, Pipeline, Reads, Standing, StepOutput};
 use kith_segment::Change;
 use kith_types::{
-    Clock, Envelope, IdentifierType, Origin, ProfileId, RecordBody, Route, SegmentName, SourceName, SpaceId, Value,
+    Clock, Envelope, IdentifierType, Origin, ProfileId, RecordBody, Route, SegmentName, SourceName, SpaceId, Terms,
+    Value,
 };
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -234,6 +235,8 @@ impl Feedback for LogFeedback {
             content_type: "application/json".into(),
             client_ip: "".into(),
             user_agent: "".into(),
+            // What the server says is bounded by itself, whatever a space may send.
+            terms: Terms::USUAL,
             body: events_json.into(),
         });
         self.log.append_blocking(space, &body)?;

@@ -30,5 +30,6 @@ pub(crate) fn door_limits(catalog: &Catalog, space: &SpaceId) -> SpaceDoorLimits
         burst_events: limits.burst_events,
         batch_events: limits.batch_events,
         batch_bytes: limits.batch_bytes,
+        terms: limits.terms(),
     }
 }

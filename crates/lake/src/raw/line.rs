@@ -6,13 +6,17 @@
 use super::ByteRange;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kith_types::{Decision, Envelope, Origin, Record, RecordBody, Route, SpaceId, Timestamp, write_json_bytes};
+use kith_types::{
+    Decision, Envelope, Limits, Origin, Record, RecordBody, Route, SpaceId, Terms, Timestamp, write_json_bytes,
+};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// The version of the line format.
 const LINE_VERSION: u32 = 1;
+/// The version of a line whose body was taken under terms of its own: who does not know them would read it otherwise.
+const LINE_VERSION_TERMS: u32 = 2;
 /// The source under which decisions are kept; no source can have this name.
 pub(super) const DECISIONS: &str = "_decisions";
 
@@ -35,12 +39,23 @@ struct Line<'a> {
     client_ip: Option<Cow<'a, str>>,
     #[serde(default)]
     user_agent: Option<Cow<'a, str>>,
+    #[serde(default)]
+    terms: Option<LineTerms>,
     #[serde(borrow)]
     body: Cow<'a, str>,
     #[serde(default)]
     body_encoding: Option<Cow<'a, str>>,
     sha256: Cow<'a, str>,
     events: Vec<EventSlot<'a>>,
+}
+
+/// What the body was taken under, where that was not what is usual.
+#[derive(Deserialize)]
+struct LineTerms {
+    event_bytes: usize,
+    batch_bytes: usize,
+    batch_events: usize,
+    dedupe_days: u16,
 }
 
 /// An event in the body: where it lies, and the key it is encrypted with (empty: it is clear).
@@ -82,8 +97,13 @@ pub(super) fn write(record: &Record, ranges: &[ByteRange], out: &mut Vec<u8>) {
         RecordBody::Envelope(envelope) => &envelope.body,
         RecordBody::Decision(decision) => decision.document.as_bytes(),
     };
+    let terms = match &record.body {
+        RecordBody::Envelope(envelope) => Some(envelope.terms).filter(|terms| *terms != Terms::USUAL),
+        RecordBody::Decision(_) => None,
+    };
+    let version = terms.map_or(LINE_VERSION, |_| LINE_VERSION_TERMS);
     out.extend_from_slice(b"{\"v\":");
-    put_number(LINE_VERSION as usize, out);
+    put_number(version as usize, out);
     put_text("space", record.space.as_str(), out);
     put_text("source", source_of(record), out);
     put_text("address", &record.address.to_string(), out);
@@ -97,6 +117,9 @@ pub(super) fn write(record: &Record, ranges: &[ByteRange], out: &mut Vec<u8>) {
             put_text("user_agent", &envelope.user_agent, out);
         }
         RecordBody::Decision(decision) => put_text("decision", &decision.kind, out),
+    }
+    if let Some(terms) = terms {
+        put_terms(&terms, out);
     }
     match std::str::from_utf8(bytes) {
         Ok(text) => put_text("body", text, out),
@@ -125,6 +148,21 @@ fn put_text(key: &str, value: &str, out: &mut Vec<u8>) {
     write_json_bytes(value, out);
 }
 
+fn put_terms(terms: &Terms, out: &mut Vec<u8>) {
+    let limits = terms.limits;
+    let fields = [
+        (&b",\"terms\":{\"event_bytes\":"[..], limits.event_bytes),
+        (b",\"batch_bytes\":", limits.batch_bytes),
+        (b",\"batch_events\":", limits.batch_events),
+        (b",\"dedupe_days\":", usize::from(terms.dedupe_days)),
+    ];
+    for (name, number) in fields {
+        out.extend_from_slice(name);
+        put_number(number, out);
+    }
+    out.push(b'}');
+}
+
 fn put_number(number: usize, out: &mut Vec<u8>) {
     let mut digits = [0_u8; 20];
     let (mut at, mut rest) = (digits.len(), number);
@@ -143,10 +181,15 @@ fn put_number(number: usize, out: &mut Vec<u8>) {
 pub(super) fn parse(text: &[u8]) -> Result<ParsedLine, String> {
     let line: Line<'_> =
         serde_json::from_slice(text).map_err(|error| format!("not a raw line: {}", position(&error)))?;
-    if line.v != LINE_VERSION {
+    if line.v != LINE_VERSION && line.v != LINE_VERSION_TERMS {
         return Err(format!(
-            "line version {}, and this version reads {LINE_VERSION}",
+            "line version {}, and this version reads {LINE_VERSION} and {LINE_VERSION_TERMS}",
             line.v
+        ));
+    }
+    if (line.v == LINE_VERSION_TERMS) != line.terms.is_some() {
+        return Err(format!(
+            "a line of version {LINE_VERSION_TERMS}, and no other, has terms"
         ));
     }
     let bytes = match line.body_encoding.as_deref() {
@@ -192,6 +235,7 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedLine, String> {
             content_type: line.content_type.ok_or("no content type")?.into(),
             client_ip: line.client_ip.ok_or("no client address")?.into(),
             user_agent: line.user_agent.ok_or("no user agent")?.into(),
+            terms: line.terms.map_or(Terms::USUAL, |terms| terms_of(&terms)),
             body: bytes.into(),
         }),
     };
@@ -208,6 +252,17 @@ pub(super) fn parse(text: &[u8]) -> Result<ParsedLine, String> {
         record,
         events: line.events.len() as u64,
     })
+}
+
+fn terms_of(terms: &LineTerms) -> Terms {
+    Terms {
+        limits: Limits {
+            event_bytes: terms.event_bytes,
+            batch_bytes: terms.batch_bytes,
+            batch_events: terms.batch_events,
+        },
+        dedupe_days: terms.dedupe_days,
+    }
 }
 
 /// Where a line stops being JSON; the library's own text may quote the value.

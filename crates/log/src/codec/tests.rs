@@ -4,7 +4,7 @@ use super::{Decoder, RECORD_BYTES_MAX, encode_framed};
 use crate::ErrorKind;
 use crate::tests::{decision, envelope};
 use bytes::Bytes;
-use kith_types::{Envelope, Origin, RecordBody, Route, SpaceId};
+use kith_types::{Envelope, Limits, Origin, RecordBody, Route, SpaceId, Terms};
 use proptest::prelude::*;
 
 fn encoded(space: &str, body: &RecordBody) -> Vec<u8> {
@@ -21,12 +21,25 @@ fn decoded(bytes: &[u8]) -> Result<(SpaceId, RecordBody), crate::LogError> {
 #[test]
 fn log_1_the_layout_of_records_is_golden() {
     let golden = include_bytes!("../../golden/records-v1.bin");
+    let with_terms = include_bytes!("../../golden/records-v2.bin");
     let mut written = encoded("main", &envelope(b"{\"batch\":[]}"));
     written.extend(encoded("brand_2", &decision("{\"kind\":\"segment\"}")));
     assert_eq!(
         written, golden,
         "the layout changed: raise VERSION and keep reading the old one"
     );
+    let RecordBody::Envelope(mut envelope) = envelope(b"{\"batch\":[]}") else {
+        panic!()
+    };
+    envelope.terms = Terms {
+        limits: Limits {
+            event_bytes: 65_536,
+            batch_bytes: 1_000_000,
+            batch_events: 10_000,
+        },
+        dedupe_days: 90,
+    };
+    assert_eq!(encoded("main", &RecordBody::Envelope(envelope)), with_terms);
 }
 
 #[test]
@@ -36,7 +49,7 @@ fn log_1_what_was_never_written_is_refused() {
         assert_eq!(decoded(&whole[..cut]).unwrap_err().kind(), ErrorKind::Corrupt, "{cut}");
     }
     let mut later = whole.clone();
-    later[0] = 2;
+    later[0] = 3;
     let error = decoded(&later).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Format);
     assert!(error.to_string().contains("start the version of kith that wrote it"));
@@ -58,6 +71,18 @@ fn log_1_what_was_never_written_is_refused() {
     );
 }
 
+fn any_terms() -> impl Strategy<Value = Terms> {
+    let own = (any::<[u32; 3]>(), any::<u16>()).prop_map(|([event, batch, events], dedupe_days)| Terms {
+        limits: Limits {
+            event_bytes: event as usize,
+            batch_bytes: batch as usize,
+            batch_events: events as usize,
+        },
+        dedupe_days,
+    });
+    prop_oneof![Just(Terms::USUAL), own]
+}
+
 fn any_envelope() -> impl Strategy<Value = RecordBody> {
     let routes = [
         "identify", "track", "page", "screen", "group", "alias", "batch", "internal",
@@ -67,23 +92,26 @@ fn any_envelope() -> impl Strategy<Value = RecordBody> {
     (
         "[a-z][a-z0-9_-]{0,63}",
         route,
-        any::<bool>(),
+        (any::<bool>(), any_terms()),
         text(),
         text(),
         text(),
         prop::collection::vec(any::<u8>(), 0..600),
     )
-        .prop_map(|(source, route, live, content_type, client_ip, user_agent, body)| {
-            RecordBody::Envelope(Envelope {
-                source: source.parse().unwrap(),
-                route,
-                origin: if live { Origin::Live } else { Origin::Import },
-                content_type: content_type.into(),
-                client_ip: client_ip.into(),
-                user_agent: user_agent.into(),
-                body: body.into(),
-            })
-        })
+        .prop_map(
+            |(source, route, (live, terms), content_type, client_ip, user_agent, body)| {
+                RecordBody::Envelope(Envelope {
+                    source: source.parse().unwrap(),
+                    route,
+                    origin: if live { Origin::Live } else { Origin::Import },
+                    content_type: content_type.into(),
+                    client_ip: client_ip.into(),
+                    user_agent: user_agent.into(),
+                    terms,
+                    body: body.into(),
+                })
+            },
+        )
 }
 
 proptest! {
@@ -95,7 +123,7 @@ proptest! {
     }
 
     #[test]
-    fn log_1_no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), version in 0_u8..3, kind in 0_u8..3) {
+    fn log_1_no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), version in 0_u8..4, kind in 0_u8..3) {
         let mut whole = vec![version, kind];
         whole.extend(bytes);
         drop(decoded(&whole));

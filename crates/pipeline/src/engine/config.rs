@@ -1,16 +1,11 @@
 //! How the engine is set up: what it must know beside the records. It reads no file and no clock.
 
 use crate::folds::MadeElsewhere;
-use kith_clean::Limits;
-use kith_types::{Duration, Timestamp};
+use kith_types::Timestamp;
 
 /// How the engine is set up.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// The limits that the doors apply too.
-    pub limits: Limits,
-    /// How long after the copy that counts a later copy is dropped.
-    pub dedupe_window: Duration,
     /// Bytes of memory that the filters of event keys of all spaces may take together. What finds no room is read from the
     /// store whenever it is asked.
     pub dedupe_filter_bytes: usize,
@@ -28,8 +23,6 @@ pub struct EngineConfig {
 impl Default for EngineConfig {
     fn default() -> Self {
         Self {
-            limits: Limits::default(),
-            dedupe_window: Duration::from_days(30),
             dedupe_filter_bytes: 256 << 20,
             rebuilt_before: 0,
             rebuilt_until: Timestamp::MIN,

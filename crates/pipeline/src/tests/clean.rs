@@ -42,6 +42,36 @@ fn cln_2_later_copies_are_dropped_whatever_they_say() {
 }
 
 #[test]
+fn cln_2_the_window_is_that_of_the_copy_that_counts() {
+    let mut bench = Bench::new();
+    let mut sequence = 0;
+    let mut send = |bench: &mut Bench, second: i64, days: u16| {
+        sequence += 1;
+        let body = json!({"batch": [order("m1", 10, second)]}).to_string();
+        let mut record = record_of("main", sequence, at(second), &body);
+        if let RecordBody::Envelope(envelope) = &mut record.body {
+            envelope.terms.dedupe_days = days;
+        }
+        bench.apply(&record);
+        bench.commit();
+        bench.crash();
+        bench.events().len()
+    };
+    let counted = [
+        (1, 2),
+        // Another window from then on says nothing of a copy that counts already.
+        (2 * DAY + 1, 1),
+        (2 * DAY + 2, 1),
+        (3 * DAY + 2, 90),
+        (3 * DAY + 3, 90),
+        (93 * DAY + 3, 1),
+        (93 * DAY + 4, 1),
+    ]
+    .map(|(second, days)| send(&mut bench, second, days));
+    assert_eq!(counted, [1, 1, 2, 2, 3, 3, 4]);
+}
+
+#[test]
 fn cln_2_a_reject_claims_no_key() {
     let mut bench = Bench::new();
     let rejected = json!({"type": "track", "messageId": "m1", "userId": "u1"});

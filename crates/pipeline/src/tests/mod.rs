@@ -102,6 +102,7 @@ pub(super) fn record_of(space: &str, sequence: u64, received_at: Timestamp, body
             content_type: "application/json".into(),
             client_ip: "192.0.2.1".into(),
             user_agent: "test".into(),
+            terms: kith_types::Terms::USUAL,
             body: bytes::Bytes::from(body.to_owned()),
         }),
     }

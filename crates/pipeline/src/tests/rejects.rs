@@ -2,8 +2,8 @@
 
 use super::{Bench, at, event, main_space, performed, record_of, same, with_id};
 use crate::Handover;
-use kith_clean::{Limits, REJECTS_REPLAYED, RejectsReplay, clean_record};
-use kith_types::{Decision, Record, RecordBody};
+use kith_clean::{REJECTS_REPLAYED, RejectsReplay, clean_record};
+use kith_types::{Decision, Limits, Record, RecordBody};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ fn again(record: &Record, sequence: u64, second: i64, indexes: &[u32]) -> Record
 #[test]
 fn cln_4_rejects_go_through_again_once_and_a_rebuild_gives_the_same() {
     let first = sent(1);
-    assert_eq!(clean_record(&first, &Limits::default()).rejects.len(), 2);
+    assert_eq!(clean_record(&first).rejects.len(), 2);
     let (replayed, repeated) = (again(&first, 2, 20, &[0, 1, 7]), again(&first, 3, 30, &[0, 1]));
     let decided = super::decision(0, 0, &[("segment", "buyers", performed("Bought", 3, 1_000))]);
     let records = [decided, first, replayed.clone(), repeated];
@@ -71,14 +71,14 @@ fn cln_4_rejects_go_through_again_once_and_a_rebuild_gives_the_same() {
     let handover = Handover::new(Arc::clone(&bench.store) as _);
     let caught_up: Vec<_> = records
         .iter()
-        .flat_map(|record| clean_record(record, &Limits::default()).events)
+        .flat_map(|record| clean_record(record).events)
         .filter(|event| !handover.is_later_copy(&main_space(), event.address).unwrap())
         .collect();
     assert_eq!(
         caught_up.iter().map(|event| event.address).collect::<Vec<_>>(),
         events.iter().map(|event| event.address).collect::<Vec<_>>()
     );
-    assert_eq!(clean_record(&replayed, &Limits::default()).events.len(), 2);
+    assert_eq!(clean_record(&replayed).events.len(), 2);
 
     let mut rebuilt = Bench::new();
     records.iter().for_each(|record| rebuilt.apply(record));

@@ -6,7 +6,7 @@ use super::mapping::Mapping;
 use super::row::{Place, Row, RowFault};
 use crate::error::CommandError;
 use crate::output::Hint;
-use kith_clean::Limits;
+use kith_types::Limits;
 use tokio::sync::mpsc::Sender;
 
 /// Room that is kept below the door's limits for what stands around the events.
@@ -46,15 +46,20 @@ impl Batch {
     }
 }
 
-/// Reads all files into batches, until they end or nobody takes batches any more.
+/// Reads all files into batches that keep to the limits, until the files end or nobody takes batches any more.
 ///
 /// # Errors
 /// A file that cannot be read, or lacks a column that the mapping names.
-pub(crate) fn read(files: &[ImportFile], mapping: &Mapping, batches: &Sender<Batch>) -> Result<(), CommandError> {
+pub(crate) fn read(
+    files: &[ImportFile],
+    mapping: &Mapping,
+    limits: Limits,
+    batches: &Sender<Batch>,
+) -> Result<(), CommandError> {
     let mut events = Events::new(mapping);
     let mut making = Making {
         batch: Batch::default(),
-        limits: Limits::default(),
+        limits,
         batches,
     };
     for file in files {

@@ -25,8 +25,8 @@ use batch::Batch;
 use clap::Args;
 use files::Format;
 use indicatif::{ProgressBar, ProgressStyle};
-use kith_clean::Limits;
-use kith_types::{Route, SourceName};
+use kith_catalog::SpaceLimits;
+use kith_types::{Limits, Route, SourceName};
 use mapping::Mapping;
 use report::Report;
 use serde::Deserialize;
@@ -71,11 +71,12 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
     let mapping = Mapping::read_file(&args.map)?;
     let files = files::find(&args.path, args.format)?;
     check_source(client, &args).await?;
+    let limits = limits_of(client, &args).await?;
     let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
-    let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, &batches));
+    let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, limits, &batches));
     let mut report = Report::new(args.dry_run);
     let bar = progress(&args);
-    let sent = take_all(client, &args, &mut received, &mut report, &bar).await;
+    let sent = take_all(client, (&args, &limits), &mut received, &mut report, &bar).await;
     drop(received);
     bar.finish_and_clear();
     let read = reading
@@ -117,6 +118,23 @@ async fn check_source(client: &Client, args: &ImportArgs) -> Result<(), CommandE
     Err(CommandError::caused(what, output::Hint::new(hint)))
 }
 
+#[derive(Deserialize)]
+struct Shown {
+    limits: serde_json::Value,
+}
+
+/// The most that one body of the space may carry.
+async fn limits_of(client: &Client, args: &ImportArgs) -> Result<Limits, CommandError> {
+    let text = client
+        .get(&["api", "spaces", args.space.space.as_str(), "limits"], &[])
+        .await?;
+    let Shown { limits } = crate::client::read(&text)?;
+    let limits = SpaceLimits::parse(&limits).map_err(|(path, message)| {
+        CommandError::new(format!("the server's limits cannot be read: {path}: {message}"))
+    })?;
+    Ok(limits.terms().limits)
+}
+
 fn progress(args: &ImportArgs) -> ProgressBar {
     let bar = if args.json {
         ProgressBar::hidden()
@@ -132,7 +150,7 @@ fn progress(args: &ImportArgs) -> ProgressBar {
 
 async fn take_all(
     client: &Client,
-    args: &ImportArgs,
+    (args, limits): (&ImportArgs, &Limits),
     received: &mut mpsc::Receiver<Batch>,
     report: &mut Report,
     bar: &ProgressBar,
@@ -152,7 +170,7 @@ async fn take_all(
         }
         if !batch.places.is_empty() {
             let outcome = if args.dry_run {
-                judge(&batch, std::mem::take(&mut shows))?
+                judge(&batch, limits, std::mem::take(&mut shows))?
             } else {
                 send::send(client, &path, &batch, bar)
                     .await
@@ -166,7 +184,7 @@ async fn take_all(
 }
 
 /// What a door would say of a batch; `shows` its first events.
-fn judge(batch: &Batch, shows: bool) -> Result<send::Outcome, CommandError> {
+fn judge(batch: &Batch, limits: &Limits, shows: bool) -> Result<send::Outcome, CommandError> {
     let body = batch.to_body();
     if shows {
         let events: send::Events = crate::client::read(&body)?;
@@ -174,7 +192,7 @@ fn judge(batch: &Batch, shows: bool) -> Result<send::Outcome, CommandError> {
             output::line(event.get())?;
         }
     }
-    let inspected = kith_clean::inspect(Route::Batch, body.as_bytes(), &Limits::default())
+    let inspected = kith_clean::inspect(Route::Batch, body.as_bytes(), limits)
         .map_err(|error| CommandError::new(format!("a door would refuse a batch: {}", error.message)))?;
     let rejected = inspected.rejected.into_iter().map(|found| send::Rejected {
         index: found.index,

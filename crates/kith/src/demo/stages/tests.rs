@@ -23,6 +23,7 @@ fn record(route: Route, body: &str) -> Record {
             content_type: "text/plain".into(),
             client_ip: "127.0.0.1".into(),
             user_agent: "".into(),
+            terms: kith_types::Terms::USUAL,
             body: bytes::Bytes::copy_from_slice(body.as_bytes()),
         }),
     }

@@ -79,6 +79,7 @@ fn log_in(folder: &Path) -> (Arc<Log>, Arc<Kept>) {
         content_type: "".into(),
         client_ip: "".into(),
         user_agent: "".into(),
+        terms: kith_types::Terms::USUAL,
         body: "{}".into(),
     });
     log.append_blocking(&space(), &envelope).unwrap();

@@ -74,6 +74,7 @@ fn entered() -> Arc<dyn Store> {
         content_type: "application/json".into(),
         client_ip: "".into(),
         user_agent: "".into(),
+        terms: Terms::USUAL,
         body: json!({"messageId": "m1", "userId": "ann", "traits": {"plan": "pro"}})
             .to_string()
             .into(),
@@ -120,6 +121,7 @@ fn address_after(said: &[serde_json::Value]) -> Option<String> {
             content_type: "application/json".into(),
             client_ip: "".into(),
             user_agent: "".into(),
+            terms: Terms::USUAL,
             body: body.to_string().into(),
         });
         engine.apply(&record(sequence as u64, envelope)).unwrap();

@@ -7,7 +7,7 @@ mod ground;
 use super::*;
 use crate::error::ErrorKind;
 use ground::{folder_zone, grounds};
-use kith_types::{Address, Decision, Envelope, Origin, Record, RecordBody, Route, SpaceId, Timestamp};
+use kith_types::{Address, Decision, Envelope, Limits, Origin, Record, RecordBody, Route, SpaceId, Terms, Timestamp};
 use proptest::prelude::*;
 
 fn record(sequence: u64, space: &str, received_at: i64, body: RecordBody) -> Record {
@@ -32,6 +32,7 @@ fn envelope(source: &str, body: &[u8]) -> RecordBody {
         content_type: "application/json".into(),
         client_ip: "192.0.2.1".into(),
         user_agent: "test \"agent\"".into(),
+        terms: Terms::USUAL,
         body: body.to_vec().into(),
     })
 }
@@ -107,8 +108,32 @@ fn raw_1_the_line_format_stays_readable() {
     assert_eq!(String::from_utf8(written).unwrap(), golden);
     let parsed = golden.lines().map(|text| line::parse(text.as_bytes()).unwrap().record);
     assert_eq!(parsed.collect::<Vec<_>>(), sample()[..3]);
-    let later = golden.lines().next().unwrap().replace("\"v\":1", "\"v\":2");
-    assert!(line::parse(later.as_bytes()).err().unwrap().contains("version 2"));
+    let later = golden.lines().next().unwrap().replace("\"v\":1", "\"v\":3");
+    assert!(line::parse(later.as_bytes()).err().unwrap().contains("version 3"));
+}
+
+#[test]
+fn raw_1_a_line_says_what_its_body_was_taken_under_where_that_is_not_what_is_usual() {
+    let golden = include_str!("../golden-terms.jsonl");
+    let mut own = sample().swap_remove(0);
+    if let RecordBody::Envelope(envelope) = &mut own.body {
+        envelope.terms = Terms {
+            limits: Limits {
+                event_bytes: 65_536,
+                batch_bytes: 1_000_000,
+                batch_events: 10_000,
+            },
+            dedupe_days: 90,
+        };
+    }
+    let mut written = Vec::new();
+    line::write(&own, &whole(&own), &mut written);
+    assert_eq!(String::from_utf8(written).unwrap(), golden);
+    assert_eq!(line::parse(golden.as_bytes()).unwrap().record, own);
+    for (from, to) in [("\"v\":2", "\"v\":1"), ("\"terms\"", "\"words\"")] {
+        let error = line::parse(golden.replace(from, to).as_bytes()).err().unwrap();
+        assert!(error.contains("has terms"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -63,6 +63,10 @@ async fn import_to(
             "/api/spaces/shop_1/sources",
             axum::routing::get(move || async move { sources }),
         )
+        .route(
+            "/api/spaces/shop_1/limits",
+            axum::routing::get(|| async { r#"{"limits":{}}"# }),
+        )
         .route("/api/spaces/shop_1/sources/till/import", axum::routing::post(take))
         .with_state(door.clone());
     let serving = tokio::spawn(async move { axum::serve(listener, router).await });
