@@ -114,6 +114,7 @@ impl World {
             entered,
             at: self.clock.now(),
             cause,
+            approximate: false,
         };
         changes.push((number, change));
     }

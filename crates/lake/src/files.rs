@@ -17,6 +17,10 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use std::collections::HashMap;
 
+/// Who wrote a file, in the form that Parquet's readers expect: one that they cannot read makes some ignore the statistics of texts
+/// in a file (PARQUET-251).
+const CREATED_BY: &str = concat!("kith version ", env!("CARGO_PKG_VERSION"));
+
 /// How many characters of a text serve as its bound; beyond them bounds are widened. Ids and keys fit in whole.
 const BOUND_CHARS: usize = 40;
 
@@ -133,7 +137,7 @@ fn writer_properties(table: &TableSpec) -> Result<WriterProperties, LakeError> {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_created_by("kith".to_owned());
+        .set_created_by(CREATED_BY.to_owned());
     for column in &table.columns {
         let path = ColumnPath::from(column.name);
         if column.classified {
@@ -208,7 +212,7 @@ impl ColumnMetrics {
         }
         match column.column_type {
             ColumnType::Text => self.bounds.take_texts(array.as_string::<i32>().iter().flatten()),
-            ColumnType::Json => {}
+            ColumnType::Json | ColumnType::Flag => {}
             ColumnType::Int => self.bounds.take_numbers::<Int32Type>(array),
             ColumnType::Long => self.bounds.take_numbers::<Int64Type>(array),
             ColumnType::Time => self.bounds.take_numbers::<TimestampMicrosecondType>(array),

@@ -26,6 +26,8 @@ pub enum ColumnType {
     Long,
     /// Microseconds in UTC; Iceberg `timestamptz`.
     Time,
+    /// True or false; Iceberg `boolean`. No bounds of it are kept.
+    Flag,
 }
 
 /// A column.
@@ -75,6 +77,7 @@ impl Column {
             ColumnType::Int => DataType::Int32,
             ColumnType::Long => DataType::Int64,
             ColumnType::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            ColumnType::Flag => DataType::Boolean,
         }
     }
 
@@ -84,6 +87,7 @@ impl Column {
             ColumnType::Int => PrimitiveType::Int,
             ColumnType::Long => PrimitiveType::Long,
             ColumnType::Time => PrimitiveType::Timestamptz,
+            ColumnType::Flag => PrimitiveType::Boolean,
         }
     }
 }

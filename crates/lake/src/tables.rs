@@ -5,7 +5,7 @@
 //! whom, and what is recorded of them spares queries files. Ids are given by position, so a new column goes to the end of
 //! its table.
 
-use crate::spec::ColumnType::{Int, Json, Long, Text, Time};
+use crate::spec::ColumnType::{Flag, Int, Json, Long, Text, Time};
 use crate::spec::{Buckets, Column, ColumnType, TableSpec};
 use std::sync::LazyLock;
 
@@ -122,6 +122,7 @@ static CURATED_PROFILES: LazyLock<TableSpec> = LazyLock::new(|| {
         personal("identifiers", Json),
         personal("consents", Json),
         required("updated_at", Time),
+        personal("limits_reached", Json),
     ];
     TableSpec::new("curated", "profiles", columns, BY_PROFILE)
 });
@@ -148,6 +149,7 @@ static CURATED_MEMBERSHIPS: LazyLock<TableSpec> = LazyLock::new(|| {
         required("profile_id", Text),
         required("entered_at", Time),
         required("cause", Text),
+        optional("approximate", Flag),
     ];
     TableSpec::new("curated", "memberships", columns, BY_PROFILE)
 });
@@ -164,6 +166,7 @@ static CURATED_ACCOUNTS: LazyLock<TableSpec> = LazyLock::new(|| {
         required("members", Long),
         personal("traits", Json),
         required("updated_at", Time),
+        personal("limits_reached", Json),
     ];
     TableSpec::new("curated", "accounts", columns, BY_ACCOUNT)
 });
@@ -190,6 +193,7 @@ static CURATED_MEMBERSHIP_CHANGES: LazyLock<TableSpec> = LazyLock::new(|| {
         required("cause", Text),
         optional("event_key", Text),
         required("sequence", Long),
+        optional("approximate", Flag),
     ];
     TableSpec::new("curated", "membership_changes", columns, None)
 });

@@ -70,7 +70,7 @@ impl AccountFacts {
         }
     }
 
-    /// With the marks of limits, for answers that say how sure they are.
+    /// With the marks of limits, for who says how sure an answer is.
     pub(crate) fn marked(fold: &AccountFold, asked: &AccountsAsked, rules: &TraitRules) -> Self {
         let marks = asked.traits.iter().map(|name| fold.trait_approximate(name, rules));
         Self {
@@ -99,8 +99,9 @@ impl AccountFacts {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         put_text(out, &self.group_id);
         put_number(out, self.values.len() as u64);
-        for value in &self.values {
-            out.push(u8::from(value.is_some()));
+        for (at, value) in self.values.iter().enumerate() {
+            let mark = self.approximate.get(at).is_some_and(|mark| *mark);
+            out.push(u8::from(value.is_some()) | u8::from(mark) << 1);
             if let Some(value) = value {
                 put_value(out, value);
             }
@@ -109,9 +110,11 @@ impl AccountFacts {
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
         let group_id = reader.text()?.into();
-        let mut values = Vec::new();
+        let (mut values, mut approximate) = (Vec::new(), Vec::new());
         for _ in 0..reader.number()? {
-            values.push(match reader.byte()? {
+            let said = reader.byte()?;
+            approximate.push(said & 2 != 0);
+            values.push(match said & 1 {
                 0 => None,
                 _ => Some(reader.value()?),
             });
@@ -119,7 +122,7 @@ impl AccountFacts {
         Some(Self {
             group_id,
             values: values.into(),
-            approximate: Box::default(),
+            approximate: approximate.into(),
         })
     }
 

@@ -130,7 +130,7 @@ impl Space {
         let asked = asked.ok_or_else(|| PipelineError::corrupt("what is asked of accounts"))?;
         self.load_account(store, account)?;
         let facts = Arc::new(match self.accounts.cache.get_mut(account) {
-            Some(fold) => AccountFacts::of(fold, asked, &definitions.trait_rules),
+            Some(fold) => AccountFacts::marked(fold, asked, &definitions.trait_rules),
             None => AccountFacts::unknown(group_id, asked),
         });
         self.accounts.facts.insert(account, Arc::clone(&facts));

@@ -336,6 +336,7 @@ mod tests {
             entered: true,
             at: Timestamp::from_millis(7),
             cause: Cause::Clock,
+            approximate: false,
         }
     }
 

@@ -88,6 +88,41 @@ pub struct PersonDocument {
     pub traits_limited: bool,
 }
 
+impl PersonDocument {
+    /// What a limit has made other than exact (contract PRO-5): `traits`, `identifiers` and `accounts` where some were left out,
+    /// `traits.NAME`, `computed_traits.NAME` and `segments.NAME`.
+    #[must_use]
+    pub fn limits_reached(&self) -> Vec<String> {
+        let left_out = [
+            (self.traits_limited, "traits"),
+            (self.identity_limited, "identifiers"),
+            (self.accounts_limited, "accounts"),
+        ];
+        let left_out = left_out.into_iter().filter(|(limited, _)| *limited);
+        let computed = self.computed.iter().filter(|(_, _, approximate)| *approximate);
+        left_out
+            .map(|(_, what)| what.to_owned())
+            .chain(limited_traits(&self.traits))
+            .chain(computed.map(|(name, _, _)| format!("computed_traits.{name}")))
+            .chain(self.segments_limited.iter().map(|name| format!("segments.{name}")))
+            .collect()
+    }
+}
+
+impl AccountDocument {
+    /// What a limit has made other than exact: `traits` where some were left out, and `traits.NAME`.
+    #[must_use]
+    pub fn limits_reached(&self) -> Vec<String> {
+        let left_out = self.traits_limited.then(|| "traits".to_owned());
+        left_out.into_iter().chain(limited_traits(&self.traits)).collect()
+    }
+}
+
+fn limited_traits(traits: &[TraitView]) -> impl Iterator<Item = String> {
+    let limited = traits.iter().filter(|view| view.approximate);
+    limited.map(|view| format!("traits.{}", view.name))
+}
+
 /// An account that a person belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountView {

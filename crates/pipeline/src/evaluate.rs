@@ -3,7 +3,7 @@
 //! Of somebody in memory only the segments are asked that an event touches or whose instant has come; the others answer
 //! as they did, and turn when they were to turn. Whoever was loaded or regrouped is asked every segment.
 
-use crate::account_facts::AccountsOf;
+use crate::account_facts::{AccountFacts, AccountsOf};
 use crate::person::PersonOf;
 use crate::record::Membership;
 use crate::space::Space;
@@ -108,10 +108,54 @@ impl Space {
             self.profile_changed(id);
         }
         self.set_due(id, before, next);
+        self.mark_approximate(store, id, (&mut changes, &accounts))?;
         for change in changes {
             self.record_change(change);
         }
         Ok(())
+    }
+
+    /// Marks the changes of a person that a limit may have made other than exact (contract PRO-5). There are far fewer changes
+    /// than evaluations, so only they pay for it.
+    fn mark_approximate(
+        &mut self,
+        store: &dyn Read,
+        id: ProfileId,
+        (changes, accounts): (&mut [Change], &[Arc<AccountFacts>]),
+    ) -> Result<(), PipelineError> {
+        let definitions = Arc::clone(&self.definitions);
+        let live = |change: &Change| definitions.segments.iter().find(|live| live.name == change.segment);
+        let of_lists = |change: &Change| live(change).is_some_and(|live| live.compiled.depends_on_identifiers());
+        let identity_limited = changes.iter().any(of_lists) && self.is_at_a_bound(store, id)?;
+        let Some(entry) = self.profiles.get_mut(id.0) else {
+            return Ok(());
+        };
+        let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
+        let Some(whole) = entry.whole() else {
+            return Ok(());
+        };
+        let person = PersonOf {
+            id,
+            view: whole.view(&definitions.plan, &definitions.trait_rules),
+            carriers: &carriers,
+            accounts: AccountsOf::new(definitions.accounts.as_ref(), accounts),
+            identity_limited,
+        };
+        for change in changes {
+            change.approximate = live(change).is_some_and(|live| live.compiled.is_approximate(&person, change.at));
+        }
+        Ok(())
+    }
+
+    /// Whether evidence around a loaded profile may have been refused.
+    fn is_at_a_bound(&mut self, store: &dyn Read, id: ProfileId) -> Result<bool, PipelineError> {
+        let Some(founder) = self.profiles.get_mut(id.0).map(|entry| entry.record.founder) else {
+            return Ok(false);
+        };
+        match self.component_of(store, founder)? {
+            Some(home) => Ok(self.component(store, home)?.component.is_full()),
+            None => Ok(false),
+        }
     }
 
     /// Brings a loaded profile to where every timer has fired: it takes the newest decision, what was said of its accounts,
@@ -155,6 +199,7 @@ impl Space {
                 entered: false,
                 at,
                 cause: Cause::Definition,
+                approximate: false,
             });
         }
         self.evaluate(store, id, at, Cause::Definition)

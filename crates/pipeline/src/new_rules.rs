@@ -368,6 +368,7 @@ impl Space {
             entered: false,
             at,
             cause,
+            approximate: false,
         });
     }
 

@@ -7,6 +7,8 @@ use kith_types::{Event, EventKey, ProfileId, SpaceId, Timestamp};
 
 /// Raised when the meaning of the bytes changes.
 const VERSION: u8 = 1;
+/// A change that a limit may have made other than exact; all else is as in [`VERSION`].
+const VERSION_APPROXIMATE: u8 = 2;
 
 /// A change of membership with its place in the space's outbox.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +89,11 @@ impl StepOutput {
 
 pub(crate) fn encode_change(change: &Change) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
-    out.push(VERSION);
+    out.push(if change.approximate {
+        VERSION_APPROXIMATE
+    } else {
+        VERSION
+    });
     out.push(u8::from(change.entered));
     out.extend_from_slice(&change.profile.0.to_be_bytes());
     put_signed(&mut out, change.at.as_micros());
@@ -102,9 +108,11 @@ pub(crate) fn encode_change(change: &Change) -> Vec<u8> {
 /// Reads a change from an outbox row.
 pub(crate) fn decode_change(bytes: &[u8]) -> Option<Change> {
     let mut reader = Reader(bytes);
-    if reader.byte()? != VERSION {
-        return None;
-    }
+    let approximate = match reader.byte()? {
+        VERSION => false,
+        VERSION_APPROXIMATE => true,
+        _ => return None,
+    };
     let entered = reader.byte()? == 1;
     let profile = ProfileId(reader.wide()?);
     let at = Timestamp::from_micros(reader.signed()?);
@@ -121,6 +129,7 @@ pub(crate) fn decode_change(bytes: &[u8]) -> Option<Change> {
         entered,
         at,
         cause: Cause::from_name(name, key)?,
+        approximate,
     })
 }
 
@@ -143,9 +152,17 @@ mod tests {
                 entered: true,
                 at: Timestamp::from_micros(77),
                 cause,
+                approximate: false,
             };
             let bytes = encode_change(&change);
             assert_eq!(decode_change(&bytes).as_ref(), Some(&change));
+            let unsure = Change {
+                approximate: true,
+                ..change.clone()
+            };
+            let marked = encode_change(&unsure);
+            assert_eq!(decode_change(&marked), Some(unsure));
+            assert_eq!((marked[0], &marked[1..]), (VERSION_APPROXIMATE, &bytes[1..]));
             for length in 0..bytes.len() {
                 assert_eq!(decode_change(&bytes[..length]), None);
             }

@@ -324,6 +324,7 @@ impl Space {
                 entered: false,
                 at: now,
                 cause,
+                approximate: false,
             });
         }
         self.set_due(id, record.due, None);

@@ -140,5 +140,6 @@ pub(crate) fn change_row(change: &Change, number: u64) -> MembershipChangeRow {
         cause: change.cause.as_str().into(),
         event_key: change.cause.event_key(),
         sequence: number,
+        approximate: change.approximate,
     }
 }

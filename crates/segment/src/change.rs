@@ -130,6 +130,8 @@ pub struct Change {
     pub at: Timestamp,
     /// Why.
     pub cause: Cause,
+    /// Whether a limit of what is kept of a person may have made it other than exact (contract PRO-5).
+    pub approximate: bool,
 }
 
 impl Change {
@@ -149,6 +151,7 @@ impl Change {
             entered: after,
             at,
             cause,
+            approximate: false,
         })
     }
 

@@ -181,6 +181,12 @@ impl CompiledSegment {
         self.uses_consent
     }
 
+    /// Whether it asks for identifiers.
+    #[must_use]
+    pub fn depends_on_identifiers(&self) -> bool {
+        self.uses_identifiers
+    }
+
     /// Whether any event may touch it, whatever it says: it asks for a consent or for identifiers.
     #[must_use]
     pub fn depends_on_every_event(&self) -> bool {

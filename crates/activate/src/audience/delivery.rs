@@ -152,6 +152,7 @@ impl Delivery {
                 entered: true,
                 at: member.since,
                 cause: Cause::Definition,
+                approximate: false,
             };
             let source = Source::Member(connected_at);
             let marks = (Mark::Member(member.id - 1), Mark::Member(member.id));

@@ -228,5 +228,6 @@ pub(super) fn change(person: u128, entered: bool) -> Change {
         entered,
         at: crate::tests::START,
         cause: Cause::Clock,
+        approximate: false,
     }
 }

@@ -77,6 +77,8 @@ pub(crate) struct MemberBody {
     entered_at: Option<String>,
     /// `type:value`.
     identifiers: Vec<String>,
+    /// Whether a limit of what is kept of a person may have made it other than exact.
+    approximate: bool,
 }
 
 /// Lists the segments of a space with their sizes.
@@ -208,5 +210,6 @@ fn member_body(member: &Member) -> MemberBody {
         id: member.profile.to_string(),
         entered_at: member.entered_at.map(|moment| moment.to_string()),
         identifiers: member.identifiers.iter().map(ToString::to_string).collect(),
+        approximate: member.approximate,
     }
 }

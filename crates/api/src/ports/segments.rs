@@ -39,6 +39,8 @@ pub struct Member {
     pub entered_at: Option<Timestamp>,
     /// Its identifiers, highest priority first; a few are enough.
     pub identifiers: Vec<Identifier>,
+    /// Whether a limit may have made it other than exact (contract PRO-5).
+    pub approximate: bool,
 }
 
 /// A segment that is only drafted, or a live one that is edited.

@@ -268,6 +268,7 @@ impl Segments for Ports {
             profile: ProfileId(id),
             entered_at: Some(moment(1)),
             identifiers: vec![Identifier::parse("user_id:u1").unwrap()],
+            approximate: id == 2,
         };
         let first = after.map_or(1, |after| after.0 + 1);
         Ok(Some((first..=5).take(limit).map(member).collect()))

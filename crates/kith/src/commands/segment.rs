@@ -87,6 +87,7 @@ struct Member {
     id: String,
     entered_at: Option<String>,
     identifiers: Vec<String>,
+    approximate: bool,
 }
 
 #[derive(Deserialize)]
@@ -222,7 +223,8 @@ async fn members(client: &Client, args: &MembersArgs) -> Result<(), CommandError
                 continue;
             }
             let member: Member = read(member.get())?;
-            let entered = member.entered_at.unwrap_or_default();
+            let mark = if member.approximate { " (approximate)" } else { "" };
+            let entered = format!("{}{mark}", member.entered_at.unwrap_or_default());
             table.row(vec![
                 Cell::text(&member.id),
                 Cell::text(&entered),

@@ -191,24 +191,8 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
             .collect(),
         accounts: document.accounts.iter().map(account_of_person).collect(),
         recent_events: events.iter().map(json::event).collect(),
-        limits_reached: limits_reached(document),
+        limits_reached: document.limits_reached(),
     }
-}
-
-/// What a limit has made approximate.
-fn limits_reached(document: &PersonDocument) -> Vec<String> {
-    let traits = document.traits_limited.then(|| "traits".to_owned());
-    let identity = document.identity_limited.then(|| "identifiers".to_owned());
-    let accounts = document.accounts_limited.then(|| "accounts".to_owned());
-    let computed = document.computed.iter().filter(|(_, _, approximate)| *approximate);
-    let segments = document.segments_limited.iter();
-    traits
-        .into_iter()
-        .chain(identity)
-        .chain(accounts)
-        .chain(computed.map(|(name, _, _)| format!("computed_traits.{name}")))
-        .chain(segments.map(|name| format!("segments.{name}")))
-        .collect()
 }
 
 fn shown(view: &TraitView) -> Trait {
@@ -236,13 +220,12 @@ fn account_of_person(view: &kith_pipeline::AccountView) -> Account {
 }
 
 fn account(document: AccountDocument) -> AccountProfile {
-    let traits_limited = document.traits_limited.then(|| "traits".to_owned());
     AccountProfile {
+        limits_reached: document.limits_reached(),
         group_id: document.group_id,
         created_at: document.first_seen,
         updated_at: document.last_seen,
         event_count: document.event_count,
         traits: document.traits.iter().map(shown).collect(),
-        limits_reached: traits_limited.into_iter().collect(),
     }
 }

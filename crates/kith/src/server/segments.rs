@@ -59,11 +59,15 @@ impl Segments for LiveSegments {
             let mut members = Vec::new();
             for (profile, since) in reads.members(&space, &segment, after, limit)? {
                 let person = reads.person_of(&space, profile, false, now)?;
+                let approximate = person
+                    .as_ref()
+                    .is_some_and(|person| person.segments_limited.contains(&segment));
                 let identifiers = person.map(|person| person.identifiers).unwrap_or_default();
                 members.push(Member {
                     profile,
                     entered_at: Some(since),
                     identifiers: identifiers.into_iter().map(|view| view.identifier).collect(),
+                    approximate,
                 });
             }
             Ok(Some(members))

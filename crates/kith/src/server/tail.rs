@@ -180,6 +180,7 @@ fn change_item(numbered: &Numbered) -> LiveItem {
         "segment": change.segment.as_str(), "profile": change.profile.to_string(),
         "change": if change.entered { "entered" } else { "exited" }, "at": change.at.to_string(),
         "cause": change.cause.as_str(), "event_key": change.cause.event_key().map(|key| format!("{key:?}")),
+        "approximate": change.approximate,
     });
     LiveItem {
         space: numbered.space.clone(),

@@ -4,7 +4,9 @@
 
 use crate::error::LakeError;
 use crate::spec::TableSpec;
-use arrow_array::{ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use kith_types::Timestamp;
 use std::sync::Arc;
 
@@ -44,6 +46,10 @@ impl Columns {
     pub(crate) fn optional_time(&mut self, values: impl Iterator<Item = Option<Timestamp>>) {
         let array = TimestampMicrosecondArray::from_iter(values.map(|value| value.map(Timestamp::as_micros)));
         self.push(Arc::new(array.with_timezone("UTC")));
+    }
+
+    pub(crate) fn flag(&mut self, values: impl Iterator<Item = bool>) {
+        self.push(Arc::new(values.map(Some).collect::<BooleanArray>()));
     }
 
     pub(crate) fn finish(self, table: &TableSpec) -> Result<RecordBatch, LakeError> {

@@ -53,6 +53,8 @@ pub struct ProfileRow {
     pub consents: String,
     /// The instant as of which the row holds.
     pub updated_at: Timestamp,
+    /// JSON list of what a limit has made approximate (contract PRO-5).
+    pub limits_reached: String,
 }
 
 /// A row of `curated.identifiers`.
@@ -83,6 +85,8 @@ pub struct MembershipRow {
     pub entered_at: Timestamp,
     /// Why (contract SEG-5): `event`, `clock`, `definition`, `import`, `regrouping`.
     pub cause: Arc<str>,
+    /// Whether a limit may have made it other than exact (contract PRO-5).
+    pub approximate: bool,
 }
 
 /// A row of `curated.accounts`.
@@ -102,6 +106,8 @@ pub struct AccountRow {
     pub traits: String,
     /// The instant as of which the row holds.
     pub updated_at: Timestamp,
+    /// JSON list of what a limit has made approximate (contract PRO-5).
+    pub limits_reached: String,
 }
 
 /// A row of `curated.account_members`.
@@ -134,6 +140,8 @@ pub struct MembershipChangeRow {
     pub event_key: Option<EventKey>,
     /// The change's own number, ascending.
     pub sequence: u64,
+    /// Whether a limit may have made it other than exact (contract PRO-5).
+    pub approximate: bool,
 }
 
 /// The bucket of a profile's rows in the tables that are divided by profile.
@@ -178,6 +186,7 @@ pub fn profiles(rows: &[ProfileRow]) -> Result<RecordBatch, LakeError> {
     columns.text(rows.iter().map(|row| row.identifiers.as_str()));
     columns.text(rows.iter().map(|row| row.consents.as_str()));
     columns.time(rows.iter().map(|row| row.updated_at));
+    columns.text(rows.iter().map(|row| row.limits_reached.as_str()));
     columns.finish(tables::curated_profiles())
 }
 
@@ -209,6 +218,7 @@ pub fn memberships(rows: &[MembershipRow]) -> Result<RecordBatch, LakeError> {
     columns.text(ids.iter().map(String::as_str));
     columns.time(rows.iter().map(|row| row.entered_at));
     columns.text(rows.iter().map(|row| &*row.cause));
+    columns.flag(rows.iter().map(|row| row.approximate));
     columns.finish(tables::curated_memberships())
 }
 
@@ -231,6 +241,7 @@ pub fn accounts(rows: &[AccountRow]) -> Result<RecordBatch, LakeError> {
     columns.long(rows.iter().map(|row| row.members));
     columns.text(rows.iter().map(|row| row.traits.as_str()));
     columns.time(rows.iter().map(|row| row.updated_at));
+    columns.text(rows.iter().map(|row| row.limits_reached.as_str()));
     columns.finish(tables::curated_accounts())
 }
 
@@ -266,5 +277,6 @@ pub fn membership_changes(rows: &[MembershipChangeRow]) -> Result<RecordBatch, L
     columns.text(rows.iter().map(|row| &*row.cause));
     columns.optional_text(keys.iter().map(Option::as_deref));
     columns.long(rows.iter().map(|row| row.sequence));
+    columns.flag(rows.iter().map(|row| row.approximate));
     columns.finish(tables::curated_membership_changes())
 }

@@ -42,6 +42,7 @@ async fn fill(folder: &Path, main: &SpaceId) -> kith_lake::Lake {
                 identifiers: "[]".into(),
                 consents: "{}".into(),
                 updated_at: Timestamp::from_millis(1),
+                limits_reached: "[]".to_owned(),
             };
             let bucket = rows::profile_bucket(row.profile_id);
             files.push(

@@ -92,6 +92,7 @@ fn planted_profile() -> ProfileRow {
         identifiers: json.clone(),
         consents: json,
         updated_at: RECORDED,
+        limits_reached: format!("[\"{PLANTED}\"]"),
     }
 }
 
@@ -124,6 +125,7 @@ fn planted_row(table: &TableSpec, main: &SpaceId) -> (Option<u32>, RecordBatch) 
             profile_id,
             entered_at: RECORDED,
             cause: "event".into(),
+            approximate: false,
         }]),
         ("curated", "accounts") => rows::accounts(&[AccountRow {
             group_id: PLANTED.into(),
@@ -131,8 +133,9 @@ fn planted_row(table: &TableSpec, main: &SpaceId) -> (Option<u32>, RecordBatch) 
             last_seen: None,
             event_count: 1,
             members: 1,
-            traits: json,
+            traits: json.clone(),
             updated_at: RECORDED,
+            limits_reached: json,
         }]),
         ("curated", "account_members") => rows::account_members(&[AccountMemberRow {
             group_id: PLANTED.into(),
@@ -148,6 +151,7 @@ fn planted_row(table: &TableSpec, main: &SpaceId) -> (Option<u32>, RecordBatch) 
             cause: "event".into(),
             event_key: None,
             sequence: 1,
+            approximate: false,
         }]),
         (namespace, name) => panic!("{namespace}.{name} has no planted row: give it one here"),
     };

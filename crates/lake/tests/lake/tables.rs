@@ -114,6 +114,7 @@ async fn lak_2_a_bucket_is_rewritten_and_its_neighbours_stay() {
         identifiers: "[]".into(),
         consents: "{}".into(),
         updated_at: Timestamp::from_micros(NOW),
+        limits_reached: "[]".to_owned(),
     };
     let spec = tables::curated_profiles();
     let write = async |rows: &[ProfileRow]| {

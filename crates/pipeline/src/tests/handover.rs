@@ -20,6 +20,7 @@ fn store_with(changes: u64, at: impl Fn(u64) -> Timestamp) -> Arc<MemoryStore> {
             entered: true,
             at: at(number),
             cause: Cause::Clock,
+            approximate: false,
         };
         let key = crate::keys::numbered(&main_space(), number);
         batch.put(Keyspace::Outbox, key, crate::output::encode_change(&change));

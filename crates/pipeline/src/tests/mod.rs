@@ -10,6 +10,7 @@ mod faults;
 mod folds;
 mod handover;
 mod identity;
+mod marks;
 mod new_rules;
 mod oracle;
 mod order;
