@@ -13,6 +13,8 @@ import { fileURLToPath } from 'node:url'
 export const root = fileURLToPath(new URL('../../../', import.meta.url))
 const cache = resolve(root, process.env.CACHE ?? '.cache')
 
+/** The place of something that `tests/peers/install` put into the cache. */
+export const cacheFile = path => join(cache, path)
 /** The binary under test. */
 export const kithBinary = resolve(root, process.env.KITH_BIN ?? join(process.env.CARGO_TARGET_DIR ?? 'target', 'debug', 'kith'))
 /** Python with the packages of `tests/peers/requirements.txt`. */
