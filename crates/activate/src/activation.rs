@@ -1,8 +1,9 @@
 //! Activation as the server runs it: threads around the engine, and what operators and unsubscribe pages ask. One thread
-//! takes entries, one hands events to the log, a fixed number attempt sends, and each destination of audiences has one of its
+//! takes entries, one hands events to the log, one walks through members for runs (`runs.rs`), a fixed number attempt sends, and each destination of audiences has one of its
 //! own (`destinations.rs`). It never blocks an async thread: ports and ledger are called from its own.
 
 mod destinations;
+mod runs;
 
 use crate::audience::Runner;
 use crate::engine::{DieAt, Engine, MailFault, MessageItem, Settings, token_hash};
@@ -169,6 +170,7 @@ impl Activation {
         });
         activation.spawn("kith-entries", Shared::take_entries)?;
         activation.spawn("kith-feedback", |shared| shared.engine.deliver_feedback())?;
+        activation.spawn("kith-runs", Shared::step_runs)?;
         let destinations = Arc::clone(&shared);
         activation.spawn("kith-destinations", move |_| destinations.look_after_destinations())?;
         let workers = if has_mailer { config.workers } else { 0 };
@@ -367,6 +369,14 @@ impl Shared {
             self.engine.tell_passed(space)?;
         }
         failed.map_or(Ok(found), Err)
+    }
+
+    fn step_runs(&self) -> Result<bool, ActivateError> {
+        let found = self.engine.step_runs()?;
+        if found {
+            self.wake();
+        }
+        Ok(found)
     }
 
     /// Attempts the send that has waited longest, that no other worker has and whose destination is open.

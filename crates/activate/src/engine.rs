@@ -5,6 +5,7 @@
 mod attempt;
 mod destinations;
 mod intake;
+mod runs;
 
 pub(crate) use attempt::token_hash;
 
@@ -61,6 +62,10 @@ pub(crate) enum Boundary {
     Appended,
     /// The ledger knows that the log has the events.
     Delivered,
+    /// A page of a run is judged; nothing is recorded.
+    RunJudged,
+    /// It is recorded.
+    RunRecorded,
     /// A receiver of audiences has answered; how far it is is not recorded.
     Told,
     /// It is recorded.

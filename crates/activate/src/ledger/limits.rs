@@ -41,6 +41,16 @@ pub(super) fn used_up(
     Ok(None)
 }
 
+/// Whether the person has the message, may have it, or for `WithReserved` is to get it: by whatever entry or run, as whomever.
+pub(super) fn has_it(
+    ledger: &Connection,
+    asking: &Asking<'_>,
+    limits: &Limits,
+    counting: Counting,
+) -> rusqlite::Result<bool> {
+    Ok(count(ledger, asking, limits, counting, (CapScope::Message, Timestamp::MIN))? > 0)
+}
+
 fn count(
     ledger: &Connection,
     asking: &Asking<'_>,
