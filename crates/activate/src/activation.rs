@@ -21,6 +21,8 @@ use tokio::sync::broadcast;
 
 /// The most sends that are attempted at once.
 const WORKERS_MAX: usize = 64;
+/// The most sends of a run that wait at once.
+const RUN_WAITING_MAX: u64 = 10_000;
 /// How long a thread sleeps that nobody wakes.
 const NAP: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -79,6 +81,7 @@ impl ActivationConfig {
             give_up_after: self.give_up_after,
             attempt_time_max: self.attempt_time_max,
             renders_max: self.workers,
+            run_waiting_max: RUN_WAITING_MAX,
         })
     }
 }

@@ -90,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) attempt_time_max: std::time::Duration,
     /// The most templates that are rendered at once.
     pub(crate) renders_max: usize,
+    /// A run reserves no more while so many of its sends wait: they are decided again when they leave, the later the better known.
+    pub(crate) run_waiting_max: u64,
 }
 
 /// Ledger, ports and what is known in between.

@@ -6,6 +6,7 @@ mod limits;
 mod merging;
 mod runs;
 mod runs_crash;
+mod runs_merging;
 pub(crate) mod server;
 
 use crate::engine::{DieAt, Engine, Settings};
@@ -315,6 +316,7 @@ pub(crate) fn engine(
         give_up_after: Duration::from_days(3),
         attempt_time_max: std::time::Duration::from_secs(30),
         renders_max: 2,
+        run_waiting_max: 6,
     };
     let ledger = Ledger::open(&folder.join("ledger.db")).unwrap();
     Engine::new(

@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 /// Members that are looked at, and recorded, at once: entries that happen live wait for no more than that.
 const PAGE: usize = 256;
-/// A run reserves no more while so many of its sends wait: they are decided again when they leave, the later the better known.
-const WAITING_MAX: u64 = 10_000;
 
 impl Engine {
     /// Makes a run of a message, which begins to count.
@@ -75,7 +73,7 @@ impl Engine {
             }
         };
         let sends = run.state == RunState::Sending;
-        if sends && (self.ledger.run_paused(run)? || self.ledger.run_waiting(run)? >= WAITING_MAX) {
+        if sends && (self.ledger.run_paused(run)? || self.ledger.run_waiting(run)? >= self.settings.run_waiting_max) {
             return Ok(false);
         }
         let Some(page) = self.look_at_members(run, &definition)? else {

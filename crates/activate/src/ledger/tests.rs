@@ -90,6 +90,23 @@ fn act_6_a_ledger_from_before_runs_is_taken_over_with_what_waits_in_it() {
 }
 
 #[test]
+fn act_1_what_a_person_got_is_counted_without_looking_through_what_others_got() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let connection = ledger.connection();
+    let plan = format!("EXPLAIN QUERY PLAN {}", super::limits::COUNT);
+    let mut statement = connection.prepare(&plan).unwrap();
+    let steps = statement.query_map([0; 10], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    let sends = steps.iter().filter(|step| step.contains(" sends "));
+    for step in sends.clone() {
+        let by_person = step.contains("profile=?") || step.contains("address=?") || step.contains("rowid=?");
+        assert!(by_person, "{steps:?}");
+    }
+    assert_eq!(sends.count(), 3, "{steps:?}");
+}
+
+#[test]
 fn a_ledger_with_a_damaged_page_is_refused_and_left_alone() {
     const PAGE_BYTES: usize = 4096;
     let folder = tempfile::tempdir().unwrap();

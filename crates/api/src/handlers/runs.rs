@@ -249,7 +249,11 @@ pub(crate) async fn one(
 
 /// A body that may be left out.
 fn or_default<T: Default + for<'a> Deserialize<'a>>(body: &Bytes) -> Result<T, ApiError> {
-    if body.is_empty() { Ok(T::default()) } else { parse_body(body) }
+    if body.is_empty() {
+        Ok(T::default())
+    } else {
+        parse_body(body)
+    }
 }
 
 fn author_of(given: Option<String>, principal: Principal, why_bytes: usize) -> Result<String, ApiError> {

@@ -10,9 +10,9 @@ use crate::ports::{
     EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageCount,
     MessageSend, Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent,
     ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
-    ReplayRejects, Run, RunRequest, RunTally, Runs, SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus,
-    Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative,
-    Unsubscribe,
+    ReplayRejects, Run, RunRequest, RunTally, Runs, SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery,
+    Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream,
+    Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

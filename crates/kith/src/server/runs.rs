@@ -35,7 +35,10 @@ impl Runs for AskedRuns {
             why: asked.why,
         };
         let space = space.clone();
-        answer(self.ask_it(move |activation| activation.ask_run(&space, &asked)).await?)
+        answer(
+            self.ask_it(move |activation| activation.ask_run(&space, &asked))
+                .await?,
+        )
     }
 
     async fn start(&self, space: &SpaceId, message: &str, run: u64, count: u64, by: &str) -> Result<Run, PortError> {
@@ -68,7 +71,10 @@ impl Runs for AskedRuns {
 fn cause_of(name: &str) -> Result<EntryCause, PortError> {
     EntryCause::from_name(name).ok_or_else(|| {
         let known = EntryCause::ALL.map(EntryCause::as_str).join(", ");
-        PortError::new(PortErrorKind::Invalid, format!("causes are {known}: what happens live sends by itself"))
+        PortError::new(
+            PortErrorKind::Invalid,
+            format!("causes are {known}: what happens live sends by itself"),
+        )
     })
 }
 

@@ -33,7 +33,10 @@ fn known(message: &str, run: u64) -> Result<(), PortError> {
     if run == 7 && message == "welcome" {
         return Ok(());
     }
-    Err(PortError::new(PortErrorKind::NotFound, "there is no such run of this message"))
+    Err(PortError::new(
+        PortErrorKind::NotFound,
+        "there is no such run of this message",
+    ))
 }
 
 #[async_trait]

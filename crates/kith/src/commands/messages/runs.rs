@@ -135,7 +135,9 @@ pub(crate) async fn send(client: &Client, args: &SendArgs) -> Result<(), Command
     };
     if run.state == "stopped" {
         let why = run.reason.unwrap_or_default();
-        return Err(CommandError::new(format!("run {number} was stopped, {why}: nothing is sent")));
+        return Err(CommandError::new(format!(
+            "run {number} was stopped, {why}: nothing is sent"
+        )));
     }
     if !args.json {
         show_count(&args.name, &run)?;
@@ -259,7 +261,16 @@ fn state(run: &Value) -> String {
 /// What the server refuses, or that it does not answer.
 pub(crate) async fn stop(client: &Client, args: &StopArgs) -> Result<(), CommandError> {
     let (space, run) = (args.space.space.as_str(), args.run.to_string());
-    let path = ["api", "spaces", space, "messages", args.name.as_str(), "runs", run.as_str(), "stop"];
+    let path = [
+        "api",
+        "spaces",
+        space,
+        "messages",
+        args.name.as_str(),
+        "runs",
+        run.as_str(),
+        "stop",
+    ];
     let text = client.post(&path, &json!({})).await?;
     match args.json {
         true => output::line(&text),
@@ -300,11 +311,20 @@ mod tests {
         let other = parsed("welcome --space eu --run 7").unwrap();
         assert!(how_to_send(&other, &run(1)).contains("welcome --space eu --run 7 --yes"));
         assert!(parsed("welcome --yes --at-most 5").is_ok());
-        for wrong in ["--yes --dry-run", "--at-most 5", "--cause event", "--run 7 --cause import", "--run 7 --why x"] {
+        for wrong in [
+            "--yes --dry-run",
+            "--at-most 5",
+            "--cause event",
+            "--run 7 --cause import",
+            "--run 7 --why x",
+        ] {
             assert!(parsed(&format!("welcome {wrong}")).is_err(), "{wrong}");
         }
         let stopped = json!({ "state": "stopped", "reason": "asked", "stopped_by": "ann" });
         assert_eq!(state(&stopped), "stopped by ann");
-        assert_eq!(state(&json!({ "state": "stopped", "reason": "too_late" })), "stopped: too_late");
+        assert_eq!(
+            state(&json!({ "state": "stopped", "reason": "too_late" })),
+            "stopped: too_late"
+        );
     }
 }
