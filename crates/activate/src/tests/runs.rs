@@ -4,8 +4,8 @@ use super::entries::Fixture;
 use super::{START, World, run};
 use crate::engine::Engine;
 use crate::{ConsentWord, EntryCause, Membership, PauseScope, RunAsked, RunRefusal, RunState, RunView};
-use kith_segment::{Cause, CauseKind};
-use kith_types::{Clock, Duration, EventKey, ProfileId, SpaceId, Timestamp};
+use kith_segment::CauseKind;
+use kith_types::{Clock, Duration, ProfileId, SpaceId, Timestamp};
 use serde_json::json;
 use std::collections::BTreeMap;
 

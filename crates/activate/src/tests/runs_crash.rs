@@ -1,9 +1,9 @@
 //! Death between every two steps of a run (contracts ACT-2 and ACT-6): whoever was counted gets the message once.
 
 use super::crash::{death, files_after_kill, scratch};
-use super::runs::{address, asked, member, start};
+use super::runs::{address, asked, counted, member, start};
 use super::{World, engine, run, runtime};
-use crate::engine::{Boundary, Engine};
+use crate::engine::{Boundary, DieAt, Engine};
 use crate::{ActivateError, RunState};
 use kith_segment::CauseKind;
 use kith_types::{Duration, SpaceId};
@@ -121,4 +121,27 @@ fn act_6_kill_again_and_again_during_a_run() {
             live_and_die(&[first, second, 2]);
         }
     }
+}
+
+#[test]
+fn act_6_a_page_that_was_judged_before_a_run_was_stopped_reserves_nothing() {
+    let (world, runtime, folder) = (world(), runtime(), scratch());
+    let file = folder.path().join("ledger.db");
+    let stop_once_judged: DieAt = Arc::new(move |boundary| {
+        const STOP: &str = "UPDATE runs SET state = 'stopping' WHERE state = 'sending'";
+        if boundary == Boundary::RunJudged {
+            let ledger = rusqlite::Connection::open(&file).unwrap();
+            ledger.execute(STOP, []).unwrap();
+        }
+        false
+    });
+    let engine = engine(folder.path(), &world, &runtime, Some(stop_once_judged));
+    let seen = counted(&engine, &asked());
+    start(&engine, seen.id, 4).unwrap();
+    while engine.step_runs().unwrap() {}
+    run(&engine).unwrap();
+    let stopped = engine.ledger.runs(&SpaceId::main(), None, None, 1).unwrap().remove(0);
+    assert_eq!((stopped.state, stopped.sent.members), (RunState::Stopped, 0));
+    assert!(stopped.sends.is_empty());
+    assert!(world.accepted.lock().unwrap().is_empty());
 }
