@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) zones: Mutex<HashMap<ProfileId, String>>,
     /// Whether who is who is being worked out anew.
     pub(crate) rederiving: Mutex<bool>,
+    /// Whether it cannot be told who is in a segment.
+    pub(crate) members_unknown: Mutex<bool>,
     /// Whether the definitions cannot be read.
     pub(crate) definitions_fail: Mutex<bool>,
     /// What was said to be taken for good: the outbox has forgotten it.
@@ -62,6 +64,7 @@ impl World {
             rules: Mutex::default(),
             zones: Mutex::default(),
             rederiving: Mutex::default(),
+            members_unknown: Mutex::default(),
             definitions_fail: Mutex::default(),
             passed: Mutex::default(),
         })
@@ -199,7 +202,7 @@ impl People for World {
         after: Option<ProfileId>,
         limit: usize,
     ) -> Result<Option<Vec<ProfileId>>, BoxError> {
-        if *self.rederiving.lock().unwrap() {
+        if *self.members_unknown.lock().unwrap() {
             return Ok(None);
         }
         let people = self.people.lock().unwrap();

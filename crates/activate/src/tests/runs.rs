@@ -418,9 +418,11 @@ fn act_6_a_run_waits_while_people_cannot_be_told_apart() {
     let seen = counted(&engine, &asked());
     start(&engine, seen.id, 3).unwrap();
     assert!(engine.step_runs().unwrap());
-    *world.rederiving.lock().unwrap() = true;
-    assert!(!engine.step_runs().unwrap());
-    *world.rederiving.lock().unwrap() = false;
+    for unknown in [&world.rederiving, &world.members_unknown] {
+        *unknown.lock().unwrap() = true;
+        assert!(!engine.step_runs().unwrap());
+        *unknown.lock().unwrap() = false;
+    }
     while engine.step_runs().unwrap() {}
     run(&engine).unwrap();
     assert_eq!(world.accepted.lock().unwrap().len(), 3);
