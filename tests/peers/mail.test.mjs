@@ -361,7 +361,17 @@ identifiers: { user_id: { column: who } }
   await roadIsEmpty()
   assert.deepEqual(await mails(), [0, 0, 0, 1], 'a count sends nothing')
 
-  await send('--run', String(counted.run), '--yes')
+  // What was not shown is not confirmed.
+  const start = body => server.get(`/api/spaces/main/messages/sofa_news/runs/${counted.run}/start`, { method: 'POST', body })
+  assert.equal((await start({ count: 3 })).status, 409)
+  const most = ['messages', 'send', 'sofa_news', '--run', String(counted.run), '--yes', '--at-most']
+  const tooMany = await server.attempt([...most, '1'])
+  assert.notEqual(tooMany.code, 0)
+  assert.match(tooMany.stderr, /2 were counted, more than 1/)
+  await roadIsEmpty()
+  assert.deepEqual(await mails(), [0, 0, 0, 1])
+
+  await server.kith(...most, '2')
   for (const userId of ['sofa-1', 'sofa-2']) {
     assert.equal((await mail.next(`${userId}@example.com`)).subject, 'Your sofa')
     await server.personWhen(`user_id:${userId}`, person => endOf(person).includes('Email Sent'))
@@ -371,6 +381,8 @@ identifiers: { user_id: { column: who } }
   assert.deepEqual([again.counted.sends, again.counted.left_out.already_sent], [0, 2])
   await roadIsEmpty()
   assert.deepEqual(await mails(), [1, 1, 0, 1], 'asking again sends nothing')
+  const ended = await server.attempt(['messages', 'stop', 'sofa_news', String(counted.run)])
+  assert.match(ended.stderr, /the run is done already/)
   const told = async () => {
     const runs = (await server.kith('messages', 'runs', '--message', 'sofa_news', '--json')).trim().split('\n').map(line => JSON.parse(line))
     return runs.map(run => [run.state, run.why, run.sends.accepted ?? 0])
