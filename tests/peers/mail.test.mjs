@@ -314,3 +314,79 @@ spec:
   const ofLamps = counts.filter(one => one.message === 'lamp_thanks').map(one => [one.state, one.reason, one.count])
   assert.deepEqual(ofLamps.sort(), [['accepted', undefined, 2], ['skipped', 'no_address', 1], ['skipped', 'sent_before_merge', 1]])
 })
+
+test('act_6_members_by_an_import_get_the_message_once_when_it_is_asked_for_with_its_count', { timeout: 120_000 }, async () => {
+  await server.apply(`
+kind: segment
+name: sofa_owners
+spec: { where: { performed: { event: Sofa Bought } } }
+---
+kind: message
+name: sofa_news
+spec:
+  on: entered
+  segment: sofa_owners
+  channel: email
+  topic: marketing
+  from: "Lamp Shop <shop@example.com>"
+  subject: Your sofa
+  text: "A new cover for it."
+`)
+  const [file, map] = [join(server.home, 'sofas.jsonl'), join(server.home, 'sofas.yaml')]
+  const people = ['sofa-1', 'sofa-2', 'sofa-unasked', 'sofa-live']
+  for (const userId of people) await identify(userId, { email: `${userId}@example.com` }, userId === 'sofa-unasked' ? {} : consent(true))
+  const bought = people.slice(0, 3).map(who => JSON.stringify({ who, at: '2024-05-01T12:00:00Z' }))
+  await writeFile(file, `${bought.join('\n')}\n`)
+  await writeFile(map, `
+event: Sofa Bought
+timestamp: { column: at }
+identifiers: { user_id: { column: who } }
+`)
+  await server.kith('import', file, '--source', 'shop', '--map', map)
+  await server.send(writeKey, 'track', { userId: 'sofa-live', event: 'Sofa Bought' })
+  const inSofas = person => person.segments.some(member => member.name === 'sofa_owners')
+  for (const userId of people) await server.personWhen(`user_id:${userId}`, inSofas)
+  await mail.next('sofa-live@example.com')
+  await roadIsEmpty()
+  const mails = () => Promise.all(people.map(async name => (await mail.of(`${name}@example.com`)).length))
+  assert.deepEqual(await mails(), [0, 0, 0, 1], 'an import sends nothing by itself')
+
+  const send = (...flags) => server.kith('messages', 'send', 'sofa_news', ...flags)
+  const shown = await send('--dry-run', '--why', 'history came')
+  assert.match(shown, /^2 people would get sofa_news \(run \d+\): of 4 members of sofa_owners, 2 are left out/)
+  assert.match(shown, /entered_live +1\n/)
+  assert.match(shown, /no_consent +1\n/)
+  const counted = JSON.parse(await send('--dry-run', '--why', 'history came', '--json'))
+  assert.deepEqual([counted.state, counted.counted.sends], ['counted', 2])
+  await roadIsEmpty()
+  assert.deepEqual(await mails(), [0, 0, 0, 1], 'a count sends nothing')
+
+  // What was not shown is not confirmed.
+  const start = body => server.get(`/api/spaces/main/messages/sofa_news/runs/${counted.run}/start`, { method: 'POST', body })
+  assert.equal((await start({ count: 3 })).status, 409)
+  const most = ['messages', 'send', 'sofa_news', '--run', String(counted.run), '--yes', '--at-most']
+  const tooMany = await server.attempt([...most, '1'])
+  assert.notEqual(tooMany.code, 0)
+  assert.match(tooMany.stderr, /2 were counted, more than 1/)
+  await roadIsEmpty()
+  assert.deepEqual(await mails(), [0, 0, 0, 1])
+
+  await server.kith(...most, '2')
+  for (const userId of ['sofa-1', 'sofa-2']) {
+    assert.equal((await mail.next(`${userId}@example.com`)).subject, 'Your sofa')
+    await server.personWhen(`user_id:${userId}`, person => endOf(person).includes('Email Sent'))
+  }
+  assert.match(await send('--run', String(counted.run), '--yes'), /sends it/, 'confirmed twice')
+  const again = JSON.parse(await send('--yes', '--json'))
+  assert.deepEqual([again.counted.sends, again.counted.left_out.already_sent], [0, 2])
+  await roadIsEmpty()
+  assert.deepEqual(await mails(), [1, 1, 0, 1], 'asking again sends nothing')
+  const ended = await server.attempt(['messages', 'stop', 'sofa_news', String(counted.run)])
+  assert.match(ended.stderr, /the run is done already/)
+  const told = async () => {
+    const runs = (await server.kith('messages', 'runs', '--message', 'sofa_news', '--json')).trim().split('\n').map(line => JSON.parse(line))
+    return runs.map(run => [run.state, run.why, run.sends.accepted ?? 0])
+  }
+  await until('the last run to end', async () => (await told())[0][0] === 'done')
+  assert.deepEqual(await told(), [['done', '', 0], ['done', 'history came', 2], ['replaced', 'history came', 0]])
+})

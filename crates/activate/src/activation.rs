@@ -1,8 +1,9 @@
 //! Activation as the server runs it: threads around the engine, and what operators and unsubscribe pages ask. One thread
-//! takes entries, one hands events to the log, a fixed number attempt sends, and each destination of audiences has one of its
+//! takes entries, one hands events to the log, one walks through members for runs (`runs.rs`), a fixed number attempt sends, and each destination of audiences has one of its
 //! own (`destinations.rs`). It never blocks an async thread: ports and ledger are called from its own.
 
 mod destinations;
+mod runs;
 
 use crate::audience::Runner;
 use crate::engine::{DieAt, Engine, MailFault, MessageItem, Settings, token_hash};
@@ -20,6 +21,8 @@ use tokio::sync::broadcast;
 
 /// The most sends that are attempted at once.
 const WORKERS_MAX: usize = 64;
+/// The most sends of a run that wait at once.
+const RUN_WAITING_MAX: u64 = 10_000;
 /// How long a thread sleeps that nobody wakes.
 const NAP: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -78,6 +81,7 @@ impl ActivationConfig {
             give_up_after: self.give_up_after,
             attempt_time_max: self.attempt_time_max,
             renders_max: self.workers,
+            run_waiting_max: RUN_WAITING_MAX,
         })
     }
 }
@@ -169,6 +173,7 @@ impl Activation {
         });
         activation.spawn("kith-entries", Shared::take_entries)?;
         activation.spawn("kith-feedback", |shared| shared.engine.deliver_feedback())?;
+        activation.spawn("kith-runs", Shared::step_runs)?;
         let destinations = Arc::clone(&shared);
         activation.spawn("kith-destinations", move |_| destinations.look_after_destinations())?;
         let workers = if has_mailer { config.workers } else { 0 };
@@ -367,6 +372,14 @@ impl Shared {
             self.engine.tell_passed(space)?;
         }
         failed.map_or(Ok(found), Err)
+    }
+
+    fn step_runs(&self) -> Result<bool, ActivateError> {
+        let found = self.engine.step_runs()?;
+        if found {
+            self.wake();
+        }
+        Ok(found)
     }
 
     /// Attempts the send that has waited longest, that no other worker has and whose destination is open.

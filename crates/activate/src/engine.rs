@@ -5,6 +5,7 @@
 mod attempt;
 mod destinations;
 mod intake;
+mod runs;
 
 pub(crate) use attempt::token_hash;
 
@@ -61,6 +62,10 @@ pub(crate) enum Boundary {
     Appended,
     /// The ledger knows that the log has the events.
     Delivered,
+    /// A page of a run is judged; nothing is recorded.
+    RunJudged,
+    /// It is recorded.
+    RunRecorded,
     /// A receiver of audiences has answered; how far it is is not recorded.
     Told,
     /// It is recorded.
@@ -85,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) attempt_time_max: std::time::Duration,
     /// The most templates that are rendered at once.
     pub(crate) renders_max: usize,
+    /// A run reserves no more while so many of its sends wait: they are decided again when they leave, the later the better known.
+    pub(crate) run_waiting_max: u64,
 }
 
 /// Ledger, ports and what is known in between.

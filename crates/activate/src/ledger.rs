@@ -9,6 +9,8 @@ mod deliver;
 mod destinations;
 mod limits;
 mod reserve;
+mod run_views;
+mod runs;
 mod status;
 mod unsubscribe;
 
@@ -20,6 +22,7 @@ pub(crate) use attempt::{Attempt, Begun, Finished};
 pub(crate) use destinations::Tally;
 pub(crate) use destinations::{Mark, Place, Progress, Refusal, pause_name};
 pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
+pub(crate) use runs::{NewRun, RunPage};
 pub use status::{ActivationStatus, MessageCount, SendView, SendsOf, SpaceStatus};
 pub use unsubscribe::Subscription;
 
@@ -41,6 +44,7 @@ const FORMAT: Format = Format {
         include_str!("ledger/0002_missed.sql"),
         include_str!("ledger/0003_limits.sql"),
         include_str!("ledger/0004_destinations.sql"),
+        include_str!("ledger/0005_runs.sql"),
     ],
     foreign_keys: false,
     unmarked: None,
@@ -121,10 +125,12 @@ pub(crate) struct SendRow {
     pub(crate) subject: Option<String>,
     pub(crate) sender: Option<String>,
     pub(crate) unsubscribed_at: Option<Timestamp>,
+    /// When a run that reserved it was started; none where an entry did.
+    pub(crate) asked_at: Option<Timestamp>,
 }
 
 /// The columns that [`SendRow::read`] reads.
-const SEND_COLUMNS: &str = "id, space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, attempts, subject, sender, unsubscribed_at";
+const SEND_COLUMNS: &str = "id, space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, attempts, subject, sender, unsubscribed_at, asked_at";
 
 impl SendRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
@@ -150,7 +156,13 @@ impl SendRow {
             subject: row.get(14)?,
             sender: row.get(15)?,
             unsubscribed_at: row.get::<_, Option<i64>>(16)?.map(Timestamp::from_micros),
+            asked_at: row.get::<_, Option<i64>>(17)?.map(Timestamp::from_micros),
         })
+    }
+
+    /// From when on it has waited: the entry, or the start of the run that reserved it.
+    pub(crate) fn wanted_at(&self) -> Timestamp {
+        self.asked_at.unwrap_or(self.entered_at)
     }
 
     /// 128 bits that name this send for ever: of its space, message, entry, person and address.

@@ -21,6 +21,7 @@ mod limits;
 mod mail;
 mod policy;
 mod ports;
+mod runs;
 mod smtp;
 mod suggest;
 mod template;
@@ -41,6 +42,7 @@ pub use ledger::{
 };
 pub use limits::SendingRules;
 pub use mail::{Mail, Mailer, SendOutcome, normalise_address};
-pub use ports::{ConsentWord, Feedback, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient};
+pub use ports::{ConsentWord, Feedback, Membership, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient};
+pub use runs::{EntryCause, RunAsked, RunRefusal, RunState, RunTally, RunView};
 pub use smtp::{SmtpConfig, SmtpMailer, SmtpTls};
 pub use template::{BLOCK_DEPTH_MAX, OUTPUT_BYTES_MAX, RENDER_TIME_MAX, STEPS_MAX, TEMPLATE_BYTES_MAX};

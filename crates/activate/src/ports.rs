@@ -6,7 +6,7 @@ use crate::audience::AudiencePorts;
 use crate::definition::MessageDefinition;
 use crate::error::BoxError;
 use crate::limits::SendingRules;
-use kith_segment::Change;
+use kith_segment::{CauseKind, Change};
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
 
@@ -44,6 +44,17 @@ pub struct ConsentWord {
     pub at: Timestamp,
 }
 
+/// A segment that somebody is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The segment.
+    pub segment: SegmentName,
+    /// When they entered it; `None` where that is not committed yet.
+    pub since: Option<Timestamp>,
+    /// Why; `None` where it was entered before causes were kept, or where that is not committed yet.
+    pub cause: Option<CauseKind>,
+}
+
 /// Somebody to whom a message may go, as the live state knows them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipient {
@@ -62,9 +73,17 @@ pub struct Recipient {
     /// What was computed of the person.
     pub computed: serde_json::Map<String, serde_json::Value>,
     /// The segments that the person is in now.
-    pub segments: Vec<SegmentName>,
+    pub segments: Vec<Membership>,
     /// What the person allows.
     pub consents: Vec<ConsentWord>,
+}
+
+impl Recipient {
+    /// Their membership of a segment, if they are in it.
+    #[must_use]
+    pub fn membership(&self, segment: &SegmentName) -> Option<&Membership> {
+        self.segments.iter().find(|held| held.segment == *segment)
+    }
 }
 
 /// What reading a person gives.
@@ -87,6 +106,19 @@ pub trait People: Send + Sync {
     /// Any; the call is repeated.
     fn recipient(&self, space: &SpaceId, profile: ProfileId) -> Result<Reading, BoxError>;
 
+    /// Members of a segment behind a profile, in the order of their ids, at most `limit`; empty where there are no more. `None`
+    /// where not everybody is known at present, as [`Reading::NotNow`]. Some may have left meanwhile: each is read by itself.
+    ///
+    /// # Errors
+    /// Any; the call is repeated.
+    fn members(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Option<Vec<ProfileId>>, BoxError>;
+
     /// The zone that a person lives in, as a trait or their latest events say, such as `Europe/Berlin`; `None` where
     /// nothing does. Asked only where there are quiet hours.
     ///
@@ -102,6 +134,12 @@ pub trait Messages: Send + Sync {
     /// # Errors
     /// Any: that they cannot be read is no word that there are none. It is asked again.
     fn for_segment(&self, space: &SpaceId, segment: &SegmentName) -> Result<Vec<Arc<MessageDefinition>>, BoxError>;
+
+    /// The message of that name.
+    ///
+    /// # Errors
+    /// As [`Messages::for_segment`].
+    fn named(&self, space: &SpaceId, message: &str) -> Result<Option<Arc<MessageDefinition>>, BoxError>;
 
     /// What holds for all marketing of a space.
     ///

@@ -4,16 +4,19 @@ mod crash;
 mod entries;
 mod limits;
 mod merging;
+mod runs;
+mod runs_crash;
+mod runs_merging;
 pub(crate) mod server;
 
 use crate::engine::{DieAt, Engine, Settings};
 use crate::ledger::Ledger;
 use crate::{
-    BoxError, ConsentWord, Feedback, Mail, Mailer, MessageDefinition, Messages, Outbox, People, Ports, Reading,
-    Recipient, SendOutcome, SendingRules,
+    BoxError, ConsentWord, Feedback, Mail, Mailer, Membership, MessageDefinition, Messages, Outbox, People, Ports,
+    Reading, Recipient, SendOutcome, SendingRules,
 };
 use async_trait::async_trait;
-use kith_segment::{Cause, Change};
+use kith_segment::{Cause, CauseKind, Change};
 use kith_types::{Clock, Duration, EventKey, ManualClock, ProfileId, SegmentName, SpaceId, Timestamp};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -39,6 +42,8 @@ pub(crate) struct World {
     pub(crate) zones: Mutex<HashMap<ProfileId, String>>,
     /// Whether who is who is being worked out anew.
     pub(crate) rederiving: Mutex<bool>,
+    /// Whether it cannot be told who is in a segment.
+    pub(crate) members_unknown: Mutex<bool>,
     /// Whether the definitions cannot be read.
     pub(crate) definitions_fail: Mutex<bool>,
     /// What was said to be taken for good: the outbox has forgotten it.
@@ -59,6 +64,7 @@ impl World {
             rules: Mutex::default(),
             zones: Mutex::default(),
             rederiving: Mutex::default(),
+            members_unknown: Mutex::default(),
             definitions_fail: Mutex::default(),
             passed: Mutex::default(),
         })
@@ -96,7 +102,7 @@ impl World {
             anonymous_id: None,
             traits: json!({ "first_name": "Jo" }).as_object().unwrap().clone(),
             computed: serde_json::Map::new(),
-            segments: vec!["vip".parse().unwrap()],
+            segments: vec![member_of("vip")],
             consents: consents.into_iter().collect(),
         };
         self.people.lock().unwrap().insert(ProfileId(number), recipient);
@@ -190,12 +196,39 @@ impl People for World {
         Ok(person.map_or(Reading::Nobody, |person| Reading::Found(Box::new(person))))
     }
 
+    fn members(
+        &self,
+        _space: &SpaceId,
+        segment: &SegmentName,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Option<Vec<ProfileId>>, BoxError> {
+        if *self.members_unknown.lock().unwrap() {
+            return Ok(None);
+        }
+        let people = self.people.lock().unwrap();
+        // Of those who are somebody else by now, the row is gone.
+        let is_in = |(id, person): &(&ProfileId, &Recipient)| {
+            person.profile == **id && person.membership(segment).is_some() && after.is_none_or(|after| **id > after)
+        };
+        let mut found: Vec<ProfileId> = people.iter().filter(is_in).map(|(id, _)| *id).collect();
+        found.sort();
+        found.truncate(limit.min(2));
+        Ok(Some(found))
+    }
+
     fn zone(&self, _space: &SpaceId, recipient: &Recipient) -> Result<Option<String>, BoxError> {
         Ok(self.zones.lock().unwrap().get(&recipient.profile).cloned())
     }
 }
 
 impl Messages for World {
+    fn named(&self, _space: &SpaceId, message: &str) -> Result<Option<Arc<MessageDefinition>>, BoxError> {
+        let definitions = self.definitions.lock().unwrap();
+        let found = definitions.iter().find(|definition| definition.name() == message);
+        Ok(found.cloned())
+    }
+
     fn sending_rules(&self, _space: &SpaceId) -> Result<Arc<SendingRules>, BoxError> {
         match *self.definitions_fail.lock().unwrap() {
             true => Err("the catalog fails".into()),
@@ -255,6 +288,15 @@ pub(crate) fn transactional() -> Value {
     })
 }
 
+/// A membership that began live, at the start.
+pub(crate) fn member_of(segment: &str) -> Membership {
+    Membership {
+        segment: segment.parse().unwrap(),
+        since: Some(START),
+        cause: Some(CauseKind::Event),
+    }
+}
+
 /// A runtime for channel and rendering.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread()
@@ -278,6 +320,7 @@ pub(crate) fn engine(
         give_up_after: Duration::from_days(3),
         attempt_time_max: std::time::Duration::from_secs(30),
         renders_max: 2,
+        run_waiting_max: 6,
     };
     let ledger = Ledger::open(&folder.join("ledger.db")).unwrap();
     Engine::new(

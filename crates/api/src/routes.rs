@@ -3,11 +3,11 @@
 use crate::auth::{Access, Guard, authorize};
 use crate::handlers::{
     accounts, definitions, destinations, drafts, health, identity, keys, losses, members, operations, profile_api,
-    profiles, rejects, sends, sources, spaces, sql, tail, unsubscribe,
+    profiles, rejects, runs, sends, sources, spaces, sql, tail, unsubscribe,
 };
 use crate::look::Look;
 use crate::ports::{
-    Definitions, Destinations, Identity, Ingest, Operations, Profiles, Segments, Sql, Tail, Unsubscribe,
+    Definitions, Destinations, Identity, Ingest, Operations, Profiles, Runs, Segments, Sql, Tail, Unsubscribe,
 };
 use crate::watch::watch;
 use axum::Router;
@@ -61,6 +61,8 @@ pub struct ApiState {
     pub unsubscribe: Arc<dyn Unsubscribe>,
     /// Destinations of audiences.
     pub destinations: Arc<dyn Destinations>,
+    /// Runs of messages.
+    pub runs: Arc<dyn Runs>,
     /// Looks at the catalog, for readiness.
     pub catalog_look: Look,
     /// Limits.
@@ -147,6 +149,11 @@ endpoints! {
     SpaceRead get tail::tail __path_tail;
     SpaceRead get sends::list __path_list;
     SpaceRead get sends::counts __path_counts;
+    SpaceRead get runs::list __path_list;
+    SpaceRead get runs::one __path_one;
+    Admin post runs::ask __path_ask;
+    Admin post runs::start __path_start;
+    Admin post runs::stop __path_stop;
     SpaceRead get destinations::list __path_list;
     Admin post destinations::pause_destination __path_pause_destination;
     Admin post destinations::resume_destination __path_resume_destination;

@@ -254,6 +254,25 @@ impl Reads {
         Ok(found)
     }
 
+    /// As [`Reads::members`] without the instants, for who acts on the answer: `None` while people are missing from the state.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn standing_members(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Option<Vec<ProfileId>>, PipelineError> {
+        // Asked before the snapshot, as in `standing`.
+        if self.pipeline.status().rebuilding.is_some() {
+            return Ok(None);
+        }
+        let members = self.members(space, segment, after, limit)?;
+        Ok(Some(members.into_iter().map(|(profile, _)| profile).collect()))
+    }
+
     /// How many members a segment has.
     ///
     /// # Errors

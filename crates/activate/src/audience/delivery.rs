@@ -248,7 +248,9 @@ impl Delivery {
         let named = match recipient {
             // Merged into somebody who is in the segment: of that person it is not true that they left.
             Some(other)
-                if other.profile != change.profile && !change.entered && other.segments.contains(&change.segment) =>
+                if other.profile != change.profile
+                    && !change.entered
+                    && other.membership(&change.segment).is_some() =>
             {
                 return Ok(true);
             }

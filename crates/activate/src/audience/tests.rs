@@ -215,7 +215,7 @@ impl Process {
 pub(super) fn merged_into(ground: &Ground, gone: u128, into: u128, segments: &[&str]) {
     let mut people = ground.world.people.lock().unwrap();
     let mut person = people[&ProfileId(into)].clone();
-    person.segments = segments.iter().map(|name| name.parse().unwrap()).collect();
+    person.segments = segments.iter().map(|name| crate::tests::member_of(name)).collect();
     people.insert(ProfileId(into), person.clone());
     people.insert(ProfileId(gone), person);
 }

@@ -133,7 +133,7 @@ impl Engine {
     fn prepare(&self, send: &SendRow) -> Result<Prepared, ActivateError> {
         let skip = |reason: &str| Ok(Prepared::Skip(reason.to_owned()));
         let now = self.clock.now();
-        if now > send.entered_at + self.settings.give_up_after {
+        if now > send.wanted_at() + self.settings.give_up_after {
             return skip("too_late");
         }
         let definitions = self.ports.messages.for_segment(&send.space, &send.segment);
@@ -162,7 +162,7 @@ impl Engine {
             Permission::Granted { address, .. } if address != send.address => return skip("address_changed"),
             Permission::Granted { granted_at, .. } => granted_at,
         };
-        if definition.only_while_in_segment() && !recipient.segments.contains(&send.segment) {
+        if definition.only_while_in_segment() && recipient.membership(&send.segment).is_none() {
             return skip("no_longer_member");
         }
         let token = send.topic.is_some().then(new_token).transpose()?;
@@ -237,7 +237,7 @@ impl Engine {
             SendOutcome::NotSent(reason) => again(kept(&reason)),
             SendOutcome::Rejected { permanent, code, text } => {
                 let reason = kept(&format!("{code} {text}"));
-                let late = now > send.entered_at + self.settings.give_up_after;
+                let late = now > send.wanted_at() + self.settings.give_up_after;
                 match permanent {
                     // 5.1.1 of RFC 3463: there is no such mailbox.
                     true if text.contains("5.1.1") => Finished::HardBounce(reason),
@@ -328,7 +328,7 @@ fn mail(
 
 /// The variables of a template.
 fn variables(send: &SendRow, recipient: &Recipient, url: Option<&str>) -> serde_json::Map<String, Value> {
-    let segments: Vec<&str> = recipient.segments.iter().map(|segment| segment.as_str()).collect();
+    let segments: Vec<&str> = recipient.segments.iter().map(|held| held.segment.as_str()).collect();
     let mut given = serde_json::Map::new();
     let profile = json!({
         "id": recipient.profile.to_string(),

@@ -232,6 +232,7 @@ impl Engine {
                 entered_at: change.at,
                 plan,
                 until_now: until_now.clone(),
+                asked_at: None,
             });
         }
         Ok(true)

@@ -1,8 +1,9 @@
 //! The attempt: what is due, the last check, the mark before the mail leaves, and the outcome (contract ACT-2). It
 //! never decides to send again what may have been sent, unless the message is transactional.
 
-use super::limits::{Asking, Counting, used_up};
-use super::reserve::{QUIET_HOURS, suppression};
+use super::limits::{Asking, Counting, has_it, used_up};
+use super::reserve::{ALREADY_SENT, QUIET_HOURS, suppression};
+use super::runs::{RUN_STOPPED, is_stopped};
 use super::{Ledger, SendRow, SendState, queue_feedback, read_send, set_state, settle};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
@@ -62,19 +63,27 @@ pub(crate) enum Finished {
 }
 
 impl Ledger {
-    /// Sends that are due, not paused and not to a destination that is closed, oldest first.
+    /// Sends that are due, not paused and not to a destination that is closed: those of entries first, then those of runs, each
+    /// the oldest first.
     pub(crate) fn due(&self, now: Timestamp, limit: usize, closed: &[String]) -> Result<Vec<Due>, ActivateError> {
-        const DUE: &str = "SELECT id, substr(address, instr(address, '@') + 1) AS destination FROM sends WHERE state = 'reserved' AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space OR scope = sends.space || '/' || sends.message) AND destination NOT IN (SELECT value FROM json_each(?3)) ORDER BY due_at, id LIMIT ?2";
+        const DUE: &str = "SELECT id, substr(address, instr(address, '@') + 1) AS destination FROM sends WHERE state = 'reserved' AND (asked_at IS NOT NULL) = ?4 AND due_at <= ?1 AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = sends.space OR scope = sends.space || '/' || sends.message) AND destination NOT IN (SELECT value FROM json_each(?3)) ORDER BY due_at, id LIMIT ?2";
         let connection = self.connection();
         let mut statement = connection.prepare_cached(DUE)?;
         let closed = serde_json::Value::from(closed).to_string();
-        let due = statement.query_map(params![now.as_micros(), limit, closed], |row| {
-            Ok(Due {
-                id: row.get(0)?,
-                destination: row.get(1)?,
-            })
-        })?;
-        Ok(due.collect::<Result<_, _>>()?)
+        let mut found: Vec<Due> = Vec::new();
+        for of_runs in [false, true] {
+            let left = limit - found.len();
+            let due = statement.query_map(params![now.as_micros(), left, closed, of_runs], |row| {
+                Ok(Due {
+                    id: row.get(0)?,
+                    destination: row.get(1)?,
+                })
+            })?;
+            for due in due {
+                found.push(due?);
+            }
+        }
+        Ok(found)
     }
 
     /// The mark before the mail leaves. Pause, suppression, quiet hours and caps are asked in the same transaction, so
@@ -87,6 +96,21 @@ impl Ledger {
             if is_paused(ledger, send.space.as_str(), &send.message)? {
                 return Ok(Begun::Paused);
             }
+            let asking = Asking {
+                space: &send.space,
+                message: &send.message,
+                profile: send.profile,
+                address: &send.address,
+                id: Some(send.id),
+            };
+            // People who were two when a run reserved for each may be one by now.
+            if send.asked_at.is_some() {
+                let stopped = is_stopped(ledger, send.run)?;
+                if stopped || has_it(ledger, &asking, &attempt.limits, Counting::Left)? {
+                    let reason = if stopped { RUN_STOPPED } else { ALREADY_SENT };
+                    return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
+                }
+            }
             let topic = send.topic.as_deref();
             if let Some(reason) = suppression(ledger, &send.space, &send.address, topic, attempt.granted_at)? {
                 return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
@@ -96,13 +120,6 @@ impl Ledger {
                 ledger.execute(PUT_OFF, params![attempt.id, end.as_micros(), QUIET_HOURS])?;
                 return Ok(Begun::Later);
             }
-            let asking = Asking {
-                space: &send.space,
-                message: &send.message,
-                profile: send.profile,
-                address: &send.address,
-                id: Some(send.id),
-            };
             if let Some(reason) = used_up(ledger, &asking, &attempt.limits, Counting::Left, now)? {
                 return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
             }

@@ -41,6 +41,19 @@ pub(super) fn used_up(
     Ok(None)
 }
 
+/// Whether the person has the message, may have it, or for `WithReserved` is to get it: by whatever entry or run, as whomever.
+pub(super) fn has_it(
+    ledger: &Connection,
+    asking: &Asking<'_>,
+    limits: &Limits,
+    counting: Counting,
+) -> rusqlite::Result<bool> {
+    Ok(count(ledger, asking, limits, counting, (CapScope::Message, Timestamp::MIN))? > 0)
+}
+
+/// The sends of the person are found first, by profile and address: SQLite would else look through all of the space.
+pub(super) const COUNT: &str = "SELECT count(*) FROM sends WHERE id IN (SELECT id FROM sends WHERE space = ?1 AND profile IN (?2, ?3) UNION SELECT id FROM sends WHERE space = ?1 AND address IN (SELECT ?4 UNION ALL SELECT value FROM json_each(?10))) AND id <> ?5 AND (left_at > ?6 OR (?7 AND left_at IS NULL AND state = 'reserved' AND due_at > ?6)) AND CASE ?8 WHEN 'message' THEN message = ?9 WHEN 'channel' THEN topic IS NOT NULL AND channel = 'email' ELSE topic IS NOT NULL END";
+
 fn count(
     ledger: &Connection,
     asking: &Asking<'_>,
@@ -48,7 +61,6 @@ fn count(
     counting: Counting,
     (scope, after): (CapScope, Timestamp),
 ) -> rusqlite::Result<u32> {
-    const COUNT: &str = "SELECT count(*) FROM sends WHERE space = ?1 AND (profile = ?2 OR profile = ?3 OR address = ?4 OR address IN (SELECT value FROM json_each(?10))) AND id <> ?5 AND (left_at > ?6 OR (?7 AND left_at IS NULL AND state = 'reserved' AND due_at > ?6)) AND CASE ?8 WHEN 'message' THEN message = ?9 WHEN 'channel' THEN topic IS NOT NULL AND channel = 'email' ELSE topic IS NOT NULL END";
     let scope = match scope {
         CapScope::Message => "message",
         CapScope::Channel => "channel",

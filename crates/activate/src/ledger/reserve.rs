@@ -2,7 +2,7 @@
 //! ACT-1). It never reads a person; what consent says comes with the plan, and is weighed here against suppressions.
 
 use super::attempt::skip;
-use super::limits::{Asking, Counting, used_up};
+use super::limits::{Asking, Counting, has_it, used_up};
 use super::{Ledger, PersonKey, SendRow, SendState, queue_feedback, read_send};
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
@@ -13,10 +13,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 /// Why a send waits for the end of quiet hours.
 pub(super) const QUIET_HOURS: &str = "quiet_hours";
 
+/// Why a person gets nothing by a run who has the message, may have it, or for whom it waits.
+pub(super) const ALREADY_SENT: &str = "already_sent";
 /// Why a person gets nothing who got it as whom they were taken for before.
 const SENT_BEFORE_MERGE: &str = "sent_before_merge";
 /// Why a send waits no longer: the person is somebody else now, who gets it.
-const MERGED: &str = "merged";
+pub(super) const MERGED: &str = "merged";
 
 /// What is to become of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) struct NewSend {
     pub(crate) plan: Plan,
     /// Whom the person was taken for until this very event, as a member of the segment.
     pub(crate) until_now: Vec<ProfileId>,
+    /// When the run that asks for it was started, or asked for where it only counts; none for an entry.
+    pub(crate) asked_at: Option<Timestamp>,
 }
 
 /// An entry that did not happen live.
@@ -101,7 +105,8 @@ impl Ledger {
                 } else {
                     send
                 };
-                if let Some(id) = insert(ledger, space, send, now)? {
+                let decided = decide(ledger, space, send, now)?;
+                if let Some(id) = insert(ledger, space, send, decided, now)? {
                     let Some(row) = read_send(ledger, id)? else { continue };
                     if row.state == SendState::Skipped {
                         queue_feedback(ledger, &row, FeedbackKind::Skipped, row.reason.as_deref(), now)?;
@@ -131,7 +136,7 @@ fn take_over(
     now: Timestamp,
     made: &mut Vec<SendRow>,
 ) -> rusqlite::Result<bool> {
-    const LATEST: &str = "SELECT id FROM sends WHERE space = ?1 AND profile = ?2 AND message = ?3 AND run < ?4 ORDER BY run DESC LIMIT 1";
+    const LATEST: &str = "SELECT id FROM sends WHERE space = ?1 AND profile = ?2 AND message = ?3 AND (run < ?4 OR asked_at IS NOT NULL) ORDER BY id DESC LIMIT 1";
     let mut told = false;
     for before in &send.until_now {
         let mut statement = ledger.prepare_cached(LATEST)?;
@@ -151,9 +156,14 @@ fn take_over(
 }
 
 /// The row of a new send; `None` where it exists already.
-fn insert(ledger: &Connection, space: &SpaceId, send: &NewSend, now: Timestamp) -> rusqlite::Result<Option<i64>> {
-    const INSERT: &str = "INSERT INTO sends (space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, due_at, changed_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?13) ON CONFLICT DO NOTHING";
-    let (state, reason, due_at) = decide(ledger, space, send, now)?;
+pub(super) fn insert(
+    ledger: &Connection,
+    space: &SpaceId,
+    send: &NewSend,
+    (state, reason, due_at): Decided,
+    now: Timestamp,
+) -> rusqlite::Result<Option<i64>> {
+    const INSERT: &str = "INSERT INTO sends (space, message, run, profile, address, segment, topic, person_kind, person_value, entered_at, state, reason, due_at, changed_at, asked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?14, ?13, ?15) ON CONFLICT DO NOTHING";
     let mut statement = ledger.prepare_cached(INSERT)?;
     let made = statement.execute(params![
         space.as_str(),
@@ -170,27 +180,25 @@ fn insert(ledger: &Connection, space: &SpaceId, send: &NewSend, now: Timestamp) 
         reason,
         now.as_micros(),
         due_at.as_micros(),
+        send.asked_at.map(Timestamp::as_micros),
     ])?;
     Ok((made > 0).then(|| ledger.last_insert_rowid()))
 }
 
 /// What becomes of a new send, why, and when it is due.
-fn decide(
+pub(super) type Decided = (SendState, Option<String>, Timestamp);
+
+/// Decides it, from what the ledger holds at this moment.
+pub(super) fn decide(
     ledger: &Connection,
     space: &SpaceId,
     send: &NewSend,
     now: Timestamp,
-) -> rusqlite::Result<(SendState, Option<String>, Timestamp)> {
+) -> rusqlite::Result<Decided> {
     let (granted_at, limits) = match &send.plan {
         Plan::Skip(reason) => return Ok((SendState::Skipped, Some(reason.clone()), now)),
         Plan::Reserve { granted_at, limits } => (*granted_at, limits),
     };
-    let topic = send.topic.as_deref();
-    if let Some(reason) = suppression(ledger, space, &send.address, topic, granted_at)? {
-        return Ok((SendState::Skipped, Some(reason.to_owned()), now));
-    }
-    let put_off = limits.quiet.and_then(|quiet| quiet.ends(now));
-    let due_at = put_off.unwrap_or(now);
     let asking = Asking {
         space,
         message: &send.message,
@@ -198,6 +206,15 @@ fn decide(
         address: &send.address,
         id: None,
     };
+    if send.asked_at.is_some() && has_it(ledger, &asking, limits, Counting::WithReserved)? {
+        return Ok((SendState::Skipped, Some(ALREADY_SENT.to_owned()), now));
+    }
+    let topic = send.topic.as_deref();
+    if let Some(reason) = suppression(ledger, space, &send.address, topic, granted_at)? {
+        return Ok((SendState::Skipped, Some(reason.to_owned()), now));
+    }
+    let put_off = limits.quiet.and_then(|quiet| quiet.ends(now));
+    let due_at = put_off.unwrap_or(now);
     if let Some(reason) = used_up(ledger, &asking, limits, Counting::WithReserved, due_at)? {
         return Ok((SendState::Skipped, Some(reason.to_owned()), now));
     }

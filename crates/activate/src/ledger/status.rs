@@ -105,7 +105,7 @@ impl Ledger {
         let mut statement = connection.prepare_cached(&select)?;
         let rows = statement.query_map(params![space.as_str(), profile, of.message, limit], |row| {
             let send = SendRow::read(row)?;
-            let due_at = Timestamp::from_micros(row.get(17)?);
+            let due_at = Timestamp::from_micros(row.get(18)?);
             Ok(SendView {
                 send_id: send.key(),
                 due_at: (send.state == SendState::Reserved).then_some(due_at),

@@ -14,6 +14,7 @@ pub(crate) mod profile_api;
 pub(crate) mod profile_api_shape;
 pub(crate) mod profiles;
 pub(crate) mod rejects;
+pub(crate) mod runs;
 pub(crate) mod sends;
 pub(crate) mod sources;
 pub(crate) mod spaces;

@@ -9,6 +9,7 @@ mod identity;
 mod missing;
 mod operations;
 mod people;
+mod runs;
 mod segments;
 mod streams;
 
@@ -25,6 +26,7 @@ pub use people::{
     Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership,
     PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
+pub use runs::{Run, RunRequest, RunTally, Runs};
 pub use segments::{Member, SegmentDraft, SegmentState, SegmentStatus, Segments};
 pub use streams::{
     Import, ImportOutcome, Ingest, LineStream, RejectedEvent, Sql, SqlRequest, SqlSpaces, Subscription, Tail,

@@ -7,5 +7,6 @@ mod identity;
 mod limits;
 mod people;
 mod ports;
+mod runs;
 mod streams;
 mod world;

@@ -1,6 +1,7 @@
 //! Ports that are made up: they know one person, one segment and endless rows.
 
 mod operations;
+mod runs;
 
 use super::world::{Seen, at};
 use crate::RawJson;
@@ -9,9 +10,9 @@ use crate::ports::{
     EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageCount,
     MessageSend, Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent,
     ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
-    ReplayRejects, SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery, Sql, SqlRequest, StageStatus,
-    Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream, Trait, TraitAlternative,
-    Unsubscribe,
+    ReplayRejects, Run, RunRequest, RunTally, Runs, SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery,
+    Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream,
+    Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -83,7 +83,8 @@ impl World {
             operations: ports.clone(),
             ingest: ports.clone(),
             unsubscribe: ports.clone(),
-            destinations: ports,
+            destinations: ports.clone(),
+            runs: ports,
             catalog_look: crate::Look::default(),
             limits: ApiLimits {
                 body_bytes_max: 64 * 1024,

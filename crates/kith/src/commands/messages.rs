@@ -1,4 +1,7 @@
-//! `kith messages`: stopping and resuming what sends, telling what is stopped, and what became of each send.
+//! `kith messages`: stopping and resuming what sends, telling what is stopped, what became of each send, and sending after all
+//! (`messages/runs.rs`).
+
+mod runs;
 
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
@@ -20,6 +23,12 @@ pub(crate) enum MessagesCommand {
     List(ListArgs),
     /// Counts what the entries of each message came to: sent, left out and why, and not live, so that nothing was sent.
     Counts(CountsArgs),
+    /// Sends a message after all to members whose entry was not live: counts them, and with --yes sends it.
+    Send(runs::SendArgs),
+    /// Lists what was sent so: by whom and why, how many were counted, and how far it is.
+    Runs(runs::RunsArgs),
+    /// Stops such a run; what of it still waits is not sent.
+    Stop(runs::StopArgs),
     /// Tells what is paused.
     Status {
         /// Prints the state as JSON.
@@ -98,6 +107,9 @@ pub(crate) async fn run(client: &Client, command: MessagesCommand) -> Result<(),
         MessagesCommand::Resume(args) => set(client, args, "resume", "on").await,
         MessagesCommand::List(args) => list(client, args).await,
         MessagesCommand::Counts(args) => counts(client, args).await,
+        MessagesCommand::Send(args) => runs::send(client, args).await,
+        MessagesCommand::Runs(args) => runs::list(client, args).await,
+        MessagesCommand::Stop(args) => runs::stop(client, args).await,
         MessagesCommand::Status { json } => status(client, *json).await,
     }
 }

@@ -22,6 +22,7 @@ mod people;
 mod raw_place;
 mod rebuild;
 mod rejects;
+mod runs;
 mod segments;
 mod sending;
 mod sources;
@@ -369,6 +370,7 @@ fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, Comm
         ingest: Arc::new(ingest::Imports(Arc::clone(parts))),
         unsubscribe: Arc::new(sending::Links(Arc::clone(parts))),
         destinations: Arc::new(audiences::ConnectedDestinations(Arc::clone(parts))),
+        runs: Arc::new(runs::AskedRuns(Arc::clone(parts))),
         catalog_look: Look::default(),
         limits: ApiLimits::default(),
     })

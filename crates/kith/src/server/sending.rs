@@ -8,8 +8,8 @@ use crate::error::CommandError;
 use async_trait::async_trait;
 use kith_activate::{
     Activation, ActivationConfig, AudiencePorts, BoxError, ConsentWord, DestinationDefinition, Feedback, HttpTracking,
-    Mailer, MessageDefinition, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient, SendingRules,
-    SmtpMailer, SmtpTls,
+    Mailer, Membership, MessageDefinition, Messages, OUTBOX_BATCH, Outbox, People, Ports, Reading, Recipient,
+    SendingRules, SmtpMailer, SmtpTls,
 };
 use kith_api::RawJson;
 use kith_api::ports::{PortError, PortErrorKind, Subscription, TailKind, Unsubscribe};
@@ -77,6 +77,16 @@ impl People for Recipients {
         })
     }
 
+    fn members(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        after: Option<ProfileId>,
+        limit: usize,
+    ) -> Result<Option<Vec<ProfileId>>, BoxError> {
+        Ok(self.reads.standing_members(space, segment, after, limit)?)
+    }
+
     fn zone(&self, space: &SpaceId, recipient: &Recipient) -> Result<Option<String>, BoxError> {
         if let Some(serde_json::Value::String(zone)) = recipient.traits.get("timezone") {
             return Ok(Some(zone.clone()));
@@ -125,7 +135,15 @@ fn recipient(person: &PersonDocument) -> Recipient {
             .iter()
             .map(|(name, value, _)| (name.clone(), template_value(value)))
             .collect(),
-        segments: person.segments.iter().map(|held| held.segment.clone()).collect(),
+        segments: person
+            .segments
+            .iter()
+            .map(|held| Membership {
+                segment: held.segment.clone(),
+                since: held.since,
+                cause: held.cause,
+            })
+            .collect(),
         consents: consents.collect(),
     }
 }
@@ -214,6 +232,11 @@ impl Messages for CatalogMessages {
         let mut messages = self.of(space)?.messages;
         messages.retain(|message| message.segment() == segment);
         Ok(messages)
+    }
+
+    fn named(&self, space: &SpaceId, name: &str) -> Result<Option<Arc<MessageDefinition>>, BoxError> {
+        let mut messages = self.of(space)?.messages.into_iter();
+        Ok(messages.find(|message| message.name() == name))
     }
 
     fn sending_rules(&self, space: &SpaceId) -> Result<Arc<SendingRules>, BoxError> {

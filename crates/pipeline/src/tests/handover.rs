@@ -93,6 +93,9 @@ fn act_1_nobody_is_denied_while_a_lost_state_is_built_again() {
     let asked = |name: &str| reads.standing(&main_space(), name, at(3)).unwrap();
     assert!(matches!(asked("user_id:u1"), Standing::Found(_)));
     assert!(matches!(asked("user_id:u2"), Standing::Nobody));
+    let buyers = "buyers".parse().unwrap();
+    let members = |reads: &Reads| reads.standing_members(&main_space(), &buyers, None, 9).unwrap();
+    assert_eq!(members(&reads).map(|members| members.len()), Some(1));
     // A state that was lost and has nobody yet.
     let empty = Arc::new(MemoryStore::default()) as Arc<dyn Store>;
     let lost = crate::EngineConfig {
@@ -105,6 +108,7 @@ fn act_1_nobody_is_denied_while_a_lost_state_is_built_again() {
         reads.standing(&main_space(), "user_id:u1", at(3)).unwrap(),
         Standing::NotNow
     ));
+    assert_eq!(members(&reads), None);
 }
 
 /// Whoever begins at one moment is given the members of that moment, and with the changes from its number on everything that
