@@ -162,6 +162,46 @@ test('spc_1_limits_that_several_set_at_once_all_hold', { timeout: 60_000 }, asyn
   assert.match(await refused('space', 'limits', 'busy', '--segments', '0'), /spec\.segments: segments is a whole number from 1/)
 })
 
+test('pro_5_what_a_limit_made_other_than_exact_is_marked_in_tables_lists_and_the_tail', { timeout: 120_000 }, async () => {
+  await server.kith('space', 'create', 'marks')
+  const key = await server.source('app', 'marks')
+  const definitions = join(server.home, 'marks.yaml')
+  await writeFile(definitions, `
+kind: segment
+name: no_plan
+spec: { where: { all: [ { performed: Seen }, { trait: plan, exists: false } ] } }
+`)
+  await server.kith('apply', '-f', definitions, '--wait', '--space', 'marks')
+  const many = Object.fromEntries(Array.from({ length: 600 }, (_, at) => [`trait_${at}`, at]))
+  const events = [
+    { type: 'identify', userId: 'full', traits: many },
+    { type: 'group', userId: 'plain', groupId: 'acme', traits: many },
+    { type: 'track', userId: 'full', event: 'Seen' },
+    { type: 'track', userId: 'plain', event: 'Seen' },
+  ]
+  const headers = { authorization: basic(key), 'content-type': 'application/json' }
+  const sent = await fetch(`${server.url}/v1/batch`, { method: 'POST', headers, body: JSON.stringify({ batch: events }) })
+  assert.equal(sent.status, 200)
+  await server.kith('flush')
+  const marked = [{ user: 'full', approximate: true }, { user: 'plain', approximate: false }]
+  for (const table of ['memberships', 'membership_changes']) {
+    const rows = await server.sql(`
+      SELECT i.value AS "user", t.approximate FROM curated.${table} t JOIN curated.identifiers i USING (profile_id)
+      WHERE i.type = 'user_id' ORDER BY i.value`, 'marks')
+    assert.deepEqual(rows, marked, table)
+  }
+  const reached = await server.sql(`
+    SELECT i.value AS "user", p.limits_reached FROM curated.profiles p JOIN curated.identifiers i USING (profile_id)
+    WHERE i.type = 'user_id' ORDER BY i.value`, 'marks')
+  assert.deepEqual(reached.map(row => [row.user, JSON.parse(row.limits_reached)]), [['full', ['traits', 'segments.no_plan']], ['plain', []]])
+  const [account] = await server.sql('SELECT limits_reached FROM curated.accounts', 'marks')
+  assert.deepEqual(JSON.parse(account.limits_reached), ['traits'])
+  const { body } = await server.get('/api/spaces/marks/segments/no_plan/members')
+  const members = body.members.map(({ identifiers, approximate }) => [identifiers[0], approximate])
+  assert.deepEqual(members.toSorted(), [['user_id:full', true], ['user_id:plain', false]])
+  assert.match(await server.kith('segment', 'members', 'no_plan', '--space', 'marks'), /\(approximate\) +user_id:full/)
+})
+
 test('col_4_a_space_takes_larger_events_from_then_on_and_a_rebuild_judges_each_as_it_was_taken', { timeout: 180_000 }, async () => {
   await server.kith('space', 'create', 'wide')
   const key = await server.source('app', 'wide')

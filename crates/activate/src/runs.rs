@@ -207,8 +207,11 @@ impl fmt::Display for RunRefusal {
             ),
             Self::NotCounted => f.write_str("the run is still being counted: nothing is sent before that"),
             Self::OtherCount(count) => write!(f, "the run was counted to send to {count}: confirm that number"),
-            Self::TooOld => f.write_str("the run was counted more than 24 hours ago: have it counted again"),
-            Self::Over(state) => write!(f, "the run is {} already: ask for another one", state.as_str()),
+            Self::TooOld => f.write_str("the run was asked for more than 24 hours ago: have it counted again"),
+            Self::Over(RunState::Replaced) => {
+                f.write_str("the run was never started, and another one of the message was asked for since")
+            }
+            Self::Over(state) => write!(f, "the run is {} already", state.as_str()),
         }
     }
 }

@@ -137,7 +137,7 @@ impl SpaceLimits {
             return Err(("spec.burst_events".to_owned(), message.to_owned()));
         }
         if let Some(bytes) = limits.event_bytes
-            && bytes > limits.terms().limits.batch_bytes as u64
+            && bytes > limits.batch_bytes.unwrap_or(Limits::USUAL.batch_bytes as u64)
         {
             let message = "an event cannot be larger than the body that it stands in: give batch_bytes too";
             return Err(("spec.event_bytes".to_owned(), message.to_owned()));

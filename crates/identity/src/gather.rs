@@ -2,16 +2,16 @@
 //!
 //! Works with [`crate::Resolver`], which gives the same answer event by event (a test holds them equal), and with whoever
 //! must know what other evidence or other rules would give. It never reads a store: whoever has the events hands in
-//! their evidence. Bounds are those of [`crate::Component`]; here the earliest links and intervals stay.
+//! their evidence; who does so in order says so from time to time, and little stays in memory. Bounds are those of [`crate::Component`]; here the earliest links and intervals stay.
 
 use crate::apart::Apart;
 use crate::component::{
-    Appearance, Component, Held, Link, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Node, Position, Stay,
-    Whose,
+    Appearance, Component, Held, Link, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Node, Position, Whose,
 };
 use crate::evidence::Evidence;
 use crate::resolve::{resolve, space_key};
 use crate::rules::Rules;
+use crate::runs::Runs;
 use kith_types::{Identifier, SpaceId};
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -39,7 +39,7 @@ struct Found {
     hash: u128,
     first: Appearance,
     /// Of a held identifier: every event that has it, and who was signed in beside it.
-    held: Option<Vec<(Appearance, Option<usize>)>>,
+    held: Option<Runs<usize>>,
     beside: Option<(Position, usize)>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Gathering<'a> {
             let found = &mut self.found[*place];
             found.first = found.first.min(event);
             let Some(rows) = &mut found.held else { continue };
-            rows.push((event, signed_in.filter(|_| !vetoed)));
+            rows.add(event, signed_in.filter(|_| !vetoed));
             if let Some(company) = company.filter(|_| !vetoed)
                 && found.beside.is_none_or(|(at, _)| event.position() < at)
             {
@@ -110,6 +110,14 @@ impl<'a> Gathering<'a> {
             let (at, alias) = self.groups.entry(group).or_insert((event.position(), false));
             *at = event.position().min(*at);
             *alias |= evidence.alias;
+        }
+    }
+
+    /// Says that no event before a position is still to come. Of held identifiers only intervals stay in memory then, however
+    /// many events have them.
+    pub fn settle(&mut self, before: Position) {
+        for held in self.found.iter_mut().filter_map(|found| found.held.as_mut()) {
+            held.settle(Some(before));
         }
     }
 
@@ -125,7 +133,7 @@ impl<'a> Gathering<'a> {
             identifier: identifier.clone(),
             hash,
             first: event,
-            held: held.then(Vec::new),
+            held: held.then(Runs::default),
             beside: None,
         });
         place
@@ -185,11 +193,13 @@ impl<'a> Gathering<'a> {
             let whose = match found.held.take() {
                 None => Whose::Linked(NO_PROFILE),
                 Some(rows) => {
-                    let beside = found.beside.map(|(at, place)| (at, number(place)));
-                    let (held, refused) = held(rows, beside, left, &number);
+                    let (stays, refused) = rows.stays(left, &number);
                     self.refused += refused;
-                    left = left.saturating_sub(held.stays.len());
-                    Whose::Held(held)
+                    left = left.saturating_sub(stays.len());
+                    let signed_in = stays.iter().any(|stay| stay.sign_in.is_some());
+                    let beside = found.beside.filter(|_| !signed_in);
+                    let beside = beside.map(|(at, place)| (at, number(place)));
+                    Whose::Held(Held { beside, stays })
                 }
             };
             component.nodes.push(Node {
@@ -211,41 +221,4 @@ impl<'a> Gathering<'a> {
         resolve(self.rules, self.apart, &self.key, &mut component);
         component
     }
-}
-
-/// The intervals of a held identifier by all its events, at most `most` of them, and how many were refused.
-fn held(
-    mut rows: Vec<(Appearance, Option<usize>)>,
-    beside: Option<(Position, u32)>,
-    most: usize,
-    number: &dyn Fn(usize) -> u32,
-) -> (Held, u64) {
-    rows.sort_unstable_by_key(|(event, _)| event.position());
-    let mut stays: SmallVec<[Stay; 1]> = SmallVec::new();
-    let mut refused = 0;
-    for (event, signed_in) in rows {
-        let owner = signed_in.map(number);
-        let goes_on = stays.last().is_some_and(|last| match (owner, last.sign_in) {
-            (None, _) | (_, None) => true,
-            (Some(owner), Some((_, run))) => owner == run,
-        });
-        let sign_in = owner.map(|owner| (event.position(), owner));
-        if !goes_on && stays.len() < most.max(1) {
-            stays.push(Stay {
-                sign_in,
-                first: event,
-                profile: NO_PROFILE,
-            });
-            continue;
-        }
-        refused += u64::from(!goes_on);
-        if let Some(last) = stays.last_mut() {
-            // The time before the first sign-in belongs to it.
-            last.sign_in = last.sign_in.or(sign_in);
-            last.first = last.first.min(event);
-        }
-    }
-    let signed_in = stays.iter().any(|stay| stay.sign_in.is_some());
-    let beside = beside.filter(|_| !signed_in);
-    (Held { beside, stays }, refused)
 }

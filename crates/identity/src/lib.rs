@@ -48,6 +48,7 @@ mod normalise;
 mod presence;
 mod resolve;
 mod rules;
+mod runs;
 mod sign_in;
 #[cfg(test)]
 mod tests;

@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// Raised when the meaning of the bytes changes.
 const VERSION: u8 = 1;
+/// Facts of which a limit has made some inexact; all else is as in [`VERSION`].
+const VERSION_MARKED: u8 = 2;
 /// Changes that wait, and bytes of them, before walks get turns ahead of further records.
 const WAITING_MAX: usize = if cfg!(test) { 4 } else { 4_096 };
 const WAITING_BYTES_MAX: usize = 16 << 20;
@@ -373,7 +375,10 @@ impl Space {
 impl AccountChange {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
-        out.push(VERSION);
+        out.push(match self.before.is_marked() {
+            true => VERSION_MARKED,
+            false => VERSION,
+        });
         put_signed(&mut out, self.at.as_micros());
         put_text(&mut out, self.cause.as_str());
         if let Some(key) = self.cause.event_key() {
@@ -385,7 +390,7 @@ impl AccountChange {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
-        if reader.byte()? != VERSION {
+        if !matches!(reader.byte()?, VERSION | VERSION_MARKED) {
             return None;
         }
         let at = Timestamp::from_micros(reader.signed()?);
@@ -447,7 +452,18 @@ mod tests {
         known.encode(&mut bytes);
         assert_eq!(bytes, b"\x04acme\x02\x01\x05\x03pro\x00");
         assert_eq!(AccountFacts::decode(&mut Reader(&bytes)), Some(known));
+        let before = Arc::new(AccountFacts::of_a_part(&fold, &asked, &TraitRules::default()));
+        let marked = AccountChange {
+            at: Timestamp::from_micros(77),
+            cause: Cause::Import,
+            before,
+        };
+        assert_eq!(marked.encode(), MARKED, "the bytes of version 2");
+        let read = AccountChange::decode(MARKED).unwrap();
+        assert!(read == marked && !read.before.marks_differ(&marked.before) && read.before.marks_differ(&unknown));
     }
+
+    const MARKED: &[u8] = b"\x02\x9a\x01\x06import\x04acme\x02\x03\x05\x03pro\x02";
 
     const GOLDEN: &[u8] = b"\x01\x9a\x01\x06import\x04acme\x02\x00\x00";
 }

@@ -79,6 +79,18 @@ impl AccountFacts {
         }
     }
 
+    /// Whether a limit has made other traits inexact: then who is told a change meanwhile must be told it with the marks of
+    /// its instant.
+    pub(crate) fn marks_differ(&self, other: &Self) -> bool {
+        let mark = |facts: &Self, at: usize| facts.approximate.get(at).is_some_and(|mark| *mark);
+        (0..self.values.len()).any(|at| mark(self, at) != mark(other, at))
+    }
+
+    /// Whether a limit has made any trait inexact.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.approximate.iter().any(|mark| *mark)
+    }
+
     /// What is said where some of what was said of the account could not be read.
     pub(crate) fn of_a_part(fold: &AccountFold, asked: &AccountsAsked, rules: &TraitRules) -> Self {
         Self {

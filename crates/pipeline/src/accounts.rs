@@ -99,7 +99,7 @@ impl Space {
         let Some(before) = before else { return Ok(()) };
         self.accounts.facts.remove(account);
         let after = self.facts_of(store, account, group_id)?;
-        if !is_new && before != after {
+        if !is_new && (before != after || before.marks_differ(&after)) {
             self.account_changed(account, before, now, cause);
         }
         Ok(())

@@ -123,6 +123,9 @@ impl Space {
         id: ProfileId,
         (changes, accounts): (&mut [Change], &[Arc<AccountFacts>]),
     ) -> Result<(), PipelineError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
         let definitions = Arc::clone(&self.definitions);
         let live = |change: &Change| definitions.segments.iter().find(|live| live.name == change.segment);
         let of_lists = |change: &Change| live(change).is_some_and(|live| live.compiled.depends_on_identifiers());

@@ -22,6 +22,7 @@ mod fold;
 mod folds;
 mod handover;
 mod history;
+mod in_order;
 mod keys;
 mod new_rules;
 mod output;

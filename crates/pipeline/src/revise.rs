@@ -7,13 +7,16 @@
 use crate::place::{Moment, Outcome, Pieces};
 use crate::space::Space;
 use crate::vetoes::{Veto, VetoDecision};
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, history, in_order, keys};
 use kith_identity::{Component, Difference, Gathering};
 use kith_segment::Cause;
 use kith_state::{Keyspace, Read};
 use kith_types::{Address, ProfileId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+/// Events of held identifiers that are in memory at once, about.
+const EVENTS_UNSETTLED_MAX: u32 = 16_384;
 
 impl Space {
     /// Applies a decision about vetoes, from a committed state; what it wrote must be committed before the next record.
@@ -108,32 +111,23 @@ impl Space {
         let known: BTreeSet<u128> = before.hashes().collect();
         let mut gathering = Gathering::new(&self.id, &definitions.rules, definitions.vetoes.apart());
         let mut presence = BTreeMap::new();
-        for carrier in &known {
-            let (from, to) = keys::row_range(&self.id, *carrier, None, None);
-            let mut damaged = false;
-            store.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-                let event =
-                    keys::row_place(key).and_then(|(time, address)| history::decode(&self.id, time, address, row));
-                let Some(event) = event else {
-                    damaged = true;
-                    return false;
-                };
-                let mut evidence = definitions.read(&event);
-                // What a bound kept out of the component stays out.
-                evidence.identifiers.retain(|named| known.contains(&named.hash));
-                if touched.contains(&event.address) {
-                    for held in evidence.held() {
-                        let row = history::encode_presence(event.received_at, evidence.signed_in_beside(held));
-                        presence.insert(keys::row(&self.id, held.hash, event.event_time, event.address), row);
-                    }
+        let mut taken = 0_u32;
+        in_order::visit(store, &self.id, known.iter().copied(), &mut |event| {
+            let mut evidence = definitions.read(&event);
+            // What a bound kept out of the component stays out.
+            evidence.identifiers.retain(|named| known.contains(&named.hash));
+            if touched.contains(&event.address) {
+                for held in evidence.held() {
+                    let row = history::encode_presence(event.received_at, evidence.signed_in_beside(held));
+                    presence.insert(keys::row(&self.id, held.hash, event.event_time, event.address), row);
                 }
-                gathering.add(&evidence);
-                true
-            })?;
-            if damaged {
-                return Err(PipelineError::corrupt("history"));
             }
-        }
+            gathering.add(&evidence);
+            taken += 1;
+            if taken.is_multiple_of(EVENTS_UNSETTLED_MAX) {
+                gathering.settle((event.event_time, event.address));
+            }
+        })?;
         for (key, row) in presence {
             self.writes.replace(Keyspace::Presence, key, row);
         }

@@ -36,7 +36,7 @@ impl Engine {
     /// Gives every run at work one page. Returns whether any got further.
     ///
     /// # Errors
-    /// A run could not be got further: it is tried again, and has held up no other.
+    /// No run could be got further, and one for a reason that may pass. Where another could, the log tells the reason.
     pub(crate) fn step_runs(&self) -> Result<bool, ActivateError> {
         let (mut found, mut failed) = (false, None);
         for run in self.ledger.runs_at_work()? {
@@ -46,7 +46,14 @@ impl Engine {
                 Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(found), Err)
+        match failed {
+            Some(error) if found => {
+                tracing::warn!(%error, "a run of a message could not be got further: it is tried again");
+                Ok(true)
+            }
+            Some(error) => Err(error),
+            None => Ok(found),
+        }
     }
 
     fn step_run(&self, run: &RunRow) -> Result<bool, ActivateError> {

@@ -8,6 +8,7 @@ use super::{Ledger, SendRow, SendState, queue_feedback, read_send, set_state, se
 use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
 use crate::limits::Limits;
+use crate::runs::number_of;
 use kith_types::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -72,6 +73,10 @@ impl Ledger {
         let closed = serde_json::Value::from(closed).to_string();
         let mut found: Vec<Due> = Vec::new();
         for of_runs in [false, true] {
+            // What waits of a run that is paused would be looked through in vain.
+            if of_runs && !any_run_may_send(&connection)? {
+                break;
+            }
             let left = limit - found.len();
             let due = statement.query_map(params![now.as_micros(), left, closed, of_runs], |row| {
                 Ok(Due {
@@ -103,10 +108,10 @@ impl Ledger {
                 address: &send.address,
                 id: Some(send.id),
             };
-            // People who were two when a run reserved for each may be one by now.
+            // People who were two when a run reserved for each may be one by now, and somebody may have entered live since.
             if send.asked_at.is_some() {
                 let stopped = is_stopped(ledger, send.run)?;
-                if stopped || has_it(ledger, &asking, &attempt.limits, Counting::Left)? {
+                if stopped || has_it(ledger, &asking, &attempt.limits, Counting::LeftOrLive)? {
                     let reason = if stopped { RUN_STOPPED } else { ALREADY_SENT };
                     return Ok(Begun::Skipped(Box::new(skip(ledger, send, reason, now)?)));
                 }
@@ -200,6 +205,16 @@ pub(super) fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Ti
     send.state = SendState::Skipped;
     send.reason = Some(reason.to_owned());
     Ok(send)
+}
+
+/// Whether anything waits of a run that is not paused.
+fn any_run_may_send(ledger: &Connection) -> rusqlite::Result<bool> {
+    const MAY: &str = "SELECT 1 FROM runs WHERE state IN ('sending', 'done') AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = runs.space OR scope = runs.space || '/' || runs.message) AND EXISTS (SELECT 1 FROM sends WHERE run = runs.id + ?1 AND asked_at IS NOT NULL AND state = 'reserved') LIMIT 1";
+    let row = ledger
+        .prepare_cached(MAY)?
+        .query_row([super::reserve::number(number_of(0))], |_| Ok(()))
+        .optional()?;
+    Ok(row.is_some())
 }
 
 /// Whether everything, a space or a message of it is paused.

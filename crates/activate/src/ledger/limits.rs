@@ -22,6 +22,8 @@ pub(super) enum Counting {
     WithReserved,
     /// Those that may have reached the person.
     Left,
+    /// Those, and what waits of live entries: what a run has waits for it to be gone first.
+    LeftOrLive,
 }
 
 /// The reason of the first cap that is used up at an instant, if one is.
@@ -52,7 +54,7 @@ pub(super) fn has_it(
 }
 
 /// The sends of the person are found first, by profile and address: SQLite would else look through all of the space.
-pub(super) const COUNT: &str = "SELECT count(*) FROM sends WHERE id IN (SELECT id FROM sends WHERE space = ?1 AND profile IN (?2, ?3) UNION SELECT id FROM sends WHERE space = ?1 AND address IN (SELECT ?4 UNION ALL SELECT value FROM json_each(?10))) AND id <> ?5 AND (left_at > ?6 OR (?7 AND left_at IS NULL AND state = 'reserved' AND due_at > ?6)) AND CASE ?8 WHEN 'message' THEN message = ?9 WHEN 'channel' THEN topic IS NOT NULL AND channel = 'email' ELSE topic IS NOT NULL END";
+pub(super) const COUNT: &str = "SELECT count(*) FROM sends WHERE id IN (SELECT id FROM sends WHERE space = ?1 AND profile IN (?2, ?3) UNION SELECT id FROM sends WHERE space = ?1 AND address IN (SELECT ?4 UNION ALL SELECT value FROM json_each(?10))) AND id <> ?5 AND (left_at > ?6 OR (?7 AND left_at IS NULL AND state = 'reserved' AND due_at > ?6 AND (NOT ?11 OR asked_at IS NULL))) AND CASE ?8 WHEN 'message' THEN message = ?9 WHEN 'channel' THEN topic IS NOT NULL AND channel = 'email' ELSE topic IS NOT NULL END";
 
 fn count(
     ledger: &Connection,
@@ -75,10 +77,11 @@ fn count(
             asking.address,
             asking.id.unwrap_or(-1),
             after.as_micros(),
-            counting == Counting::WithReserved,
+            counting != Counting::Left,
             scope,
             asking.message,
             serde_json::Value::from(limits.addresses.clone()).to_string(),
+            counting == Counting::LeftOrLive,
         ],
         |row| row.get(0),
     )

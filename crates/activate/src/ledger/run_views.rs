@@ -58,12 +58,15 @@ impl Ledger {
         let read = format!(
             "SELECT {VIEW_COLUMNS} FROM runs WHERE space = ?1 AND (?2 IS NULL OR message = ?2) AND (?3 IS NULL OR id = ?3) ORDER BY id DESC LIMIT ?4"
         );
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(&read)?;
-        let rows = statement.query_map(params![space.as_str(), message, id, limit], read_view)?;
-        let rows: Vec<(i64, RunView)> = rows.collect::<Result<_, _>>()?;
+        let rows: Vec<(i64, RunView)> = {
+            let connection = self.connection();
+            let mut statement = connection.prepare_cached(&read)?;
+            let rows = statement.query_map(params![space.as_str(), message, id, limit], read_view)?;
+            rows.collect::<Result<_, _>>()?
+        };
+        // Large runs take their time to be counted: what sends waits for one of them at most.
         let filled = rows.into_iter().map(|(id, mut view)| {
-            fill(&connection, id, &mut view)?;
+            fill(&self.connection(), id, &mut view)?;
             Ok(view)
         });
         Ok(filled.collect::<rusqlite::Result<_>>()?)

@@ -96,7 +96,7 @@ fn act_1_what_a_person_got_is_counted_without_looking_through_what_others_got() 
     let connection = ledger.connection();
     let plan = format!("EXPLAIN QUERY PLAN {}", super::limits::COUNT);
     let mut statement = connection.prepare(&plan).unwrap();
-    let steps = statement.query_map([0; 10], |row| row.get::<_, String>(3)).unwrap();
+    let steps = statement.query_map([0; 11], |row| row.get::<_, String>(3)).unwrap();
     let steps: Vec<String> = steps.map(Result::unwrap).collect();
     let sends = steps.iter().filter(|step| step.contains(" sends "));
     for step in sends.clone() {

@@ -183,7 +183,7 @@ fn act_6_a_run_takes_the_causes_and_times_that_are_named_and_nobody_who_enters_l
     let seen = counted(&engine, &asked());
     world.clock.advance(Duration::from_secs(1));
     member(world, 4, Some(true), Some(CauseKind::Import));
-    // One has left meanwhile, one entered live again, and one agreed whom the count did not foresee.
+    // One has left meanwhile, and one entered live again.
     world
         .people
         .lock()

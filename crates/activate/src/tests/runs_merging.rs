@@ -1,10 +1,12 @@
-//! People who turn out to be one while a run sends (contract ACT-6): they get one mail.
+//! People who turn out to be one, or who enter live, while a run sends (contract ACT-6): they get one mail.
 
 use super::entries::Fixture;
 use super::runs::{address, asked, counted, member, send_all, start, view};
 use super::{World, run};
+use crate::{PauseScope, SendOutcome};
 use kith_segment::{Cause, CauseKind};
-use kith_types::{Clock, EventKey, ProfileId};
+use kith_types::{Clock, Duration, EventKey, ProfileId};
+use std::collections::BTreeMap;
 
 /// Whoever was `gone` is `into` from now on, who has the addresses of both.
 fn merge(world: &World, gone: u128, into: u128) {
@@ -87,4 +89,48 @@ fn act_6_a_guest_for_whom_a_run_sent_or_waits_is_not_mailed_again_by_signing_in(
         let reason = if sent { "sent_before_merge" } else { "merged" };
         assert_eq!(fixture.skipped(), [(reason.to_owned(), 1)]);
     }
+}
+
+#[test]
+fn act_6_who_enters_live_while_a_run_waits_gets_one_mail_though_the_first_attempt_is_put_off() {
+    let fixture = Fixture::new();
+    let (world, engine) = (&fixture.world, fixture.engine());
+    member(world, 1, Some(true), Some(CauseKind::Import));
+    let seen = counted(&engine, &asked());
+    start(&engine, seen.id, 1).unwrap();
+    while engine.step_runs().unwrap() {}
+    world.clock.advance(Duration::from_secs(1));
+    member(world, 1, Some(true), Some(CauseKind::Event));
+    world.enter(1);
+    let later = SendOutcome::Rejected {
+        permanent: false,
+        code: 451,
+        text: "4.7.1 later".into(),
+    };
+    world.answers.lock().unwrap().push(later);
+    for wait in [0, 1, 2] {
+        world.clock.advance(Duration::from_secs(wait));
+        run(&engine).unwrap();
+    }
+    assert_eq!(world.mails_to(&address(1)), 1);
+    assert_eq!(
+        view(&engine, 1).skipped,
+        BTreeMap::from([("already_sent".to_owned(), 1)])
+    );
+}
+
+#[test]
+fn act_6_a_paused_run_is_not_looked_through_for_what_is_due() {
+    let fixture = Fixture::new();
+    let (world, engine) = (&fixture.world, fixture.engine());
+    member(world, 1, Some(true), Some(CauseKind::Import));
+    let seen = counted(&engine, &asked());
+    start(&engine, seen.id, 1).unwrap();
+    while engine.step_runs().unwrap() {}
+    let due = || engine.ledger.due(world.clock.now(), 9, &[]).unwrap().len();
+    assert_eq!(due(), 1);
+    engine.ledger.pause(PauseScope::All, true).unwrap();
+    assert_eq!(due(), 0);
+    engine.ledger.pause(PauseScope::All, false).unwrap();
+    assert_eq!(due(), 1);
 }

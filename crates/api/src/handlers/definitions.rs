@@ -278,6 +278,7 @@ pub(super) fn read_request(headers: &HeaderMap, query: &ApplyQuery, body: &[u8])
             removals: Vec::new(),
             prune: parse_flag("prune", query.prune.as_deref())?,
         };
+        refuse_to_prune_all(&proposal)?;
         return Ok(ReadRequest {
             proposal,
             author: None,
@@ -311,11 +312,22 @@ pub(super) fn read_request(headers: &HeaderMap, query: &ApplyQuery, body: &[u8])
         removals,
         prune: body.prune,
     };
+    refuse_to_prune_all(&proposal)?;
     Ok(ReadRequest {
         proposal,
         author: body.author,
         reason: body.reason.unwrap_or_default(),
     })
+}
+
+/// No document at all is a slip, such as an export that failed: pruned, it would remove everything.
+fn refuse_to_prune_all(proposal: &Proposal) -> Result<(), ApiError> {
+    match proposal.prune && proposal.documents.is_empty() {
+        true => Err(ApiError::invalid(
+            "prune removes every definition that is not among the documents, and there are none; name what is to go in `removals`",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Whether a header names YAML, by any of the names in use.

@@ -160,6 +160,7 @@ pub(crate) async fn ask(
     request_body = RunStartBody,
     responses(
         (status = 200, description = "The run.", body = RunBody),
+        (status = 400, description = "The run is no number, or what is asked for cannot be read.", body = ErrorBody),
         (status = 404, description = "There is no such run.", body = ErrorBody),
         (status = 409, description = "It was counted to another number, not yet, or more than a day ago.", body = ErrorBody),
     ),
@@ -187,6 +188,7 @@ pub(crate) async fn start(
     request_body = RunStopBody,
     responses(
         (status = 200, description = "The run.", body = RunBody),
+        (status = 400, description = "The run is no number, or what is asked for cannot be read.", body = ErrorBody),
         (status = 404, description = "There is no such run.", body = ErrorBody),
         (status = 409, description = "It has come to an end.", body = ErrorBody),
     ),
@@ -210,6 +212,7 @@ pub(crate) async fn stop(
     responses(
         (status = 200, description = "The runs.", body = RunsBody),
         (status = 400, description = "A parameter that must be mended.", body = ErrorBody),
+        (status = 404, description = "There is no such space.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn list(
@@ -234,6 +237,7 @@ pub(crate) async fn list(
     ),
     responses(
         (status = 200, description = "The run.", body = RunBody),
+        (status = 400, description = "The run is no number.", body = ErrorBody),
         (status = 404, description = "There is no such run.", body = ErrorBody),
     ),
 )]

@@ -161,6 +161,14 @@ async fn spc_1_definitions_are_planned_applied_exported_and_remembered_in_their_
             .collect::<Vec<_>>(),
         ["source/shop", "segment/vip"]
     );
+    for empty in [
+        send_yaml(&world, &format!("{base}/apply?prune=true"), "").await,
+        world
+            .post(&format!("{base}/apply"), r#"{"documents": [], "prune": true}"#)
+            .await,
+    ] {
+        assert_eq!(empty.status, StatusCode::BAD_REQUEST, "a prune of everything is a slip");
+    }
     let again = send_yaml(&world, &format!("{base}/plan?prune=true"), &exported.text)
         .await
         .json();

@@ -161,6 +161,7 @@ fn spc_1_wrong_limits_are_told_with_their_place() {
         json!({ "event_bytes": 1_048_577 }),
         json!({ "event_bytes": 600_000 }),
         json!({ "event_bytes": 600_000, "batch_bytes": 599_999 }),
+        json!({ "event_bytes": 5_000, "batch_bytes": 4_000 }),
     ];
     for case in cases {
         assert_eq!(wrong("limits", case).path, "spec.event_bytes");
@@ -174,7 +175,7 @@ fn spc_1_wrong_limits_are_told_with_their_place() {
         burst_events: Some(2),
         batch_events: Some(3),
         batch_bytes: Some(4),
-        event_bytes: Some(9),
+        event_bytes: Some(3),
         dedupe_days: Some(10),
         sources: Some(5),
         definitions: Some(6),
@@ -182,7 +183,7 @@ fn spc_1_wrong_limits_are_told_with_their_place() {
         computed_traits: Some(8),
     };
     let document = all.to_document();
-    let golden = r#"{"kind":"space_limits","name":"limits","spec":{"events_per_second":1,"burst_events":2,"batch_events":3,"batch_bytes":4,"event_bytes":9,"dedupe_days":10,"sources":5,"definitions":6,"segments":7,"computed_traits":8}}"#;
+    let golden = r#"{"kind":"space_limits","name":"limits","spec":{"events_per_second":1,"burst_events":2,"batch_events":3,"batch_bytes":4,"event_bytes":3,"dedupe_days":10,"sources":5,"definitions":6,"segments":7,"computed_traits":8}}"#;
     assert_eq!(document.to_json().to_string(), golden);
     assert_eq!(SpaceLimits::parse(&document.spec), Ok(all));
 }

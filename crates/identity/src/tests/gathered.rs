@@ -2,7 +2,7 @@
 
 use super::keeper::{after, event, id, keeper};
 use super::worlds::world;
-use crate::{Component, Difference, Gathering, Reading, Vetoes, WhatIf};
+use crate::{Component, Difference, Evidence, Gathering, Reading, Vetoes, WhatIf};
 use kith_types::{ProfileId, SpaceId};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -28,6 +28,18 @@ fn idn_3_evidence_taken_at_once_gives_the_bytes_of_evidence_taken_one_by_one() {
             .collect();
         let stored: BTreeMap<u128, Vec<u8>> = keeper.components.into_iter().map(|(id, one)| (id.0, one)).collect();
         assert!(gathered == stored, "world {seed}");
+        // In order, and settled now and then.
+        evidence.sort_by_key(Evidence::position);
+        let mut gathering = Gathering::new(&SpaceId::main(), &world.rules, vetoes.apart());
+        for (at, one) in (0_u64..).zip(&evidence) {
+            gathering.add(one);
+            if (at * 7 + seed) % 5 < 2 {
+                gathering.settle(one.position());
+            }
+        }
+        let settled = gathering.components();
+        let settled: BTreeMap<u128, Vec<u8>> = settled.iter().map(|one| (one.id().0, one.encode())).collect();
+        assert!(settled == stored, "world {seed}, settled");
     }
 }
 

@@ -112,11 +112,13 @@ impl Making<'_> {
     /// The event of a row, where a door could take it at all.
     fn judge(&self, events: &mut Events<'_>, row: &Row) -> Result<String, RowFault> {
         let event = events.event(row)?;
-        if event.len() > self.limits.event_bytes {
+        // One that fills a body alone has room in none.
+        let most = self.limits.batch_bytes.saturating_sub(ROOM_BYTES + HEAD.len());
+        let most = self.limits.event_bytes.min(most);
+        if event.len() > most {
             let message = format!(
-                "becomes an event of {} bytes; a door takes {} at most",
-                event.len(),
-                self.limits.event_bytes
+                "becomes an event of {} bytes; an import takes {most} at most",
+                event.len()
             );
             return Err(RowFault {
                 place: row.place.clone(),

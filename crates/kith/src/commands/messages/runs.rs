@@ -159,8 +159,9 @@ pub(crate) async fn send(client: &Client, args: &SendArgs) -> Result<(), Command
         return output::line(&started);
     }
     output::line(&format!(
-        "run {number} sends it: `kith messages runs` shows how far it is, `kith messages stop {} {number}` stops it",
-        output::shown(&args.name)
+        "run {number} sends it: `kith messages runs{space}` shows how far it is, `kith messages stop {}{space} {number}` stops it",
+        output::shown(&args.name),
+        space = in_space(args),
     ))
 }
 
@@ -192,6 +193,14 @@ fn people(count: u64) -> String {
     }
 }
 
+/// The flag that names the space, where a command needs one.
+fn in_space(args: &SendArgs) -> String {
+    match args.space.space.as_str() {
+        "main" => String::new(),
+        other => format!(" --space {other}"),
+    }
+}
+
 fn how_to_send(args: &SendArgs, run: &Run) -> String {
     if run.state != "counted" {
         return format!("run {} is {}", run.run, run.state);
@@ -199,11 +208,7 @@ fn how_to_send(args: &SendArgs, run: &Run) -> String {
     if run.counted.sends == 0 {
         return "nothing is sent: there is nobody to send it to".to_owned();
     }
-    let space = match args.space.space.as_str() {
-        "main" => String::new(),
-        other => format!(" --space {other}"),
-    };
-    let name = output::shown(&args.name);
+    let (name, space) = (output::shown(&args.name), in_space(args));
     format!(
         "nothing is sent yet; within a day: kith messages send {name}{space} --run {} --yes",
         run.run

@@ -1,0 +1,139 @@
+//! The events of several carriers in canonical order, however many there are: a merge of their histories, each read some rows
+//! at a time.
+
+use crate::{PipelineError, history, keys};
+use kith_identity::Position;
+use kith_state::{Keyspace, Read};
+use kith_types::{Event, SpaceId};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Rows of all carriers together that are in memory at once, about.
+const ROWS_MAX: usize = 16_384;
+
+/// What is read of a carrier's history.
+struct Cursor {
+    /// The key from which on it is read next, and where it ends.
+    range: (Vec<u8>, Vec<u8>),
+    rows: VecDeque<Event>,
+    ended: bool,
+}
+
+/// Visits every event of these carriers as it is committed, in canonical order.
+///
+/// # Errors
+/// The store fails, or holds a damaged row.
+pub(crate) fn visit(
+    store: &dyn Read,
+    space: &SpaceId,
+    carriers: impl Iterator<Item = u128>,
+    take: &mut dyn FnMut(Event),
+) -> Result<(), PipelineError> {
+    visit_by(store, space, carriers, ROWS_MAX, take)
+}
+
+fn visit_by(
+    store: &dyn Read,
+    space: &SpaceId,
+    carriers: impl Iterator<Item = u128>,
+    rows_max: usize,
+    take: &mut dyn FnMut(Event),
+) -> Result<(), PipelineError> {
+    let cursor = |carrier| Cursor {
+        range: keys::row_range(space, carrier, None, None),
+        rows: VecDeque::new(),
+        ended: false,
+    };
+    let mut cursors: Vec<Cursor> = carriers.map(cursor).collect();
+    let rows_each = (rows_max / cursors.len().max(1)).max(1);
+    let mut heads: BinaryHeap<Reverse<(Position, usize)>> = BinaryHeap::with_capacity(cursors.len());
+    for (at, cursor) in cursors.iter_mut().enumerate() {
+        heads.extend(cursor.head(store, space, rows_each)?.map(|head| Reverse((head, at))));
+    }
+    while let Some(Reverse((_, at))) = heads.pop() {
+        let Some(cursor) = cursors.get_mut(at) else { break };
+        if let Some(event) = cursor.rows.pop_front() {
+            take(event);
+        }
+        heads.extend(cursor.head(store, space, rows_each)?.map(|head| Reverse((head, at))));
+    }
+    Ok(())
+}
+
+impl Cursor {
+    /// The place of the next event, which is read where none is in memory.
+    fn head(&mut self, store: &dyn Read, space: &SpaceId, rows: usize) -> Result<Option<Position>, PipelineError> {
+        if self.rows.is_empty() && !self.ended {
+            self.read(store, space, rows)?;
+        }
+        Ok(self.rows.front().map(|event| (event.event_time, event.address)))
+    }
+
+    fn read(&mut self, store: &dyn Read, space: &SpaceId, rows: usize) -> Result<(), PipelineError> {
+        let (mut damaged, mut last) = (false, Vec::new());
+        let (from, to) = &self.range;
+        let read = &mut self.rows;
+        store.scan(Keyspace::Events, from, to, &mut |key, row| {
+            let event = keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row));
+            damaged = event.is_none();
+            read.extend(event);
+            if read.len() == rows {
+                last = key.to_vec();
+            }
+            !damaged && read.len() < rows
+        })?;
+        if damaged {
+            return Err(PipelineError::corrupt("history"));
+        }
+        self.ended = last.is_empty();
+        // Right behind the last row.
+        last.push(0);
+        self.range.0 = last;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{Bench, event, main_space};
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn idn_3_histories_are_merged_in_canonical_order_however_few_rows_are_in_memory() {
+        let mut bench = Bench::new();
+        for n in 0..60_i64 {
+            // Late, equal and early times, unevenly over four people and one who has none.
+            let (user, second) = (n * n % 5 % 4, (n * 37) % 23);
+            bench.take(
+                100 + n,
+                &[event(&format!("user_id:u{user}"), "Seen", second, json!({}))],
+            );
+        }
+        bench.commit();
+        let mut expected: Vec<Position> = bench
+            .events()
+            .iter()
+            .map(|event| (event.event_time, event.address))
+            .collect();
+        expected.sort_unstable();
+        let named = bench.events().into_iter().flat_map(|event| event.identifiers);
+        let mut carriers: BTreeSet<u128> = named.map(|identifier| identifier.hash128()).collect();
+        carriers.insert(7);
+        for rows_max in [1, 2, 7, 20, 1_000] {
+            let mut seen = Vec::new();
+            visit_by(
+                &*bench.store,
+                &main_space(),
+                carriers.iter().copied(),
+                rows_max,
+                &mut |event| {
+                    seen.push((event.event_time, event.address));
+                },
+            )
+            .unwrap();
+            assert_eq!(seen, expected, "{rows_max}");
+        }
+    }
+}
