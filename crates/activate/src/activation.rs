@@ -258,6 +258,12 @@ impl Activation {
         Ok(status)
     }
 
+    /// Whether there is a mail server: without one what is reserved waits.
+    #[must_use]
+    pub fn has_mailer(&self) -> bool {
+        self.shared.engine.ports.mailer.is_some()
+    }
+
     /// The mails in a row that the mail server did not take since the start, whomever they were to: one that cannot be
     /// reached is told by it at once, one receiver's server that answers nothing only where nobody else gets mail.
     #[must_use]

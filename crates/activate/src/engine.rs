@@ -14,10 +14,11 @@ use self::destinations::Destinations;
 pub use self::destinations::MailFault;
 use crate::error::{ActivateError, ActivateErrorKind, BoxError};
 use crate::ledger::{Ledger, SendRow, SendState};
+use crate::limits::SendingRules;
 use crate::ports::Ports;
 use kith_telemetry::Counter;
 use kith_types::{Clock, Duration, ProfileId, SpaceId, Timestamp};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, broadcast};
 
@@ -105,6 +106,8 @@ pub(crate) struct Engine {
     renders: Arc<Semaphore>,
     /// How far each outbox was read; it may be ahead of the ledger where nothing was to be recorded.
     cursors: Mutex<HashMap<SpaceId, u64>>,
+    /// The rules of each space under which what waits was put off.
+    rules_followed: Mutex<BTreeMap<SpaceId, Arc<SendingRules>>>,
     /// The spaces whose outboxes are kept whole, once for each that asks for it.
     held: Mutex<Vec<SpaceId>>,
     /// The destinations that fail.
@@ -133,6 +136,7 @@ impl Engine {
             runtime,
             renders,
             cursors: Mutex::default(),
+            rules_followed: Mutex::default(),
             held: Mutex::default(),
             destinations: Destinations::default(),
             unrecorded: Mutex::default(),

@@ -21,7 +21,7 @@ pub(crate) use attempt::{Attempt, Begun, Finished};
 #[cfg(test)]
 pub(crate) use destinations::Tally;
 pub(crate) use destinations::{Mark, Place, Progress, Refusal, pause_name};
-pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations};
+pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations, Undone};
 pub(crate) use runs::{NewRun, RunPage};
 pub use status::{ActivationStatus, MessageCount, SendView, SendsOf, SpaceStatus};
 pub use unsubscribe::Subscription;

@@ -10,6 +10,7 @@
 //! and no address, template value or token in clear leaves it in a log line.
 
 mod activation;
+mod asked;
 mod audience;
 mod definition;
 mod engine;
@@ -30,6 +31,7 @@ mod template;
 mod tests;
 
 pub use activation::{Activation, ActivationConfig, PauseScope};
+pub use asked::AskedOfPeople;
 pub use audience::{
     AudiencePorts, Audiences, Changes, DestinationDefinition, DestinationStatus, HttpTracking, MembersAt, Posted,
     SegmentChoice, TrackingApi, TrackingRequest,

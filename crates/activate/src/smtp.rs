@@ -12,6 +12,7 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 #[cfg(test)]
@@ -177,14 +178,7 @@ impl SmtpMailer {
             None => ClientId::default(),
         };
         let implicit = self.tls.clone().filter(|_| self.config.tls == SmtpTls::Implicit);
-        let server = (self.config.host.as_str(), self.config.port);
-        let limit = Some(self.config.step_time_max);
-        let connecting = AsyncSmtpConnection::connect_tokio1(server, limit, &hello, implicit, None);
-        let mut connection = self
-            .step(connecting)
-            .await
-            .ok_or_else(too_slow)?
-            .map_err(|error| not_sent(&error))?;
+        let mut connection = self.step(self.connect(implicit, &hello)).await.ok_or_else(too_slow)??;
         if let Some(tls) = self.tls.clone().filter(|_| self.config.tls == SmtpTls::StartTls) {
             let upgrading = connection.starttls(tls, &hello);
             self.step(upgrading)
@@ -201,6 +195,29 @@ impl SmtpMailer {
                 .map_err(|error| not_sent(&error))?;
         }
         Ok(connection)
+    }
+
+    /// A connection with EHLO done. The content and the dot behind it are two small writes: without `TCP_NODELAY` the second waits
+    /// for the acknowledgement of the first, which a server may put off by 40 milliseconds. With TLS from the first byte the
+    /// library makes the socket, and gives no way to set it.
+    async fn connect(
+        &self,
+        implicit: Option<TlsParameters>,
+        hello: &ClientId,
+    ) -> Result<AsyncSmtpConnection, SendOutcome> {
+        let server = (self.config.host.as_str(), self.config.port);
+        if implicit.is_some() {
+            let limit = Some(self.config.step_time_max);
+            let connecting = AsyncSmtpConnection::connect_tokio1(server, limit, hello, implicit, None);
+            return connecting.await.map_err(|error| not_sent(&error));
+        }
+        let unreachable = |error: std::io::Error| {
+            SendOutcome::NotSent(format!("the mail server cannot be used: Connection error: {error}"))
+        };
+        let stream = TcpStream::connect(server).await.map_err(unreachable)?;
+        stream.set_nodelay(true).map_err(unreachable)?;
+        let connecting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), hello);
+        connecting.await.map_err(|error| not_sent(&error))
     }
 
     /// The conversation about one mail. The connection comes back where it can be used again.

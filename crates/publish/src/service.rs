@@ -336,10 +336,12 @@ impl Worker {
         // One look, so that no space of a record before that end is missing from the list.
         let status = self.parts.pipeline.status();
         let (spaces, committed): (Vec<SpaceId>, u64) = (status.profiles.into_keys().collect(), status.committed);
-        let runtime = self.parts.runtime.clone();
-        self.parts.writer.reset();
-        runtime.block_on(self.parts.writer.catch_up(&spaces, committed))?;
+        let PublishParts { runtime, writer, .. } = &mut self.parts;
+        writer.reset();
+        runtime.block_on(writer.catch_up(&spaces, committed))?;
         self.ready = true;
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        status.clean_end = status.clean_end.max(writer.caught_up_from());
         Ok(())
     }
 

@@ -74,6 +74,8 @@ pub struct LakeWriter {
     bytes: usize,
     /// Every record before it has its rows in the tables or waiting.
     taken: u64,
+    /// Of what catching up has taken, the first record whose rows wait.
+    first_waiting: Option<u64>,
     /// The spaces whose tables exist, with the ends of `clean.events` and `clean.rejects` when that was seen: a state that
     /// is built again hands on steps whose rows the tables have.
     known: BTreeMap<SpaceId, (u64, u64)>,
@@ -92,6 +94,7 @@ impl LakeWriter {
             waiting: BTreeMap::new(),
             bytes: 0,
             taken: 0,
+            first_waiting: None,
             known: BTreeMap::new(),
         }
     }
@@ -115,6 +118,7 @@ impl LakeWriter {
             self.read_outbox(space).await?;
         }
         self.taken = self.start_of(&ends, to).await?.min(to);
+        self.first_waiting = None;
         let mut reader = Backlog::new(&self.log, Arc::clone(&self.archive), self.taken);
         let mut bytes = 0;
         while self.taken < to {
@@ -136,6 +140,7 @@ impl LakeWriter {
             self.add_fresh().await?;
             if self.rows() >= CATCH_UP_ROWS || bytes >= CATCH_UP_BYTES {
                 self.commit().await?;
+                self.first_waiting = None;
                 bytes = 0;
             }
         }
@@ -176,16 +181,19 @@ impl LakeWriter {
         };
         let cleaned = kith_clean::clean_record(record);
         let waiting = self.waiting.entry(record.space.clone()).or_default();
+        let before = waiting.rejects.len() + waiting.fresh.len();
         if sequence >= rejects_end {
             waiting.rejects.extend(cleaned.rejects);
         }
-        if sequence < events_end {
-            return Ok(());
-        }
-        for event in cleaned.events {
-            if !self.handover.is_later_copy(&event.space, event.address)? {
-                waiting.fresh.push(&event);
+        if sequence >= events_end {
+            for event in cleaned.events {
+                if !self.handover.is_later_copy(&event.space, event.address)? {
+                    waiting.fresh.push(&event);
+                }
             }
+        }
+        if waiting.rejects.len() + waiting.fresh.len() > before {
+            self.first_waiting.get_or_insert(sequence);
         }
         Ok(())
     }
@@ -281,6 +289,11 @@ impl LakeWriter {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken
+    }
+
+    /// Where the tables stood once what they lacked was taken: every record before it has its rows in them.
+    pub(crate) fn caught_up_from(&self) -> u64 {
+        self.first_waiting.unwrap_or(self.taken)
     }
 
     /// Commits what waits, then forgets the marks of later copies that the tables have passed.

@@ -3,13 +3,14 @@
 
 use super::{Boundary, Engine, port_error};
 use crate::error::ActivateError;
-use crate::ledger::{NewSend, NotLive, PersonKey, Plan, Reservations};
-use crate::limits::Limits;
+use crate::ledger::{NewSend, NotLive, PersonKey, Plan, Reservations, Undone};
+use crate::limits::{Limits, SendingRules};
 use crate::policy::{Permission, permission, person_key};
 use crate::ports::{Reading, Recipient};
 use kith_segment::{Cause, Change};
 use kith_types::{ProfileId, SpaceId};
-use std::sync::{MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// How many changes one transaction of the ledger takes, and what else their last event changed.
 const STRETCH: usize = 256;
@@ -26,6 +27,7 @@ const BLOCK: u64 = 1 << 24;
 impl Engine {
     /// Takes a page of what the outbox of a space holds. Returns whether there was anything that could be taken.
     pub(crate) fn take_entries(&self, space: &SpaceId) -> Result<bool, ActivateError> {
+        self.follow_rules(space)?;
         let known = self.cursors().get(space).copied();
         let from = match known {
             Some(number) => number,
@@ -45,6 +47,22 @@ impl Engine {
             }
         }
         Ok(!changes.is_empty())
+    }
+
+    /// Has what waits for the end of quiet hours asked anew where the rules of its space have changed.
+    fn follow_rules(&self, space: &SpaceId) -> Result<(), ActivateError> {
+        let rules = self.ports.messages.sending_rules(space);
+        let rules = rules.map_err(|error| port_error("sending rules cannot be read", error))?;
+        let known = self.rules_followed().get(space).cloned();
+        if known.is_none_or(|known| known != rules) {
+            self.ledger.end_quiet(space, self.clock.now())?;
+            self.rules_followed().insert(space.clone(), rules);
+        }
+        Ok(())
+    }
+
+    fn rules_followed(&self) -> MutexGuard<'_, BTreeMap<SpaceId, Arc<SendingRules>>> {
+        self.rules_followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds the rest of what the last event of a page changed, where somebody left by it: they may have entered by it as
@@ -135,7 +153,11 @@ impl Engine {
         };
         let mut whole = true;
         for (place, (number, change)) in stretch.iter().enumerate() {
-            if change.entered && !self.judge(space, stretch, place, &mut reservations)? {
+            let judged = match change.entered {
+                true => self.judge(space, stretch, place, &mut reservations)?,
+                false => self.judge_exit(space, (*number, change), &mut reservations)?,
+            };
+            if !judged {
                 // With all that its event changed: whoever left by it may be whom this person was taken for.
                 let by_it =
                     |other: &&(u64, Change)| matches!(other.1.cause, Cause::Event(_)) && other.1.cause == change.cause;
@@ -146,7 +168,10 @@ impl Engine {
             }
         }
         self.reached(Boundary::Planned)?;
-        let nothing = reservations.sends.is_empty() && reservations.not_live.is_empty() && missed == 0;
+        let nothing = reservations.sends.is_empty()
+            && reservations.not_live.is_empty()
+            && reservations.undone.is_empty()
+            && missed == 0;
         if !nothing || reservations.next_number >= self.ledger.next_number(space)? + AHEAD_MAX {
             let now = self.clock.now();
             for send in self.ledger.reserve(space, &reservations, now)? {
@@ -238,6 +263,37 @@ impl Engine {
         Ok(true)
     }
 
+    /// Adds that an entry was undone: who is who was found to be otherwise, and the person is no member as anybody now. Returns
+    /// false, and adds nothing, where the person cannot be told apart at present.
+    fn judge_exit(
+        &self,
+        space: &SpaceId,
+        (number, change): (u64, &Change),
+        into: &mut Reservations,
+    ) -> Result<bool, ActivateError> {
+        if change.cause != Cause::Regrouping {
+            return Ok(true);
+        }
+        let definitions = self.ports.messages.for_segment(space, &change.segment);
+        if definitions
+            .map_err(|error| port_error("messages cannot be read", error))?
+            .is_empty()
+        {
+            return Ok(true);
+        }
+        let reading = self.ports.people.recipient(space, change.profile);
+        match reading.map_err(|error| port_error("a person cannot be read", error))? {
+            Reading::NotNow => return Ok(false),
+            Reading::Found(now) if is_member_by_then(&now, change) => {}
+            Reading::Found(_) | Reading::Nobody => into.undone.push(Undone {
+                number,
+                profile: change.profile,
+                segment: change.segment.clone(),
+            }),
+        }
+        Ok(true)
+    }
+
     /// Whom somebody who entered by an event was taken for until that event, as a member of the same segment: a guest who signed
     /// in left it by what the account entered by. `None` where people cannot be told apart at present.
     fn until_now(
@@ -268,6 +324,12 @@ impl Engine {
         }
         Ok(Some(found))
     }
+}
+
+/// Whether somebody is a member, and not by an entry after an exit: that one sends by itself.
+fn is_member_by_then(recipient: &Recipient, exit: &Change) -> bool {
+    let held = recipient.membership(&exit.segment);
+    held.is_some_and(|held| held.since.is_none_or(|since| since <= exit.at))
 }
 
 /// The changes in parts that are taken at once, none of which ends between two changes by one event.

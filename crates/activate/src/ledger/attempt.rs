@@ -9,7 +9,7 @@ use crate::error::ActivateError;
 use crate::feedback::FeedbackKind;
 use crate::limits::Limits;
 use crate::runs::number_of;
-use kith_types::Timestamp;
+use kith_types::{SpaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// What is known right before a mail leaves.
@@ -153,6 +153,15 @@ impl Ledger {
         const SET: &str =
             "UPDATE sends SET due_at = ?2, reason = coalesce(?3, reason) WHERE id = ?1 AND state = 'reserved'";
         self.connection().execute(SET, params![id, until.as_micros(), reason])?;
+        Ok(())
+    }
+
+    /// Has what waits for the end of quiet hours asked at once whether it still has to.
+    pub(crate) fn end_quiet(&self, space: &SpaceId, now: Timestamp) -> Result<(), ActivateError> {
+        const END: &str =
+            "UPDATE sends SET due_at = ?3 WHERE state = 'reserved' AND space = ?1 AND reason = ?2 AND due_at > ?3";
+        self.connection()
+            .execute(END, params![space.as_str(), QUIET_HOURS, now.as_micros()])?;
         Ok(())
     }
 

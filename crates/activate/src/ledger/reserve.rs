@@ -19,6 +19,8 @@ pub(super) const ALREADY_SENT: &str = "already_sent";
 const SENT_BEFORE_MERGE: &str = "sent_before_merge";
 /// Why a send waits no longer: the person is somebody else now, who gets it.
 pub(super) const MERGED: &str = "merged";
+/// Why a send is left out whose entry was undone: who is who was found to be otherwise.
+const ENTRY_UNDONE: &str = "entry_undone";
 
 /// What is to become of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,11 +62,21 @@ pub(crate) struct NotLive {
     pub(crate) cause: &'static str,
 }
 
+/// An entry that was undone: what waits because of it is not sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Undone {
+    /// Of the exit: later entries are others.
+    pub(crate) number: u64,
+    pub(crate) profile: ProfileId,
+    pub(crate) segment: SegmentName,
+}
+
 /// What one stretch of the outbox comes to.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reservations {
     pub(crate) sends: Vec<NewSend>,
     pub(crate) not_live: Vec<NotLive>,
+    pub(crate) undone: Vec<Undone>,
     /// The number that is wanted next.
     pub(crate) next_number: u64,
     /// Changes before it that were gone before they could be taken.
@@ -92,6 +104,9 @@ impl Ledger {
     ) -> Result<Vec<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let mut made = Vec::with_capacity(reservations.sends.len());
+            for undone in &reservations.undone {
+                undo(ledger, space, undone, now, &mut made)?;
+            }
             for send in &reservations.sends {
                 let told = match &send.plan {
                     Plan::Reserve { .. } => take_over(ledger, space, send, now, &mut made)?,
@@ -125,6 +140,33 @@ impl Ledger {
             Ok(made)
         })
     }
+}
+
+/// Leaves out what still waits of an entry that was undone.
+fn undo(
+    ledger: &Connection,
+    space: &SpaceId,
+    undone: &Undone,
+    now: Timestamp,
+    made: &mut Vec<SendRow>,
+) -> rusqlite::Result<()> {
+    const WAITING: &str = "SELECT id FROM sends WHERE space = ?1 AND profile = ?2 AND segment = ?3 AND state = 'reserved' AND (run < ?4 OR asked_at IS NOT NULL)";
+    let mut statement = ledger.prepare_cached(WAITING)?;
+    let asked = params![
+        space.as_str(),
+        undone.profile.0.to_be_bytes(),
+        undone.segment.as_str(),
+        number(undone.number)
+    ];
+    let waiting: Vec<i64> = statement
+        .query_map(asked, |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for id in waiting {
+        if let Some(send) = read_send(ledger, id)? {
+            made.push(skip(ledger, send, ENTRY_UNDONE, now)?);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the person has the message already, or may have it, from an entry as somebody they were taken for until now. One that

@@ -250,3 +250,19 @@ fn act_1_quiet_hours_put_off_to_their_end_in_the_zone_of_the_person() {
     assert_eq!((mails(1), mails(3)), (2, 2), "put off, not lost");
     assert!(reasons(&engine).is_empty());
 }
+
+#[test]
+fn act_1_shorter_quiet_hours_let_go_what_the_longer_ones_held() {
+    let world = world(1);
+    world.rule(&json!({ "quiet_hours": { "from": "00:00", "until": "23:59" } }));
+    let (runtime, folder) = (runtime(), scratch());
+    let engine = engine(folder.path(), &world, &runtime, None);
+    world.enter(1);
+    run(&engine).unwrap();
+    world.rule(&json!({ "quiet_hours": { "from": "07:00", "until": "09:00" } }));
+    run(&engine).unwrap();
+    assert_eq!(world.mails_to("p1@example.com"), 0, "it is eight");
+    world.rule(&json!({ "caps": [{ "at_most": 5, "within": "1d" }] }));
+    run(&engine).unwrap();
+    assert_eq!(world.mails_to("p1@example.com"), 1);
+}

@@ -3,7 +3,7 @@
 use super::entries::Fixture;
 use super::{World, run};
 use kith_segment::Cause;
-use kith_types::{EventKey, ProfileId, SpaceId};
+use kith_types::{Clock, Duration, EventKey, ProfileId, SpaceId};
 
 /// Whoever was taken for `guest` is `account` from now on, by this event.
 fn sign_in(world: &World, guest: u128, account: u128, event: u128) {
@@ -69,4 +69,51 @@ fn act_1_what_waits_for_a_guest_goes_once_to_whom_they_turn_out_to_be() {
     assert_eq!(world.mails_to("account@example.com"), 1);
     assert_eq!(world.accepted.lock().unwrap().len(), 1);
     assert_eq!(fixture.skipped(), [("merged".to_owned(), 1)]);
+}
+
+#[test]
+fn act_1_what_waits_of_an_entry_that_was_undone_is_not_sent() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    let engine = fixture.engine();
+    let out_of_it = |number| {
+        world
+            .people
+            .lock()
+            .unwrap()
+            .get_mut(&ProfileId(number))
+            .unwrap()
+            .segments
+            .clear()
+    };
+    for number in 1..=4 {
+        world.person(number, Some(&format!("p{number}@example.com")), Some(true));
+        world.enter(number);
+    }
+    while engine.take_entries(&SpaceId::main()).unwrap() {}
+    // Somebody vetoed the evidence by which they were members.
+    for undone in [1, 2] {
+        out_of_it(undone);
+        world.change(undone, false, Cause::Regrouping);
+    }
+    // Entered again by themselves, by what happened since.
+    world.clock.advance(Duration::from_secs(1));
+    world.person(2, Some("p2@example.com"), Some(true));
+    if let Some(again) = world.people.lock().unwrap().get_mut(&ProfileId(2)) {
+        again.segments[0].since = Some(world.clock.now());
+    }
+    world.enter(2);
+    // Merged by somebody: whoever they are now is a member.
+    let recipient = world.people.lock().unwrap()[&ProfileId(4)].clone();
+    world.people.lock().unwrap().insert(ProfileId(3), recipient);
+    world.change(3, false, Cause::Regrouping);
+    // People cannot be told apart for a moment.
+    *world.rederiving.lock().unwrap() = true;
+    assert!(!engine.take_entries(&SpaceId::main()).unwrap());
+    *world.rederiving.lock().unwrap() = false;
+    run(&engine).unwrap();
+    let mails = ["p1", "p2", "p4"].map(|name| world.mails_to(&format!("{name}@example.com")));
+    assert_eq!(mails, [0, 1, 1]);
+    let skipped = fixture.skipped();
+    assert!(skipped.contains(&("entry_undone".to_owned(), 2)), "{skipped:?}");
 }

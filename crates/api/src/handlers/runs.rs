@@ -76,7 +76,7 @@ pub(crate) struct RunBody {
     message: String,
     /// The segment whose members it goes to.
     segment: String,
-    /// `counting`, `counted`, `sending`, `done` (every member was looked at, and what was reserved is sent as it falls due),
+    /// `counting`, `counted`, `sending`, `delivering` (every member was looked at, and what was reserved is sent as it falls due), `done`,
     /// `stopping`, `stopped`, or `replaced` where it was asked for again and never started.
     state: &'static str,
     /// Why it was stopped: `asked`, `too_late`, `definition_removed` or `definition_changed`.

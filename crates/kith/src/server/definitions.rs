@@ -2,13 +2,14 @@
 
 use super::{Parts, decisions};
 use async_trait::async_trait;
-use kith_activate::{DestinationDefinition, MessageDefinition, SendingRules};
+use kith_activate::{AskedOfPeople, DestinationDefinition, MessageDefinition, SendingRules};
 use kith_api::RawJson;
 use kith_api::ports::{Applied, Definitions, Planned, PortError, PortErrorKind};
 use kith_catalog::{ChangeAction, DefinitionsDecision, Document, DocumentKind, PlannedChange, Problem, Proposal};
 use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
 use kith_types::{Address, Decision, RecordBody, SpaceId};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -200,20 +201,49 @@ impl AppliedDefinitions {
         let concerned: Vec<(String, String)> = (after.iter().filter(|document| changed(document)))
             .map(|document| (document.kind.as_str().to_owned(), document.name.clone()))
             .collect();
+        let mut of_messages = self.of_messages(space, &after, &concerned).await;
         let documents = after.into_iter().map(|document| DefinitionDocument {
             kind: document.kind.as_str().to_owned(),
             name: document.name,
             spec: Some(document.spec),
         });
         let unsent = self.parts.drafts.unsent(space, documents.collect(), concerned).await;
-        Ok(unsent
+        let mut warnings: Vec<Problem> = unsent
             .into_iter()
             .map(|unsent| Problem {
                 document: format!("{}/{}", unsent.kind, unsent.name),
                 path: String::new(),
                 message: unsent.warning,
             })
-            .collect())
+            .collect();
+        warnings.append(&mut of_messages);
+        Ok(warnings)
+    }
+
+    /// The names that templates ask for and nobody has: each send of such a message is skipped where it has no default.
+    async fn of_messages(&self, space: &SpaceId, after: &[Document], concerned: &[(String, String)]) -> Vec<Problem> {
+        let kind = DocumentKind::Message;
+        let is_concerned = |name: &String| concerned.iter().any(|(of, one)| of == kind.as_str() && one == name);
+        let computed: BTreeSet<&str> = (after.iter())
+            .filter(|document| document.kind == DocumentKind::ComputedTrait)
+            .map(|document| document.name.as_str())
+            .collect();
+        let mut problems = Vec::new();
+        for message in (after.iter()).filter(|one| one.kind == kind && is_concerned(&one.name)) {
+            let asked = AskedOfPeople::of(&message.spec);
+            let (reads, of, traits) = (self.parts.reads.clone(), space.clone(), asked.traits);
+            let unsent = tokio::task::spawn_blocking(move || reads.unsent_traits(&of, &traits)).await;
+            // Whatever keeps it from being told refuses nothing.
+            let unsent = unsent.ok().and_then(Result::ok).unwrap_or_default();
+            let unknown = asked.computed.iter().filter(|name| !computed.contains(name.as_str()));
+            let unknown = unknown.map(|name| format!("there is no computed trait {name:?}"));
+            problems.extend(unsent.into_iter().chain(unknown).map(|message_text| Problem {
+                document: message.id().to_string(),
+                path: String::new(),
+                message: format!("{message_text}. Without a default in the template, every send of it is skipped"),
+            }));
+        }
+        problems
     }
 
     async fn apply_in(

@@ -117,6 +117,11 @@ impl Running {
     /// By numbers: the reasons name people and are told where people may be read.
     fn mail(&self) -> ReadinessCheck {
         let fault = self.0.activation.mail_fault();
+        let note = match &fault {
+            Some(fault) => Some(format!("sending {}", failed(fault.failures, fault.since))),
+            None if !self.0.activation.has_mailer() => Some("no mail server: what is reserved waits".to_owned()),
+            None => None,
+        };
         ReadinessCheck {
             name: "mail".to_owned(),
             fault: fault.map(|fault| {
@@ -126,7 +131,7 @@ impl Running {
                 )
             }),
             bearable: true,
-            note: None,
+            note,
         }
     }
 
@@ -339,16 +344,28 @@ impl Operations for Running {
             message: query.message,
             limit: query.limit,
         };
-        let sends = tokio::task::spawn_blocking(move || activation.sends(&space, &of)).await;
-        let sends = sends.map_err(PortError::internal)?.map_err(PortError::internal)?;
+        let of_space = space.clone();
+        let work = move || Ok((activation.sends(&of_space, &of)?, activation.paused()?));
+        let read: Result<Result<_, kith_activate::ActivateError>, _> = tokio::task::spawn_blocking(work).await;
+        let (sends, paused) = read.map_err(PortError::internal)?.map_err(PortError::internal)?;
+        let has_mailer = self.0.activation.has_mailer();
+        let holds = |send: &kith_activate::SendView| {
+            let of_message = format!("{space}/{}", send.message);
+            let is_paused = |key: &String| key == "*" || *key == space.as_str() || *key == of_message;
+            match send.state == kith_activate::SendState::Reserved {
+                true if paused.iter().any(is_paused) => Some("paused".to_owned()),
+                true if !has_mailer => Some("no_mail_server".to_owned()),
+                _ => None,
+            }
+        };
         let shown = sends.into_iter().map(|send| MessageSend {
+            reason: holds(&send).or_else(|| send.reason.clone()),
             send_id: send.send_id,
             message: send.message,
             segment: send.segment,
             profile: send.profile,
             entered_at: send.entered_at,
             state: send.state.as_str(),
-            reason: send.reason,
             attempts: send.attempts,
             due_at: send.due_at,
         });

@@ -2,7 +2,7 @@
 
 use super::Parts;
 use async_trait::async_trait;
-use kith_activate::{ActivateError, Activation, EntryCause, RunAsked, RunRefusal, RunView};
+use kith_activate::{ActivateError, Activation, EntryCause, RunAsked, RunRefusal, RunState, RunView};
 use kith_api::ports::{PortError, PortErrorKind, Run, RunRequest, RunTally, Runs};
 use kith_types::SpaceId;
 use std::sync::Arc;
@@ -93,6 +93,7 @@ fn answer(answer: Result<RunView, RunRefusal>) -> Result<Run, PortError> {
 }
 
 fn shown(run: RunView) -> Run {
+    let state = state_of(&run);
     Run {
         id: run.id,
         message: run.message,
@@ -106,7 +107,7 @@ fn shown(run: RunView) -> Run {
         started: run.started,
         stopped_by: run.stopped_by,
         ended_at: run.ended_at,
-        state: run.state.as_str(),
+        state,
         reason: run.reason,
         counted: tally(run.counted),
         sent: tally(run.sent),
@@ -120,5 +121,16 @@ fn tally(tally: kith_activate::RunTally) -> RunTally {
         members: tally.members,
         sends: tally.sends,
         left_out: tally.left_out,
+    }
+}
+
+/// Every member was looked at, and what was reserved is sent as it falls due: to whoever waits for the mails that is not done.
+fn state_of(run: &RunView) -> &'static str {
+    let waits = ["reserved", "attempting"]
+        .iter()
+        .any(|state| run.sends.get(state).is_some_and(|count| *count > 0));
+    match run.state {
+        RunState::Done if waits => "delivering",
+        state => state.as_str(),
     }
 }

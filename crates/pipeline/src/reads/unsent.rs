@@ -69,6 +69,26 @@ impl Reads {
     }
 }
 
+impl Reads {
+    /// Which of these traits no event of the space has said of anybody, each with a word about it; nothing where that is not
+    /// known.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn unsent_traits(&self, space: &SpaceId, asked: &BTreeSet<String>) -> Result<Vec<String>, PipelineError> {
+        let snapshot = self.snapshot()?;
+        let Some(names) = CommittedNames::read(&*snapshot, space)? else {
+            return Ok(Vec::new());
+        };
+        let kinds = [NameKind::Trait];
+        let unsent = asked
+            .iter()
+            .filter(|name| name.len() <= NAME_BYTES_MAX && !names.may_have(&kinds, name))
+            .take(UNSENT_TOLD_MAX);
+        Ok(unsent.map(|name| in_words(&names, &kinds, name)).collect())
+    }
+}
+
 fn in_words(names: &CommittedNames, kinds: &[NameKind], asked: &str) -> String {
     let what = match kinds {
         [NameKind::Page] => "a page",
