@@ -131,12 +131,12 @@ fn account_row(account: &AccountDocument, members: &BTreeMap<Box<str>, u64>, now
         members: members.get(account.group_id.as_str()).copied().unwrap_or(0),
         traits: object_of(&account.traits),
         updated_at: now,
-        limits_reached: list_of(account.limits_reached()),
+        limits_reached: list_of(&account.limits_reached()),
     }
 }
 
 /// Texts as a JSON list.
-fn list_of(texts: Vec<String>) -> String {
+fn list_of(texts: &[String]) -> String {
     let texts = texts.iter().map(|text| kith_types::Value::from(text.as_str()));
     kith_types::Value::Array(texts.collect()).to_json()
 }
@@ -266,6 +266,6 @@ fn profile_row(person: &PersonDocument, now: Timestamp) -> ProfileRow {
                 .collect(),
         ),
         updated_at: now,
-        limits_reached: list_of(person.limits_reached()),
+        limits_reached: list_of(&person.limits_reached()),
     }
 }

@@ -10,6 +10,14 @@ pub struct PublishError {
 }
 
 impl PublishError {
+    /// What came of something, for whoever asked for it.
+    pub(crate) fn in_words(outcome: &Result<(), Self>) -> Result<(), String> {
+        outcome
+            .as_ref()
+            .copied()
+            .map_err(|error| kith_telemetry::error_chain(error))
+    }
+
     pub(crate) fn new(message: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             message,

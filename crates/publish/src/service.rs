@@ -238,10 +238,7 @@ impl Worker {
                     let mut done = Ok(());
                     self.attempt(|worker| {
                         let flushed = worker.take_committed(&inbox, &mut later).and_then(|()| worker.flush());
-                        done = flushed
-                            .as_ref()
-                            .copied()
-                            .map_err(|error| kith_telemetry::error_chain(error));
+                        done = PublishError::in_words(&flushed);
                         flushed
                     });
                     match done {
@@ -255,10 +252,7 @@ impl Worker {
                     let mut done = Ok(());
                     self.attempt(|worker| {
                         let trimmed = worker.trim();
-                        done = trimmed
-                            .as_ref()
-                            .copied()
-                            .map_err(|error| kith_telemetry::error_chain(error));
+                        done = PublishError::in_words(&trimmed);
                         trimmed
                     });
                     let _gone = reply.send(done);

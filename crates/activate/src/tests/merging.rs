@@ -84,7 +84,7 @@ fn act_1_what_waits_of_an_entry_that_was_undone_is_not_sent() {
             .get_mut(&ProfileId(number))
             .unwrap()
             .segments
-            .clear()
+            .clear();
     };
     for number in 1..=4 {
         world.person(number, Some(&format!("p{number}@example.com")), Some(true));
