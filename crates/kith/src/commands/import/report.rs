@@ -161,15 +161,13 @@ impl Report {
         if let Some((first, last)) = self.times.span {
             output::line(&format!("events from {first} to {last}{}", ahead(self.times.ahead)))?;
         }
-        if *copies > 0 {
-            let have = if *copies == 1 {
-                "1 has"
-            } else {
-                &format!("{copies} have")
-            };
-            output::line(&format!(
-                "{have} a message id that came before in these files, and count once with it"
-            ))?;
+        match *copies {
+            0 => {}
+            1 => output::line("1 has a message id that came before in these files, and counts once with it")?,
+            copies => {
+                let text = "have a message id that came before in these files; each id counts once";
+                output::line(&format!("{copies} {text}"))?;
+            }
         }
         if self.uncompared {
             output::line(&format!(
