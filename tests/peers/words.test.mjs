@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { until } from './support/parts.mjs'
 import { basic, startServer } from './support/server.mjs'
 
 const DEFINITIONS = `
@@ -159,7 +160,12 @@ test('spc_1_limits_that_several_set_at_once_all_hold', { timeout: 60_000 }, asyn
   }
   await server.kith('space', 'limits', 'busy', '--sources', 'none')
   assert.equal((await server.get('/api/spaces/busy/limits')).body.limits.sources, undefined)
-  assert.match(await refused('space', 'limits', 'busy', '--segments', '0'), /spec\.segments: segments is a whole number from 1/)
+  const wrong = await refused('space', 'limits', 'busy', '--segments', '0')
+  assert.match(wrong, /^error: a limit must be mended; nothing was changed\n.*spec\.segments: segments is a whole number from 1/)
+  const shown = await server.kith('space', 'limits', 'busy')
+  for (const [name, limit] of [['event_bytes', '32768 (usual)'], ['dedupe_days', '30 (usual)'], ['burst_events', '502 (usual)'], ['sources', 'none']]) {
+    assert.match(shown, new RegExp(`^${name} +${limit.replace('(', '\\(').replace(')', '\\)')}( |$)`, 'm'))
+  }
 })
 
 test('pro_5_what_a_limit_made_other_than_exact_is_marked_in_tables_lists_and_the_tail', { timeout: 120_000 }, async () => {
@@ -222,4 +228,68 @@ test('col_4_a_space_takes_larger_events_from_then_on_and_a_rebuild_judges_each_a
   assert.deepEqual(counted.map(row => row.message_id), ['m1', 'm2'])
   await server.kith('raw', 'verify')
   await server.kith('rebuild', '--verify')
+})
+
+test('api_1_a_weak_key_of_the_administrator_is_told_with_the_rule', { timeout: 60_000 }, async () => {
+  const weak = await server.attempt(['serve', '--data', join(server.home, 'weak'), '--http', '127.0.0.1:0'], { env: { KITH_ADMIN_KEY: 'secret' } })
+  assert.notEqual(weak.code, 0)
+  assert.match(weak.stderr, /^error: KITH_ADMIN_KEY is too weak: it needs 16 to 256 characters/m)
+})
+
+test('cln_4_rejects_of_a_source_or_a_reason_that_is_not_there_are_an_error', { timeout: 60_000 }, async () => {
+  await server.kith('space', 'create', 'again')
+  assert.match(await refused('replay', '--rejects', '--space', 'again', '--source', 'nope'), /there is no source nope in space again\n +it has no source yet/)
+  await server.source('app', 'again')
+  assert.match(await refused('replay', '--rejects', '--space', 'again', '--source', 'nope'), /its sources are app/)
+  const reason = await refused('replay', '--rejects', '--space', 'again', '--reason', 'event_to_large')
+  assert.match(reason, /nothing is rejected as event_to_large: did you mean event_too_large\?\n +the reasons are body_too_large, /)
+  assert.match(await server.kith('replay', '--rejects', '--space', 'again', '--source', 'app', '--reason', 'event_too_large'), /^0 of 0 rejects/)
+})
+
+test('raw_1_what_is_not_sealed_yet_is_told_beside_what_raw_holds', { timeout: 60_000 }, async () => {
+  const key = await server.source('traffic')
+  await until('a record that is not sealed to be told', async () => {
+    await server.send(key, 'track', { userId: 'u', event: 'Seen' })
+    const said = await server.kith('raw', 'verify')
+    assert.match(said, /the raw zone is sound/)
+    return /\d+ records? of the log (is|are) not sealed yet, and so not in raw: `kith flush` puts them there/.test(said)
+  })
+})
+
+test('act_6_whom_a_run_is_not_for_and_what_holds_it_up_are_told', { timeout: 120_000 }, async () => {
+  await server.kith('space', 'create', 'late')
+  const at = ['--space', 'late']
+  const key = await server.source('app', 'late')
+  const context = { consent: { categoryPreferences: { marketing: true } } }
+  const note = 'x'.repeat(20_000)
+  await server.send(key, 'identify', { userId: 'u1', traits: { email: 'u1@example.com' }, context })
+  await server.send(key, 'track', { userId: 'u1', event: 'Noted', properties: { note } })
+  await server.kith('flush')
+  await server.apply(`
+kind: segment
+name: known
+spec: { where: { trait: email, exists: true } }
+---
+kind: message
+name: hello
+spec: { on: entered, segment: known, channel: email, topic: marketing, from: shop@example.com, subject: Hello, text: "{{ unsubscribe_url }}" }
+`, ...at)
+  const none = await server.kith('messages', 'send', 'hello', '--cause', 'import', '--yes', ...at)
+  assert.match(none, /^0 people would get hello .*other_cause +1\n.*Leave --cause out for every cause that is not live\n.*there is nobody to send it to\n$/s)
+  const runs = async () => (await server.get('/api/spaces/late/messages/runs')).body.runs.map(run => run.state)
+  assert.deepEqual(await runs(), ['counted'], 'nothing was started')
+  await server.kith('messages', 'pause', '--message', 'hello', ...at)
+  const held = await server.kith('messages', 'send', 'hello', '--yes', ...at)
+  assert.match(held, /sends it: .*\nsending is paused: it begins once `kith messages resume --message hello --space late` was said\n$/s)
+  await server.kith('messages', 'resume', '--message', 'hello', ...at)
+  const list = () => server.kith('messages', 'list', '--profile', 'user_id:u1', ...at)
+  await until('the send to be listed by an identifier', async () => /hello +prf_/.test(await list()))
+  assert.match(await refused('messages', 'list', '--profile', 'user_id:u2', ...at), /nobody has user_id:u2/)
+
+  const then = await refused('profile', 'get', 'user_id:u1', '--as-of', '2020-01-01T00:00:00Z', ...at)
+  assert.match(then, /^error: nobody has user_id:u1 as of 2020-01-01T00:00:00\.000Z\n +it is asked with the knowledge of that instant.*--known-at 2/)
+  const page = await server.kith('profile', 'get', 'user_id:u1', ...at)
+  assert.match(page, /Noted {2}app {2}\{"note":"x+…\n/)
+  assert.ok(page.split('\n').every(line => line.length < 600), 'long values are cut')
+  assert.ok((await server.kith('profile', 'get', 'user_id:u1', '--json', ...at)).includes(note), 'JSON has all of them')
 })

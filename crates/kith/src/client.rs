@@ -2,13 +2,15 @@
 //!
 //! The key comes from the environment only, so that it is in no list of processes and no shell history.
 
+mod lines;
+
 use crate::error::CommandError;
 use crate::output::Hint;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use clap::Args;
 use futures::StreamExt;
-use futures::stream::BoxStream;
 use kith_types::{SpaceId, Timestamp};
+pub(crate) use lines::Lines;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
@@ -17,8 +19,6 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use url::Url;
 
-/// The longest line of a stream, in bytes.
-const LINE_BYTES_MAX: usize = 64 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How the server says that nobody is found; it does not repeat whom it was asked for.
 const NOBODY: &str = "Profile was not found.";
@@ -201,7 +201,17 @@ impl Client {
         person: &str,
     ) -> Result<String, CommandError> {
         let absent = format!("nobody has {}", crate::output::shown(person));
-        self.get_or(path, query, NOBODY, absent).await
+        let asked = |name: &str| query.iter().find(|(known, _)| *known == name).map(|(_, at)| *at);
+        let (Some(at), None) = (asked("as_of"), asked("known_at")) else {
+            return self.get_or(path, query, NOBODY, (absent, None)).await;
+        };
+        let now = Timestamp::from_micros(chrono::Utc::now().timestamp_micros());
+        let hint = format!(
+            "it is asked with the knowledge of that instant: what was received later, such as by an import, was not known then; \
+             `--as-of {at} --known-at {now}` shows what is known of it in hindsight"
+        );
+        let absent = format!("{absent} as of {at}");
+        self.get_or(path, query, NOBODY, (absent, Some(hint))).await
     }
 
     /// The text of a `GET` about an account; where there is none, the failure names which was asked for.
@@ -215,7 +225,7 @@ impl Client {
         account: &str,
     ) -> Result<String, CommandError> {
         let absent = format!("no event names the account {}", crate::output::shown(account));
-        self.get_or(path, query, NO_ACCOUNT, absent).await
+        self.get_or(path, query, NO_ACCOUNT, (absent, None)).await
     }
 
     async fn get_or(
@@ -223,7 +233,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
         not_found: &str,
-        absent: String,
+        (absent, hint): (String, Option<String>),
     ) -> Result<String, CommandError> {
         let request = self.request(Method::GET, path, query)?.header(ACCEPT, JSON);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
@@ -232,6 +242,9 @@ impl Client {
         }
         let mut refused = refused(response).await;
         if refused.status == StatusCode::NOT_FOUND && refused.detail.message == not_found {
+            if let Some(hint) = hint {
+                return Err(CommandError::caused(absent, Hint::new(hint)));
+            }
             refused.detail.message = absent;
         }
         Err(self.explain(&refused))
@@ -366,12 +379,7 @@ impl Client {
     }
 
     fn lines(&self, response: Response) -> Lines {
-        Lines {
-            address: self.base.clone(),
-            body: response.bytes_stream().boxed(),
-            waiting: BytesMut::new(),
-            over: false,
-        }
+        Lines::new(self.base.clone(), response.bytes_stream().boxed())
     }
 
     /// A failure to reach the server, with what to do.
@@ -448,52 +456,4 @@ pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T, CommandError> {
         let hint = Hint::caused("use the `kith` of the server's own version", error);
         CommandError::caused("the server's answer cannot be read", hint)
     })
-}
-
-/// The lines of an answer while they come.
-pub(crate) struct Lines {
-    address: Url,
-    body: BoxStream<'static, reqwest::Result<Bytes>>,
-    waiting: BytesMut,
-    over: bool,
-}
-
-impl Lines {
-    /// The next line without its end; `None` after the last.
-    ///
-    /// # Errors
-    /// The answer breaks off, or a line is longer than can be held.
-    pub(crate) async fn next(&mut self) -> Result<Option<String>, CommandError> {
-        let mut searched = 0;
-        loop {
-            if let Some(found) = self.waiting[searched..].iter().position(|byte| *byte == b'\n') {
-                let mut line = self.waiting.split_to(searched + found + 1);
-                line.truncate(searched + found);
-                return Ok(Some(text_of(&line)));
-            }
-            searched = self.waiting.len();
-            if self.over {
-                let rest = self.waiting.split();
-                return Ok((!rest.is_empty()).then(|| text_of(&rest)));
-            }
-            if searched > LINE_BYTES_MAX {
-                return Err(CommandError::new(format!(
-                    "{} sent a line of more than {LINE_BYTES_MAX} bytes",
-                    self.address
-                )));
-            }
-            match self.body.next().await {
-                Some(Ok(bytes)) => self.waiting.extend_from_slice(&bytes),
-                Some(Err(error)) => {
-                    let what = format!("{} broke off its answer", self.address);
-                    return Err(CommandError::caused(what, error.without_url()));
-                }
-                None => self.over = true,
-            }
-        }
-    }
-}
-
-fn text_of(line: &[u8]) -> String {
-    String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line)).into_owned()
 }

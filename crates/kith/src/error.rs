@@ -42,6 +42,16 @@ impl Error for CommandError {
     }
 }
 
+/// What breaks a rule is told as it is: nothing has failed, and the text says what to mend.
+impl From<kith_catalog::CatalogError> for CommandError {
+    fn from(error: kith_catalog::CatalogError) -> Self {
+        match error.kind() {
+            kith_catalog::CatalogErrorKind::Invalid => Self::new(error.to_string()),
+            _ => Self::caused("the catalog failed", error),
+        }
+    }
+}
+
 macro_rules! from_error {
     ($($error:ty => $message:literal),* $(,)?) => {
         $(impl From<$error> for CommandError {
@@ -55,7 +65,6 @@ macro_rules! from_error {
 from_error! {
     kith_log::LogError => "the log failed",
     kith_state::StateError => "the live state failed",
-    kith_catalog::CatalogError => "the catalog failed",
     kith_lake::LakeError => "the lake failed",
     kith_pipeline::PipelineError => "the pipeline failed",
     kith_publish::PublishError => "publishing failed",

@@ -5,11 +5,14 @@
 
 use crate::error::CommandError;
 use crate::output;
+use std::borrow::Cow;
 
 /// Rows that widths are taken from.
 const ROWS_HELD_MAX: usize = 200;
 /// Characters of a cell that are shown.
 const CELL_CHARS_MAX: usize = 80;
+/// Characters of a value that stands on a line of its own.
+const LINE_CHARS_MAX: usize = 240;
 const GAP: &str = "  ";
 
 /// A cell: its text, and whether it stands to the right as numbers do.
@@ -145,12 +148,23 @@ fn format_row(cells: &[Cell], widths: &[usize]) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= CELL_CHARS_MAX {
-        return text.to_owned();
+    cut(text, CELL_CHARS_MAX).into_owned()
+}
+
+/// A text, cut where it is longer than so many characters.
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    // What has so few bytes has no more characters.
+    if text.len() <= most || text.chars().nth(most).is_none() {
+        return Cow::Borrowed(text);
     }
-    let mut short: String = text.chars().take(CELL_CHARS_MAX - 1).collect();
+    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
     short.push('…');
-    short
+    Cow::Owned(short)
+}
+
+/// A value that stands on a line and not in a column: there is more room than in a cell.
+pub(crate) fn on_a_line(text: &str) -> Cow<'_, str> {
+    cut(text, LINE_CHARS_MAX)
 }
 
 #[cfg(test)]
@@ -162,5 +176,7 @@ mod tests {
         let row = [Cell::text("é"), Cell::number(7), Cell::text("")];
         assert_eq!(format_row(&row, &[3, 4, 2]), "é       7");
         assert_eq!(Cell::text(&"x".repeat(200)).text.chars().count(), CELL_CHARS_MAX);
+        assert_eq!(on_a_line(&"é".repeat(60_000)).chars().count(), LINE_CHARS_MAX);
+        assert_eq!(on_a_line(&"é".repeat(LINE_CHARS_MAX)), "é".repeat(LINE_CHARS_MAX));
     }
 }

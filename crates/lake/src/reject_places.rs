@@ -34,6 +34,11 @@ impl Lake {
     ) -> Result<(Vec<RejectPlace>, Option<u64>), LakeError> {
         let table = tables::clean_rejects();
         let mut page = Page::new(asked.places_max);
+        // A space of which nobody has said anything has no table yet.
+        let named = self.tables(space)?;
+        if !(named.iter()).any(|(namespace, name)| namespace == table.namespace && name == table.name) {
+            return Ok(page.finish());
+        }
         self.visit_rows(space, table.namespace, table.name, &mut |batch| {
             take_places(&batch, asked, &mut page);
         })

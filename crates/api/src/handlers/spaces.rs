@@ -3,6 +3,7 @@
 use super::Api;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{blocking, parse_body, parse_space};
+use crate::ports::PortError;
 use axum::extract::Path;
 use axum::{Extension, Json};
 use bytes::Bytes;
@@ -181,7 +182,7 @@ pub(crate) async fn set_limits(
     };
     // What a document may say is judged in one place, for folders and for this.
     let document = Document::from_json("limits", limits.to_document().to_json());
-    let document = document.map_err(|problem| ApiError::problems(vec![problem]))?;
+    let document = document.map_err(|problem| in_words_of_limits(PortError::problems(vec![problem])))?;
     let proposal = Proposal {
         documents: vec![document],
         ..Proposal::default()
@@ -189,7 +190,8 @@ pub(crate) async fn set_limits(
     let applied = state
         .definitions
         .apply(&space, &proposal, &principal.key_name, "the limits of the space")
-        .await?;
+        .await
+        .map_err(in_words_of_limits)?;
     limits_now(&state, space, applied.decided_by.map(|address| address.to_string())).await
 }
 
@@ -216,8 +218,19 @@ pub(crate) async fn change_limits(
     let applied = state
         .definitions
         .change_limits(&space, &change, &principal.key_name, "the limits of the space")
-        .await?;
+        .await
+        .map_err(in_words_of_limits)?;
     limits_now(&state, space, applied.decided_by.map(|address| address.to_string())).await
+}
+
+/// Limits are a document of their own; whoever sets one need not know that.
+fn in_words_of_limits(mut error: PortError) -> PortError {
+    match error.problems.len() {
+        0 => {}
+        1 => "a limit must be mended; nothing was changed".clone_into(&mut error.message),
+        wrong => error.message = format!("{wrong} limits must be mended; nothing was changed"),
+    }
+    error
 }
 
 async fn limits_now(

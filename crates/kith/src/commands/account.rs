@@ -5,6 +5,7 @@ use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::fields::{Fields, plain};
 use crate::output;
+use crate::table::on_a_line;
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 
@@ -87,7 +88,7 @@ fn show(account: &Account) -> Result<(), CommandError> {
         ))?;
     }
     section("traits", &account.traits.0, |(name, value)| {
-        format!("{name}: {}", plain(value))
+        format!("{name}: {}", on_a_line(&plain(value)))
     })?;
     section("members", &account.members, |member| {
         format!("{}  since {}", member.profile_id, member.since)

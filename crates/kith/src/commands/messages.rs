@@ -58,9 +58,9 @@ pub(crate) struct PauseArgs {
 pub(crate) struct ListArgs {
     #[command(flatten)]
     space: InSpace,
-    /// Only those to whom a profile id names.
-    #[arg(long, value_name = "ID")]
-    profile: Option<ProfileId>,
+    /// Only those to this person: `type:value`, such as email:jo@example.com, or a profile id.
+    #[arg(long, value_name = "PERSON")]
+    profile: Option<String>,
     /// Only those of this message.
     #[arg(long, value_name = "NAME")]
     message: Option<String>,
@@ -90,6 +90,11 @@ struct Counts {
 #[derive(Deserialize)]
 struct Sends {
     sends: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Person {
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -137,7 +142,10 @@ async fn set(client: &Client, args: &PauseArgs, action: &str, now: &str) -> Resu
 
 async fn list(client: &Client, args: &ListArgs) -> Result<(), CommandError> {
     let limit = args.limit.to_string();
-    let profile = args.profile.as_ref().map(ToString::to_string);
+    let profile = match &args.profile {
+        Some(person) => Some(profile_id(client, &args.space, person).await?),
+        None => None,
+    };
     let mut query = vec![("limit", limit.as_str())];
     query.extend(profile.as_deref().map(|profile| ("profile", profile)));
     query.extend(args.message.as_deref().map(|message| ("message", message)));
@@ -153,6 +161,16 @@ async fn list(client: &Client, args: &ListArgs) -> Result<(), CommandError> {
         table.row(cells.map(text).into())?;
     }
     table.finish()
+}
+
+/// The profile id of a person. One that is given is taken as it is, since sends may name people who are others by now.
+async fn profile_id(client: &Client, space: &InSpace, person: &str) -> Result<String, CommandError> {
+    if person.parse::<ProfileId>().is_ok() {
+        return Ok(person.to_owned());
+    }
+    let path = ["api", "spaces", space.space.as_str(), "profiles", person];
+    let Person { id } = read(&client.get_person(&path, &[], person).await?)?;
+    Ok(id)
 }
 
 async fn counts(client: &Client, args: &CountsArgs) -> Result<(), CommandError> {
@@ -175,9 +193,14 @@ async fn counts(client: &Client, args: &CountsArgs) -> Result<(), CommandError> 
     table.finish()
 }
 
+/// What is paused, in the words of the server.
+async fn paused(client: &Client) -> Result<Vec<String>, CommandError> {
+    let Paused { messages_paused } = read(&client.get(&["api", "status"], &[]).await?)?;
+    Ok(messages_paused)
+}
+
 async fn status(client: &Client, as_json: bool) -> Result<(), CommandError> {
-    let text = client.get(&["api", "status"], &[]).await?;
-    let Paused { messages_paused } = read(&text)?;
+    let messages_paused = paused(client).await?;
     if as_json {
         return output::line(&json!({ "messages_paused": messages_paused }).to_string());
     }

@@ -204,6 +204,9 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
             ..
         } = found;
         output::line(&format!("{objects} objects, {records} records, {bytes} bytes"))?;
+        if let Some(waiting) = unsealed(client).await {
+            output::line(&waiting)?;
+        }
     }
     if found.sound {
         return if *json {
@@ -218,6 +221,20 @@ pub(crate) async fn raw(client: &Client, command: &RawCommand) -> Result<(), Com
     Err(CommandError::caused(
         format!("the raw zone has {} faults", found.faults.len()),
         hint,
+    ))
+}
+
+/// What the log holds that is no part of raw yet; nothing where the state cannot be asked or nothing is left.
+async fn unsealed(client: &Client) -> Option<String> {
+    let status: Status = read(&client.get(&["api", "status"], &[]).await.ok()?).ok()?;
+    let raw = status.stages.iter().find(|stage| stage.name == "raw")?;
+    let (records, verb) = match raw.lag_records {
+        0 => return None,
+        1 => ("1 record".to_owned(), "is"),
+        many => (format!("{many} records"), "are"),
+    };
+    Some(format!(
+        "{records} of the log {verb} not sealed yet, and so not in raw: `kith flush` puts them there"
     ))
 }
 

@@ -4,7 +4,7 @@ use crate::client::{AsOf, Client, InSpace, read};
 use crate::error::CommandError;
 use crate::fields::{Fields, plain};
 use crate::output;
-use crate::table::{Cell, Table};
+use crate::table::{Cell, Table, on_a_line};
 use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -179,18 +179,18 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
             .as_deref()
             .map(|source| format!("  from {source}"))
             .unwrap_or_default();
-        format!("{}:{}{source}", identifier.kind, identifier.value)
+        format!("{}:{}{source}", identifier.kind, on_a_line(&identifier.value))
     })?;
     section("traits", &profile.traits.0, |(name, value)| {
-        format!("{name}: {}", plain(value))
+        format!("{}: {}", on_a_line(name), on_a_line(&plain(value)))
     })?;
     section("computed traits", &profile.computed_traits.0, |(name, value)| {
-        format!("{name}: {}", plain(value))
+        format!("{name}: {}", on_a_line(&plain(value)))
     })?;
     section("consents", &profile.consents, |consent| {
         format!(
             "{}: {}{}",
-            consent.topic,
+            on_a_line(&consent.topic),
             answer(&consent.status),
             since(consent.updated_at.as_deref())
         )
@@ -200,16 +200,20 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
         format!("{}{}{mark}", segment.name, since(segment.entered_at.as_deref()))
     })?;
     section("accounts", &profile.accounts, |account| {
-        format!("{}{}", account.group_id, since(account.created_at.as_deref()))
+        format!(
+            "{}{}",
+            on_a_line(&account.group_id),
+            since(account.created_at.as_deref())
+        )
     })?;
     section("latest events", &profile.recent_events, |event| {
         format!(
             "{}  {}  {}  {}  {}",
             event.event_time,
             event.kind,
-            event.name,
+            on_a_line(&event.name),
             event.source,
-            event.properties.get()
+            on_a_line(event.properties.get())
         )
     })?;
     section(

@@ -8,6 +8,28 @@ use kith_types::SourceName;
 use serde::Deserialize;
 use serde_json::json;
 
+/// Why events and bodies are rejected: the codes of `clean.rejects`.
+const REASONS: [&str; 18] = [
+    "body_too_large",
+    "context_too_large",
+    "duplicate_key",
+    "event_too_large",
+    "invalid_field",
+    "invalid_json",
+    "invalid_utf8",
+    "lone_surrogate",
+    "message_id_too_long",
+    "missing_batch",
+    "missing_field",
+    "missing_type",
+    "not_an_object",
+    "number_out_of_range",
+    "too_deep",
+    "too_many_events",
+    "unknown_type",
+    "unsupported_type",
+];
+
 /// Flags of `kith replay`.
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
@@ -75,6 +97,9 @@ pub(crate) async fn run(client: &Client, args: &ReplayArgs) -> Result<(), Comman
             None => break,
         }
     }
+    if rejects == 0 {
+        check_asked(client, args).await?;
+    }
     if args.json {
         let total = json!({
             "rejects": rejects, "accepted": accepted, "counted": counted, "decided_by": decided_by,
@@ -93,4 +118,30 @@ pub(crate) async fn run(client: &Client, args: &ReplayArgs) -> Result<(), Comman
     output::line(&format!(
         "{accepted} of {rejects} rejects are accepted now{decided}{before}"
     ))
+}
+
+/// Where nothing was found, what was asked for may not exist.
+async fn check_asked(client: &Client, args: &ReplayArgs) -> Result<(), CommandError> {
+    let space = args.space.space.as_str();
+    if let Some(source) = &args.source {
+        let names = super::source::names(client, space).await?;
+        if !names.iter().any(|name| name == source.as_str()) {
+            let hint = match names.is_empty() {
+                true => "it has no source yet".to_owned(),
+                false => format!("its sources are {}", names.join(", ")),
+            };
+            let what = format!("there is no source {source} in space {space}");
+            return Err(CommandError::caused(what, Hint::new(hint)));
+        }
+    }
+    match args.reason.as_deref().filter(|reason| !REASONS.contains(reason)) {
+        None => Ok(()),
+        Some(reason) => {
+            let meant = kith_expr::nearest(reason, &REASONS);
+            let meant = meant.map_or_else(String::new, |meant| format!(": did you mean {meant}?"));
+            let what = format!("nothing is rejected as {}{meant}", output::shown(reason));
+            let hint = format!("the reasons are {}", REASONS.join(", "));
+            Err(CommandError::caused(what, Hint::new(hint)))
+        }
+    }
 }

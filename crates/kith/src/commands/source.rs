@@ -58,6 +58,25 @@ struct SourceList {
     sources: Vec<Box<RawValue>>,
 }
 
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Names {
+    sources: Vec<Named>,
+}
+
+/// The names of the sources of a space.
+///
+/// # Errors
+/// What the server refuses, or that it does not answer.
+pub(crate) async fn names(client: &Client, space: &str) -> Result<Vec<String>, CommandError> {
+    let Names { sources } = read(&client.get(&["api", "spaces", space, "sources"], &[]).await?)?;
+    Ok(sources.into_iter().map(|source| source.name).collect())
+}
+
 /// Runs one of them.
 ///
 /// # Errors

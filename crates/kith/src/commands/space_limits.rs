@@ -9,7 +9,7 @@ use crate::output;
 use crate::table::{Cell, Table};
 use clap::Args;
 use kith_catalog::SpaceLimits;
-use kith_types::SpaceId;
+use kith_types::{SpaceId, Terms};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::str::FromStr;
@@ -114,13 +114,31 @@ pub(crate) async fn run(client: &Client, args: LimitsArgs) -> Result<(), Command
     let mut table = Table::new(&["limit", "at most", "now"]);
     for (name, _) in SpaceLimits::default().entries() {
         let shown = |value: Option<&Value>, absent: &str| value.map_or_else(|| absent.to_owned(), Value::to_string);
+        let usual = usual(name, &limits).map_or_else(|| "none".to_owned(), |usual| format!("{usual} (usual)"));
         table.row(vec![
             Cell::text(name),
-            Cell::text(&shown(limits.get(name), "none")),
+            Cell::text(&shown(limits.get(name).filter(|limit| !limit.is_null()), &usual)),
             Cell::text(&shown(usage.get(name), "")),
         ])?;
     }
     table.finish()
+}
+
+/// What holds of a limit that a space does not have of its own.
+fn usual(name: &str, limits: &Map<String, Value>) -> Option<u64> {
+    let Terms {
+        limits: usual,
+        dedupe_days,
+    } = Terms::USUAL;
+    match name {
+        // The events of one second.
+        "burst_events" => limits.get("events_per_second")?.as_u64(),
+        "batch_events" => Some(usual.batch_events as u64),
+        "batch_bytes" => Some(usual.batch_bytes as u64),
+        "event_bytes" => Some(usual.event_bytes as u64),
+        "dedupe_days" => Some(u64::from(dedupe_days)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +174,28 @@ mod tests {
         };
         let sent = serde_json::json!({ "events_per_second": 5, "sources": null });
         assert_eq!(serde_json::to_value(one).unwrap(), sent);
+    }
+
+    #[test]
+    fn spc_1_what_holds_of_a_limit_that_is_not_set_is_its_usual_value() {
+        let limits = |text: &str| serde_json::from_str(text).unwrap();
+        let found = SpaceLimits::default()
+            .entries()
+            .map(|(name, _)| usual(name, &limits("{}")));
+        let expected = [
+            None,
+            None,
+            Some(2_500),
+            Some(512_000),
+            Some(32_768),
+            Some(30),
+            None,
+            None,
+            None,
+            None,
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(usual("burst_events", &limits(r#"{"events_per_second":7}"#)), Some(7));
     }
 
     const NONE: Changes = Changes {

@@ -1,12 +1,13 @@
 //! Events in batches that a door takes, and the thread that makes them from files.
 
-use super::event::Events;
+use super::copies::{CopiedRow, Seen};
+use super::event::{Events, Made};
 use super::files::ImportFile;
 use super::mapping::Mapping;
 use super::row::{Place, Row, RowFault};
 use crate::error::CommandError;
 use crate::output::Hint;
-use kith_types::Limits;
+use kith_types::{Limits, Timestamp};
 use tokio::sync::mpsc::Sender;
 
 /// Room that is kept below the door's limits for what stands around the events.
@@ -24,6 +25,40 @@ pub(crate) struct Batch {
     pub(crate) places: Vec<Place>,
     /// Rows that became no event.
     pub(crate) faults: Vec<RowFault>,
+    /// Events whose message id came before in these files.
+    pub(crate) copies: Vec<CopiedRow>,
+    /// When its events happened.
+    pub(crate) times: Times,
+    /// Whether all message ids so far were compared.
+    pub(crate) compared: bool,
+}
+
+/// The span of events, and how many of them are to come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The earliest and the latest.
+    pub(crate) span: Option<(Timestamp, Timestamp)>,
+    /// Events later than the import's start.
+    pub(crate) ahead: u64,
+}
+
+impl Times {
+    fn note(&mut self, moment: Timestamp, now: Timestamp) {
+        let (first, last) = self.span.unwrap_or((moment, moment));
+        self.span = Some((first.min(moment), last.max(moment)));
+        self.ahead += u64::from(moment > now);
+    }
+
+    /// Adds others.
+    pub(crate) fn add(&mut self, others: Self) {
+        self.span = match (self.span, others.span) {
+            (Some((first, last)), Some((other_first, other_last))) => {
+                Some((first.min(other_first), last.max(other_last)))
+            }
+            (one, other) => one.or(other),
+        };
+        self.ahead += others.ahead;
+    }
 }
 
 impl Batch {
@@ -53,13 +88,15 @@ impl Batch {
 pub(crate) fn read(
     files: &[ImportFile],
     mapping: &Mapping,
-    limits: Limits,
+    (limits, now): (Limits, Timestamp),
     batches: &Sender<Batch>,
 ) -> Result<(), CommandError> {
     let mut events = Events::new(mapping);
     let mut making = Making {
         batch: Batch::default(),
         limits,
+        now,
+        seen: Seen::default(),
         batches,
     };
     for file in files {
@@ -68,8 +105,8 @@ pub(crate) fn read(
             check_columns(mapping, columns)?;
         }
         while let Some(row) = rows.next()? {
-            let going_on = match row.and_then(|row| making.judge(&mut events, &row).map(|event| (row.place, event))) {
-                Ok((place, event)) => making.add(place, &event),
+            let going_on = match row.and_then(|row| making.judge(&mut events, &row).map(|made| (row.place, made))) {
+                Ok((place, made)) => making.add(place, &made),
                 Err(fault) => making.fail(fault),
             };
             if !going_on {
@@ -92,7 +129,13 @@ fn check_columns(mapping: &Mapping, columns: &[String]) -> Result<(), CommandErr
     if missing.is_empty() || columns.is_empty() {
         return Ok(());
     }
-    let hint = Hint::new(format!("its columns are {}", columns.join(", ")));
+    let hint = Hint::new(match wrong_separator(columns) {
+        Some((shown, written)) => format!(
+            "its only column is {:?}: is the separator {shown}? Then the mapping says `separator: {written}`",
+            columns.concat()
+        ),
+        None => format!("its columns are {}", columns.join(", ")),
+    });
     Err(CommandError::caused(
         format!(
             "the mapping names columns that the file does not have: {}",
@@ -102,23 +145,39 @@ fn check_columns(mapping: &Mapping, columns: &[String]) -> Result<(), CommandErr
     ))
 }
 
+/// What parts the columns of a file whose header seems to be one column: in words, and as a mapping writes it.
+fn wrong_separator(columns: &[String]) -> Option<(&'static str, &'static str)> {
+    let [only] = columns else { return None };
+    let known = [
+        (';', "`;`", "\";\""),
+        ('\t', "a tab", "tab"),
+        ('|', "`|`", "\"|\""),
+        (',', "a comma", "\",\""),
+        (' ', "blanks", "whitespace"),
+    ];
+    let found = known.into_iter().find(|(character, ..)| only.contains(*character));
+    found.map(|(_, shown, written)| (shown, written))
+}
+
 struct Making<'a> {
     batch: Batch,
     limits: Limits,
+    now: Timestamp,
+    seen: Seen,
     batches: &'a Sender<Batch>,
 }
 
 impl Making<'_> {
     /// The event of a row, where a door could take it at all.
-    fn judge(&self, events: &mut Events<'_>, row: &Row) -> Result<String, RowFault> {
-        let event = events.event(row)?;
+    fn judge(&self, events: &mut Events<'_>, row: &Row) -> Result<Made, RowFault> {
+        let made = events.event(row)?;
         // One that fills a body alone has room in none.
         let most = self.limits.batch_bytes.saturating_sub(ROOM_BYTES + HEAD.len());
         let most = self.limits.event_bytes.min(most);
-        if event.len() > most {
+        if made.json.len() > most {
             let message = format!(
                 "becomes an event of {} bytes; an import takes {most} at most",
-                event.len()
+                made.json.len()
             );
             return Err(RowFault {
                 place: row.place.clone(),
@@ -126,13 +185,16 @@ impl Making<'_> {
                 message,
             });
         }
-        Ok(event)
+        Ok(made)
     }
 
     /// Adds an event; false where nobody takes batches any more.
-    fn add(&mut self, place: Place, event: &str) -> bool {
-        let going_on = self.batch.has_room(event, &self.limits) || self.hand_on();
-        self.batch.push(place, event);
+    fn add(&mut self, place: Place, made: &Made) -> bool {
+        let going_on = self.batch.has_room(&made.json, &self.limits) || self.hand_on();
+        let copy = made.message_id.as_deref().and_then(|id| self.seen.note(id, &place));
+        self.batch.copies.extend(copy);
+        self.batch.times.note(made.moment, self.now);
+        self.batch.push(place, &made.json);
         going_on
     }
 
@@ -142,7 +204,8 @@ impl Making<'_> {
     }
 
     fn hand_on(&mut self) -> bool {
-        let batch = std::mem::take(&mut self.batch);
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.compared = !self.seen.is_full();
         self.batches.blocking_send(batch).is_ok()
     }
 }

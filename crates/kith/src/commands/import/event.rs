@@ -3,9 +3,9 @@
 //! A row without a message id of its own is named by its hash and its ordinal among equal rows, so that the same file
 //! twice gives the same ids, and two equal rows of one file stay two events.
 
-use super::mapping::{Field, Form, Kind, Mapping, Said, json_text};
+use super::mapping::{Answer, Field, Form, Kind, Mapping, Said, json_text};
 use super::row::{Cell, Row, RowFault};
-use kith_types::{Decimal, IdentifierType, write_json_string};
+use kith_types::{Decimal, IdentifierType, Timestamp, write_json_string};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::Write;
 
@@ -18,6 +18,16 @@ pub(crate) struct Events<'a> {
     repeated: FxHashMap<u64, u32>,
 }
 
+/// What a row became.
+pub(crate) struct Made {
+    /// The event, as JSON.
+    pub(crate) json: String,
+    /// When it happened.
+    pub(crate) moment: Timestamp,
+    /// Its message id, where a column gives it.
+    pub(crate) message_id: Option<String>,
+}
+
 impl<'a> Events<'a> {
     /// Events by that mapping.
     pub(crate) fn new(mapping: &'a Mapping) -> Self {
@@ -28,11 +38,11 @@ impl<'a> Events<'a> {
         }
     }
 
-    /// The event of a row, as JSON.
+    /// The event of a row.
     ///
     /// # Errors
     /// The column that cannot be mapped.
-    pub(crate) fn event(&mut self, row: &Row) -> Result<String, RowFault> {
+    pub(crate) fn event(&mut self, row: &Row) -> Result<Made, RowFault> {
         let message_id = self.message_id(row)?;
         let mut json = String::with_capacity(512);
         json.push_str(match self.mapping.kind {
@@ -70,11 +80,20 @@ impl<'a> Events<'a> {
         if !external_ids.is_empty() {
             write_member(&mut context, "externalIds", &format!("[{external_ids}]"));
         }
+        let consents = self.consents(row)?;
+        if !consents.is_empty() {
+            let consent = format!(r#"{{"categoryPreferences":{{{consents}}}}}"#);
+            write_member(&mut context, "consent", &consent);
+        }
         if !context.is_empty() {
             member(&mut json, "context", &format!("{{{context}}}"));
         }
         json.push('}');
-        Ok(json)
+        Ok(Made {
+            json,
+            moment,
+            message_id: self.mapping.message_id.is_some().then_some(message_id),
+        })
     }
 
     fn message_id(&mut self, row: &Row) -> Result<String, RowFault> {
@@ -137,6 +156,27 @@ impl<'a> Events<'a> {
         } else {
             Err(fault(row, "", "names nobody: every column of identifiers says nothing"))
         }
+    }
+
+    /// The members of `categoryPreferences`; categories of which the row says nothing are left out.
+    fn consents(&self, row: &Row) -> Result<String, RowFault> {
+        let mut members = String::new();
+        for (category, consent) in &self.mapping.consents {
+            let column = consent.column().unwrap_or_default();
+            let cell = row.get(column);
+            match consent.answer(cell.text()) {
+                Answer::Said(true) => write_member(&mut members, category, "true"),
+                Answer::Said(false) => write_member(&mut members, category, "false"),
+                Answer::Nothing => {}
+                Answer::Neither => {
+                    let text: String = cell.text().unwrap_or_default().chars().take(60).collect();
+                    let words = consent.words();
+                    let message = format!("{text:?} says neither yes nor no to {category}; known are {words}");
+                    return Err(fault(row, column, &message));
+                }
+            }
+        }
+        Ok(members)
     }
 
     fn constants(&self, object: &mut String) {

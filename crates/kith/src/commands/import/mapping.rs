@@ -2,8 +2,11 @@
 //!
 //! It is YAML. Everything in it is checked before a row is read, and what is wrong is said with its path.
 
+mod consents;
+
 use super::moment::MomentForm;
 use crate::error::CommandError;
+pub(crate) use consents::{Answer, Consent};
 use kith_types::{IdentifierType, write_json_string};
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -11,7 +14,19 @@ use std::path::Path;
 /// The largest mapping file, in bytes, and the most columns that it may name in one part.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const FIELDS_MAX: usize = 1_000;
-const PARTS: &str = "type, event, timestamp, identifiers, message_id, properties, traits, constants, separator, header";
+const PARTS: [&str; 11] = [
+    "type",
+    "event",
+    "timestamp",
+    "identifiers",
+    "message_id",
+    "properties",
+    "traits",
+    "consents",
+    "constants",
+    "separator",
+    "header",
+];
 
 /// How rows become events.
 #[derive(Clone, Debug)]
@@ -28,6 +43,8 @@ pub(crate) struct Mapping {
     pub(crate) properties: Vec<(String, Field)>,
     /// The person's traits.
     pub(crate) traits: Vec<(String, Field)>,
+    /// What the person allows, by category.
+    pub(crate) consents: Vec<(String, Consent)>,
     /// Properties, or traits of an identify call, that are the same in every event, as JSON.
     pub(crate) constants: Vec<(String, String)>,
     /// How a CSV file is written.
@@ -144,12 +161,15 @@ impl Mapping {
         let message_id = reader.message_id(parts.remove("message_id"));
         let properties = reader.fields("properties", parts.remove("properties"));
         let traits = reader.fields("traits", parts.remove("traits"));
+        let consents = reader.consents(parts.remove("consents"));
         let constants = reader.constants(parts.remove("constants"));
         let csv = reader.csv_form(parts.remove("separator").as_ref(), parts.remove("header").as_ref());
         for unknown in parts.keys() {
-            reader
-                .0
-                .push(format!("{unknown:?} is no part of a mapping; the parts are {PARTS}"));
+            let meant = did_you_mean(unknown, &PARTS);
+            let known = PARTS.join(", ");
+            reader.0.push(format!(
+                "{unknown:?} is no part of a mapping{meant}; the parts are {known}"
+            ));
         }
         if matches!(kind, Some(Kind::Identify)) && !properties.is_empty() {
             reader.tell("properties", "an identify call has traits: name them under traits");
@@ -162,6 +182,7 @@ impl Mapping {
                 message_id,
                 properties,
                 traits,
+                consents,
                 constants,
                 csv,
             }),
@@ -187,6 +208,7 @@ impl Mapping {
             .chain(identifiers)
             .chain(self.message_id.as_deref())
             .chain(fields)
+            .chain(self.consents.iter().filter_map(|(_, consent)| consent.column()))
     }
 }
 
@@ -362,10 +384,9 @@ impl Problems {
         };
         for (field, value) in &fields {
             if !known.contains(&field.as_str()) {
-                self.tell(
-                    path,
-                    &format!("{field:?} is not known here; known are {}", known.join(", ")),
-                );
+                let meant = did_you_mean(field, known);
+                let what = format!("{field:?} is not known here{meant}; known are {}", known.join(", "));
+                self.tell(path, &what);
             } else if !value.is_string() {
                 self.tell(&format!("{path}.{field}"), "is a text: put it in quotes");
             }
@@ -387,6 +408,11 @@ impl Problems {
             }
         }
     }
+}
+
+/// What a word that is not known was most likely meant to be.
+fn did_you_mean(word: &str, known: &[&str]) -> String {
+    kith_expr::nearest(word, known).map_or_else(String::new, |meant| format!(": did you mean {meant}?"))
 }
 
 /// A text as JSON.

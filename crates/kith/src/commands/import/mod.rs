@@ -5,6 +5,7 @@
 //! is run again as it was: nothing is taken twice. A row that cannot be mapped is told with its place and stops nothing.
 
 mod batch;
+mod copies;
 mod csv_rows;
 mod event;
 mod files;
@@ -26,7 +27,7 @@ use clap::Args;
 use files::Format;
 use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::SpaceLimits;
-use kith_types::{Limits, Route, SourceName};
+use kith_types::{Limits, Route, SourceName, Timestamp};
 use mapping::Mapping;
 use report::Report;
 use serde::Deserialize;
@@ -72,8 +73,9 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
     let files = files::find(&args.path, args.format)?;
     check_source(client, &args).await?;
     let limits = limits_of(client, &args).await?;
+    let now = Timestamp::from_micros(chrono::Utc::now().timestamp_micros());
     let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
-    let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, limits, &batches));
+    let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, (limits, now), &batches));
     let mut report = Report::new(args.dry_run);
     let bar = progress(&args);
     let sent = take_all(client, (&args, &limits), &mut received, &mut report, &bar).await;
@@ -88,25 +90,13 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
     report.outcome()
 }
 
-#[derive(Deserialize)]
-struct Sources {
-    sources: Vec<Source>,
-}
-
-#[derive(Deserialize)]
-struct Source {
-    name: String,
-}
-
 /// A source that does not exist is told before anything is read.
 async fn check_source(client: &Client, args: &ImportArgs) -> Result<(), CommandError> {
     let space = args.space.space.as_str();
-    let text = client.get(&["api", "spaces", space, "sources"], &[]).await?;
-    let Sources { sources } = crate::client::read(&text)?;
-    if sources.iter().any(|source| source.name == args.source.as_str()) {
+    let names = super::source::names(client, space).await?;
+    if names.iter().any(|name| name == args.source.as_str()) {
         return Ok(());
     }
-    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     let hint = match names.is_empty() {
         true => "`kith source create NAME` makes one".to_owned(),
         false => format!(

@@ -1,7 +1,8 @@
 //! What an import has done so far, and what it says at its end.
 
-use super::batch::Batch;
-use super::row::RowFault;
+use super::batch::{Batch, Times};
+use super::copies::{CopiedRow, IDS_MAX};
+use super::row::{Place, RowFault};
 use super::send::Outcome;
 use crate::error::CommandError;
 use crate::output::{self, Hint};
@@ -9,6 +10,8 @@ use serde_json::json;
 
 /// Rows that are told one by one; the others are counted.
 const TOLD_MAX: usize = 1_000;
+/// The same of copies.
+const COPIES_TOLD_MAX: usize = 100;
 
 /// What an import has done.
 #[derive(Debug)]
@@ -18,6 +21,12 @@ pub(crate) struct Report {
     rejected: u64,
     failed: u64,
     told: Vec<serde_json::Value>,
+    /// Events that were accepted, whose message id came before in the files.
+    copies: u64,
+    copies_told: Vec<serde_json::Value>,
+    /// Whether there were more message ids than are compared.
+    uncompared: bool,
+    times: Times,
 }
 
 impl Report {
@@ -29,6 +38,10 @@ impl Report {
             rejected: 0,
             failed: 0,
             told: Vec::new(),
+            copies: 0,
+            copies_told: Vec::new(),
+            uncompared: false,
+            times: Times::default(),
         }
     }
 
@@ -51,6 +64,8 @@ impl Report {
     pub(crate) fn taken(&mut self, batch: &Batch, outcome: &Outcome) {
         self.accepted += outcome.accepted as u64;
         self.rejected += outcome.rejected.len() as u64;
+        self.times.add(batch.times);
+        self.copied(batch);
         for rejected in &outcome.rejected {
             let Some(place) = batch.places.get(rejected.index) else {
                 continue;
@@ -60,6 +75,32 @@ impl Report {
                 &format!("{place}: rejected as {code}: {message}"),
                 json!({ "file": &*place.file, place.unit: place.number, "code": code, "message": message }),
             );
+        }
+    }
+
+    /// Copies are no fault: they are told, and the import goes well.
+    fn copied(&mut self, batch: &Batch) {
+        self.uncompared |= !batch.compared;
+        self.copies += batch.copies.len() as u64;
+        for copy in &batch.copies {
+            if self.copies_told.len() == COPIES_TOLD_MAX {
+                break;
+            }
+            let CopiedRow {
+                message_id,
+                place,
+                first,
+            } = copy;
+            let text = format!("{place}: message id {message_id:?} came before, at {first}: it counts once");
+            output::note(&output::shown(&text));
+            let place_json = |place: &Place| json!({ "file": &*place.file, place.unit: place.number });
+            let mut told = place_json(place);
+            told["message_id"] = json!(message_id);
+            told["first"] = place_json(first);
+            self.copies_told.push(told);
+            if self.copies_told.len() == COPIES_TOLD_MAX {
+                output::note("where more message ids came before, they are counted, and not told one by one");
+            }
         }
     }
 
@@ -95,12 +136,21 @@ impl Report {
             rejected,
             failed,
             told,
+            copies,
+            copies_told,
+            ..
         } = self;
         let rows = self.rows();
         if json {
+            let span = self
+                .times
+                .span
+                .map(|(first, last)| (first.to_string(), last.to_string()));
+            let (first, last) = span.unzip();
             let report = json!({
                 "dry_run": dry_run, "rows": rows, "accepted": accepted, "rejected": rejected, "failed": failed,
-                "problems": told,
+                "problems": told, "copies": copies, "copies_told": copies_told, "all_ids_compared": !self.uncompared,
+                "times": { "first": first, "last": last, "ahead": self.times.ahead },
             });
             return output::line(&report.to_string());
         }
@@ -108,6 +158,22 @@ impl Report {
         output::line(&format!(
             "{rows} rows read: {accepted} {taken}, {rejected} rejected, {failed} could not be mapped"
         ))?;
+        if let Some((first, last)) = self.times.span {
+            output::line(&format!("events from {first} to {last}{}", ahead(self.times.ahead)))?;
+        }
+        match *copies {
+            0 => {}
+            1 => output::line("1 has a message id that came before in these files, and counts once with it")?,
+            copies => {
+                let text = "have a message id that came before in these files; each id counts once";
+                output::line(&format!("{copies} {text}"))?;
+            }
+        }
+        if self.uncompared {
+            output::line(&format!(
+                "only the first {IDS_MAX} message ids were compared with all others; whatever has the same one counts once"
+            ))?;
+        }
         match *dry_run || *accepted == 0 {
             true => Ok(()),
             false => output::line("an event that was imported before counts once"),
@@ -129,4 +195,14 @@ impl Report {
             hint,
         ))
     }
+}
+
+/// What is said of events that are to come.
+fn ahead(events: u64) -> String {
+    let have = match events {
+        0 => return String::new(),
+        1 => "1 of them lies".to_owned(),
+        _ => format!("{events} of them lie"),
+    };
+    format!("; {have} ahead of now, and count when their time has come: is it meant so?")
 }

@@ -1,11 +1,13 @@
 //! Contract CON-2 on files: formats agree, ids are the same each time, bad rows are told with their place.
 
+mod told;
+
 use super::batch::{self, Batch};
 use super::files::{self, Format};
 use super::mapping::Mapping;
 use arrow_array::{ArrayRef, Float64Array, Int32Array, RecordBatch, StringArray};
 use kith_clean::inspect;
-use kith_types::{Limits, Route};
+use kith_types::{Limits, Route, Timestamp};
 use parquet::arrow::ArrowWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +21,9 @@ properties: {total: {column: amount, as: number}, quantity: {column: cds, as: nu
 constants: {currency: USD, shop: 7}
 "#;
 
+/// The import's start: 2026-11-27.
+const NOW: Timestamp = Timestamp::from_micros(1_795_737_600_000_000);
+
 fn mapping(text: &str) -> Mapping {
     Mapping::parse(text).unwrap()
 }
@@ -27,7 +32,7 @@ fn mapping(text: &str) -> Mapping {
 fn read(path: &Path, mapping: &Mapping) -> (Vec<String>, Vec<String>) {
     let files = files::find(path, None).unwrap();
     let (batches, mut received) = mpsc::channel(1_000);
-    batch::read(&files, mapping, Limits::USUAL, &batches).unwrap();
+    batch::read(&files, mapping, (Limits::USUAL, NOW), &batches).unwrap();
     drop(batches);
     let (mut bodies, mut faults) = (Vec::new(), Vec::new());
     while let Ok(batch) = received.try_recv() {
@@ -285,7 +290,7 @@ fn con_2_a_quote_that_is_never_closed_does_not_fill_the_memory() {
     let files = files::find(&write(&folder, "a.csv", &text), None).unwrap();
     let (batches, _received) = mpsc::channel(10);
     let mapping = mapping("event: A\ntimestamp: {column: t}\nidentifiers: {user_id: {column: u}}\n");
-    let error = batch::read(&files, &mapping, Limits::USUAL, &batches).unwrap_err();
+    let error = batch::read(&files, &mapping, (Limits::USUAL, NOW), &batches).unwrap_err();
     assert!(kith_telemetry::error_chain(&error).contains("quote"), "{error:?}");
 }
 
@@ -362,7 +367,7 @@ fn con_2_columns_that_are_not_there_are_told_before_a_row_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let files = files::find(&write(&folder, "a.csv", "date,amount\n19970101,1\n"), None).unwrap();
     let (batches, _received) = mpsc::channel(10);
-    let error = batch::read(&files, &mapping(ORDERS), Limits::USUAL, &batches).unwrap_err();
+    let error = batch::read(&files, &mapping(ORDERS), (Limits::USUAL, NOW), &batches).unwrap_err();
     let told = kith_telemetry::error_chain(&error);
     assert!(
         told.contains("card, cds, customer_id, mail, note") && told.contains("its columns are date, amount"),
