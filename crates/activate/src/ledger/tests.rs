@@ -19,7 +19,8 @@ fn the_steps_of_the_layout_never_change() {
             "3c2ef3b32ae06e21",
             "efbb778720f5b68f",
             "615eface88806fa8",
-            "f6068174d0bda9ac"
+            "f6068174d0bda9ac",
+            "ee3b8fa692e4e3d0"
         ]
     );
 }
