@@ -43,8 +43,14 @@ impl Delivery {
         tracing::error!(%space, destination, wanted, found, "changes of membership are gone before they were told, or the state was built again: who is a member is compared with who was told");
         let missed = found.saturating_sub(wanted);
         let missed = if missed < BLOCK { missed } else { 0 };
+        // Where numbers begin again, segments are told from there on.
+        let segments = place.segments.iter();
         let lost = Place {
             next_number: found,
+            all_from: place.all_from.map(|from| from.min(found)),
+            segments: segments
+                .map(|(segment, from)| (segment.clone(), *from.min(&found)))
+                .collect(),
             compare: Some(Compare::and_lost(place.compare)),
             compare_at: None,
             ..place.clone()

@@ -5,7 +5,7 @@
 //! identify call whose trait of that key is true or false, and `context.personas` with `computation_class: audience`.
 
 use super::DestinationDefinition;
-use crate::ledger::{Named, Telling};
+use crate::ledger::{Named, Source, Telling};
 use kith_types::{ProfileId, SpaceId};
 use serde_json::{Map, Value, json};
 
@@ -86,7 +86,12 @@ fn message_id(space: &SpaceId, definition: &DestinationDefinition, telling: &Tel
     };
     let ProfileId(profile) = telling.profile;
     let mut hasher = blake3::Hasher::new_derive_key("kith audience call");
-    // The name is no part of it: it is decided once, and a profile enters and leaves once at most by one change.
+    // The name is no part of it: it is decided once, and a profile enters and leaves once at most by one change. What a comparison
+    // finds has no number of its own but the place in the queue.
+    let place = match telling.source {
+        Source::Compared(_) => telling.id.to_be_bytes().to_vec(),
+        Source::Change(_) | Source::Member(_) => Vec::new(),
+    };
     for part in [
         space.as_str().as_bytes(),
         definition.name().as_bytes(),
@@ -101,5 +106,6 @@ fn message_id(space: &SpaceId, definition: &DestinationDefinition, telling: &Tel
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
+    hasher.update(&place);
     format!("kith-{}", &hasher.finalize().to_hex()[..32])
 }

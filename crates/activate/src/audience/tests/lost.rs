@@ -164,3 +164,29 @@ fn seg_5_a_destination_from_before_names_were_kept_takes_members_to_be_told() {
         assert_eq!(held(&ground, "vip"), members(&ground), "{lost}");
     }
 }
+
+/// A state that was lost twice in a short time may count from where it did before.
+#[test]
+fn seg_5_a_state_whose_numbers_begin_again_is_compared_and_told() {
+    let (ground, runtime, folder) = (
+        ground(&json!({ "send": "track" })),
+        runtime(),
+        tempfile::tempdir().unwrap(),
+    );
+    *ground.world.passed.lock().unwrap() = 1 << 32;
+    let mut process = Process::start(&ground, folder.path(), &runtime, None);
+    for person in 1..=3 {
+        is(&ground, person, Some(&format!("user-{person}")), None, true);
+        ground.enter(person);
+        process.run().unwrap();
+    }
+    is(&ground, 2, Some("user-2"), None, false);
+    ground.world.changes.lock().unwrap().clear();
+    *ground.world.passed.lock().unwrap() = 1 << 32;
+    process.run().unwrap();
+    assert_eq!(held(&ground, "vip"), members(&ground));
+    is(&ground, 4, Some("user-4"), None, true);
+    ground.enter(4);
+    process.run().unwrap();
+    assert_eq!(held(&ground, "vip"), ["user user-1", "user user-3", "user user-4"]);
+}
