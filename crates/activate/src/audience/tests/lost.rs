@@ -190,3 +190,45 @@ fn seg_5_a_state_whose_numbers_begin_again_is_compared_and_told() {
     process.run().unwrap();
     assert_eq!(held(&ground, "vip"), ["user user-1", "user user-3", "user user-4"]);
 }
+
+/// What changes once the members of a moment are written down waits until they are compared.
+#[test]
+fn seg_5_what_changes_while_members_are_compared_comes_after_it() {
+    let (ground, runtime, folder) = (
+        ground(&json!({ "send": "track" })),
+        runtime(),
+        tempfile::tempdir().unwrap(),
+    );
+    let mut process = Process::start(&ground, folder.path(), &runtime, None);
+    process.run().unwrap();
+    let step = |person, is_in: bool| {
+        is(&ground, person, Some(&format!("user-{person}")), None, is_in);
+        ground.world.change(person, is_in, cause());
+    };
+    (1..=3).for_each(|person| step(person, true));
+    process.run().unwrap();
+    step(1, false);
+    step(4, true);
+    step(5, true);
+    ground.world.changes.lock().unwrap().drain(..2);
+    let is_written = || {
+        let place = process.engine.ledger.destination(&SpaceId::main(), "crm").unwrap();
+        place.unwrap().compare_at.is_some()
+    };
+    while !is_written() {
+        process.delivery.turn(&process.engine, &|| false).unwrap();
+    }
+    step(6, true);
+    step(2, false);
+    process.run().unwrap();
+    let said = |who: &str, is_in| (who.to_owned(), is_in);
+    let expected = [
+        said("user-5", true),
+        said("user-1", false),
+        said("user-4", true),
+        said("user-6", true),
+        said("user-2", false),
+    ];
+    assert_eq!(ground.told("track")[3..], expected);
+    assert_eq!(held(&ground, "vip"), members(&ground));
+}
