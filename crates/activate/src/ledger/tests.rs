@@ -133,3 +133,19 @@ fn no_token_is_kept_in_clear() {
     assert!(!columns.contains(&"token"));
     assert!(FORMAT.migrations[0].contains("token_hash BLOB"));
 }
+
+#[test]
+fn seg_5_who_is_held_by_a_name_is_found_without_looking_through_a_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let connection = ledger.connection();
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", super::told::TOLD_AS))
+        .unwrap();
+    let steps = statement.query_map([0; 5], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    assert!(
+        steps.iter().all(|step| step.contains("segment=? AND name=?")),
+        "{steps:?}"
+    );
+}
