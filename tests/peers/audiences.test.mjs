@@ -206,6 +206,51 @@ test('seg_5_one_destination_down_slows_no_other_and_a_pause_holds', { timeout: 1
   assert.ok(waiting_since, 'what the dead one lacks waits')
 })
 
+/** The names that the receiver holds of a segment: by what it was told last of each, track and identify alike. */
+async function heldNames(segment) {
+  await receiver.kith('flush')
+  const rows = await receiver.sql(`SELECT coalesce('user ' || user_id, 'device ' || anonymous_id) AS name, event_type,
+      coalesce(json_get_text(properties, '${segment}'), json_get_text(traits, '${segment}')) AS is_in
+    FROM clean.events WHERE coalesce(json_get_text(properties, '${segment}'), json_get_text(traits, '${segment}')) IS NOT NULL
+    ORDER BY sequence, event_index`)
+  const held = type => {
+    const last = new Map(rows.filter(row => row.event_type === type).map(row => [row.name, row.is_in === 'true']))
+    return [...last].filter(([, is]) => is).map(([name]) => name).sort()
+  }
+  assert.deepEqual(held('track'), held('identify'))
+  return held('track')
+}
+const guest = (anonymousId, more = {}) => sender.send(writeKey, 'identify', { anonymousId, traits: { plan: 'pro' }, ...more })
+const isHeld = (name, is) => until(`${name} ${is ? 'to be held' : 'to be let go'}`, async () => (await heldNames('pro')).includes(name) === is)
+
+test('seg_5_a_guest_who_signs_in_and_leaves_is_held_under_no_name', { timeout: 240_000 }, async () => {
+  await identify('older', { plan: 'free' })
+  await identify('oldest', { plan: 'free' })
+  for (const device of ['guest-1', 'guest-2', 'guest-3']) {
+    await guest(device)
+    await isHeld(`device ${device}`, true)
+  }
+  // As an older account, and nobody is a member any more.
+  await sender.send(writeKey, 'identify', { userId: 'older', anonymousId: 'guest-1', traits: { plan: 'free' } })
+  await isHeld('device guest-1', false)
+  // As an older account, which becomes a member by it, and leaves then.
+  await sender.send(writeKey, 'identify', { userId: 'oldest', anonymousId: 'guest-2', traits: { plan: 'pro' } })
+  await isHeld('user oldest', true)
+  await isHeld('device guest-2', false)
+  await identify('oldest', { plan: 'free' })
+  await isHeld('user oldest', false)
+  // As somebody new, who is the same person; killed before they leave.
+  await sender.send(writeKey, 'identify', { userId: 'newest', anonymousId: 'guest-3', traits: { plan: 'pro' } })
+  await sender.personWhen('user_id:newest', person => isIn(person, 'pro'))
+  await sender.kill()
+  await sender.start()
+  await identify('newest', { plan: 'free' })
+  await sender.personWhen('user_id:newest', person => !isIn(person, 'pro'))
+  await toldAll('group')
+  const left = (await heldNames('pro')).filter(name => /guest|old|new/.test(name))
+  assert.deepEqual(left, [])
+})
+
 test('raw_2_a_state_that_is_built_again_tells_nobody_again', { timeout: 120_000 }, async () => {
   await toldAll('group')
   const before = await stands('group')
@@ -222,4 +267,32 @@ test('raw_2_a_state_that_is_built_again_tells_nobody_again', { timeout: 120_000 
   assert.deepEqual({ sent: (await stands('group')).sent, refused: 0 }, { sent: before.sent + 4, refused: before.refused })
   assert.deepEqual(await kept('track', 'pro'), kept_before)
   assert.deepEqual((await kept('track', 'fresh_buyers')).get('after'), [true, false])
+})
+
+test('seg_5_exits_and_entries_that_a_lost_state_had_not_told_are_told_after_it', { timeout: 240_000 }, async () => {
+  await identify('leaves', { plan: 'pro' })
+  await guest('leaves-too')
+  await isHeld('user leaves', true)
+  await isHeld('device leaves-too', true)
+  await toldAll('group')
+  const held = await heldNames('pro')
+  const before = await stands('group')
+  gate.mode = 'down'
+  await identify('leaves', { plan: 'free' })
+  await sender.send(writeKey, 'identify', { userId: 'signed-in', anonymousId: 'leaves-too', traits: { plan: 'free' } })
+  await identify('comes', { plan: 'pro' })
+  await sender.personWhen('user_id:comes', person => isIn(person, 'pro'))
+  await sender.personWhen('user_id:signed-in', person => !isIn(person, 'pro'))
+  await sender.kill()
+  await rm(join(sender.data, 'state'), { recursive: true })
+  await sender.start()
+  gate.mode = 'open'
+  await isHeld('user leaves', false)
+  await isHeld('device leaves-too', false)
+  await isHeld('user comes', true)
+  await toldAll('group')
+  const expected = [...held.filter(name => !/leaves/.test(name)), 'user comes'].sort()
+  assert.deepEqual(await heldNames('pro'), expected)
+  // Each once: two exits and an entry, in both forms.
+  assert.deepEqual({ sent: (await stands('group')).sent, refused: 0 }, { sent: before.sent + 6, refused: before.refused })
 })

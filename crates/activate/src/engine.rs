@@ -67,6 +67,12 @@ pub(crate) enum Boundary {
     RunJudged,
     /// It is recorded.
     RunRecorded,
+    /// What a destination is told next is written down.
+    TellingDecided,
+    /// Members to compare are written down; that they count is not.
+    ComparedWritten,
+    /// They are compared, and that is recorded; they are still there.
+    ComparedEnded,
     /// A receiver of audiences has answered; how far it is is not recorded.
     Told,
     /// It is recorded.

@@ -12,6 +12,7 @@ mod reserve;
 mod run_views;
 mod runs;
 mod status;
+mod told;
 mod unsubscribe;
 
 #[cfg(test)]
@@ -20,10 +21,11 @@ mod tests;
 pub(crate) use attempt::{Attempt, Begun, Finished};
 #[cfg(test)]
 pub(crate) use destinations::Tally;
-pub(crate) use destinations::{Mark, Place, Progress, Refusal, pause_name};
+pub(crate) use destinations::{Compare, Mark, Place, Refusal, WaitingMember, pause_name};
 pub(crate) use reserve::{NewSend, NotLive, Plan, Reservations, Undone};
 pub(crate) use runs::{NewRun, RunPage};
 pub use status::{ActivationStatus, MessageCount, SendView, SendsOf, SpaceStatus};
+pub(crate) use told::{Answered, Decided, Named, Progress, Source, Telling};
 pub use unsubscribe::Subscription;
 
 use crate::error::ActivateError;
@@ -45,6 +47,7 @@ const FORMAT: Format = Format {
         include_str!("ledger/0003_limits.sql"),
         include_str!("ledger/0004_destinations.sql"),
         include_str!("ledger/0005_runs.sql"),
+        include_str!("ledger/0006_told.sql"),
     ],
     foreign_keys: false,
     unmarked: None,

@@ -139,8 +139,9 @@ impl Shared {
                 nameless: tally.nameless,
                 missed: tally.missed,
                 members_waiting: tally.members,
-                changes_waiting: end.saturating_sub(next.max(oldest.first().map_or(0, |(first, _)| *first))),
-                waiting_since: oldest.first().map(|(_, change)| change.at),
+                changes_waiting: tally.deciding
+                    + end.saturating_sub(next.max(oldest.first().map_or(0, |(first, _)| *first))),
+                waiting_since: tally.deciding_since.or(oldest.first().map(|(_, change)| change.at)),
                 paused: tally.paused,
                 fault: standing.fault,
                 retry_at: standing.retry_at,

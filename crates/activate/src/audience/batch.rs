@@ -1,8 +1,10 @@
 //! Calls that are ready to be posted, cut into batches that a tracking API takes. It knows sizes and places; what a call says
 //! and whether it was taken is decided elsewhere.
 
-use crate::ledger::{Mark, Progress, Refusal};
-use kith_types::Timestamp;
+use super::DestinationDefinition;
+use super::payload::{self, EVENT_BYTES_MAX};
+use crate::ledger::{Answered, Progress, Refusal, Telling};
+use kith_types::{SpaceId, Timestamp};
 
 /// The most events of a batch, and the most bytes of its body: below the 2,500 and the 500 KB that the field takes.
 pub(crate) const BATCH_EVENTS_MAX: usize = 1_000;
@@ -12,31 +14,65 @@ pub(crate) const BATCH_BYTES_MAX: usize = 480_000;
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) json: String,
-    /// How far the destination has come once it is answered.
-    pub(crate) mark: Mark,
-    /// What is kept of it where it is refused; the reason is still to come.
-    pub(crate) refusal: Refusal,
+    /// What it tells.
+    pub(crate) telling: Telling,
+    /// Whether it is the last call of that.
+    pub(crate) is_last: bool,
     pub(crate) before: Passed,
 }
 
-/// Changes that were passed over without a call.
+/// What was passed over without a call.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Passed {
-    /// Of people whom nothing names.
-    pub(crate) nameless: u64,
-    /// Whose event is larger than a tracking API takes.
+    /// What is not said, and what cannot be.
+    pub(crate) answered: Vec<Answered>,
+    /// Of these, whose event is larger than a tracking API takes.
     pub(crate) too_large: Vec<Refusal>,
 }
 
-/// A page of calls, and how far the destination has come when all are answered.
+/// What is told next as calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
     pub(crate) calls: Vec<Call>,
     pub(crate) after: Passed,
-    pub(crate) end: Option<Mark>,
 }
 
 impl Page {
+    /// The calls that tell what waits, in its order.
+    pub(crate) fn of(space: &SpaceId, definition: &DestinationDefinition, tellings: Vec<Telling>) -> Self {
+        let mut page = Self::default();
+        let forms = payload::forms(definition);
+        for telling in tellings {
+            let is_said = telling.said && definition.segments().has(&telling.segment);
+            let events = forms.iter().filter(|_| is_said);
+            let events = events.map(|form| payload::event(space, definition, &telling, *form));
+            let (fitting, too_large): (Vec<_>, Vec<_>) = events.partition(|json| json.len() <= EVENT_BYTES_MAX);
+            for _ in &too_large {
+                let reason = format!("the event is larger than {EVENT_BYTES_MAX} bytes");
+                page.after.too_large.push(refusal(&telling, reason));
+            }
+            if fitting.is_empty() {
+                page.after.answered.push(Answered {
+                    taken: !telling.said,
+                    is_done: true,
+                    telling,
+                });
+                continue;
+            }
+            let mut left = fitting.len();
+            for json in fitting {
+                left -= 1;
+                page.calls.push(Call {
+                    json,
+                    telling: telling.clone(),
+                    is_last: left == 0,
+                    before: std::mem::take(&mut page.after),
+                });
+            }
+        }
+        page
+    }
+
     /// The calls in batches, each within the limits.
     pub(crate) fn batches(&self) -> Vec<&[Call]> {
         let (mut batches, mut from, mut bytes) = (Vec::new(), 0, 0);
@@ -56,9 +92,8 @@ impl Page {
     /// What remains to be recorded once every call is answered.
     pub(crate) fn rest(&self) -> Progress {
         Progress {
-            mark: self.end,
             sent: 0,
-            nameless: self.after.nameless,
+            answered: self.after.answered.clone(),
             refusals: self.after.too_large.clone(),
         }
     }
@@ -72,20 +107,30 @@ pub(crate) fn body(calls: &[Call], sent_at: Timestamp) -> String {
 
 /// What a batch came to that was answered, but for the events that were refused, each with the reason.
 pub(crate) fn answered(calls: &[Call], refused: &[(usize, String)]) -> Progress {
-    let mut progress = Progress {
-        mark: calls.last().map(|call| call.mark),
-        ..Progress::default()
-    };
+    let mut progress = Progress::default();
     for (call, at) in calls.iter().zip(0..) {
-        progress.nameless += call.before.nameless;
+        progress.answered.extend(call.before.answered.iter().cloned());
         progress.refusals.extend(call.before.too_large.iter().cloned());
-        match refused.iter().find(|(index, _)| *index == at) {
-            Some((_, reason)) => progress.refusals.push(Refusal {
-                reason: reason.clone(),
-                ..call.refusal.clone()
-            }),
+        let reason = refused.iter().find(|(index, _)| *index == at).map(|(_, reason)| reason);
+        match reason {
+            Some(reason) => progress.refusals.push(refusal(&call.telling, reason.clone())),
             None => progress.sent += 1,
         }
+        progress.answered.push(Answered {
+            telling: call.telling.clone(),
+            taken: reason.is_none(),
+            is_done: call.is_last,
+        });
     }
     progress
+}
+
+fn refusal(telling: &Telling, reason: String) -> Refusal {
+    Refusal {
+        segment: telling.segment.clone(),
+        profile: telling.profile,
+        entered: telling.entered,
+        changed_at: telling.at,
+        reason,
+    }
 }

@@ -8,12 +8,10 @@ use crate::engine::port_error;
 use crate::error::{ActivateError, BoxError};
 use crate::ledger::Place;
 use kith_types::{ProfileId, SegmentName, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Members that are written down at once while a destination is connected.
 const CONNECTED_AT_ONCE: usize = 10_000;
-/// A jump of numbers beyond this is a state that was built again: it counts from a block of its own.
-const BLOCK: u64 = 1 << 24;
 
 impl Delivery {
     /// Connects the destination to the segments of its definition: whoever is in one that is new to it waits to be told,
@@ -44,12 +42,18 @@ impl Delivery {
         let held = lacking.is_some().then(|| job.engine.hold(&self.space));
         if let Some(lacking) = lacking {
             ledger.drop_loose_members(&self.space, &self.name)?;
-            let (number, latest) = self.take_members(job, &lacking, &mut place)?;
+            let number = self.take_members(job, &lacking, &mut place)?;
             if is_new {
-                (place.next_number, place.told_until) = (number, latest);
+                place.next_number = number;
             }
+            // Members that were written down to be compared lack the new segments.
+            place.compare_at = None;
         } else if place == before {
             return Ok(place);
+        }
+        if place.all_from.is_none() {
+            let listed = place.segments.keys().cloned().collect();
+            while ledger.forget_told(&self.space, &self.name, &listed)? {}
         }
         ledger.connect(&self.space, &self.name, &place, 0)?;
         drop(held);
@@ -57,74 +61,38 @@ impl Delivery {
         Ok(place)
     }
 
-    /// The outbox no longer has what is wanted next: it was forgotten, or the state was lost and counts from another block. Who
-    /// entered between what was told last and the `first` change that there is waits to be told as a member; exits among what
-    /// is gone are lost. Who was told before is not told again.
-    pub(super) fn catch_up(
-        &self,
-        job: &Job<'_>,
-        place: &Place,
-        wanted: u64,
-        first: (u64, Timestamp),
-    ) -> Result<(), ActivateError> {
-        let (space, destination, found) = (&self.space, &self.name, first.0);
-        tracing::error!(%space, destination, wanted, found, "changes of membership are gone before they were told, or the state was built again");
-        let mut anew = place.clone();
-        if job.definition.changes() == Changes::All {
-            let gap = |segment: &SegmentName, since: Timestamp| {
-                let is_told = anew.segments.contains_key(segment) || anew.all_from.is_some();
-                is_told && since > place.told_until && since < first.1
-            };
-            let (_, seen) = self.write_members(job, job.definition.segments(), &gap)?;
-            let all_from = anew.all_from.unwrap_or_default();
-            for segment in seen.into_keys() {
-                anew.segments.entry(segment).or_insert(all_from);
-            }
-        }
-        anew.next_number = first.0;
-        let missed = first.0.saturating_sub(wanted);
-        let missed = if missed < BLOCK { missed } else { 0 };
-        job.engine.ledger.connect(space, destination, &anew, missed)
-    }
-
     /// Writes down who is in the segments that a destination lacks, and from which number on it is told of them. Returns that
-    /// number, and the latest instant of an entry before it.
-    fn take_members(
-        &self,
-        job: &Job<'_>,
-        lacking: &SegmentChoice,
-        place: &mut Place,
-    ) -> Result<(u64, Timestamp), ActivateError> {
+    /// number.
+    fn take_members(&self, job: &Job<'_>, lacking: &SegmentChoice, place: &mut Place) -> Result<u64, ActivateError> {
         let (number, mut seen) = match job.definition.changes() {
             Changes::Live => {
                 let number = job.ports.audiences.next_number(&self.space);
-                (number.map_err(unread)?, BTreeMap::new())
+                (number.map_err(unread)?, BTreeSet::new())
             }
             Changes::All => {
-                let is_new = |segment: &SegmentName, _| !place.segments.contains_key(segment);
+                let is_new = |segment: &SegmentName| !place.segments.contains_key(segment);
                 self.write_members(job, lacking, &is_new)?
             }
         };
-        let latest = seen.values().copied().max().unwrap_or(Timestamp::MIN);
         match lacking {
             SegmentChoice::All => place.all_from = Some(number),
             SegmentChoice::Listed(listed) => {
-                seen.extend(listed.iter().map(|segment| (segment.clone(), Timestamp::MIN)));
+                seen.extend(listed.iter().cloned());
             }
         }
-        place.segments.extend(seen.into_keys().map(|segment| (segment, number)));
-        Ok((number, latest))
+        place.segments.extend(seen.into_iter().map(|segment| (segment, number)));
+        Ok(number)
     }
 
-    /// Writes down the members of segments, those that `wanted` names by segment and instant of entry. Returns the number of
-    /// the next change, and the segments that have some, each with its latest entry.
+    /// Writes down the members of segments, of those that `wanted` names. Returns the number of the next change, and the
+    /// segments that have some.
     fn write_members(
         &self,
         job: &Job<'_>,
         segments: &SegmentChoice,
-        wanted: &dyn Fn(&SegmentName, Timestamp) -> bool,
-    ) -> Result<(u64, BTreeMap<SegmentName, Timestamp>), ActivateError> {
-        let mut seen: BTreeMap<SegmentName, Timestamp> = BTreeMap::new();
+        wanted: &dyn Fn(&SegmentName) -> bool,
+    ) -> Result<(u64, BTreeSet<SegmentName>), ActivateError> {
+        let mut seen: BTreeSet<SegmentName> = BTreeSet::new();
         let mut waiting: Vec<(SegmentName, ProfileId, Timestamp)> = Vec::new();
         let write = |waiting: &mut Vec<_>| -> Result<(), BoxError> {
             job.engine.ledger.add_members(&self.space, &self.name, waiting)?;
@@ -135,11 +103,12 @@ impl Delivery {
             if (job.is_stopping)() {
                 return Err("the server ends".into());
             }
-            if !wanted(&segment, since) {
+            if !wanted(&segment) {
                 return Ok(());
             }
-            let latest = seen.entry(segment.clone()).or_insert(since);
-            *latest = since.max(*latest);
+            if !seen.contains(&segment) {
+                seen.insert(segment.clone());
+            }
             waiting.push((segment, profile, since));
             match waiting.len() >= CONNECTED_AT_ONCE {
                 true => write(&mut waiting),
@@ -152,6 +121,6 @@ impl Delivery {
     }
 }
 
-fn unread(error: BoxError) -> ActivateError {
+pub(super) fn unread(error: BoxError) -> ActivateError {
     port_error("the members of segments cannot be read", error)
 }

@@ -1,21 +1,30 @@
 //! One destination's turn: connected to its segments, then its waiting members told, then the changes of the outbox in their
-//! order (contract SEG-5). One batch is under way at a time, so what is told of a person arrives in order. It works with the
-//! ledger and the ports; the runner calls it from a thread of its own, and between any two steps the process may die.
+//! order (contract SEG-5). What is told is decided a page at a time and written down, then sent until it is answered, and only then
+//! is the next page decided: so what is told of a person arrives in order, and whom the receiver holds is known when it is decided.
+//! It works with the ledger and the ports; the runner calls it from a thread of its own, and between any two steps the process may
+//! die.
 
 use super::batch::{self, Call, Page};
-use super::payload::{self, EVENT_BYTES_MAX, Named, Source};
+use super::comparing::Key;
+use super::planning::{Known, Occasion, Planner};
 use super::{AudiencePorts, Changes, DestinationDefinition, Posted, TrackingRequest};
 use crate::engine::{Boundary, Engine, port_error};
 use crate::error::ActivateError;
-use crate::ledger::{Mark, Place, Progress, Refusal};
-use crate::ports::{OUTBOX_BATCH, Reading};
-use kith_segment::{Cause, Change};
+use crate::ledger::{Decided, Mark, Place, Progress, Source, Telling, WaitingMember};
+use crate::ports::OUTBOX_BATCH;
+use kith_segment::Change;
 use kith_telemetry::Counter;
 use kith_types::{Duration, SpaceId, Timestamp};
 use std::sync::Arc;
 
 /// How far reading may run ahead of the ledger's cursor while nothing is to be told.
 const AHEAD_MAX: u64 = 4_096;
+/// Members are compared with whom the destination holds once no more changes than so wait.
+const NEAR_MAX: u64 = 10_000;
+/// How often it is looked whether those whom a destination holds have another name by now.
+const NAMES_EVERY: Duration = Duration::from_secs(6 * 3_600);
+/// Those who are looked at at once.
+const NAMES_AT_ONCE: usize = 500;
 /// The waits after failures: the first, which doubles, and the longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_secs(300);
@@ -55,7 +64,14 @@ pub(crate) struct Delivery {
     pub(super) space: SpaceId,
     pub(super) name: String,
     /// How far the outbox was read; it may be ahead of the ledger where nothing was to be told.
-    cursor: Option<Mark>,
+    cursor: Option<u64>,
+    /// How far members were compared with whom the destination holds.
+    pub(super) compared: Option<Key>,
+    /// Whether what a crash left of a comparison that had ended is gone.
+    is_swept: bool,
+    /// How far it was looked who has another name by now, and when that was done last, or could have been for the first time.
+    named: Option<Key>,
+    named_at: Option<Timestamp>,
     failures: u32,
     standing: Standing,
     /// The definition of the latest turn.
@@ -77,6 +93,10 @@ impl Delivery {
             space,
             name,
             cursor: None,
+            compared: None,
+            is_swept: false,
+            named: None,
+            named_at: None,
             failures: 0,
             standing: Standing::default(),
             known: None,
@@ -127,162 +147,183 @@ impl Delivery {
             is_stopping,
         };
         let place = self.connect(&job)?;
+        if !self.is_swept && place.compare_at.is_none() {
+            while engine.ledger.drop_compared(&self.space, &self.name)? {}
+            self.is_swept = true;
+        }
+        let waiting = engine.ledger.tellings(&self.space, &self.name)?;
+        if !waiting.is_empty() {
+            return self.send(&job, waiting);
+        }
         // Members first: what changed since they were written down comes after them.
-        match self.tell_members(&job, &place)? {
-            Some(turn) => Ok(turn),
-            None => self.tell_changes(&job, &place),
+        let waiting = engine.ledger.members(&self.space, &self.name, OUTBOX_BATCH / 2)?;
+        match waiting.is_empty() {
+            true => self.tell_changes(&job, &place),
+            false => self.tell_members(&job, &place, waiting),
         }
     }
 
-    /// Tells members that wait; `None` where nobody does.
-    fn tell_members(&mut self, job: &Job<'_>, place: &Place) -> Result<Option<Turn>, ActivateError> {
-        let waiting = job.engine.ledger.members(&self.space, &self.name, OUTBOX_BATCH / 2)?;
-        let Some(last) = waiting.last() else {
-            return Ok(None);
-        };
-        let mut page = Page {
-            end: Some(Mark::Member(last.id)),
-            ..Page::default()
-        };
-        for member in waiting {
-            let connected_at = place.segments.get(&member.segment).copied().unwrap_or_default();
-            let change = Change {
-                segment: member.segment,
-                profile: member.profile,
-                entered: true,
-                at: member.since,
-                cause: Cause::Definition,
-                approximate: false,
-            };
-            let source = Source::Member(connected_at);
-            let marks = (Mark::Member(member.id - 1), Mark::Member(member.id));
-            if !self.add_calls(job, &change, source, marks, &mut page)? {
-                page.end = Some(marks.0);
-                self.post_page(job, &page)?;
-                return Ok(Some(Turn::Idle));
-            }
-        }
-        Ok(Some(match self.post_page(job, &page)? {
+    /// Sends what is decided.
+    fn send(&mut self, job: &Job<'_>, waiting: Vec<Telling>) -> Result<Turn, ActivateError> {
+        let page = Page::of(&self.space, &job.definition, waiting);
+        Ok(match self.post_page(job, &page)? {
             Went::Through => Turn::Worked,
             Went::Not => Turn::Idle,
-        }))
+        })
     }
 
-    /// Tells the next changes of the outbox.
-    fn tell_changes(&mut self, job: &Job<'_>, place: &Place) -> Result<Turn, ActivateError> {
-        let from = self.cursor.and_then(Mark::number).unwrap_or(0).max(place.next_number);
-        let changes = job.engine.ports.outbox.changes_from(&self.space, from);
-        let changes = changes.map_err(|error| port_error("the outbox cannot be read", error))?;
-        let changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
-        let (Some((first, earliest)), Some((last, latest))) = (changes.first(), changes.last()) else {
-            self.keep(job, place, self.mark(from), 0)?;
-            (self.failures, self.standing) = (0, Standing::default());
-            return Ok(Turn::Idle);
-        };
-        if *first > from {
-            self.cursor = None;
-            self.catch_up(job, place, from, (*first, earliest.at))?;
-            return Ok(Turn::Worked);
-        }
-        let (mut end, mut whole) = (Mark::after(*last, latest.at), true);
-        let mut page = Page::default();
-        for (number, change) in &changes {
-            if !wants(&job.definition, place, *number, change) {
-                continue;
-            }
-            let marks = (Mark::before(*number), Mark::after(*number, change.at));
-            if !self.add_calls(job, change, Source::Change(*number), marks, &mut page)? {
-                (end, whole) = (marks.0, false);
+    /// Decides what is told of members that wait.
+    fn tell_members(
+        &mut self,
+        job: &Job<'_>,
+        place: &Place,
+        waiting: Vec<WaitingMember>,
+    ) -> Result<Turn, ActivateError> {
+        let mut planner = Planner::new(job, &self.space, &self.name);
+        for member in waiting {
+            let connected_at = place.segments.get(&member.segment).copied().unwrap_or_default();
+            let occasion = Occasion {
+                source: Source::Member(connected_at),
+                segment: member.segment,
+                profile: member.profile,
+                at: member.since,
+                cause: "connected",
+            };
+            if planner.enters(&occasion)? == Known::NotNow {
                 break;
             }
+            planner.decided.mark = Some(Mark::Member(member.id));
         }
-        page.end = Some(end);
-        if page.calls.is_empty() && page.after.nameless == 0 && page.after.too_large.is_empty() {
-            self.keep(job, place, end, AHEAD_MAX)?;
-            self.cursor = Some(end);
-        } else if self.post_page(job, &page)? == Went::Not {
+        if planner.decided.mark.is_none() {
             return Ok(Turn::Idle);
         }
-        Ok(if whole { Turn::Worked } else { Turn::Idle })
+        job.engine.ledger.decide(&self.space, &self.name, &planner.decided)?;
+        job.engine.reached(Boundary::TellingDecided)?;
+        Ok(Turn::Worked)
     }
 
-    /// What was read up to a number, as far as is known.
-    fn mark(&self, from: u64) -> Mark {
-        match self.cursor {
-            Some(cursor) if cursor.number() == Some(from) => cursor,
-            _ => Mark::before(from),
+    /// Decides what is told of the next changes of the outbox.
+    fn tell_changes(&mut self, job: &Job<'_>, place: &Place) -> Result<Turn, ActivateError> {
+        let from = self.cursor.unwrap_or(0).max(place.next_number);
+        if let Some(number) = place.compare_at
+            && from >= number
+        {
+            return self.compare(job, place, number);
         }
+        let mut changes = self.changes(job, from)?;
+        if changes.is_empty() || place.compare.is_some() {
+            // Asked before the outbox is read again: what has a number below it is there, or is gone.
+            let next = job.ports.audiences.next_number(&self.space);
+            let next = next.map_err(|error| port_error("the outbox cannot be read", error))?;
+            changes = self.changes(job, from)?;
+            // Numbers that begin before what was told are those of another state.
+            if changes.is_empty() && next != from {
+                self.cursor = None;
+                self.lose(job, place, from, next)?;
+                return Ok(Turn::Worked);
+            }
+            let is_due = place.compare.is_some() && place.compare_at.is_none() && next <= from.saturating_add(NEAR_MAX);
+            if is_due && changes.first().is_none_or(|(first, _)| *first == from) {
+                self.write_compared(job, place)?;
+                return Ok(Turn::Worked);
+            }
+        }
+        let Some((first, _)) = changes.first() else {
+            self.keep(job, place, from, 0)?;
+            (self.failures, self.standing) = (0, Standing::default());
+            return self.tell_names(job, place);
+        };
+        if *first > from {
+            let found = *first;
+            self.cursor = None;
+            self.lose(job, place, from, found)?;
+            return Ok(Turn::Worked);
+        }
+        let before = |number: u64| place.compare_at.is_none_or(|compare_at| number < compare_at);
+        let mut planner = Planner::new(job, &self.space, &self.name);
+        let mut end = from;
+        for (number, change) in changes.iter().filter(|(number, _)| before(*number)) {
+            let known = match wants(&job.definition, place, *number, change) {
+                false => Known::Yes,
+                true if change.entered => planner.enters(&Occasion::of_change(*number, change))?,
+                true => planner.leaves(&Occasion::of_change(*number, change))?,
+            };
+            if known == Known::NotNow {
+                break;
+            }
+            end = number + 1;
+        }
+        if planner.has_some() {
+            planner.decided.mark = Some(Mark::Number(end));
+            job.engine.ledger.decide(&self.space, &self.name, &planner.decided)?;
+        } else {
+            self.keep(job, place, end, AHEAD_MAX)?;
+        }
+        self.cursor = Some(end);
+        job.engine.reached(Boundary::TellingDecided)?;
+        Ok(if end > from { Turn::Worked } else { Turn::Idle })
+    }
+
+    fn changes(&self, job: &Job<'_>, from: u64) -> Result<Vec<(u64, Change)>, ActivateError> {
+        let changes = job.engine.ports.outbox.changes_from(&self.space, from);
+        let changes = changes.map_err(|error| port_error("the outbox cannot be read", error))?;
+        Ok(changes.into_iter().filter(|(number, _)| *number >= from).collect())
+    }
+
+    /// Looks, some at a time and now and then, whether those whom the destination holds have another name by now: a sign-in is
+    /// no change of membership. It is done while nothing else is to be told.
+    fn tell_names(&mut self, job: &Job<'_>, place: &Place) -> Result<Turn, ActivateError> {
+        let now = job.engine.clock.now();
+        let is_due = now >= *self.named_at.get_or_insert(now) + NAMES_EVERY;
+        if job.definition.changes() != Changes::All || (!is_due && self.named.is_none()) {
+            return Ok(Turn::Idle);
+        }
+        let held = job
+            .engine
+            .ledger
+            .told_after(&self.space, &self.name, self.named.as_ref(), NAMES_AT_ONCE)?;
+        let mut planner = Planner::new(job, &self.space, &self.name);
+        let (mut last, mut whole) = (None, true);
+        for (segment, profile, _) in held {
+            let occasion = Occasion {
+                source: Source::Compared(place.next_number),
+                segment: segment.clone(),
+                profile,
+                at: now,
+                cause: super::comparing::CAUSE,
+            };
+            if planner.stays(&occasion)? == Known::NotNow {
+                whole = false;
+                break;
+            }
+            last = Some((segment, profile));
+        }
+        if planner.has_some() {
+            job.engine.ledger.decide(&self.space, &self.name, &planner.decided)?;
+            job.engine.reached(Boundary::TellingDecided)?;
+        }
+        match (last, whole) {
+            // Nobody is behind it: the next look is due a while from now.
+            (None, true) => (self.named, self.named_at) = (None, Some(now)),
+            (None, false) => {}
+            (last, _) => {
+                self.named = last;
+                return Ok(Turn::Worked);
+            }
+        }
+        Ok(Turn::Idle)
     }
 
     /// Writes down how far the outbox was read where the ledger is further behind than that.
-    fn keep(&self, job: &Job<'_>, place: &Place, end: Mark, ahead: u64) -> Result<(), ActivateError> {
-        let is_near = |number| number <= place.next_number.saturating_add(ahead);
-        if end.number().is_none_or(is_near) {
+    fn keep(&self, job: &Job<'_>, place: &Place, end: u64, ahead: u64) -> Result<(), ActivateError> {
+        if end <= place.next_number.saturating_add(ahead) {
             return Ok(());
         }
-        let progress = Progress {
-            mark: Some(end),
-            ..Progress::default()
+        let decided = Decided {
+            mark: Some(Mark::Number(end)),
+            ..Decided::default()
         };
-        job.engine
-            .ledger
-            .progress(&self.space, &self.name, &progress, job.engine.clock.now())
-    }
-
-    /// Adds the calls that tell of a change. `marks` are how far it has come before and after it. Returns false, and adds
-    /// nothing, where the person cannot be told apart at present.
-    fn add_calls(
-        &self,
-        job: &Job<'_>,
-        change: &Change,
-        source: Source,
-        marks: (Mark, Mark),
-        page: &mut Page,
-    ) -> Result<bool, ActivateError> {
-        let reading = job.engine.ports.people.recipient(&self.space, change.profile);
-        let recipient = match reading.map_err(|error| port_error("a person cannot be read", error))? {
-            Reading::NotNow => return Ok(false),
-            Reading::Nobody => None,
-            Reading::Found(recipient) => Some(recipient),
-        };
-        let named = match recipient {
-            // Merged into somebody who is in the segment: of that person it is not true that they left.
-            Some(other)
-                if other.profile != change.profile
-                    && !change.entered
-                    && other.membership(&change.segment).is_some() =>
-            {
-                return Ok(true);
-            }
-            Some(person) => (person.user_id.map(Named::User)).or(person.anonymous_id.map(Named::Anonymous)),
-            None => None,
-        };
-        let Some(named) = named else {
-            page.after.nameless += 1;
-            return Ok(true);
-        };
-        let forms = payload::forms(&job.definition);
-        for (form, left) in forms.iter().zip((0..forms.len()).rev()) {
-            let json = payload::event(&self.space, &job.definition, change, source, &named, *form);
-            let refusal = Refusal {
-                segment: change.segment.clone(),
-                profile: change.profile,
-                entered: change.entered,
-                changed_at: change.at,
-                reason: format!("the event is larger than {EVENT_BYTES_MAX} bytes"),
-            };
-            if json.len() > EVENT_BYTES_MAX {
-                page.after.too_large.push(refusal);
-                continue;
-            }
-            page.calls.push(Call {
-                json,
-                mark: if left == 0 { marks.1 } else { marks.0 },
-                refusal,
-                before: std::mem::take(&mut page.after),
-            });
-        }
-        Ok(true)
+        job.engine.ledger.decide(&self.space, &self.name, &decided)
     }
 
     /// Posts a page batch by batch, and records how far that came.
@@ -293,7 +334,7 @@ impl Delivery {
             }
         }
         let rest = page.rest();
-        if rest.nameless > 0 || !rest.refusals.is_empty() || rest.mark != page.calls.last().map(|call| call.mark) {
+        if !rest.answered.is_empty() || !rest.refusals.is_empty() {
             self.record(job, &rest)?;
         }
         Ok(Went::Through)

@@ -5,30 +5,12 @@
 //! identify call whose trait of that key is true or false, and `context.personas` with `computation_class: audience`.
 
 use super::DestinationDefinition;
-use kith_segment::Change;
+use crate::ledger::{Named, Source, Telling};
 use kith_types::{ProfileId, SpaceId};
 use serde_json::{Map, Value, json};
 
 /// The largest event that a tracking API takes, in bytes.
 pub(crate) const EVENT_BYTES_MAX: usize = 32 << 10;
-
-/// Whom the events name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Named {
-    /// `userId`.
-    User(String),
-    /// `anonymousId`: a person who never signed in.
-    Anonymous(String),
-}
-
-/// What is told: a change from the outbox, or that somebody is a member already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Source {
-    /// The change of that number.
-    Change(u64),
-    /// A member when the segment was connected, at the change that came next.
-    Member(u64),
-}
 
 /// The two calls that tell of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,87 +35,77 @@ pub(crate) fn forms(definition: &DestinationDefinition) -> Vec<Form> {
 }
 
 /// One event as JSON.
-pub(crate) fn event(
-    space: &SpaceId,
-    definition: &DestinationDefinition,
-    change: &Change,
-    source: Source,
-    named: &Named,
-    form: Form,
-) -> String {
-    let key = definition.audience_key(&change.segment);
+pub(crate) fn event(space: &SpaceId, definition: &DestinationDefinition, telling: &Telling, form: Form) -> String {
+    let key = definition.audience_key(&telling.segment);
     let mut event = Map::new();
     let mut put = |name: &str, value: Value| event.insert(name.to_owned(), value);
     match form {
         Form::Track => {
             put("type", json!("track"));
-            put("event", json!(change.audience_event()));
+            put(
+                "event",
+                json!(match telling.entered {
+                    true => "Audience Entered",
+                    false => "Audience Exited",
+                }),
+            );
             let mut properties = Map::new();
             properties.insert("audience_key".to_owned(), json!(key));
-            properties.insert(key.clone(), json!(change.entered));
+            properties.insert(key.clone(), json!(telling.entered));
             put("properties", Value::Object(properties));
         }
         Form::Identify => {
             put("type", json!("identify"));
-            put("traits", json!({ key.as_str(): change.entered }));
+            put("traits", json!({ key.as_str(): telling.entered }));
         }
     }
-    match named {
+    match &telling.named {
         Named::User(id) => put("userId", json!(id)),
         Named::Anonymous(id) => put("anonymousId", json!(id)),
     };
-    put("messageId", json!(message_id(space, definition, change, source, form)));
-    put("timestamp", json!(change.at.to_string()));
+    put("messageId", json!(message_id(space, definition, telling, form)));
+    put("timestamp", json!(telling.at.to_string()));
     let context = json!({
         "library": { "name": "kith", "version": env!("CARGO_PKG_VERSION") },
         "personas": {
             "computation_class": "audience", "computation_key": key,
-            "computation_id": format!("{space}/{}", change.segment), "space_id": space.as_str(),
+            "computation_id": format!("{space}/{}", telling.segment), "space_id": space.as_str(),
         },
-        "kith": { "cause": cause(change, source) },
+        "kith": { "cause": telling.cause },
     });
     put("context", context);
     Value::Object(event).to_string()
 }
 
-fn cause(change: &Change, source: Source) -> &'static str {
-    match source {
-        Source::Change(_) => change.cause.as_str(),
-        Source::Member(_) => "connected",
-    }
-}
-
 /// What names this call of this change for ever, whoever is sent it again.
-fn message_id(
-    space: &SpaceId,
-    definition: &DestinationDefinition,
-    change: &Change,
-    source: Source,
-    form: Form,
-) -> String {
-    let (kind, number) = match source {
-        Source::Change(number) => ("change", number),
-        Source::Member(number) => ("member", number),
-    };
+fn message_id(space: &SpaceId, definition: &DestinationDefinition, telling: &Telling, form: Form) -> String {
+    let (kind, number) = telling.source.parts();
     let form = match form {
         Form::Track => "track",
         Form::Identify => "identify",
     };
-    let ProfileId(profile) = change.profile;
+    let ProfileId(profile) = telling.profile;
     let mut hasher = blake3::Hasher::new_derive_key("kith audience call");
+    // The name is no part of it: it is decided once, and a profile enters and leaves once at most by one change. What a comparison
+    // finds has no number of its own but the place in the queue.
+    let place = match telling.source {
+        Source::Compared(_) => telling.id.to_be_bytes().to_vec(),
+        Source::Change(_) | Source::Member(_) => Vec::new(),
+    };
     for part in [
         space.as_str().as_bytes(),
         definition.name().as_bytes(),
         kind.as_bytes(),
         &number.to_be_bytes(),
-        change.segment.as_str().as_bytes(),
+        telling.segment.as_str().as_bytes(),
         &profile.to_be_bytes(),
-        &[u8::from(change.entered)],
-        &change.at.as_micros().to_be_bytes(),
+        &[u8::from(telling.entered)],
+        &telling.at.as_micros().to_be_bytes(),
         form.as_bytes(),
     ] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
+    hasher.update(&place);
     format!("kith-{}", &hasher.finalize().to_hex()[..32])
 }

@@ -2,6 +2,9 @@
 
 mod delivery;
 mod faults;
+mod held;
+mod lost;
+mod random;
 mod server;
 
 use super::{

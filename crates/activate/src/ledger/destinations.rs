@@ -1,5 +1,5 @@
 //! How far each destination of audiences is, what has still to be told, and what was refused (contract SEG-5). A cursor moves in
-//! the transaction that counts what it passed. Identifiers never come here: who is told is looked up when it is sent.
+//! the transaction that writes down what is told of the stretch that it passed, see `told`.
 
 use super::attempt::is_paused;
 use super::reserve::number;
@@ -21,8 +21,48 @@ pub(crate) struct Place {
     pub(crate) all_from: Option<u64>,
     /// From which number on each segment is told.
     pub(crate) segments: BTreeMap<SegmentName, u64>,
-    /// The latest instant of what was told.
+    /// The latest instant of what was told before it was kept whom a destination holds.
     pub(crate) told_until: Timestamp,
+    /// Why whom it holds has to be compared with who is a member, where it has to.
+    pub(crate) compare: Option<Compare>,
+    /// The number at which that is done, once the members of that moment are written down.
+    pub(crate) compare_at: Option<u64>,
+}
+
+/// Why whom a destination holds is compared with who is a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compare {
+    /// Before this was kept it was told: who is a member is held, as far as can be known.
+    Unkept,
+    /// Changes were lost.
+    Lost,
+    /// Both.
+    UnkeptAndLost,
+}
+
+impl Compare {
+    const ALL: [Self; 3] = [Self::Unkept, Self::Lost, Self::UnkeptAndLost];
+
+    /// Where changes are lost now.
+    pub(crate) fn and_lost(before: Option<Self>) -> Self {
+        match before {
+            None | Some(Self::Lost) => Self::Lost,
+            Some(Self::Unkept | Self::UnkeptAndLost) => Self::UnkeptAndLost,
+        }
+    }
+
+    /// The number that stands for it in the file.
+    fn number(self) -> i64 {
+        match self {
+            Self::Unkept => 1,
+            Self::Lost => 2,
+            Self::UnkeptAndLost => 3,
+        }
+    }
+
+    fn of(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.number() == number)
+    }
 }
 
 /// What a destination has done so far.
@@ -37,8 +77,12 @@ pub(crate) struct Tally {
     pub(crate) nameless: u64,
     /// Changes that were gone before they could be told.
     pub(crate) missed: u64,
-    /// Members that have still to be told.
+    /// Members that have still to be told or compared.
     pub(crate) members: u64,
+    /// Changes that are decided and not answered.
+    pub(crate) deciding: u64,
+    /// The instant of the oldest of these.
+    pub(crate) deciding_since: Option<Timestamp>,
     /// Why the latest refusal was made.
     pub(crate) last_refusal: Option<String>,
     /// Whether sending there is paused.
@@ -57,41 +101,10 @@ pub(crate) struct WaitingMember {
 /// How far something has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// A place in the outbox.
-    Number {
-        /// The number that is wanted next.
-        next: u64,
-        /// The instant of what was told last.
-        told_until: Timestamp,
-    },
+    /// The number of the outbox that is wanted next.
+    Number(u64),
     /// Everybody up to this row of waiting members.
     Member(i64),
-}
-
-impl Mark {
-    /// The change of that number is wanted next.
-    pub(crate) fn before(number: u64) -> Self {
-        Self::Number {
-            next: number,
-            told_until: Timestamp::MIN,
-        }
-    }
-
-    /// The change of that number, made at `at`, was told.
-    pub(crate) fn after(number: u64, at: Timestamp) -> Self {
-        Self::Number {
-            next: number + 1,
-            told_until: at,
-        }
-    }
-
-    /// The number of the outbox that is wanted next.
-    pub(crate) fn number(self) -> Option<u64> {
-        match self {
-            Self::Number { next, .. } => Some(next),
-            Self::Member(_) => None,
-        }
-    }
 }
 
 /// An event that a receiver refused.
@@ -102,15 +115,6 @@ pub(crate) struct Refusal {
     pub(crate) entered: bool,
     pub(crate) changed_at: Timestamp,
     pub(crate) reason: String,
-}
-
-/// What a stretch came to.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) mark: Option<Mark>,
-    pub(crate) sent: u64,
-    pub(crate) nameless: u64,
-    pub(crate) refusals: Vec<Refusal>,
 }
 
 impl Ledger {
@@ -132,20 +136,22 @@ impl Ledger {
     /// Where a destination stands; `None` before it was connected.
     pub(crate) fn destination(&self, space: &SpaceId, name: &str) -> Result<Option<Place>, ActivateError> {
         let connection = self.connection();
-        const READ: &str =
-            "SELECT next_number, all_from, told_until FROM destinations WHERE space = ?1 AND destination = ?2";
+        const READ: &str = "SELECT next_number, all_from, told_until, compare, compare_at FROM destinations WHERE space = ?1 AND destination = ?2";
         let read = |row: &Row<'_>| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, Option<i64>>(1)?,
-                row.get::<_, i64>(2)?,
-            ))
+            Ok(Place {
+                next_number: unsigned(row.get(0)?),
+                all_from: row.get::<_, Option<i64>>(1)?.map(unsigned),
+                segments: BTreeMap::new(),
+                told_until: Timestamp::from_micros(row.get(2)?),
+                compare: Compare::of(row.get(3)?),
+                compare_at: row.get::<_, Option<i64>>(4)?.map(unsigned),
+            })
         };
         let found = connection
             .prepare_cached(READ)?
             .query_row([space.as_str(), name], read)
             .optional()?;
-        let Some((next_number, all_from, told_until)) = found else {
+        let Some(place) = found else {
             return Ok(None);
         };
         const SEGMENTS: &str =
@@ -155,10 +161,8 @@ impl Ledger {
             Ok((parsed(row, 0)?, unsigned(row.get(1)?)))
         })?;
         Ok(Some(Place {
-            next_number: unsigned(next_number),
-            all_from: all_from.map(unsigned),
             segments: rows.collect::<Result<_, _>>()?,
-            told_until: Timestamp::from_micros(told_until),
+            ..place
         }))
     }
 
@@ -188,10 +192,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that a destination stands there: all or nothing.
+    /// Records that a destination stands there: all or nothing. What was decided of segments that it is no longer told of
+    /// is not told any more.
     pub(crate) fn connect(&self, space: &SpaceId, name: &str, place: &Place, missed: u64) -> Result<(), ActivateError> {
         self.transaction(|ledger| {
-            const STANDS: &str = "INSERT INTO destinations (space, destination, next_number, all_from, told_until, missed) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET next_number = excluded.next_number, all_from = excluded.all_from, told_until = excluded.told_until, missed = missed + excluded.missed";
+            const STANDS: &str = "INSERT INTO destinations (space, destination, next_number, all_from, told_until, missed, compare, compare_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET next_number = excluded.next_number, all_from = excluded.all_from, told_until = excluded.told_until, missed = missed + excluded.missed, compare = excluded.compare, compare_at = excluded.compare_at";
             let all_from = place.all_from.map(number);
             ledger.execute(
                 STANDS,
@@ -201,7 +206,9 @@ impl Ledger {
                     number(place.next_number),
                     all_from,
                     place.told_until.as_micros(),
-                    number(missed)
+                    number(missed),
+                    place.compare.map_or(0, Compare::number),
+                    place.compare_at.map(number),
                 ],
             )?;
             const FORGET: &str = "DELETE FROM destination_segments WHERE space = ?1 AND destination = ?2";
@@ -209,6 +216,10 @@ impl Ledger {
             const ADD: &str = "INSERT INTO destination_segments (space, destination, segment, from_number) VALUES (?1, ?2, ?3, ?4)";
             for (segment, from) in &place.segments {
                 ledger.execute(ADD, params![space.as_str(), name, segment.as_str(), number(*from)])?;
+            }
+            if place.all_from.is_none() {
+                const UNSAID: &str = "DELETE FROM telling WHERE space = ?1 AND destination = ?2 AND segment NOT IN (SELECT segment FROM destination_segments WHERE space = ?1 AND destination = ?2)";
+                ledger.execute(UNSAID, [space.as_str(), name])?;
             }
             Ok(())
         })
@@ -222,6 +233,9 @@ impl Ledger {
                 "destination_segments",
                 "destination_members",
                 "destination_refusals",
+                "told",
+                "telling",
+                "compared_members",
             ] {
                 let forget = format!("DELETE FROM {table} WHERE space = ?1 AND destination = ?2");
                 ledger.execute(&forget, [space.as_str(), name])?;
@@ -252,35 +266,6 @@ impl Ledger {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Records how far a destination has come and what that came to, in one transaction.
-    pub(crate) fn progress(
-        &self,
-        space: &SpaceId,
-        name: &str,
-        progress: &Progress,
-        now: Timestamp,
-    ) -> Result<(), ActivateError> {
-        self.transaction(|ledger| {
-            match progress.mark {
-                Some(Mark::Number { next, told_until }) => {
-                    const MOVE: &str = "UPDATE destinations SET next_number = max(next_number, ?3), told_until = max(told_until, ?4) WHERE space = ?1 AND destination = ?2";
-                    ledger.prepare_cached(MOVE)?.execute(params![space.as_str(), name, number(next), told_until.as_micros()])?;
-                }
-                Some(Mark::Member(id)) => {
-                    const TOLD: &str = "DELETE FROM destination_members WHERE space = ?1 AND destination = ?2 AND id <= ?3";
-                    ledger.prepare_cached(TOLD)?.execute(params![space.as_str(), name, id])?;
-                }
-                None => {}
-            }
-            const COUNT: &str = "UPDATE destinations SET sent = sent + ?3, refused = refused + ?4, nameless = nameless + ?5 WHERE space = ?1 AND destination = ?2";
-            let (sent, refused) = (number(progress.sent), number(progress.refusals.len() as u64));
-            let counted = params![space.as_str(), name, sent, refused, number(progress.nameless)];
-            ledger.prepare_cached(COUNT)?.execute(counted)?;
-            keep_refusals(ledger, space, name, &progress.refusals, now)?;
-            Ok(())
-        })
-    }
-
     /// Whether nothing is to be sent to a destination at present.
     pub(crate) fn destination_paused(&self, space: &SpaceId, name: &str) -> Result<bool, ActivateError> {
         Ok(is_paused(&self.connection(), space.as_str(), &pause_name(name))?)
@@ -307,12 +292,25 @@ impl Ledger {
             .optional()?
             .unwrap_or_default();
         // No further: counting millions would hold up whoever else needs the ledger.
-        const MEMBERS: &str = "SELECT count(*) FROM (SELECT 1 FROM destination_members WHERE space = ?1 AND destination = ?2 LIMIT 100000)";
+        const MEMBERS: &str = "SELECT (SELECT count(*) FROM (SELECT 1 FROM destination_members WHERE space = ?1 AND destination = ?2 LIMIT 100000)) + (SELECT count(*) FROM (SELECT 1 FROM compared_members WHERE space = ?1 AND destination = ?2 AND (SELECT compare_at FROM destinations WHERE space = ?1 AND destination = ?2) IS NOT NULL LIMIT 100000))";
         tally.members = unsigned(
             connection
                 .prepare_cached(MEMBERS)?
                 .query_row([space.as_str(), name], |row| row.get(0))?,
         );
+        const TELLING: &str = "SELECT count(DISTINCT CASE WHEN kind = 'change' THEN number END), min(CASE WHEN kind = 'change' THEN changed_at END), count(CASE WHEN kind <> 'change' THEN 1 END) FROM telling WHERE space = ?1 AND destination = ?2";
+        let telling = |row: &Row<'_>| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, Option<i64>>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        };
+        let (changes, since, others) = connection
+            .prepare_cached(TELLING)?
+            .query_row([space.as_str(), name], telling)?;
+        tally.members += unsigned(others);
+        (tally.deciding, tally.deciding_since) = (unsigned(changes), since.map(Timestamp::from_micros));
         const LAST: &str =
             "SELECT reason FROM destination_refusals WHERE space = ?1 AND destination = ?2 ORDER BY id DESC LIMIT 1";
         let last = connection
@@ -329,7 +327,7 @@ pub(crate) fn pause_name(destination: &str) -> String {
     format!("destination/{destination}")
 }
 
-fn keep_refusals(
+pub(super) fn keep_refusals(
     ledger: &Connection,
     space: &SpaceId,
     name: &str,
@@ -358,6 +356,6 @@ fn keep_refusals(
     Ok(())
 }
 
-fn unsigned(figure: i64) -> u64 {
+pub(super) fn unsigned(figure: i64) -> u64 {
     u64::try_from(figure).unwrap_or(0)
 }

@@ -19,7 +19,8 @@ fn the_steps_of_the_layout_never_change() {
             "3c2ef3b32ae06e21",
             "efbb778720f5b68f",
             "615eface88806fa8",
-            "f6068174d0bda9ac"
+            "f6068174d0bda9ac",
+            "ee3b8fa692e4e3d0"
         ]
     );
 }
@@ -131,4 +132,20 @@ fn no_token_is_kept_in_clear() {
     let columns: Vec<&str> = super::SEND_COLUMNS.split(", ").collect();
     assert!(!columns.contains(&"token"));
     assert!(FORMAT.migrations[0].contains("token_hash BLOB"));
+}
+
+#[test]
+fn seg_5_who_is_held_by_a_name_is_found_without_looking_through_a_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).unwrap();
+    let connection = ledger.connection();
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {}", super::told::TOLD_AS))
+        .unwrap();
+    let steps = statement.query_map([0; 5], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    assert!(
+        steps.iter().all(|step| step.contains("segment=? AND name=?")),
+        "{steps:?}"
+    );
 }

@@ -341,7 +341,7 @@ fn publish_config(config: &ServerConfig) -> PublishConfig {
 }
 
 /// A state that is new beside a log that is not was lost: it is built again from the log, in silence, and its outbox
-/// counts from the next block of numbers, so that none is given twice.
+/// counts from the next block of numbers, so that none is given twice: that of the records there are, whenever it is lost again.
 fn engine_config(store: &dyn Store, log: &Log) -> Result<EngineConfig, CommandError> {
     let mut config = EngineConfig::default();
     let end = log.durable_end();
@@ -352,7 +352,7 @@ fn engine_config(store: &dyn Store, log: &Log) -> Result<EngineConfig, CommandEr
         );
         config.rebuilt_before = end;
         config.rebuilt_until = log.time_floor()?.1;
-        config.outbox_from = (end << 24).max(1 << 32);
+        config.outbox_from = (1 << 32) + (end << 24);
     }
     Ok(config)
 }

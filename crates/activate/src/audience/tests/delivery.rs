@@ -166,20 +166,27 @@ fn seg_5_people_are_named_by_user_id_or_anonymous_id_and_a_merge_takes_nobody_ou
     assert_eq!(ground.told("track").len(), 1, "nothing names the second");
     let tally = process.engine.ledger.tally(&SpaceId::main(), "crm").unwrap();
     assert_eq!((tally.sent, tally.nameless), (1, 1));
-    // The profile that is merged away leaves; the person it belongs to is in.
+    // The profile that is merged away leaves; the person it belongs to is in, and is named otherwise.
     merged_into(&ground, 1, 3, &["vip"]);
     ground.exit(1);
+    ground.enter(3);
     ground.exit(4);
     process.run().unwrap();
-    assert_eq!(ground.told("track")[1..], [user(4, false)]);
+    let guest = ("device-1".to_owned(), false);
+    assert_eq!(ground.told("track")[1..], [guest, user(3, true), user(4, false)]);
+    // One who is in under that name already.
+    merged_into(&ground, 6, 3, &["vip"]);
+    ground.exit(6);
+    process.run().unwrap();
+    assert_eq!(ground.told("track").len(), 4);
     // Nobody is told apart while who is who is worked out anew: it waits, and is told then.
     *ground.world.rederiving.lock().unwrap() = true;
     ground.enter(5);
     process.run().unwrap();
-    assert_eq!(ground.told("track").len(), 2);
+    assert_eq!(ground.told("track").len(), 4);
     *ground.world.rederiving.lock().unwrap() = false;
     process.run().unwrap();
-    assert_eq!(ground.told("track")[2..], [user(5, true)]);
+    assert_eq!(ground.told("track")[4..], [user(5, true)]);
 }
 
 #[test]
