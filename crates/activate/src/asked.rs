@@ -1,5 +1,5 @@
 //! What a message's templates ask of a person, for a word to whoever writes one (contract ACT-5): a name that nobody has skips
-//! every send. It reads text alone, and may find less than an engine would, never more.
+//! every send. It reads text alone: what stands in a comment counts as well.
 
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -42,7 +42,8 @@ fn names<'a>(expression: &'a str, path: &'a str) -> impl Iterator<Item = String>
         part.split(path).skip(1).filter_map(|behind| {
             let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-';
             let name: String = behind.chars().take_while(|letter| is_of_name(*letter)).collect();
-            (!name.is_empty()).then_some(name)
+            let name = name.trim_end_matches('-');
+            (!name.is_empty()).then(|| name.to_owned())
         })
     })
 }
@@ -56,7 +57,7 @@ mod tests {
     fn act_5_the_names_that_templates_ask_for_are_found() {
         let asked = AskedOfPeople::of(&json!({
             "subject": "Hi {{ profile.traits.first_name | default: 'profile.traits.no' }} profile.traits.neither",
-            "text": "{% if profile.traits.plan == 'pro' and profile.computed.spent > 5 %}{{profile.traits.city}}{% endif %}",
+            "text": "{% if profile.traits.plan == 'pro' and profile.computed.spent > 5 %}{{profile.traits.city-}}{% endif %}",
             "html": "<a href=\"{{ unsubscribe_url }}\">{{ profile.id }}</a>{{ profile.traits",
         }));
         let names = |set: &BTreeSet<String>| set.iter().cloned().collect::<Vec<_>>();

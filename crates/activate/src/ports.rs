@@ -15,12 +15,13 @@ pub const OUTBOX_BATCH: usize = 1_000;
 
 /// The changes of membership that the pipeline made durable, numbered by space without gaps.
 pub trait Outbox: Send + Sync {
-    /// Changes of a space from `number` on, ascending, at most about [`OUTBOX_BATCH`]; empty where there are no more.
+    /// Changes of a space from `number` on, ascending, at most about [`OUTBOX_BATCH`]; empty where there are no more. `None` where it
+    /// cannot be looked at now, such as while a decision that changes follow is not recorded yet: it says nothing of what there is.
     /// A number once given never names another change, not even after the state was rebuilt.
     ///
     /// # Errors
     /// Any; the call is repeated.
-    fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError>;
+    fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Option<Vec<(u64, Change)>>, BoxError>;
 
     /// Every change of a space below `number` is durably taken: it will not be asked for again, and may be forgotten.
     /// Called often, mostly with what was said before.

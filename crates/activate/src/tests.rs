@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) zones: Mutex<HashMap<ProfileId, String>>,
     /// Whether who is who is being worked out anew.
     pub(crate) rederiving: Mutex<bool>,
+    /// Whether the outbox cannot be looked at now.
+    pub(crate) hidden: Mutex<bool>,
     /// Whether it cannot be told who is in a segment.
     pub(crate) members_unknown: Mutex<bool>,
     /// Whether the definitions cannot be read.
@@ -64,6 +66,7 @@ impl World {
             rules: Mutex::default(),
             zones: Mutex::default(),
             rederiving: Mutex::default(),
+            hidden: Mutex::default(),
             members_unknown: Mutex::default(),
             definitions_fail: Mutex::default(),
             passed: Mutex::default(),
@@ -164,14 +167,13 @@ impl World {
 }
 
 impl Outbox for World {
-    fn changes_from(&self, _space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
+    fn changes_from(&self, _space: &SpaceId, number: u64) -> Result<Option<Vec<(u64, Change)>>, BoxError> {
+        if *self.hidden.lock().unwrap() {
+            return Ok(None);
+        }
         let changes = self.changes.lock().unwrap();
-        Ok(changes
-            .iter()
-            .filter(|(at, _)| *at >= number)
-            .take(3)
-            .cloned()
-            .collect())
+        let wanted = changes.iter().filter(|(at, _)| *at >= number);
+        Ok(Some(wanted.take(3).cloned().collect()))
     }
 
     fn passed(&self, _space: &SpaceId, number: u64) -> Result<(), BoxError> {

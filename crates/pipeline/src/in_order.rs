@@ -19,7 +19,8 @@ struct Cursor {
     ended: bool,
 }
 
-/// Visits every event of these carriers as it is committed, in canonical order.
+/// Visits every event of these carriers as it is committed, in canonical order, without what it tells: large events take no
+/// more room than small ones.
 ///
 /// # Errors
 /// The store fails, or holds a damaged row.
@@ -74,7 +75,7 @@ impl Cursor {
         let (from, to) = &self.range;
         let read = &mut self.rows;
         store.scan(Keyspace::Events, from, to, &mut |key, row| {
-            let event = keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row));
+            let event = history::decode_evidence(space, key, row);
             damaged = event.is_none();
             read.extend(event);
             if read.len() == rows {

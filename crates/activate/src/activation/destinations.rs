@@ -125,6 +125,7 @@ impl Shared {
             let is_connected = engine.ledger.destination(space, name)?.is_some();
             let next = if is_connected { tally.next_number } else { end };
             let oldest = engine.ports.outbox.changes_from(space, next).map_err(read)?;
+            let oldest = oldest.unwrap_or_default();
             let standing = self.destinations.standing(space, name);
             stand.push(DestinationStatus {
                 name: name.to_owned(),

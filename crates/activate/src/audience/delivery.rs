@@ -210,12 +210,18 @@ impl Delivery {
         {
             return self.compare(job, place, number);
         }
-        let mut changes = self.changes(job, from)?;
+        // While it cannot be looked at, nothing is lost.
+        let Some(mut changes) = self.changes(job, from)? else {
+            return Ok(Turn::Idle);
+        };
         if changes.is_empty() || place.compare.is_some() {
             // Asked before the outbox is read again: what has a number below it is there, or is gone.
             let next = job.ports.audiences.next_number(&self.space);
             let next = next.map_err(|error| port_error("the outbox cannot be read", error))?;
-            changes = self.changes(job, from)?;
+            let Some(again) = self.changes(job, from)? else {
+                return Ok(Turn::Idle);
+            };
+            changes = again;
             // Numbers that begin before what was told are those of another state.
             if changes.is_empty() && next != from {
                 self.cursor = None;
@@ -264,10 +270,11 @@ impl Delivery {
         Ok(if end > from { Turn::Worked } else { Turn::Idle })
     }
 
-    fn changes(&self, job: &Job<'_>, from: u64) -> Result<Vec<(u64, Change)>, ActivateError> {
+    fn changes(&self, job: &Job<'_>, from: u64) -> Result<Option<Vec<(u64, Change)>>, ActivateError> {
         let changes = job.engine.ports.outbox.changes_from(&self.space, from);
         let changes = changes.map_err(|error| port_error("the outbox cannot be read", error))?;
-        Ok(changes.into_iter().filter(|(number, _)| *number >= from).collect())
+        let wanted = |changes: Vec<(u64, Change)>| changes.into_iter().filter(|(number, _)| *number >= from).collect();
+        Ok(changes.map(wanted))
     }
 
     /// Looks, some at a time and now and then, whether those whom the destination holds have another name by now: a sign-in is

@@ -82,6 +82,8 @@ impl<'a> Planner<'a> {
             return Ok(Known::NotNow);
         };
         match person.as_deref().and_then(named) {
+            // Already welcomed, under a name that went over to them: another entry would be acted on twice.
+            Some(_) if !self.tells_all() && self.told(&occasion.segment, occasion.profile)?.is_some() => {}
             Some(named) => self.is_held_as(occasion, occasion.profile, named)?,
             None => self.decided.nameless += 1,
         }

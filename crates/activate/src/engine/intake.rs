@@ -38,8 +38,11 @@ impl Engine {
             .outbox
             .changes_from(space, from)
             .map_err(|error| port_error("the outbox cannot be read", error))?;
+        let Some(changes) = changes else { return Ok(false) };
         let mut changes: Vec<_> = changes.into_iter().filter(|(number, _)| *number >= from).collect();
-        self.complete(space, &mut changes)?;
+        if !self.complete(space, &mut changes)? {
+            return Ok(false);
+        }
         let mut missed = changes.first().map_or(0, |(first, _)| missed(space, from, *first));
         for stretch in stretches(&changes) {
             if !self.take_stretch(space, stretch, std::mem::take(&mut missed))? {
@@ -66,8 +69,8 @@ impl Engine {
     }
 
     /// Adds the rest of what the last event of a page changed, where somebody left by it: they may have entered by it as
-    /// somebody else.
-    fn complete(&self, space: &SpaceId, changes: &mut Vec<(u64, Change)>) -> Result<(), ActivateError> {
+    /// somebody else. Returns false where the outbox cannot be looked at now.
+    fn complete(&self, space: &SpaceId, changes: &mut Vec<(u64, Change)>) -> Result<bool, ActivateError> {
         while changes.len() < PAGE_MAX
             && let Some((number, last)) = changes.last()
             && let Cause::Event(_) = last.cause
@@ -75,21 +78,22 @@ impl Engine {
             let (number, cause) = (*number, last.cause);
             let mut of_it = changes.iter().rev().take_while(|(_, change)| change.cause == cause);
             if of_it.all(|(_, change)| change.entered) {
-                return Ok(());
+                return Ok(true);
             }
             let more = self
                 .ports
                 .outbox
                 .changes_from(space, number + 1)
                 .map_err(|error| port_error("the outbox cannot be read", error))?;
+            let Some(more) = more else { return Ok(false) };
             let of_it = more.iter().take_while(|(_, change)| change.cause == cause).count();
             let ends = of_it < more.len() || more.is_empty();
             changes.extend(more.into_iter().take(of_it));
             if ends {
-                return Ok(());
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// The number from which on changes of a space are still wanted, by messages or by a destination of audiences.
@@ -289,6 +293,7 @@ impl Engine {
                 number,
                 profile: change.profile,
                 segment: change.segment.clone(),
+                at: change.at,
             }),
         }
         Ok(true)

@@ -7,7 +7,7 @@ use super::{Ledger, parsed};
 use crate::error::ActivateError;
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most refusals that are kept of a destination; what was refused before them is only counted.
 const REFUSALS_KEPT: i64 = 1_000;
@@ -227,6 +227,9 @@ impl Ledger {
 
     /// Forgets a destination that is no more: one of the same name begins anew.
     pub(crate) fn disconnect(&self, space: &SpaceId, name: &str) -> Result<(), ActivateError> {
+        // Whoever else needs the ledger does not wait for millions of rows. One that is killed meanwhile is forgotten again.
+        while self.forget_told(space, name, &BTreeSet::new())? {}
+        while self.drop_compared(space, name)? {}
         self.transaction(|ledger| {
             for table in [
                 "destinations",

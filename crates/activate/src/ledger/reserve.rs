@@ -69,6 +69,8 @@ pub(crate) struct Undone {
     pub(crate) number: u64,
     pub(crate) profile: ProfileId,
     pub(crate) segment: SegmentName,
+    /// When: what somebody asks for later is of another membership.
+    pub(crate) at: Timestamp,
 }
 
 /// What one stretch of the outbox comes to.
@@ -104,10 +106,12 @@ impl Ledger {
     ) -> Result<Vec<SendRow>, ActivateError> {
         self.transaction(|ledger| {
             let mut made = Vec::with_capacity(reservations.sends.len());
-            for undone in &reservations.undone {
-                undo(ledger, space, undone, now, &mut made)?;
-            }
+            // In the order in which it happened: an entry of the same stretch may be undone by it.
+            let mut undone = reservations.undone.iter().peekable();
             for send in &reservations.sends {
+                while let Some(undone) = undone.next_if(|undone| undone.number < send.run) {
+                    undo(ledger, space, undone, now, &mut made)?;
+                }
                 let told = match &send.plan {
                     Plan::Reserve { .. } => take_over(ledger, space, send, now, &mut made)?,
                     Plan::Skip(_) => false,
@@ -128,6 +132,9 @@ impl Ledger {
                     }
                     made.push(row);
                 }
+            }
+            for undone in undone {
+                undo(ledger, space, undone, now, &mut made)?;
             }
             for entry in &reservations.not_live {
                 const COUNT: &str = "INSERT INTO not_live (space, message, cause, entries) VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET entries = entries + 1";
@@ -150,13 +157,14 @@ fn undo(
     now: Timestamp,
     made: &mut Vec<SendRow>,
 ) -> rusqlite::Result<()> {
-    const WAITING: &str = "SELECT id FROM sends WHERE space = ?1 AND profile = ?2 AND segment = ?3 AND state = 'reserved' AND (run < ?4 OR asked_at IS NOT NULL)";
+    const WAITING: &str = "SELECT id FROM sends WHERE space = ?1 AND profile = ?2 AND segment = ?3 AND state = 'reserved' AND CASE WHEN asked_at IS NULL THEN run < ?4 ELSE asked_at <= ?5 END";
     let mut statement = ledger.prepare_cached(WAITING)?;
     let asked = params![
         space.as_str(),
         undone.profile.0.to_be_bytes(),
         undone.segment.as_str(),
-        number(undone.number)
+        number(undone.number),
+        undone.at.as_micros(),
     ];
     let waiting: Vec<i64> = statement
         .query_map(asked, |row| row.get(0))?

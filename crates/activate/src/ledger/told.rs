@@ -300,11 +300,25 @@ impl Ledger {
         name: &str,
         listed: &BTreeSet<SegmentName>,
     ) -> Result<bool, ActivateError> {
-        let listed: Vec<&str> = listed.iter().map(SegmentName::as_str).collect();
-        const DROP: &str = "DELETE FROM told WHERE (space, destination, segment, profile) IN (SELECT space, destination, segment, profile FROM told WHERE space = ?1 AND destination = ?2 AND segment NOT IN (SELECT value FROM json_each(?3)) LIMIT ?4)";
-        let listed = serde_json::Value::from(listed).to_string();
-        let key = params![space.as_str(), name, listed, FORGOTTEN_AT_ONCE];
-        Ok(self.connection().execute(DROP, key)? > 0)
+        // From one segment to the next, so that those who stay are not walked through.
+        const NEXT: &str =
+            "SELECT segment FROM told WHERE space = ?1 AND destination = ?2 AND segment > ?3 ORDER BY segment LIMIT 1";
+        const DROP: &str = "DELETE FROM told WHERE (space, destination, segment, profile) IN (SELECT space, destination, segment, profile FROM told WHERE space = ?1 AND destination = ?2 AND segment = ?3 LIMIT ?4)";
+        let connection = self.connection();
+        let mut next = connection.prepare_cached(NEXT)?;
+        let mut segment = String::new();
+        loop {
+            let key = params![space.as_str(), name, segment];
+            let Some(found) = next.query_row(key, |row| row.get::<_, String>(0)).optional()? else {
+                return Ok(false);
+            };
+            segment = found;
+            if listed.iter().all(|listed| listed.as_str() != segment) {
+                let key = params![space.as_str(), name, segment, FORGOTTEN_AT_ONCE];
+                connection.execute(DROP, key)?;
+                return Ok(true);
+            }
+        }
     }
 
     /// Adds members to compare. They count once [`Ledger::connect`] has said at which number.

@@ -4,6 +4,7 @@ use super::entries::Fixture;
 use super::{World, run};
 use kith_segment::Cause;
 use kith_types::{Clock, Duration, EventKey, ProfileId, SpaceId};
+use serde_json::json;
 
 /// Whoever was taken for `guest` is `account` from now on, by this event.
 fn sign_in(world: &World, guest: u128, account: u128, event: u128) {
@@ -116,4 +117,28 @@ fn act_1_what_waits_of_an_entry_that_was_undone_is_not_sent() {
     assert_eq!(mails, [0, 1, 1]);
     let skipped = fixture.skipped();
     assert!(skipped.contains(&("entry_undone".to_owned(), 2)), "{skipped:?}");
+}
+
+#[test]
+fn act_1_an_entry_and_what_undid_it_are_taken_in_their_order() {
+    let fixture = Fixture::new();
+    let world = &fixture.world;
+    let engine = fixture.engine();
+    world.rule(&json!({ "caps": [{ "at_most": 1, "within": "1d" }] }));
+    world.person(1, Some("p1@example.com"), Some(true));
+    world.enter(1);
+    world.clock.advance(Duration::from_secs(1));
+    world.change(1, false, Cause::Regrouping);
+    world.clock.advance(Duration::from_secs(1));
+    if let Some(again) = world.people.lock().unwrap().get_mut(&ProfileId(1)) {
+        again.segments[0].since = Some(world.clock.now());
+    }
+    world.enter(1);
+    // While it cannot be looked at, nothing is taken and nothing lost.
+    *world.hidden.lock().unwrap() = true;
+    assert!(!engine.take_entries(&SpaceId::main()).unwrap());
+    *world.hidden.lock().unwrap() = false;
+    run(&engine).unwrap();
+    assert_eq!(world.mails_to("p1@example.com"), 1, "the later entry is another");
+    assert_eq!(fixture.skipped(), [("entry_undone".to_owned(), 1)]);
 }

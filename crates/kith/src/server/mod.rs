@@ -341,7 +341,8 @@ fn publish_config(config: &ServerConfig) -> PublishConfig {
 }
 
 /// A state that is new beside a log that is not was lost: it is built again from the log, in silence, and its outbox
-/// counts from the next block of numbers, so that none is given twice: that of the records there are, whenever it is lost again.
+/// counts from the next block of numbers, that of the records there are, so that none is given twice, but where it is lost twice
+/// without a record in between.
 fn engine_config(store: &dyn Store, log: &Log) -> Result<EngineConfig, CommandError> {
     let mut config = EngineConfig::default();
     let end = log.durable_end();

@@ -36,16 +36,16 @@ struct Changes {
 }
 
 impl Outbox for Changes {
-    fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Vec<(u64, Change)>, BoxError> {
+    fn changes_from(&self, space: &SpaceId, number: u64) -> Result<Option<Vec<(u64, Change)>>, BoxError> {
         let changes = self.handover.changes_from(space, number, OUTBOX_BATCH)?;
         // Asked after they were read: whatever decision they follow, the messages that it brings are there to be found.
         if !self.unrecorded.is_settled() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        Ok(changes
-            .into_iter()
-            .map(|numbered| (numbered.number, numbered.change))
-            .collect())
+        let changes = changes.into_iter();
+        Ok(Some(
+            changes.map(|numbered| (numbered.number, numbered.change)).collect(),
+        ))
     }
 
     fn passed(&self, space: &SpaceId, number: u64) -> Result<(), BoxError> {

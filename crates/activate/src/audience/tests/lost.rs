@@ -232,3 +232,26 @@ fn seg_5_what_changes_while_members_are_compared_comes_after_it() {
     assert_eq!(ground.told("track")[3..], expected);
     assert_eq!(held(&ground, "vip"), members(&ground));
 }
+
+#[test]
+fn seg_5_an_outbox_that_cannot_be_looked_at_has_lost_nothing() {
+    for changes in ["all", "live"] {
+        let (ground, runtime, folder) = (
+            ground(&json!({ "changes": changes, "send": "track" })),
+            runtime(),
+            tempfile::tempdir().unwrap(),
+        );
+        let mut process = Process::start(&ground, folder.path(), &runtime, None);
+        process.run().unwrap();
+        is(&ground, 1, Some("ada"), None, true);
+        ground.enter(1);
+        *ground.world.hidden.lock().unwrap() = true;
+        process.run().unwrap();
+        assert!(ground.told("track").is_empty());
+        *ground.world.hidden.lock().unwrap() = false;
+        process.run().unwrap();
+        assert_eq!(ground.told("track"), [("ada".to_owned(), true)], "{changes}");
+        let tally = process.engine.ledger.tally(&SpaceId::main(), "crm").unwrap();
+        assert_eq!((tally.missed, tally.deciding), (0, 0), "{changes}");
+    }
+}
