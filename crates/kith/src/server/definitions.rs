@@ -240,7 +240,7 @@ impl AppliedDefinitions {
             problems.extend(unsent.into_iter().chain(unknown).map(|message_text| Problem {
                 document: message.id().to_string(),
                 path: String::new(),
-                message: format!("{message_text}. Without a default in the template, every send of it is skipped"),
+                message: format!("{message_text} (without a default in the template, every send of it is skipped)"),
             }));
         }
         problems
