@@ -31,7 +31,7 @@ impl AskedOfPeople {
 
 /// What stands between `{{` and `}}`, and between `{%` and `%}`.
 fn expressions(text: &str) -> impl Iterator<Item = &str> {
-    let parts = text.split(['{']).filter(|part| !part.is_empty());
+    let parts = text.split('{').filter(|part| !part.is_empty());
     parts.filter_map(|part| part.split_once('}').map(|(inside, _)| inside))
 }
 
@@ -39,10 +39,11 @@ fn expressions(text: &str) -> impl Iterator<Item = &str> {
 fn names<'a>(expression: &'a str, path: &'a str) -> impl Iterator<Item = String> + 'a {
     let unquoted = expression.split(['"', '\'']).step_by(2);
     unquoted.flat_map(move |part| {
-        part.split(path).skip(1).filter_map(|behind| {
-            let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-';
-            let name: String = behind.chars().take_while(|letter| is_of_name(*letter)).collect();
-            let name = name.trim_end_matches('-');
+        part.match_indices(path).filter_map(move |(at, _)| {
+            let behind = &part[at + path.len()..];
+            let ends = behind.find(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-');
+            // A dash at the end is the template's own, as in `-%}`.
+            let name = behind[..ends.unwrap_or(behind.len())].trim_end_matches('-');
             (!name.is_empty()).then(|| name.to_owned())
         })
     })

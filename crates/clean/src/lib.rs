@@ -14,5 +14,5 @@ mod replay;
 pub use body::{BodyError, Inspection, Rejected, Split, inspect, split, write_key};
 pub use fields::{Violation, check_event};
 pub use json::{JSON_DEPTH_MAX, JsonError, JsonFault, parse_json};
-pub use record::{Cleaned, Original, Reject, clean_record};
+pub use record::{Cleaned, Original, REASONS, Reject, clean_record};
 pub use replay::{REJECTS_REPLAYED, RejectsReplay, ReplayError, replay_limits};

@@ -10,6 +10,28 @@ use base64::Engine;
 use kith_types::{Address, Envelope, Event, Limits, Record, RecordBody, SourceName, SpaceId, Timestamp};
 use std::borrow::Cow;
 
+/// Why events and bodies are rejected: every code that a [`Reject`] may have.
+pub const REASONS: [&str; 18] = [
+    "body_too_large",
+    "context_too_large",
+    "duplicate_key",
+    "event_too_large",
+    "invalid_field",
+    "invalid_json",
+    "invalid_utf8",
+    "lone_surrogate",
+    "message_id_too_long",
+    "missing_batch",
+    "missing_field",
+    "missing_type",
+    "not_an_object",
+    "number_out_of_range",
+    "too_deep",
+    "too_many_events",
+    "unknown_type",
+    "unsupported_type",
+];
+
 /// What a record holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cleaned {
@@ -30,7 +52,7 @@ pub struct Reject {
     pub address: Address,
     /// When its record was given its place in the log.
     pub received_at: Timestamp,
-    /// A fixed word for programs, such as `missing_field`.
+    /// One of [`REASONS`].
     pub code: &'static str,
     /// What is wrong and how to mend it.
     pub message: String,

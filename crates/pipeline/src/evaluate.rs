@@ -3,7 +3,7 @@
 //! Of somebody in memory only the segments are asked that an event touches or whose instant has come; the others answer
 //! as they did, and turn when they were to turn. Whoever was loaded or regrouped is asked every segment.
 
-use crate::account_facts::{AccountFacts, AccountsOf};
+use crate::account_facts::AccountsOf;
 use crate::person::PersonOf;
 use crate::record::Membership;
 use crate::space::Space;
@@ -71,9 +71,11 @@ impl Space {
             return Ok(());
         };
         let mut changes = Vec::new();
+        // Those of which only a bound of identity may have made another, by their place: whether it is met costs a look.
+        let mut by_a_bound = Vec::new();
         if let Some(whole) = entry.whole() {
             let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
-            let person = PersonOf {
+            let mut person = PersonOf {
                 id,
                 view: whole.view(&definitions.plan, &definitions.trait_rules),
                 carriers: &carriers,
@@ -88,7 +90,19 @@ impl Space {
                 let evaluation = segment.compiled.evaluate(&person, now);
                 transitions.take(place, evaluation);
                 let was = entry.record.membership(&segment.name).is_some();
-                changes.extend(Change::between(was, evaluation.member, &segment.name, id, now, cause));
+                let Some(mut change) = Change::between(was, evaluation.member, &segment.name, id, now, cause) else {
+                    continue;
+                };
+                // There are far fewer changes than evaluations, so only they pay for it.
+                change.approximate = segment.compiled.is_approximate(&person, now);
+                if !change.approximate && segment.compiled.depends_on_identifiers() {
+                    person.identity_limited = true;
+                    if segment.compiled.is_approximate(&person, now) {
+                        by_a_bound.push(changes.len());
+                    }
+                    person.identity_limited = false;
+                }
+                changes.push(change);
             }
             entry.transitions = Some(transitions);
         }
@@ -108,44 +122,11 @@ impl Space {
             self.profile_changed(id);
         }
         self.set_due(id, before, next);
-        self.mark_approximate(store, id, (&mut changes, &accounts))?;
+        if !by_a_bound.is_empty() && self.is_at_a_bound(store, id)? {
+            by_a_bound.iter().for_each(|at| changes[*at].approximate = true);
+        }
         for change in changes {
             self.record_change(change);
-        }
-        Ok(())
-    }
-
-    /// Marks the changes of a person that a limit may have made other than exact (contract PRO-5). There are far fewer changes
-    /// than evaluations, so only they pay for it.
-    fn mark_approximate(
-        &mut self,
-        store: &dyn Read,
-        id: ProfileId,
-        (changes, accounts): (&mut [Change], &[Arc<AccountFacts>]),
-    ) -> Result<(), PipelineError> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let definitions = Arc::clone(&self.definitions);
-        let live = |change: &Change| definitions.segments.iter().find(|live| live.name == change.segment);
-        let of_lists = |change: &Change| live(change).is_some_and(|live| live.compiled.depends_on_identifiers());
-        let identity_limited = changes.iter().any(of_lists) && self.is_at_a_bound(store, id)?;
-        let Some(entry) = self.profiles.get_mut(id.0) else {
-            return Ok(());
-        };
-        let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
-        let Some(whole) = entry.whole() else {
-            return Ok(());
-        };
-        let person = PersonOf {
-            id,
-            view: whole.view(&definitions.plan, &definitions.trait_rules),
-            carriers: &carriers,
-            accounts: AccountsOf::new(definitions.accounts.as_ref(), accounts),
-            identity_limited,
-        };
-        for change in changes {
-            change.approximate = live(change).is_some_and(|live| live.compiled.is_approximate(&person, change.at));
         }
         Ok(())
     }

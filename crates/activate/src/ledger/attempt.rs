@@ -73,8 +73,7 @@ impl Ledger {
         let closed = serde_json::Value::from(closed).to_string();
         let mut found: Vec<Due> = Vec::new();
         for of_runs in [false, true] {
-            // What waits of a run that is paused would be looked through in vain.
-            if of_runs && !any_run_may_send(&connection)? {
+            if of_runs && all_runs_are_paused(&connection)? {
                 break;
             }
             let left = limit - found.len();
@@ -216,14 +215,11 @@ pub(super) fn skip(ledger: &Connection, mut send: SendRow, reason: &str, now: Ti
     Ok(send)
 }
 
-/// Whether anything waits of a run that is not paused.
-fn any_run_may_send(ledger: &Connection) -> rusqlite::Result<bool> {
-    const MAY: &str = "SELECT 1 FROM runs WHERE state IN ('sending', 'done') AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = runs.space OR scope = runs.space || '/' || runs.message) AND EXISTS (SELECT 1 FROM sends WHERE run = runs.id + ?1 AND asked_at IS NOT NULL AND state = 'reserved') LIMIT 1";
-    let row = ledger
-        .prepare_cached(MAY)?
-        .query_row([super::reserve::number(number_of(0))], |_| Ok(()))
-        .optional()?;
-    Ok(row.is_some())
+/// Whether something is paused and nothing waits of a run that is not: what waits of one that is would be looked through in vain.
+fn all_runs_are_paused(ledger: &Connection) -> rusqlite::Result<bool> {
+    const ALL: &str = "SELECT EXISTS (SELECT 1 FROM pauses) AND NOT EXISTS (SELECT 1 FROM runs WHERE state IN ('sending', 'done') AND NOT EXISTS (SELECT 1 FROM pauses WHERE scope = '*' OR scope = runs.space OR scope = runs.space || '/' || runs.message) AND EXISTS (SELECT 1 FROM sends WHERE run = runs.id + ?1 AND asked_at IS NOT NULL AND state = 'reserved'))";
+    let mut statement = ledger.prepare_cached(ALL)?;
+    statement.query_row([super::reserve::number(number_of(0))], |row| row.get(0))
 }
 
 /// Whether everything, a space or a message of it is paused.

@@ -64,6 +64,18 @@ fn stop(engine: &Engine, id: u64) -> Result<(), RunRefusal> {
     engine.ledger.stop_run(named, "ann", engine.clock.now()).unwrap()
 }
 
+/// A run of so many that was counted and confirmed.
+pub(super) fn started(engine: &Engine, count: u64) {
+    let run = counted(engine, &asked());
+    start(engine, run.id, count).unwrap();
+}
+
+/// The same, with all reserved that can be.
+pub(super) fn reserved(engine: &Engine, count: u64) {
+    started(engine, count);
+    while engine.step_runs().unwrap() {}
+}
+
 /// Counts, confirms, and sends all that can be sent. Returns how many were counted.
 pub(super) fn send_all(engine: &Engine, asked: &RunAsked) -> u64 {
     let run_of = counted(engine, asked);
@@ -282,8 +294,7 @@ fn act_6_a_run_waits_while_its_message_is_paused_and_is_too_late_three_days_afte
         member(world, number, Some(true), Some(CauseKind::Import));
     }
     let space = SpaceId::main();
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 3).unwrap();
+    started(&engine, 3);
     assert!(engine.step_runs().unwrap());
     engine
         .ledger
@@ -306,8 +317,7 @@ fn act_6_a_run_waits_while_its_message_is_paused_and_is_too_late_three_days_afte
     run(&engine).unwrap();
     assert_eq!(view(&engine, 1).skipped, left_out(&[("too_late", 3)]));
 
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 3).unwrap();
+    started(&engine, 3);
     world.clock.advance(Duration::from_days(4));
     while engine.step_runs().unwrap() {}
     let ended = view(&engine, 2);
@@ -326,8 +336,7 @@ fn act_6_nothing_of_a_run_leaves_once_it_is_stopped() {
     for number in 1..=5 {
         member(world, number, Some(true), Some(CauseKind::Import));
     }
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 5).unwrap();
+    started(&engine, 5);
     assert!(engine.step_runs().unwrap());
     assert!(engine.step_runs().unwrap());
     let due = engine.ledger.due(world.clock.now(), 9, &[]).unwrap();
@@ -374,8 +383,7 @@ fn act_6_a_count_is_confirmed_within_a_day_for_the_message_that_was_counted() {
     assert_eq!(start(&engine, 1, 1), Err(RunRefusal::Over(RunState::Replaced)));
     world.clock.advance(Duration::from_secs(86_401));
     assert_eq!(start(&engine, seen.id, 1), Err(RunRefusal::TooOld));
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 1).unwrap();
+    started(&engine, 1);
     // What was counted was marketing.
     world.definitions.lock().unwrap().clear();
     world.define("welcome", &super::transactional());
@@ -395,9 +403,7 @@ fn act_6_what_happens_live_is_sent_before_what_was_asked_for() {
     for number in 1..=3 {
         member(world, number, Some(true), Some(CauseKind::Import));
     }
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 3).unwrap();
-    while engine.step_runs().unwrap() {}
+    reserved(&engine, 3);
     world.clock.advance(Duration::from_secs(1));
     member(world, 4, Some(true), Some(CauseKind::Event));
     world.enter(4);
@@ -415,8 +421,7 @@ fn act_6_a_run_waits_while_people_cannot_be_told_apart() {
     for number in 1..=3 {
         member(world, number, Some(true), Some(CauseKind::Import));
     }
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 3).unwrap();
+    started(&engine, 3);
     assert!(engine.step_runs().unwrap());
     for unknown in [&world.rederiving, &world.members_unknown] {
         *unknown.lock().unwrap() = true;
@@ -435,8 +440,7 @@ fn act_6_a_run_reserves_no_more_than_may_wait_and_goes_on_as_they_leave() {
     for number in 1..=9 {
         member(world, number, Some(true), Some(CauseKind::Import));
     }
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 9).unwrap();
+    started(&engine, 9);
     let waiting = || {
         while engine.step_runs().unwrap() {}
         view(&engine, 1).sends["reserved"]

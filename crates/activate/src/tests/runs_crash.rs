@@ -1,7 +1,7 @@
 //! Death between every two steps of a run (contracts ACT-2 and ACT-6): whoever was counted gets the message once.
 
 use super::crash::{death, files_after_kill, scratch};
-use super::runs::{address, asked, counted, member, start};
+use super::runs::{address, asked, member, reserved, start};
 use super::{World, engine, run, runtime};
 use crate::engine::{Boundary, DieAt, Engine};
 use crate::{ActivateError, RunState};
@@ -136,9 +136,7 @@ fn act_6_a_page_that_was_judged_before_a_run_was_stopped_reserves_nothing() {
         false
     });
     let engine = engine(folder.path(), &world, &runtime, Some(stop_once_judged));
-    let seen = counted(&engine, &asked());
-    start(&engine, seen.id, 4).unwrap();
-    while engine.step_runs().unwrap() {}
+    reserved(&engine, 4);
     run(&engine).unwrap();
     let stopped = engine.ledger.runs(&SpaceId::main(), None, None, 1).unwrap().remove(0);
     assert_eq!((stopped.state, stopped.sent.members), (RunState::Stopped, 0));

@@ -138,6 +138,7 @@ proptest! {
             let cleaned = clean_record(&record(route, &body));
             let rejects: Vec<(u32, &str, &str)> =
                 cleaned.rejects.iter().map(|reject| (reject.address.index, reject.code, reject.message.as_str())).collect();
+            prop_assert!(rejects.iter().all(|(_, code, _)| REASONS.contains(code)), "{:?}", rejects);
             match inspect(route, &body, &Limits::default()) {
                 Ok(inspection) => {
                     let rejected: Vec<(u32, &str, &str)> = inspection

@@ -4,31 +4,10 @@ use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
 use clap::Args;
+use kith_clean::REASONS;
 use kith_types::SourceName;
 use serde::Deserialize;
 use serde_json::json;
-
-/// Why events and bodies are rejected: the codes of `clean.rejects`.
-const REASONS: [&str; 18] = [
-    "body_too_large",
-    "context_too_large",
-    "duplicate_key",
-    "event_too_large",
-    "invalid_field",
-    "invalid_json",
-    "invalid_utf8",
-    "lone_surrogate",
-    "message_id_too_long",
-    "missing_batch",
-    "missing_field",
-    "missing_type",
-    "not_an_object",
-    "number_out_of_range",
-    "too_deep",
-    "too_many_events",
-    "unknown_type",
-    "unsupported_type",
-];
 
 /// Flags of `kith replay`.
 #[derive(Args, Debug)]
