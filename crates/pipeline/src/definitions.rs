@@ -5,6 +5,7 @@
 
 use crate::PipelineError;
 use crate::account_facts::AccountsAsked;
+use crate::definition_history::Reach;
 use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
@@ -13,7 +14,6 @@ use kith_profile::{FoldPlan, Survivorship, TraitRules};
 use kith_segment::{CompiledSegment, SegmentDefinition, SegmentIndex};
 use kith_types::{Event, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -88,6 +88,9 @@ pub(crate) struct DefinitionSet {
     /// Since when and until when they said it.
     #[serde(default, skip_serializing_if = "VetoHistory::is_empty")]
     pub(crate) veto_history: VetoHistory,
+    /// How far back the decisions before can be followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<Reach>,
 }
 
 /// A computed trait.
@@ -148,17 +151,15 @@ impl Definitions {
         evidence
     }
 
-    /// Which evidence did not count at an instant, as operators had decided by then.
-    pub(crate) fn vetoes_at(&self, at: Timestamp) -> Result<Cow<'_, Vetoes>, PipelineError> {
-        let then = self.veto_history.at(&self.vetoes_decided, at).ok_or_else(|| {
+    /// What operators had decided about evidence by an instant.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Limit`] where that is not known any more.
+    pub(crate) fn vetoes_decided_at(&self, at: Timestamp) -> Result<BTreeSet<Veto>, PipelineError> {
+        self.veto_history.at(&self.vetoes_decided, at).ok_or_else(|| {
             PipelineError::limit(format!(
                 "decisions about evidence of before {at} are partly forgotten: ask as of a later instant"
             ))
-        })?;
-        Ok(if then == self.vetoes_decided {
-            Cow::Borrowed(&self.vetoes)
-        } else {
-            Cow::Owned(vetoes::compile(&then, &self.rules))
         })
     }
 }

@@ -12,6 +12,7 @@ mod bytes;
 mod cache;
 mod changes;
 mod dedupe;
+mod definition_history;
 mod definitions;
 mod document;
 mod engine;

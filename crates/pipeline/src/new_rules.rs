@@ -378,7 +378,7 @@ impl Space {
                 self.tell_exit(id, held, work.now, Cause::Regrouping);
             }
         }
-        let Some(founder) = founder(work.stands, &self.id, id, stood)? else {
+        let Some(founder) = redirects::founder_of(work.stands, &self.id, id, stood)? else {
             return Ok(());
         };
         // An identifier that is blocked now has nobody: its old id leads nowhere, until somebody has it again.
@@ -431,22 +431,4 @@ fn reread_carriers(
         return Err(PipelineError::corrupt("history"));
     }
     Ok((found, next))
-}
-
-/// The oldest identifier of a profile, and where it was first seen.
-fn founder(
-    stands: &dyn Read,
-    space: &SpaceId,
-    id: ProfileId,
-    record: &ProfileRecord,
-) -> Result<Option<(u128, kith_identity::Position)>, PipelineError> {
-    let home = stands.get(Keyspace::Identifiers, &keys::wide(space, record.founder))?;
-    let home = home.and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
-    let home = home.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
-    let component = stands.get(Keyspace::Components, &keys::wide(space, home))?;
-    let component = component
-        .and_then(|bytes| Component::decode(&bytes).ok())
-        .ok_or_else(|| PipelineError::corrupt("components"))?;
-    let oldest = component.members_of(id).into_iter().next();
-    Ok(oldest.map(|oldest| (oldest.part.carrier, oldest.first.position())))
 }

@@ -49,6 +49,7 @@ use std::sync::Arc;
 pub struct Reads {
     store: Arc<dyn Store>,
     pipeline: Arc<Pipeline>,
+    past_definitions: Arc<past::PastDefinitions>,
 }
 
 /// A person read by somebody who acts on the answer.
@@ -91,7 +92,11 @@ impl Reads {
     /// Reads over a store that the pipeline writes.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, pipeline: Arc<Pipeline>) -> Self {
-        Self { store, pipeline }
+        Self {
+            store,
+            pipeline,
+            past_definitions: Arc::default(),
+        }
     }
 
     /// The definitions in force in a space, and what is committed under them.
@@ -388,7 +393,7 @@ pub(crate) fn component_of(reader: &dyn Read, space: &SpaceId, id: u128) -> Resu
         .ok_or_else(|| PipelineError::corrupt("components"))
 }
 
-fn component_of_profile(
+pub(crate) fn component_of_profile(
     reader: &dyn Read,
     space: &SpaceId,
     record: &ProfileRecord,

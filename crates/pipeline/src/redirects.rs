@@ -4,6 +4,7 @@
 //! two and no profile: it leads to whoever holds the identifier when it is asked (contract IDN-5). What is merged, unmerged
 //! or decided afterwards needs no second look at it, and the order in which things came to pass leaves no trace in it.
 
+use crate::record::ProfileRecord;
 use crate::{PipelineError, keys};
 use kith_identity::{Component, Placement, Position};
 use kith_state::{Keyspace, Read};
@@ -62,6 +63,36 @@ pub(crate) fn follow(
         id = holder;
     }
     Ok(None)
+}
+
+/// The identifier that an id comes from, and where it was first seen, whether the id stands or not. Nothing where it never
+/// stood.
+pub(crate) fn founder(
+    reader: &dyn Read,
+    space: &SpaceId,
+    id: ProfileId,
+) -> Result<Option<(u128, Position)>, PipelineError> {
+    if let Some(row) = reader.get(Keyspace::Redirects, &keys::wide(space, id.0))? {
+        let (founder, _) = decode(&row).ok_or_else(|| PipelineError::corrupt("redirects"))?;
+        return Ok(Some(founder));
+    }
+    let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else {
+        return Ok(None);
+    };
+    let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
+    founder_of(reader, space, id, &record)
+}
+
+/// The same of a profile that stands.
+pub(crate) fn founder_of(
+    reader: &dyn Read,
+    space: &SpaceId,
+    id: ProfileId,
+    record: &ProfileRecord,
+) -> Result<Option<(u128, Position)>, PipelineError> {
+    let component = crate::reads::component_of_profile(reader, space, record)?;
+    let oldest = component.members_of(id).into_iter().next();
+    Ok(oldest.map(|oldest| (oldest.part.carrier, oldest.first.position())))
 }
 
 #[cfg(test)]

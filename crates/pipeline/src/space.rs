@@ -11,7 +11,7 @@ use crate::entry::{ComponentEntry, ProfileEntry};
 use crate::folds::Awaited;
 use crate::output::{Numbered, StepFigures};
 use crate::staged::{self, List};
-use crate::{PipelineError, history, keys, output, plans};
+use crate::{PipelineError, definition_history, history, keys, output, plans};
 use kith_identity::{Component, Position};
 use kith_profile::Plans;
 use kith_segment::Change;
@@ -97,10 +97,7 @@ pub(crate) struct Space {
 impl Space {
     /// Reads what the store holds of a space.
     pub(crate) fn load(store: &dyn Read, id: &SpaceId) -> Result<Self, PipelineError> {
-        let set: DefinitionSet = match store.get(Keyspace::Meta, &keys::named(id, DEFINITIONS))? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions"))?,
-            None => DefinitionSet::default(),
-        };
+        let set = definition_history::in_force(store, id)?;
         let number = |name: &str| -> Result<u64, PipelineError> {
             let bytes = store.get(Keyspace::Meta, &keys::named(id, name))?;
             Ok(bytes

@@ -5,10 +5,9 @@
 
 use crate::account_changes::are_waiting;
 use crate::changes::is_swept;
-use crate::definitions::DefinitionSet;
 use crate::engine::FIRING;
 use crate::record::ProfileRecord;
-use crate::{PipelineError, keys, plans, sent_names};
+use crate::{PipelineError, definition_history, keys, plans, sent_names};
 use kith_profile::{FoldPlan, Plans};
 use kith_state::{Keyspace, Read};
 use kith_types::{SpaceId, Timestamp};
@@ -81,11 +80,7 @@ pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Re
     let mut seen = spaces(live)?;
     seen.extend(spaces(rebuilt)?);
     for space in seen {
-        let set = match live.get(Keyspace::Meta, &keys::named(&space, crate::space::DEFINITIONS))? {
-            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions"))?,
-            None => DefinitionSet::default(),
-        };
-        let plan = set.compile()?.plan;
+        let plan = definition_history::in_force(live, &space)?.compile()?.plan;
         let plans = [plans::load(live, &space)?, plans::load(rebuilt, &space)?];
         let from = keys::space(&space);
         let to = kith_state::prefix_end(&from).unwrap_or_default();
@@ -94,6 +89,11 @@ pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Re
         }
         // A state that an earlier release began lacks names that a replay finds.
         if let Some((from, to)) = sent_names::kept_range(live, &space)? {
+            let range = (&*from, &*to);
+            compare_range(live, rebuilt, Keyspace::Meta, range, (&plan, &plans, now), &mut report)?;
+        }
+        // The same of what decisions replaced.
+        if let Some((from, to)) = definition_history::kept_range(live, &space)? {
             let range = (&*from, &*to);
             compare_range(live, rebuilt, Keyspace::Meta, range, (&plan, &plans, now), &mut report)?;
         }

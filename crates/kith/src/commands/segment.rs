@@ -95,6 +95,8 @@ struct Explanation {
     segment: String,
     as_of: Option<String>,
     known_at: Option<String>,
+    #[serde(default)]
+    edited_since: bool,
     member: bool,
     next_transition: Option<String>,
     reason: Reason,
@@ -253,6 +255,9 @@ fn explain(explanation: &Explanation) -> Result<(), CommandError> {
     };
     output::line(&format!("They {are} segment {}{when}:", explanation.segment))?;
     explain_reason(&explanation.reason, 1)?;
+    if explanation.edited_since {
+        output::line("This is the condition of then; it has been edited or removed since.")?;
+    }
     match &explanation.next_transition {
         Some(at) if explanation.as_of.is_none() => {
             output::line(&format!("If nothing happens before, this changes at {at}."))

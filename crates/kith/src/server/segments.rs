@@ -8,7 +8,7 @@ use kith_api::RawJson;
 use kith_api::ports::{
     AsOf, Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
 };
-use kith_types::{ProfileId, SegmentName, SpaceId};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
 
 /// The API's port to segments.
@@ -91,18 +91,35 @@ impl Segments for LiveSegments {
         person: &PersonRef,
         asked: AsOf,
     ) -> Result<Option<RawJson>, PortError> {
-        let definitions = self.0.pipeline.definitions(space);
-        let is_defined = definitions.is_some_and(|known| known.segments.iter().any(|one| one.name == *segment));
-        if !is_defined {
-            let message = format!("space {space} has no segment {segment}");
-            return Err(PortError::new(PortErrorKind::NotFound, message));
-        }
         let now = self.0.clock.now();
         let instant = as_of(asked, now)?;
-        let (space, segment, name) = (space.clone(), segment.clone(), name_of(person));
+        let decided_by = instant.map(|instant| instant.known_at);
+        let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
         let explained = LookingBack::read(&self.0, Whose::Person, move |parts| {
-            parts.reads.explain_by_events(&space, &segment, &name, instant, now)
+            if !parts.reads.has_segment(&of, &sought, decided_by)? {
+                return Ok(Err(parts.reads.has_segment(&of, &sought, None)?));
+            }
+            Ok(Ok(parts.reads.explain_by_events(&of, &sought, &name, instant, now)?))
         });
-        Ok(explained.await?.map(|explained| RawJson::of(&explained.to_document())))
+        match explained.await? {
+            Ok(explained) => Ok(explained.map(|explained| RawJson::of(&explained.to_document()))),
+            Err(has_it_today) => Err(no_segment(space, segment, decided_by.filter(|_| has_it_today))),
+        }
+    }
+}
+
+/// There is no such segment; or there is one, and there was none by what was decided at an instant.
+fn no_segment(space: &SpaceId, segment: &SegmentName, not_by: Option<Timestamp>) -> PortError {
+    match not_by {
+        None => PortError::new(
+            PortErrorKind::NotFound,
+            format!("space {space} has no segment {segment}"),
+        ),
+        Some(at) => {
+            let message = format!(
+                "space {space} had no segment {segment} at {at}: a known_at of now asks what its condition of today says of that instant"
+            );
+            PortError::new(PortErrorKind::Invalid, message)
+        }
     }
 }

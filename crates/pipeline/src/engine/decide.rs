@@ -7,7 +7,7 @@ use super::{CLOCK, Engine, NEXT};
 use crate::definitions::{DEFINITIONS_APPLIED, read_decision};
 use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
-use crate::{PipelineError, staged};
+use crate::{PipelineError, definition_history, staged};
 use kith_state::{Batch, Keyspace};
 use kith_types::{Decision, Record, RecordBody, SpaceId, Timestamp};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Engine {
             return Ok(false);
         };
         let space = self.space(at)?;
-        let set = space.set.with(&changes, now);
+        let mut set = space.set.with(&changes, now);
         if set.documents == space.set.documents {
             return Ok(false);
         }
@@ -68,6 +68,7 @@ impl Engine {
         let space = self.space(at)?;
         let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
         let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
+        definition_history::decided(&*store, at, &space.set, &mut set, &mut space.writes)?;
         space.set = set;
         space.profiles.clear();
         space.accounts.forget_facts();

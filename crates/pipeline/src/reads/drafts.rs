@@ -14,10 +14,10 @@ mod tally;
 mod tests;
 
 use super::Reads;
-use crate::definitions::{DefinitionDocument, DefinitionSet};
-use crate::{PipelineError, keys};
+use crate::definitions::DefinitionDocument;
+use crate::{PipelineError, definition_history};
 use comparison::Comparison;
-use kith_state::{Keyspace, Read};
+use kith_state::Read;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 pub use sample::{Estimate, Sampler};
 
@@ -129,19 +129,11 @@ impl Reads {
         // Asked before the snapshot: once it is false, what was committed then is whole.
         let rebuilding = self.pipeline.status().rebuilding.is_some();
         let snapshot = self.snapshot()?;
-        let in_force = definitions_in(&*snapshot, space)?;
+        let in_force = definition_history::in_force(&*snapshot, space)?;
         let comparison = Comparison::new(&in_force, proposed)?;
         if rebuilding {
             return Ok(None);
         }
         Ok(Some(Asking { snapshot, comparison }))
-    }
-}
-
-/// The documents in force in a snapshot.
-pub(super) fn definitions_in(reader: &dyn Read, space: &SpaceId) -> Result<DefinitionSet, PipelineError> {
-    match reader.get(Keyspace::Meta, &keys::named(space, crate::space::DEFINITIONS))? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| PipelineError::corrupt("definitions")),
-        None => Ok(DefinitionSet::default()),
     }
 }

@@ -15,6 +15,7 @@ use kith_segment::{CompiledSegment, Explanation};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId, SegmentName, SpaceId, Timestamp};
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 /// Events of a person that one explanation of now looks at; the truth itself comes from the fold and has no such bound.
 pub const EXPLAINED_EVENTS_MAX: usize = 20_000;
@@ -30,6 +31,8 @@ pub struct Explained {
     pub redirected_from: Option<ProfileId>,
     /// As of when; nothing for now.
     pub as_of: Option<AsOf>,
+    /// Whether the segment has another definition today, or none, than the one of then, by which this explains.
+    pub is_edited: bool,
     /// Why.
     pub explanation: Explanation,
 }
@@ -46,12 +49,33 @@ impl Explained {
         if let Some(as_of) = self.as_of {
             document["as_of"] = json!(as_of.at.to_string());
             document["known_at"] = json!(as_of.known_at.to_string());
+            document["edited_since"] = json!(self.is_edited);
         }
         document
     }
 }
 
 impl Reads {
+    /// Whether a space has a segment, or had it by what was decided at an instant.
+    ///
+    /// # Errors
+    /// As [`Reads::person_as_of`].
+    pub fn has_segment(
+        &self,
+        space: &SpaceId,
+        segment: &SegmentName,
+        decided_by: Option<Timestamp>,
+    ) -> Result<bool, PipelineError> {
+        let Some((today, snapshot)) = self.look(space)? else {
+            return Ok(false);
+        };
+        let definitions = match decided_by {
+            Some(at) => self.past_definitions.at(&*snapshot, space, &today, at)?,
+            None => today,
+        };
+        Ok(definitions.segments.iter().any(|live| live.name == *segment))
+    }
+
     /// As [`Reads::explain`], at `now` or as of an instant, with the events behind every leaf.
     ///
     /// # Errors
@@ -67,6 +91,11 @@ impl Reads {
         let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
+        let today = Arc::clone(&definitions);
+        let definitions = match as_of {
+            Some(as_of) => self.past_definitions.at(&*snapshot, space, &today, as_of.known_at)?,
+            None => definitions,
+        };
         let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
             return Ok(None);
         };
@@ -76,7 +105,8 @@ impl Reads {
                 true => OfAccounts::Nothing,
                 false => OfAccounts::Everything,
             };
-            match find_past(&*snapshot, space, &definitions, name, (as_of, of_accounts))? {
+            let by = self.by(&today, &definitions);
+            match find_past(&*snapshot, space, &by, name, (as_of, of_accounts))? {
                 Some(past) => {
                     folds = past.account_folds;
                     (past.loaded, past.asked, past.events, true, as_of.at)
@@ -107,10 +137,12 @@ impl Reads {
             folds: as_of.is_some().then_some(&folds),
         };
         said.attach(&mut explanation.reason)?;
+        let of_today = today.segments.iter().find(|one| one.name == *segment);
         Ok(Some(Explained {
             profile: loaded.id,
             redirected_from,
             as_of,
+            is_edited: of_today.is_none_or(|one| one.changed_at != live.changed_at),
             explanation,
         }))
     }

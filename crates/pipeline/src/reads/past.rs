@@ -4,22 +4,28 @@
 //! fold are worked out from the events that were known, by the code that takes them in live. What evidence connects only
 //! grows, so today's component has everything that it connected at any earlier time.
 
+mod known;
+mod rescan;
+mod then;
+
 use super::account_history::{LINKS_MAX, Room};
-use super::budget::{Budget, too_much, too_much_of_accounts};
-use super::{Loaded, Reads, account_history, component_of, component_of_profile, document, home_of, resolve};
+use super::budget::too_much_of_accounts;
+use super::{Loaded, Reads, account_history, component_of, document, home_of};
 use crate::account_facts::AccountFacts;
 use crate::definitions::Definitions;
 use crate::document::{AccountView, PersonDocument};
 use crate::record::ProfileRecord;
-use crate::{PipelineError, history, keys};
-use kith_identity::{Component, Evidence, FounderIds, Gathering, Member, Position, Vetoes};
+use crate::{PipelineError, redirects};
+use kith_identity::Position;
 use kith_profile::{AccountFold, Part};
-use kith_state::{Keyspace, Read};
+use kith_state::Read;
 use kith_types::{Address, Event, Identifier, ProfileId, SpaceId, Timestamp};
+use known::Known;
+use rescan::rescan;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+pub(crate) use then::PastDefinitions;
 
 /// Events of a component that one answer about the past reads.
 pub const PAST_EVENTS_MAX: usize = 200_000;
@@ -97,7 +103,8 @@ pub(super) struct Past {
 
 enum Sought {
     Identifier(u128),
-    Profile(ProfileId),
+    /// A profile, and what its id comes from: an identifier, and where it was first seen.
+    Profile(ProfileId, (u128, Position)),
 }
 
 impl Reads {
@@ -116,10 +123,14 @@ impl Reads {
         let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let past = find_past(&*snapshot, space, &definitions, name, (as_of, OfAccounts::AsMuchAsFits))?;
+        let then = self
+            .past_definitions
+            .at(&*snapshot, space, &definitions, as_of.known_at)?;
+        let by = self.by(&definitions, &then);
+        let past = find_past(&*snapshot, space, &by, name, (as_of, OfAccounts::AsMuchAsFits))?;
         Ok(past.map(|mut past| {
             past.events.truncate(limit);
-            let mut person = document(&past.loaded, past.asked, &definitions, as_of.at);
+            let mut person = document(&past.loaded, past.asked, &then, as_of.at);
             person.accounts = past.accounts;
             for membership in &mut person.segments {
                 // The changes of memberships tell since when and why.
@@ -127,6 +138,11 @@ impl Reads {
             }
             (person, past.events)
         }))
+    }
+
+    pub(super) fn by<'a>(&'a self, now: &'a Definitions, then: &'a Definitions) -> Definitioned<'a> {
+        let kept = &self.past_definitions;
+        Definitioned { now, then, kept }
     }
 
     /// The profile that an identifier or a profile id led to as of an instant.
@@ -137,7 +153,11 @@ impl Reads {
         let Some((definitions, snapshot)) = self.look(space)? else {
             return Ok(None);
         };
-        let past = find_past(&*snapshot, space, &definitions, name, (as_of, OfAccounts::Nothing))?;
+        let then = self
+            .past_definitions
+            .at(&*snapshot, space, &definitions, as_of.known_at)?;
+        let by = self.by(&definitions, &then);
+        let past = find_past(&*snapshot, space, &by, name, (as_of, OfAccounts::Nothing))?;
         Ok(past.map(|past| {
             let mut identifiers: Vec<Identifier> = Vec::new();
             for member in past.loaded.members {
@@ -154,26 +174,43 @@ impl Reads {
     }
 }
 
+/// The definitions of now and of then, and what is kept of others.
+pub(super) struct Definitioned<'a> {
+    pub(super) now: &'a Definitions,
+    pub(super) then: &'a Definitions,
+    pub(super) kept: &'a PastDefinitions,
+}
+
 /// The person that a name led to.
 pub(super) fn find_past(
     reader: &dyn Read,
     space: &SpaceId,
-    definitions: &Definitions,
+    by: &Definitioned<'_>,
     name: &str,
     (as_of, of_accounts): (AsOf, OfAccounts),
 ) -> Result<Option<Past>, PipelineError> {
-    let Some((sought, today)) = sought(reader, space, definitions, name)? else {
+    let definitions = by.then;
+    let Some(sought) = sought(reader, space, definitions, name)? else {
         return Ok(None);
     };
-    let vetoes = definitions.vetoes_at(as_of.known_at)?;
-    let mut known = Known::read(reader, space, &today, as_of.known_at)?;
-    let components = known.components(space, definitions, &vetoes, today);
+    let (Sought::Identifier(leads) | Sought::Profile(_, (leads, _))) = sought;
+    let (mut known, today) = if definitions.rules.reads_as(&by.now.rules) {
+        let Some(home) = home_of(reader, space, leads)? else {
+            return Ok(None);
+        };
+        let today = component_of(reader, space, home)?;
+        (Known::read(reader, space, &today, as_of.known_at)?, Some(today))
+    } else {
+        let _one_at_a_time = by.kept.rescanning();
+        (rescan(reader, space, definitions, leads, as_of.known_at)?, None)
+    };
+    let components = known.components(space, (by.now, by.then), today);
     let found = match sought {
         Sought::Identifier(hash) => components.iter().find_map(|component| {
             let placement = component.place(hash, as_of.position())?;
             Some((component, placement.profile, None))
         }),
-        Sought::Profile(asked) => known.profile(space, definitions, &components, asked, as_of),
+        Sought::Profile(asked, founder) => known.profile(&components, asked, founder, as_of),
     };
     let Some((component, id, asked)) = found else {
         return Ok(None);
@@ -181,7 +218,7 @@ pub(super) fn find_past(
     let mut members = component.members_of(id);
     if as_of.is_hindsight() {
         // What was received first need not have happened first.
-        let seen = known.seen(definitions, &vetoes, as_of);
+        let seen = known.seen(definitions, as_of);
         members.retain(|member| seen.contains(member));
     } else {
         members.retain(|member| as_of.counts(member.first.time, member.first.received_at));
@@ -281,191 +318,19 @@ fn note_account(accounts: &mut BTreeMap<String, AccountView>, event: &Event) {
     }
 }
 
-/// What a name means, and the component that it leads to today.
+/// What a name means by these definitions. Nothing where it means nothing, or is an id that never stood.
 fn sought(
     reader: &dyn Read,
     space: &SpaceId,
     definitions: &Definitions,
     name: &str,
-) -> Result<Option<(Sought, Component)>, PipelineError> {
+) -> Result<Option<Sought>, PipelineError> {
     if let Ok(asked) = name.strip_prefix("profile_id:").unwrap_or(name).parse::<ProfileId>() {
-        let Some(today) = resolve(reader, space, definitions, name)? else {
-            return Ok(None);
-        };
-        let component = match today.component {
-            Some(component) => component,
-            None => {
-                let bytes = reader.get(Keyspace::Profiles, &keys::wide(space, today.id.0))?;
-                let record = bytes.and_then(|bytes| ProfileRecord::decode(&bytes));
-                component_of_profile(
-                    reader,
-                    space,
-                    &record.ok_or_else(|| PipelineError::corrupt("profiles"))?,
-                )?
-            }
-        };
-        return Ok(Some((Sought::Profile(asked), component)));
+        let founder = redirects::founder(reader, space, asked)?;
+        return Ok(founder.map(|founder| Sought::Profile(asked, founder)));
     }
     let spelt = Identifier::parse(name).and_then(|sent| definitions.rules.spell(&sent));
-    let Some(hash) = spelt.map(|identifier| identifier.hash128()) else {
-        return Ok(None);
-    };
-    let Some(home) = home_of(reader, space, hash)? else {
-        return Ok(None);
-    };
-    Ok(Some((Sought::Identifier(hash), component_of(reader, space, home)?)))
-}
-
-/// Where in their time identifiers were named by events that count.
-struct Seen(BTreeMap<u128, BTreeSet<Position>>);
-
-impl Seen {
-    /// Whether an identifier, in its interval where it is held, was named at all.
-    fn contains(&self, member: &Member) -> bool {
-        let from = member.part.start.map_or(Bound::Unbounded, Bound::Included);
-        let to = member.end.map_or(Bound::Unbounded, Bound::Excluded);
-        // An interval that is empty has nothing in it, and no range.
-        let is_empty = (member.part.start.zip(member.end)).is_some_and(|(start, end)| start >= end);
-        let named = self.0.get(&member.part.carrier);
-        !is_empty && named.is_some_and(|named| named.range((from, to)).next().is_some())
-    }
-}
-
-/// The events of a component that were known, by carrier, each carrier's in canonical order.
-struct Known {
-    events: BTreeMap<u128, Vec<Event>>,
-    /// Whether the component has no others.
-    all: bool,
-    identifiers: BTreeSet<u128>,
-}
-
-impl Known {
-    fn read(
-        reader: &dyn Read,
-        space: &SpaceId,
-        component: &Component,
-        known_at: Timestamp,
-    ) -> Result<Self, PipelineError> {
-        let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
-        let mut known = Self {
-            events: BTreeMap::new(),
-            all: true,
-            identifiers: component.hashes().collect(),
-        };
-        for carrier in component.hashes() {
-            let (from, to) = keys::row_range(space, carrier, None, None);
-            let (mut room, mut damaged, mut found) = (true, false, Vec::new());
-            reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-                room = budget.spend(row);
-                if !room {
-                    return false;
-                }
-                match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
-                    Some(event) if event.received_at <= known_at => found.push(event),
-                    Some(_) => known.all = false,
-                    None => damaged = true,
-                }
-                !damaged
-            })?;
-            if damaged {
-                return Err(PipelineError::corrupt("history"));
-            }
-            if !room {
-                return Err(too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
-            }
-            if !found.is_empty() {
-                known.events.insert(carrier, found);
-            }
-        }
-        Ok(known)
-    }
-
-    fn evidence(&self, definitions: &Definitions, vetoes: &Vetoes, event: &Event) -> Evidence {
-        let mut evidence = definitions.rules.read(event);
-        vetoes.mark(&mut evidence);
-        // What a bound kept out of the component stays out.
-        evidence
-            .identifiers
-            .retain(|named| self.identifiers.contains(&named.hash));
-        evidence
-    }
-
-    /// Where the identifiers were named by events that count as of an instant.
-    fn seen(&self, definitions: &Definitions, vetoes: &Vetoes, as_of: AsOf) -> Seen {
-        let mut seen = Seen(BTreeMap::new());
-        let events = self.events.values().flatten();
-        for event in events.filter(|event| as_of.counts(event.event_time, event.received_at)) {
-            let evidence = self.evidence(definitions, vetoes, event);
-            let at = evidence.position();
-            for named in &evidence.identifiers {
-                seen.0.entry(named.hash).or_default().insert(at);
-            }
-        }
-        seen
-    }
-
-    /// What the known evidence connected; `today` is what all of it connects under the vetoes in force.
-    fn components(
-        &self,
-        space: &SpaceId,
-        definitions: &Definitions,
-        vetoes: &Vetoes,
-        today: Component,
-    ) -> Vec<Component> {
-        if self.all && *vetoes == definitions.vetoes {
-            return vec![today];
-        }
-        let mut gathering = Gathering::new(space, &definitions.rules, vetoes.apart());
-        for event in self.events.values().flatten() {
-            gathering.add(&self.evidence(definitions, vetoes, event));
-        }
-        gathering.components()
-    }
-
-    /// The profile that a profile id led to: its own, or that of the identifier it comes from.
-    fn profile<'a>(
-        &self,
-        space: &SpaceId,
-        definitions: &Definitions,
-        components: &'a [Component],
-        asked: ProfileId,
-        as_of: AsOf,
-    ) -> Option<(&'a Component, ProfileId, Option<ProfileId>)> {
-        let stands = components.iter().find(|one| one.parts_of(asked).next().is_some());
-        if let Some(component) = stands {
-            return Some((component, asked, None));
-        }
-        let ids = FounderIds::new(space);
-        for event in self.events.values().flatten() {
-            let evidence = self.evidence(definitions, &definitions.vetoes, event);
-            let founder = evidence
-                .identifiers
-                .iter()
-                .find(|named| ids.id(&evidence, named) == asked);
-            let Some(founder) = founder else { continue };
-            // An interval is looked up where it began, an identifier that is not held anywhere.
-            let position = evidence.position().min(as_of.position());
-            return components.iter().find_map(|component| {
-                let placement = component.place(founder.hash, position)?;
-                Some((component, placement.profile, Some(asked)))
-            });
-        }
-        None
-    }
-
-    /// Takes out the events of a member.
-    fn take(&mut self, member: &Member) -> Vec<Event> {
-        let Some(events) = self.events.get_mut(&member.part.carrier) else {
-            return Vec::new();
-        };
-        let before = |bound: Option<Position>, open: usize| {
-            bound.map_or(open, |bound| {
-                events.partition_point(|event| event.canonical_order() < bound)
-            })
-        };
-        let (from, to) = (before(member.part.start, 0), before(member.end, events.len()));
-        events.drain(from..to.max(from)).collect()
-    }
+    Ok(spelt.map(|identifier| Sought::Identifier(identifier.hash128())))
 }
 
 #[cfg(test)]

@@ -3,10 +3,9 @@
 //! It looks at the committed names of a space ([`crate::sent_names`]). Where they are not all known it says nothing.
 
 use super::Reads;
-use super::drafts::definitions_in;
-use crate::PipelineError;
 use crate::definitions::{DefinitionDocument, Definitions};
 use crate::sent_names::{CommittedNames, NAME_BYTES_MAX, NameKind, STEPS_MAX};
+use crate::{PipelineError, definition_history};
 use kith_expr::{AggregateSpec, Condition, FieldRoot};
 use kith_types::SpaceId;
 use std::collections::BTreeSet;
@@ -46,7 +45,7 @@ impl Reads {
         let Some(names) = CommittedNames::read(&*snapshot, space)? else {
             return Ok(Vec::new());
         };
-        let in_force = definitions_in(&*snapshot, space)?;
+        let in_force = definition_history::in_force(&*snapshot, space)?;
         let definitions = in_force.with(documents, kith_types::Timestamp::default()).compile()?;
         let (mut told, mut found) = (BTreeSet::new(), Vec::new());
         for (kind, name) in concerned {

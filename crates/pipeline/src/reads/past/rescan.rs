@@ -1,0 +1,127 @@
+//! Whom other rules connected: where what events say was read otherwise at an instant, today's components do not tell.
+//!
+//! All of the space's history is looked through twice: to see what evidence connected, and to take the events of what is
+//! connected with whoever is asked about. Only identifiers are read of the others.
+
+use super::known::Known;
+use super::{PAST_EVENTS_MAX, PAST_MEGABYTES_MAX};
+use crate::definitions::Definitions;
+use crate::reads::budget::{Budget, too_much};
+use crate::{PipelineError, history, keys};
+use kith_identity::Evidence;
+use kith_state::{Keyspace, Read};
+use kith_types::{SpaceId, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// Events of a space that are looked through, at most.
+pub(super) const RESCANNED_EVENTS_MAX: usize = if cfg!(test) { 2_000 } else { 2_000_000 };
+
+/// What evidence connects, by the hashes of identifiers.
+#[derive(Default)]
+struct Connected {
+    places: FxHashMap<u128, u32>,
+    parent: Vec<u32>,
+}
+
+impl Connected {
+    fn place(&mut self, hash: u128) -> u32 {
+        let next = self.parent.len() as u32;
+        let place = *self.places.entry(hash).or_insert(next);
+        if place == next {
+            self.parent.push(next);
+        }
+        place
+    }
+
+    fn root(&mut self, mut place: u32) -> u32 {
+        while self.parent[place as usize] != place {
+            let above = self.parent[place as usize];
+            self.parent[place as usize] = self.parent[above as usize];
+            place = above;
+        }
+        place
+    }
+
+    fn add(&mut self, evidence: &Evidence) {
+        let mut first = None;
+        for named in &evidence.identifiers {
+            let place = self.place(named.hash);
+            let root = self.root(place);
+            let of_first = *first.get_or_insert(root);
+            let of_first = self.root(of_first);
+            self.parent[root as usize] = of_first;
+        }
+    }
+
+    /// The identifiers connected with one.
+    fn with(mut self, identifier: u128) -> FxHashSet<u128> {
+        let Some(place) = self.places.get(&identifier).copied() else {
+            return FxHashSet::default();
+        };
+        let root = self.root(place);
+        let all = std::mem::take(&mut self.places);
+        all.into_iter()
+            .filter_map(|(hash, place)| (self.root(place) == root).then_some(hash))
+            .collect()
+    }
+}
+
+/// Every event that evidence, read by the rules of then, had connected with an identifier by an instant.
+pub(super) fn rescan(
+    reader: &dyn Read,
+    space: &SpaceId,
+    then: &Definitions,
+    identifier: u128,
+    known_at: Timestamp,
+) -> Result<Known, PipelineError> {
+    let (mut connected, mut looked_at) = (Connected::default(), 0);
+    let from = keys::space(space);
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    let damaged = || PipelineError::corrupt("history");
+    let mut failed = None;
+    reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+        looked_at += 1;
+        match history::decode_evidence(space, key, row) {
+            Some(event) if event.received_at <= known_at => connected.add(&then.rules.read(&event)),
+            Some(_) => {}
+            None => failed = Some(damaged()),
+        }
+        failed.is_none() && looked_at <= RESCANNED_EVENTS_MAX
+    })?;
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    if looked_at > RESCANNED_EVENTS_MAX {
+        return Err(PipelineError::limit(format!(
+            "rules of identity have changed in how they read events since {known_at}, so whom they connected then is found by going \
+             through all events, and there are more than {RESCANNED_EVENTS_MAX}: ask as of a later instant, or by the rules of \
+             today, with known_at"
+        )));
+    }
+    let wanted = connected.with(identifier);
+    let mut known = Known::of(wanted.iter().copied().collect());
+    let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
+    reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+        let mut take = || {
+            let named = history::decode_evidence(space, key, row).ok_or_else(damaged)?;
+            let evidence = then.rules.read(&named);
+            let carrier = evidence.carrier().filter(|carrier| wanted.contains(&carrier.hash));
+            let Some(carrier) = carrier.filter(|_| named.received_at <= known_at) else {
+                return Ok(());
+            };
+            if !budget.spend(row) {
+                return Err(too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
+            }
+            let event = history::decode(space, named.event_time, named.address, row).ok_or_else(damaged)?;
+            known.add(carrier.hash, event);
+            Ok(())
+        };
+        failed = take().err();
+        failed.is_none()
+    })?;
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    known.sort();
+    Ok(known)
+}
