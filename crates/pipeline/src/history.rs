@@ -64,6 +64,18 @@ pub(crate) fn kind_of(row: &[u8]) -> Option<(EventType, &str)> {
     Some((*TYPES.get(flags & 7)?, reader.text()?))
 }
 
+/// When the event of a row was received, without reading the rest; `None` as [`decode`].
+pub(crate) fn received_at(key: &[u8], row: &[u8]) -> Option<Timestamp> {
+    let (time, _) = crate::keys::row_place(key)?;
+    let mut reader = Reader(row);
+    if reader.byte()? != VERSION {
+        return None;
+    }
+    reader.byte()?;
+    reader.wide()?;
+    Some(time + kith_types::Duration::from_micros(reader.signed()?))
+}
+
 /// Reads a row; `None` when the bytes are not a row of this version.
 pub(crate) fn decode(space: &SpaceId, time: Timestamp, address: Address, row: &[u8]) -> Option<Event> {
     let mut reader = Reader(row);

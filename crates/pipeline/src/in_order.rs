@@ -1,15 +1,19 @@
 //! The events of several carriers in canonical order, however many there are: a merge of their histories, each read some rows
 //! at a time.
 
+use crate::definitions::Definitions;
 use crate::{PipelineError, history, keys};
-use kith_identity::Position;
+use kith_identity::{Component, Evidence, Gathering, Position};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, SpaceId};
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 /// Rows of all carriers together that are in memory at once, about.
 const ROWS_MAX: usize = 16_384;
+
+/// Events of held identifiers that are in memory at once, about.
+const EVENTS_UNSETTLED_MAX: u32 = 16_384;
 
 /// What is read of a carrier's history.
 struct Cursor {
@@ -31,6 +35,36 @@ pub(crate) fn visit(
     take: &mut dyn FnMut(Event),
 ) -> Result<(), PipelineError> {
     visit_by(store, space, carriers, ROWS_MAX, take)
+}
+
+/// The components that a component's events make by these definitions: of those for which `counts`, which sees what each says, says so.
+///
+/// # Errors
+/// As [`visit`].
+pub(crate) fn gather(
+    store: &dyn Read,
+    space: &SpaceId,
+    definitions: &Definitions,
+    of: &Component,
+    counts: &mut dyn FnMut(&Event, &Evidence) -> bool,
+) -> Result<Vec<Component>, PipelineError> {
+    let within: BTreeSet<u128> = of.hashes().collect();
+    let mut gathering = Gathering::new(space, &definitions.rules, definitions.vetoes.apart());
+    let mut taken = 0_u32;
+    visit(store, space, within.iter().copied(), &mut |event| {
+        let mut evidence = definitions.read(&event);
+        // What a bound kept out of the component stays out.
+        evidence.identifiers.retain(|named| within.contains(&named.hash));
+        if !counts(&event, &evidence) {
+            return;
+        }
+        gathering.add(&evidence);
+        taken += 1;
+        if taken.is_multiple_of(EVENTS_UNSETTLED_MAX) {
+            gathering.settle((event.event_time, event.address));
+        }
+    })?;
+    Ok(gathering.components())
 }
 
 fn visit_by(
@@ -99,7 +133,6 @@ mod tests {
     use super::*;
     use crate::tests::{Bench, event, main_space};
     use serde_json::json;
-    use std::collections::BTreeSet;
 
     #[test]
     fn idn_3_histories_are_merged_in_canonical_order_however_few_rows_are_in_memory() {

@@ -25,7 +25,7 @@ pub use explained::{EXPLAINED_EVENTS_MAX, Explained};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};
 pub use one_moment::AtOneMoment;
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
-pub use past::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
+pub use past::{AsOf, HeldThen, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 pub use unsent::{UNSENT_TOLD_MAX, Unsent};
 
 use crate::account_facts::{self, AccountFacts};

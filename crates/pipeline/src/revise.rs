@@ -8,15 +8,12 @@ use crate::place::{Moment, Outcome, Pieces};
 use crate::space::Space;
 use crate::vetoes::{Veto, VetoDecision};
 use crate::{PipelineError, history, in_order, keys};
-use kith_identity::{Component, Difference, Gathering};
+use kith_identity::{Component, Difference};
 use kith_segment::Cause;
 use kith_state::{Keyspace, Read};
 use kith_types::{Address, ProfileId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Events of held identifiers that are in memory at once, about.
-const EVENTS_UNSETTLED_MAX: u32 = 16_384;
 
 impl Space {
     /// Applies a decision about vetoes, from a committed state; what it wrote must be committed before the next record.
@@ -108,30 +105,20 @@ impl Space {
         touched: &BTreeSet<Address>,
     ) -> Result<Vec<Component>, PipelineError> {
         let definitions = Arc::clone(&self.definitions);
-        let known: BTreeSet<u128> = before.hashes().collect();
-        let mut gathering = Gathering::new(&self.id, &definitions.rules, definitions.vetoes.apart());
         let mut presence = BTreeMap::new();
-        let mut taken = 0_u32;
-        in_order::visit(store, &self.id, known.iter().copied(), &mut |event| {
-            let mut evidence = definitions.read(&event);
-            // What a bound kept out of the component stays out.
-            evidence.identifiers.retain(|named| known.contains(&named.hash));
+        let components = in_order::gather(store, &self.id, &definitions, before, &mut |event, evidence| {
             if touched.contains(&event.address) {
                 for held in evidence.held() {
                     let row = history::encode_presence(event.received_at, evidence.signed_in_beside(held));
                     presence.insert(keys::row(&self.id, held.hash, event.event_time, event.address), row);
                 }
             }
-            gathering.add(&evidence);
-            taken += 1;
-            if taken.is_multiple_of(EVENTS_UNSETTLED_MAX) {
-                gathering.settle((event.event_time, event.address));
-            }
+            true
         })?;
         for (key, row) in presence {
             self.writes.replace(Keyspace::Presence, key, row);
         }
-        Ok(gathering.components())
+        Ok(components)
     }
 
     /// Takes the people concerned apart and puts them together as they are now.

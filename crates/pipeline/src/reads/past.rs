@@ -4,6 +4,7 @@
 //! fold are worked out from the events that were known, by the code that takes them in live. What evidence connects only
 //! grows, so today's component has everything that it connected at any earlier time.
 
+mod everybody;
 mod known;
 mod rescan;
 mod then;
@@ -16,6 +17,7 @@ use crate::definitions::Definitions;
 use crate::document::{AccountView, PersonDocument};
 use crate::record::ProfileRecord;
 use crate::{PipelineError, redirects};
+pub use everybody::HeldThen;
 use kith_identity::Position;
 use kith_profile::{AccountFold, Part};
 use kith_state::Read;

@@ -10,7 +10,7 @@ use crate::reads::budget::{Budget, too_much};
 use crate::{PipelineError, history, keys};
 use kith_identity::Evidence;
 use kith_state::{Keyspace, Read};
-use kith_types::{SpaceId, Timestamp};
+use kith_types::{Event, SpaceId, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Events of a space that are looked through, at most.
@@ -74,33 +74,16 @@ pub(super) fn rescan(
     identifier: u128,
     known_at: Timestamp,
 ) -> Result<Known, PipelineError> {
-    let (mut connected, mut looked_at) = (Connected::default(), 0);
-    let from = keys::space(space);
-    let to = kith_state::prefix_end(&from).unwrap_or_default();
-    let damaged = || PipelineError::corrupt("history");
-    let mut failed = None;
-    reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-        looked_at += 1;
-        match history::decode_evidence(space, key, row) {
-            Some(event) if event.received_at <= known_at => connected.add(&then.rules.read(&event)),
-            Some(_) => {}
-            None => failed = Some(damaged()),
-        }
-        failed.is_none() && looked_at <= RESCANNED_EVENTS_MAX
+    let mut connected = Connected::default();
+    visit_known(reader, space, known_at, RESCANNED_EVENTS_MAX, &mut |event| {
+        connected.add(&then.rules.read(event));
     })?;
-    if let Some(failed) = failed {
-        return Err(failed);
-    }
-    if looked_at > RESCANNED_EVENTS_MAX {
-        return Err(PipelineError::limit(format!(
-            "rules of identity have changed in how they read events since {known_at}, so whom they connected then is found by going \
-             through all events, and there are more than {RESCANNED_EVENTS_MAX}: ask as of a later instant, or by the rules of \
-             today, with known_at"
-        )));
-    }
     let wanted = connected.with(identifier);
     let mut known = Known::of(wanted.iter().copied().collect());
     let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
+    let (from, to) = everything(space);
+    let damaged = || PipelineError::corrupt("history");
+    let mut failed = None;
     reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
         let mut take = || {
             let named = history::decode_evidence(space, key, row).ok_or_else(damaged)?;
@@ -124,4 +107,47 @@ pub(super) fn rescan(
     }
     known.sort();
     Ok(known)
+}
+
+fn everything(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
+    let from = keys::space(space);
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    (from, to)
+}
+
+/// Visits every event of a space that was known at an instant, without what it tells, in no order that means anything.
+///
+/// # Errors
+/// [`crate::PipelineErrorKind::Limit`] where there are more than `max` events, known or not.
+pub(super) fn visit_known(
+    reader: &dyn Read,
+    space: &SpaceId,
+    known_at: Timestamp,
+    max: usize,
+    visit: &mut dyn FnMut(&Event),
+) -> Result<(), PipelineError> {
+    let (mut looked_at, mut damaged) = (0, false);
+    let (from, to) = everything(space);
+    reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+        looked_at += 1;
+        if looked_at > max {
+            return false;
+        }
+        match history::decode_evidence(space, key, row) {
+            Some(event) if event.received_at <= known_at => visit(&event),
+            Some(_) => {}
+            None => damaged = true,
+        }
+        !damaged
+    })?;
+    if damaged {
+        return Err(PipelineError::corrupt("history"));
+    }
+    if looked_at > max {
+        return Err(PipelineError::limit(format!(
+            "rules of identity have changed in how they read events since {known_at}, so whom they connected then is found by going \
+             through all events, and there are more than {max}: ask as of a later instant, or by the rules of today, with known_at"
+        )));
+    }
+    Ok(())
 }

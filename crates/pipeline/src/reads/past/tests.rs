@@ -7,7 +7,7 @@ use super::super::tests::reads_of;
 use super::AsOf;
 use crate::tests::worlds::{documents, world};
 use crate::tests::{Bench, at, decision, event, main_space};
-use crate::{DEFINITIONS_APPLIED, PersonDocument, keys, redirects};
+use crate::{DEFINITIONS_APPLIED, HeldThen, PersonDocument, keys, redirects};
 use kith_expr::Function;
 use kith_segment::{Asks, Explanation, Reason};
 use kith_state::{Keyspace, Read};
@@ -333,4 +333,60 @@ fn names_lead_where_they_led(records: fn(u64) -> (Vec<Record>, i64)) {
         asked > 1_000 && elsewhere > 50 && redirects > 50,
         "{asked} {elsewhere} {redirects}"
     );
+}
+
+#[test]
+fn idn_8_everybodys_identifiers_as_of_an_instant_are_those_of_a_run_that_ended_there() {
+    let (mut asked, mut otherwise) = (0, 0);
+    for (seed, records) in (43_000..43_008).flat_map(|seed| [(seed, records(seed)), (seed, edited(seed))]) {
+        let (records, end) = records;
+        let all = reads_of(&run(&records, at(end + 60)));
+        let of_today = identifiers_as_of(&all, at(end + 60));
+        for then in instants(end) {
+            let bench = run(&records, then);
+            let reads = reads_of(&bench);
+            let mut held = Vec::new();
+            for profile in profiles(&bench) {
+                let person = reads
+                    .person(&main_space(), &profile.to_string(), then)
+                    .unwrap()
+                    .unwrap();
+                held.extend(person.identifiers.into_iter().map(|view| HeldThen {
+                    identifier: view.identifier,
+                    profile,
+                    first_seen: view.first_seen,
+                    from: view.from,
+                    to: view.to,
+                }));
+            }
+            sort(&mut held);
+            let told = identifiers_as_of(&all, then);
+            assert_eq!(told, held, "seed {seed}, {then}");
+            assert_eq!(all.rules_as_of(&main_space(), then).unwrap().fingerprint(), {
+                let definitions = bench.engine.definitions(&main_space());
+                definitions.map_or_else(
+                    || kith_identity::Rules::default().fingerprint(),
+                    |one| one.rules.fingerprint(),
+                )
+            });
+            asked += held.len();
+            otherwise += held.iter().filter(|one| !of_today.contains(one)).count();
+        }
+    }
+    assert!(asked > 1_000 && otherwise > 300, "{asked} {otherwise}");
+}
+
+fn identifiers_as_of(reads: &Reads, then: Timestamp) -> Vec<HeldThen> {
+    let mut told = Vec::new();
+    let mut take = |held| {
+        told.push(held);
+        true
+    };
+    reads.identifiers_as_of(&main_space(), then, &mut take).unwrap();
+    sort(&mut told);
+    told
+}
+
+fn sort(held: &mut [HeldThen]) {
+    held.sort_by_key(|one| (one.profile, one.identifier.to_string(), one.from, one.to));
 }
