@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { until } from './support/parts.mjs'
+import { instantBetween, until } from './support/parts.mjs'
 import { startServer } from './support/server.mjs'
 
 const DEFINITIONS = `
@@ -129,20 +129,14 @@ test('seg_7_overlaps_of_live_segments_count_everybody_once', { timeout: 60_000 }
 test('idn_8_a_person_is_given_as_of_a_past_instant_and_in_hindsight', { timeout: 60_000 }, async () => {
   const order = (messageId, more) => server.send(writeKey, 'track', { messageId, event: 'Order Completed', ...more })
   const orders = person => Number(person.computed_traits.orders)
-  // Beyond an event that was received, and before the next.
-  const instant = async () => {
-    const now = Date.now()
-    await until('the clock to go on', () => Date.now() > now + 2, { every: 1 })
-    return new Date(now + 1).toISOString()
-  }
-  const unborn = await instant()
+  const unborn = await instantBetween()
   await server.send(writeKey, 'identify', { userId: 'jo', traits: { plan: 'free' } })
   await order('jo-1', { userId: 'jo' })
   const first = await server.personWhen('user_id:jo', person => orders(person) === 1)
-  const early = await instant()
+  const early = await instantBetween()
   await order('jo-2', { anonymousId: 'jo-phone' })
   await server.personWhen('anonymous_id:jo-phone', person => orders(person) === 1)
-  const apart = await instant()
+  const apart = await instantBetween()
   await server.send(writeKey, 'identify', { userId: 'jo', anonymousId: 'jo-phone', traits: { plan: 'pro' } })
   await server.personWhen('user_id:jo', person => orders(person) === 2)
   // It happened before `early`, and came after everything else.

@@ -1,5 +1,6 @@
 //! What an engine may use, and what a request may see.
 
+use crate::past::{NoPast, PastIdentity};
 use kith_identity::Rules;
 use kith_types::SpaceId;
 use std::fmt;
@@ -34,6 +35,8 @@ pub struct SqlConfig {
     pub runtime: Option<Handle>,
     /// The identity rules of each space, for the views that name an event's person; asked while a statement is planned.
     pub rules: RulesOf,
+    /// Who knows who was who; asked by statements that name a past instant.
+    pub past: Arc<dyn PastIdentity>,
 }
 
 impl Default for SqlConfig {
@@ -50,6 +53,7 @@ impl Default for SqlConfig {
             max_bytes: 10 << 30,
             runtime: None,
             rules: Arc::new(move |_| Arc::clone(&rules)),
+            past: Arc::new(NoPast),
         }
     }
 }

@@ -85,7 +85,7 @@ impl SqlEngine {
     /// # Errors
     /// [`SqlErrorKind::Unavailable`] or [`SqlErrorKind::Damaged`] when a table cannot be loaded.
     pub async fn list_tables(&self, access: &SpaceAccess) -> Result<Vec<TableDescription>, SqlError> {
-        let spaces = Spaces::open(&self.lake, Arc::clone(&self.config.rules), access)?;
+        let spaces = Spaces::open(&self.lake, &self.config, access)?;
         describe::describe(&spaces).await
     }
 }

@@ -37,7 +37,8 @@ pub struct SqlError {
 }
 
 impl SqlError {
-    pub(crate) fn new(kind: SqlErrorKind, message: impl Into<String>) -> Self {
+    /// An error of a kind, as whoever wrote the statement reads it.
+    pub fn new(kind: SqlErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
@@ -72,9 +73,11 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => SqlErrorKind::Unavailable,
             DataFusionError::ParquetError(_) => SqlErrorKind::Damaged,
             DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => SqlErrorKind::Internal,
-            DataFusionError::External(inner) => match inner.downcast_ref::<LakeError>() {
-                Some(lake) => return Self::from(lake),
-                None => SqlErrorKind::Internal,
+            DataFusionError::External(inner) => match (inner.downcast_ref::<LakeError>(), inner.downcast_ref::<Self>())
+            {
+                (Some(lake), _) => return Self::from(lake),
+                (_, Some(told)) => return told.clone(),
+                _ => SqlErrorKind::Internal,
             },
             _ => SqlErrorKind::Invalid,
         };

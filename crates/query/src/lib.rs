@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod functions;
 mod history;
+mod past;
 mod pruning;
 mod render;
 mod session;
@@ -26,6 +27,7 @@ pub use describe::{ColumnDescription, TableDescription};
 pub use engine::SqlEngine;
 pub use error::{SqlError, SqlErrorKind};
 pub use history::{CarrierFold, HistoryQuestion};
+pub use past::PastIdentity;
 pub use stream::QueryStream;
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub(crate) fn open(
     config: &SqlConfig,
     access: &SpaceAccess,
 ) -> Result<SessionState, SqlError> {
-    let spaces = Spaces::open(lake, Arc::clone(&config.rules), access)?;
+    let spaces = Spaces::open(lake, config, access)?;
     let state = base(Arc::clone(runtime), session_config(config, access.default.as_str()))
         .with_catalog_list(Arc::new(spaces))
         .with_physical_optimizer_rule(Arc::new(GiveWay))

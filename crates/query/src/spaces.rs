@@ -4,8 +4,9 @@
 //! guessed at (contract SPC-1). Tables are loaded when a statement names them, each once, so that a statement reads
 //! one snapshot of a table however often it names it.
 
-use crate::config::{RulesOf, SpaceAccess};
+use crate::config::{RulesOf, SpaceAccess, SqlConfig};
 use crate::error::SqlError;
+use crate::past::{self, OfThen, PastIdentity};
 use crate::table::LakeTable;
 use crate::views::View;
 use async_trait::async_trait;
@@ -13,7 +14,7 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
 use kith_lake::{ErrorKind, Lake};
-use kith_types::SpaceId;
+use kith_types::{SpaceId, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::sync::Mutex;
 pub(crate) struct RequestTables {
     lake: Arc<Lake>,
     rules: RulesOf,
+    past: Arc<dyn PastIdentity>,
     loaded: Mutex<HashMap<(SpaceId, String, String), Arc<LakeTable>>>,
 }
 
@@ -61,10 +63,11 @@ impl Spaces {
     ///
     /// # Errors
     /// As [`Lake::tables`].
-    pub(crate) fn open(lake: &Arc<Lake>, rules: RulesOf, access: &SpaceAccess) -> Result<Self, SqlError> {
+    pub(crate) fn open(lake: &Arc<Lake>, config: &SqlConfig, access: &SpaceAccess) -> Result<Self, SqlError> {
         let tables = Arc::new(RequestTables {
             lake: Arc::clone(lake),
-            rules,
+            rules: Arc::clone(&config.rules),
+            past: Arc::clone(&config.past),
             loaded: Mutex::default(),
         });
         let mut spaces = BTreeMap::new();
@@ -171,7 +174,24 @@ impl Zone {
             return Ok(None);
         };
         let rules = (self.requested.rules)(&self.space);
-        Ok(Some(view.build(events, identifiers, rules).await?))
+        Ok(Some(view.build(events, identifiers, (rules, None)).await?))
+    }
+
+    /// What was so at an instant.
+    async fn of_then(&self, asked: OfThen, at: Timestamp) -> Result<Option<Arc<dyn TableProvider>>> {
+        let past = &self.requested.past;
+        let identifiers = Arc::new(past::identifiers(Arc::clone(past), self.space.clone(), at)?);
+        let OfThen::View(view) = asked else {
+            return Ok(Some(identifiers));
+        };
+        let Some(events) = self.requested.table(&self.space, "clean", "events").await? else {
+            return Ok(None);
+        };
+        let (past, space) = (Arc::clone(past), self.space.clone());
+        let rules = tokio::task::spawn_blocking(move || past.rules(&space, at)).await;
+        let rules = rules.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let rules = rules.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        Ok(Some(view.build(events, identifiers, (rules, Some(at))).await?))
     }
 }
 
@@ -187,6 +207,9 @@ impl SchemaProvider for Zone {
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         if let Some(view) = self.views.iter().find(|view| view.name() == name) {
             return self.view(*view).await;
+        }
+        if let Some((asked, at)) = OfThen::parse(name).filter(|_| self.name == "curated") {
+            return self.of_then(asked, at).await;
         }
         if !self.tables.iter().any(|table| table == name) {
             return Ok(None);

@@ -3,6 +3,7 @@
 //! Two gates: the kind of statement before planning, and every node of the plan after it.
 
 use crate::error::{SqlError, SqlErrorKind};
+use crate::past;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
@@ -34,6 +35,7 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan,
     let mut statement = state.sql_to_statement(sql, &dialect).map_err(unreadable)?;
     check_statement(&statement)?;
     complete_name(state, &mut statement);
+    name_tables(&mut statement)?;
     let plan = state.statement_to_plan(statement).await;
     let plan = plan.map_err(|error| missing_table(state, SqlError::from(error)))?;
     check_plan(&plan)?;
@@ -73,6 +75,15 @@ fn complete_name(state: &SessionState, statement: &mut Statement) {
             let default = ast::Ident::with_quote('"', default.as_str());
             parts.insert(0, ast::ObjectNamePart::Identifier(default));
         }
+    }
+}
+
+/// Writes calls of functions of the past out as names of tables.
+fn name_tables(statement: &mut Statement) -> Result<(), SqlError> {
+    match statement {
+        Statement::Statement(statement) => past::name_tables_of_then(&mut **statement),
+        Statement::Explain(explain) => name_tables(&mut explain.statement),
+        _ => Ok(()),
     }
 }
 

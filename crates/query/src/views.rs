@@ -8,13 +8,14 @@ use crate::functions::CarrierKey;
 use crate::session;
 use crate::table::LakeTable;
 use datafusion::catalog::TableProvider;
-use datafusion::common::Result;
+use datafusion::common::{Result, ScalarValue};
 use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SessionContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{LogicalPlanBuilder, ScalarUDF, col, lit};
 use datafusion::prelude::SessionConfig;
 use kith_identity::Rules;
+use kith_types::Timestamp;
 use std::sync::Arc;
 
 /// A view that every space has.
@@ -66,17 +67,29 @@ impl View {
         }
     }
 
-    /// The view over these snapshots.
+    /// The view over these snapshots, by these rules: of all events, or of those received by an instant.
     pub(crate) async fn build(
         self,
         events: Arc<LakeTable>,
-        identifiers: Arc<LakeTable>,
-        rules: Arc<Rules>,
+        identifiers: Arc<dyn TableProvider>,
+        (rules, received_by): (Arc<Rules>, Option<Timestamp>),
     ) -> Result<Arc<dyn TableProvider>> {
         let state = session::base(Arc::new(RuntimeEnv::default()), SessionConfig::new()).build();
         let context = SessionContext::new_with_state(state);
         context.register_udf(ScalarUDF::from(CarrierKey::new(rules)));
         context.register_table("events", events)?;
+        if let Some(at) = received_by {
+            let all = context.state().create_logical_plan("SELECT * FROM events").await?;
+            let at = lit(ScalarValue::TimestampMicrosecond(
+                Some(at.as_micros()),
+                Some("UTC".into()),
+            ));
+            let received = LogicalPlanBuilder::from(all)
+                .filter(col("received_at").lt_eq(at))?
+                .build()?;
+            context.deregister_table("events")?;
+            context.register_table("events", Arc::new(ViewTable::new(received, None)))?;
+        }
         context.register_table("identifiers", identifiers)?;
         let resolved = context.state().create_logical_plan(EVENTS).await?;
         let resolved = Arc::new(ViewTable::new(resolved, None));

@@ -66,6 +66,13 @@ export async function until(what, look, { within: limit = 40_000, every = 50 } =
   }
 }
 
+/** An instant beyond whatever was received before, and before whatever is sent next. */
+export async function instantBetween() {
+  const now = Date.now()
+  await until('the clock to go on', () => Date.now() > now + 2, { every: 1 })
+  return new Date(now + 1).toISOString()
+}
+
 /** A folder that goes away after the test. */
 export async function folder(t, name = 'kith-test-') {
   const made = await mkdtemp(join(tmpdir(), name))

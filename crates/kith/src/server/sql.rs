@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use kith_api::ports::{LineStream, MissingRole, PortError, PortErrorKind, Sql, SqlRequest, SqlSpaces};
 use kith_catalog::Catalog;
+use kith_identity::Rules;
 use kith_lake::Lake;
-use kith_query::{SpaceAccess, SqlConfig, SqlEngine, SqlError, SqlErrorKind};
+use kith_lake::rows::IdentifierRow;
+use kith_pipeline::{HeldThen, PipelineError, PipelineErrorKind};
+use kith_query::{PastIdentity, SpaceAccess, SqlConfig, SqlEngine, SqlError, SqlErrorKind};
 use kith_telemetry::{Counter, Histogram};
-use kith_types::SpaceId;
+use kith_types::{SpaceId, Timestamp};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -78,6 +81,7 @@ pub(crate) fn over(config: &ServerConfig, parts: &Arc<Parts>) -> Result<Arc<dyn 
             let definitions = pipeline.definitions(space);
             definitions.map_or_else(Default::default, |definitions| Arc::clone(&definitions.rules))
         }),
+        past: Arc::new(Past(Arc::clone(parts))),
         ..SqlConfig::default()
     };
     let engine = SqlEngine::new(Arc::clone(&parts.lake), limits)
@@ -87,6 +91,61 @@ pub(crate) fn over(config: &ServerConfig, parts: &Arc<Parts>) -> Result<Arc<dyn 
         catalog: Arc::clone(&parts.catalog),
         lake: Arc::clone(&parts.lake),
     }))
+}
+
+/// Who was who, as SQL asks for it.
+struct Past(Arc<Parts>);
+
+impl Past {
+    /// An instant that lies in the past.
+    fn of_past(&self, at: Timestamp) -> Result<Timestamp, SqlError> {
+        let now = self.0.clock.now();
+        if at <= now {
+            return Ok(at);
+        }
+        let message = format!("it is {now}: nothing can be told as of {at}");
+        Err(SqlError::new(SqlErrorKind::Invalid, message))
+    }
+}
+
+impl PastIdentity for Past {
+    fn rules(&self, space: &SpaceId, at: Timestamp) -> Result<Arc<Rules>, SqlError> {
+        self.0.reads.rules_as_of(space, self.of_past(at)?).map_err(unknown)
+    }
+
+    fn identifiers(
+        &self,
+        space: &SpaceId,
+        at: Timestamp,
+        take: &mut dyn FnMut(IdentifierRow) -> bool,
+    ) -> Result<(), SqlError> {
+        let mut row = |held: HeldThen| {
+            take(IdentifierRow {
+                identifier: held.identifier,
+                profile_id: held.profile,
+                first_seen: Some(held.first_seen),
+                last_seen: None,
+                valid_from: held.from,
+                valid_to: held.to,
+            })
+        };
+        let told = self.0.reads.identifiers_as_of(space, self.of_past(at)?, &mut row);
+        told.map_err(unknown)
+    }
+}
+
+fn unknown(error: PipelineError) -> SqlError {
+    let kind = match error.kind() {
+        PipelineErrorKind::Definition | PipelineErrorKind::Limit => SqlErrorKind::Invalid,
+        PipelineErrorKind::Storage | PipelineErrorKind::Corrupt => {
+            tracing::error!(%error, "who was who could not be read");
+            return SqlError::new(
+                SqlErrorKind::Internal,
+                "who was who could not be read; the log has the details",
+            );
+        }
+    };
+    SqlError::new(kind, error.to_string())
 }
 
 fn refused(error: SqlError) -> PortError {

@@ -3,6 +3,7 @@
 mod access;
 mod history;
 mod limits;
+mod past;
 mod reading;
 mod views;
 

@@ -6,7 +6,7 @@ use kith_lake::rows::IdentifierRow;
 use kith_types::{Event, Identifier, IdentifierType, SpaceId, Timestamp, Value};
 use serde_json::json;
 
-fn held(kind: &str, value: &str, owner: u128, hours: (Option<i64>, Option<i64>)) -> IdentifierRow {
+pub(super) fn held(kind: &str, value: &str, owner: u128, hours: (Option<i64>, Option<i64>)) -> IdentifierRow {
     let at = |hour: i64| Timestamp::from_micros(START + hour * HOUR);
     IdentifierRow {
         identifier: Identifier::new(IdentifierType::from_name(kind), value),
@@ -18,7 +18,7 @@ fn held(kind: &str, value: &str, owner: u128, hours: (Option<i64>, Option<i64>))
     }
 }
 
-fn order(hour: u64, identifiers: &[(&str, &str)]) -> Event {
+pub(super) fn order(hour: u64, identifiers: &[(&str, &str)]) -> Event {
     let named = identifiers
         .iter()
         .map(|(kind, value)| Identifier::new(IdentifierType::from_name(kind), value));

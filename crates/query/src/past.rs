@@ -1,0 +1,227 @@
+//! Who was who as of a past instant, in SQL (contract IDN-8): `curated.identifiers_as_of('2026-03-01T12:00:00Z')`, and the views
+//! over events with the people of then.
+//!
+//! A call in `FROM` is written out as the name of a table, such as `curated."identifiers@2026-03-01T12:00:00Z"`, so that it is
+//! found where tables are, under the same access. Who was who is asked of [`PastIdentity`] while the statement runs.
+
+use crate::error::{SqlError, SqlErrorKind};
+use crate::views::View;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::streaming::StreamingTable;
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use datafusion::sql::sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor, TableFunctionArgs,
+    Value, VisitMut, VisitorMut,
+};
+use kith_identity::Rules;
+use kith_lake::rows::{self, IdentifierRow};
+use kith_types::{SpaceId, Timestamp};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Rows of a batch.
+const BATCH: usize = 8_192;
+/// Batches that wait to be read.
+const WAITING: usize = 2;
+/// The columns of `curated.identifiers` that are told of the past: all but `last_seen`.
+const TOLD: [usize; 6] = [0, 1, 2, 3, 5, 6];
+/// How the names of functions end.
+const AS_OF: &str = "_as_of";
+
+/// Who knows who was who. Both questions may read a great deal, and are asked on threads that may wait.
+pub trait PastIdentity: Send + Sync {
+    /// The rules of identity that were in force at an instant.
+    ///
+    /// # Errors
+    /// [`SqlErrorKind::Invalid`] where that cannot be told of this instant.
+    fn rules(&self, space: &SpaceId, at: Timestamp) -> Result<Arc<Rules>, SqlError>;
+
+    /// Every identifier with who held it as of an instant, until `take` says no. `last_seen` is left out.
+    ///
+    /// # Errors
+    /// As [`PastIdentity::rules`].
+    fn identifiers(
+        &self,
+        space: &SpaceId,
+        at: Timestamp,
+        take: &mut dyn FnMut(IdentifierRow) -> bool,
+    ) -> Result<(), SqlError>;
+}
+
+/// Knows of no past.
+pub(crate) struct NoPast;
+
+impl PastIdentity for NoPast {
+    fn rules(&self, _: &SpaceId, _: Timestamp) -> Result<Arc<Rules>, SqlError> {
+        let message = "nothing is known here of who was who: ask a server that has the role pipeline";
+        Err(SqlError::new(SqlErrorKind::Invalid, message))
+    }
+
+    fn identifiers(
+        &self,
+        space: &SpaceId,
+        at: Timestamp,
+        _: &mut dyn FnMut(IdentifierRow) -> bool,
+    ) -> Result<(), SqlError> {
+        self.rules(space, at).map(drop)
+    }
+}
+
+/// What can be asked as of a past instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OfThen {
+    /// Who held which identifier.
+    Identifiers,
+    /// A view over events, with the people of then.
+    View(View),
+}
+
+impl OfThen {
+    fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Identifiers).chain(View::all().iter().copied().map(Self::View))
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Identifiers => "identifiers",
+            Self::View(view) => view.name(),
+        }
+    }
+
+    /// What a table's name asks for, and as of when.
+    pub(crate) fn parse(name: &str) -> Option<(Self, Timestamp)> {
+        let (name, at) = name.split_once('@')?;
+        let of_then = Self::all().find(|one| one.name() == name)?;
+        Some((of_then, Timestamp::parse(at).ok()?))
+    }
+}
+
+/// Writes calls of `…_as_of` in `FROM` out as names of tables.
+///
+/// # Errors
+/// [`SqlErrorKind::Invalid`] for a call without one moment.
+pub(crate) fn name_tables_of_then(statement: &mut impl VisitMut) -> Result<(), SqlError> {
+    match statement.visit(&mut Naming) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+struct Naming;
+
+impl VisitorMut for Naming {
+    type Break = SqlError;
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
+        let TableFactor::Table { name, alias, args, .. } = factor else {
+            return ControlFlow::Continue(());
+        };
+        let Some((asked, called)) = called(name).zip(args.as_ref()) else {
+            return ControlFlow::Continue(());
+        };
+        let at = match moment(called) {
+            Some(at) => at,
+            None => {
+                let function = format!("{}{AS_OF}", asked.name());
+                let message = format!("{function} takes one moment, such as {function}('2026-03-01T12:00:00Z')");
+                return ControlFlow::Break(SqlError::new(SqlErrorKind::Invalid, message));
+            }
+        };
+        alias.get_or_insert_with(|| TableAlias {
+            explicit: true,
+            name: Ident::new(format!("{}{AS_OF}", asked.name())),
+            columns: Vec::new(),
+            at: None,
+        });
+        *args = None;
+        name.0.pop();
+        if name.0.is_empty() {
+            name.0.push(ObjectNamePart::Identifier(Ident::new("curated")));
+        }
+        let table = Ident::with_quote('"', format!("{}@{at}", asked.name()));
+        name.0.push(ObjectNamePart::Identifier(table));
+        ControlFlow::Continue(())
+    }
+}
+
+/// What a function's name asks for.
+fn called(name: &ObjectName) -> Option<OfThen> {
+    let ObjectNamePart::Identifier(last) = name.0.last()? else {
+        return None;
+    };
+    let last = last.value.to_ascii_lowercase();
+    let asked = last.strip_suffix(AS_OF)?;
+    OfThen::all().find(|one| one.name() == asked)
+}
+
+fn moment(args: &TableFunctionArgs) -> Option<Timestamp> {
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] = args.args.as_slice() else {
+        return None;
+    };
+    match &value.value {
+        Value::SingleQuotedString(text) => Timestamp::parse(text).ok(),
+        _ => None,
+    }
+}
+
+/// Who held which identifier of a space as of an instant, as a table.
+pub(crate) fn identifiers(past: Arc<dyn PastIdentity>, space: SpaceId, at: Timestamp) -> Result<StreamingTable> {
+    let schema = batch(&[])?.schema();
+    let held = Held {
+        past,
+        space,
+        at,
+        schema: Arc::clone(&schema),
+    };
+    StreamingTable::try_new(schema, vec![Arc::new(held)])
+}
+
+fn batch(held: &[IdentifierRow]) -> Result<datafusion::arrow::array::RecordBatch> {
+    let rows = rows::identifiers(held).map_err(|error| DataFusionError::External(Box::new(error)))?;
+    Ok(rows.project(&TOLD)?)
+}
+
+struct Held {
+    past: Arc<dyn PastIdentity>,
+    space: SpaceId,
+    at: Timestamp,
+    schema: SchemaRef,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "identifiers of {} as of {}", self.space, self.at)
+    }
+}
+
+impl PartitionStream for Held {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut stream = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), WAITING);
+        let (past, space, at, rows) = (Arc::clone(&self.past), self.space.clone(), self.at, stream.tx());
+        stream.spawn_blocking(move || {
+            let mut held = Vec::with_capacity(BATCH);
+            let failed = past.identifiers(&space, at, &mut |row| {
+                held.push(row);
+                if held.len() < BATCH {
+                    return true;
+                }
+                let full = batch(&held);
+                held.clear();
+                // Nobody wants more where it cannot be sent.
+                rows.blocking_send(full).is_ok()
+            });
+            failed.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let _ = rows.blocking_send(batch(&held));
+            Ok(())
+        });
+        stream.build()
+    }
+}
