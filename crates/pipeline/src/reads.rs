@@ -15,6 +15,7 @@ mod one_moment;
 mod overlap;
 mod parts;
 mod past;
+mod shared;
 mod shown;
 mod unsent;
 

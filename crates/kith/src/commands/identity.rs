@@ -126,6 +126,21 @@ pub(crate) struct VetoesArgs {
 }
 
 #[derive(Deserialize)]
+struct Shared {
+    identifier: String,
+    turns_total: usize,
+    turns: Vec<Turn>,
+}
+
+#[derive(Deserialize)]
+struct Turn {
+    profile: String,
+    from: Option<String>,
+    to: Option<String>,
+    event: Option<Event>,
+}
+
+#[derive(Deserialize)]
 struct ResolvedTo {
     profile: String,
     redirected_from: Option<String>,
@@ -141,6 +156,8 @@ struct Why {
     together: bool,
     profiles: Vec<Option<String>>,
     path: Vec<Joint>,
+    #[serde(default)]
+    shared: Vec<Shared>,
     left_out: Vec<LeftOut>,
     bound_reached: bool,
 }
@@ -256,7 +273,7 @@ async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
             profile.as_deref().unwrap_or("nobody")
         ))?;
     }
-    if why.path.is_empty() && !why.together {
+    if why.path.is_empty() && !why.together && why.shared.is_empty() {
         output::line("No evidence connects them.")?;
     }
     for joint in &why.path {
@@ -279,6 +296,7 @@ async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
             ))?;
         }
     }
+    tell_shared(&why.shared)?;
     if why.bound_reached {
         output::line("The evidence here is at a bound: what came later may have been refused.")?;
     }
@@ -292,6 +310,29 @@ async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
             output::shown(&out.identifier),
             output::shown(&out.because)
         ))?;
+    }
+    Ok(())
+}
+
+/// What two people share, and whose it was when.
+fn tell_shared(shared: &[Shared]) -> Result<(), CommandError> {
+    for shared in shared {
+        let identifier = output::shown(&shared.identifier);
+        output::line(&format!("They share {identifier}; what was done on it belongs to"))?;
+        for turn in &shared.turns {
+            let when = match (&turn.from, &turn.to) {
+                (None, Some(to)) => format!("until {to}"),
+                (Some(from), Some(to)) => format!("from {from} until {to}"),
+                (Some(from), None) => format!("from {from} on"),
+                (None, None) => "always".to_owned(),
+            };
+            let by = turn.event.as_ref().map(|event| format!(" ({})", told(event)));
+            output::line(&format!("  {} {when}{}", turn.profile, by.unwrap_or_default()))?;
+        }
+        let more = shared.turns_total.saturating_sub(shared.turns.len());
+        if more > 0 {
+            output::line(&format!("  and {more} more turns"))?;
+        }
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ impl Seen<'_> {
             Some(Asks::Aggregate(id)) => self.definitions.plan.spec(*id),
             _ => None,
         });
-        let plan = FoldPlan::new(specs.filter(|spec| spec.sequence.is_none()).cloned().collect());
+        let plan = FoldPlan::new(specs.filter(|spec| spec.sequence.is_none()).map(judged_by).collect());
         let mut searches: Vec<Option<Search<'_>>> = asks
             .iter()
             .map(|(asks, actual)| self.search(asks.as_ref()?, actual.as_ref(), &plan))
@@ -89,8 +89,9 @@ impl Seen<'_> {
                         Function::Min | Function::Max | Function::First | Function::Last | Function::MostFrequent
                     );
                     only = Some(spec.function);
-                    let nothing = Part::default().aggregate(plan, *id, self.now);
-                    Test::Brings(*id, nothing, actual.filter(|_| picks).cloned())
+                    let id = judged_by(spec).id();
+                    let nothing = Part::default().aggregate(plan, id, self.now);
+                    Test::Brings(id, nothing, actual.filter(|_| picks).cloned())
                 }
             }
             Asks::Trait(name) => self.trait_test(name),
@@ -195,6 +196,15 @@ impl Seen<'_> {
             }
         }
     }
+}
+
+/// The aggregate by which an event alone shows whether it counts: a zero changes no sum, but it has an average.
+fn judged_by(spec: &AggregateSpec) -> AggregateSpec {
+    let mut by = spec.clone();
+    if by.function == Function::Sum {
+        by.function = Function::Average;
+    }
+    by
 }
 
 impl Search<'_> {

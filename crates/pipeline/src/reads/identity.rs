@@ -4,6 +4,7 @@
 //! answer that is not complete says so.
 
 use super::budget::Budget;
+use super::shared::shared;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
 use crate::vetoes::{self, Veto, VetoDecision};
@@ -20,8 +21,11 @@ pub const WHAT_IF_EVENTS_MAX: usize = 200_000;
 /// Megabytes of their rows.
 pub const WHAT_IF_MEGABYTES_MAX: usize = 256;
 
+/// Events of a component among which one that a veto names is looked for.
+const VETO_EVENTS_MAX: usize = 5_000_000;
+
 /// Entries of a list in an answer; how many there are is told beside it.
-const LISTED_MAX: usize = 100;
+pub(super) const LISTED_MAX: usize = 100;
 
 /// What a comparison asks.
 #[derive(Clone, Debug, Default)]
@@ -120,7 +124,7 @@ impl Reads {
             return Ok(Some(json!({
                 "one": one.to_string(), "other": other.to_string(), "together": false,
                 "profiles": [holder(&component, &one), holder(&apart, &other)],
-                "path": [], "left_out": [], "vetoes": [],
+                "path": [], "shared": [], "left_out": [], "vetoes": [],
                 "bound_reached": component.is_full() || apart.is_full(),
             })));
         };
@@ -131,12 +135,18 @@ impl Reads {
             definitions: &definitions,
         };
         let path: Result<Vec<Value>, PipelineError> = why.path.iter().map(|joint| events.joint(joint)).collect();
+        let holders = (component.holder(one.hash128()), component.holder(other.hash128()));
+        let shared = match holders {
+            (Some(one), Some(other)) => shared(&events, one, other),
+            _ => Ok(Vec::new()),
+        };
         Ok(Some(json!({
             "one": one.to_string(),
             "other": other.to_string(),
             "together": why.together,
             "profiles": [holder(&component, &one), holder(&component, &other)],
             "path": path?,
+            "shared": shared?,
             "left_out": events.left_out(&[&one, &other])?,
             "vetoes": vetoes_of(&component, &definitions),
             "bound_reached": component.is_full(),
@@ -236,22 +246,33 @@ fn visit(
     Ok(())
 }
 
-/// The event at an address among a component's. Only the keys of the others are looked at.
+/// The event at an address among a component's. Only the keys of the others are looked at, [`VETO_EVENTS_MAX`] at most.
 fn event_at(
     reader: &dyn Read,
     space: &SpaceId,
     component: &Component,
     address: Address,
 ) -> Result<Option<Event>, PipelineError> {
+    let mut looked_at = 0;
     for carrier in component.hashes() {
         let (from, to) = keys::row_range(space, carrier, None, None);
         let mut found = None;
         reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+            looked_at += 1;
+            if looked_at > VETO_EVENTS_MAX {
+                return false;
+            }
             if let Some((time, at)) = keys::row_place(key).filter(|(_, at)| *at == address) {
                 found = Some(history::decode(space, time, at, row));
             }
             found.is_none()
         })?;
+        if looked_at > VETO_EVENTS_MAX {
+            return Err(PipelineError::limit(format!(
+                "evidence connects this identifier with more than {VETO_EVENTS_MAX} events, among which this one is not found in time: \
+                 hold two identifiers apart instead (`kith identity unmerge`)"
+            )));
+        }
         if let Some(event) = found {
             return event.map(Some).ok_or_else(|| PipelineError::corrupt("history"));
         }
@@ -291,16 +312,16 @@ fn visit_rows(
 }
 
 /// The events behind a component's evidence.
-struct Lookup<'a> {
+pub(super) struct Lookup<'a> {
     reader: &'a dyn Read,
     space: &'a SpaceId,
-    component: &'a Component,
+    pub(super) component: &'a Component,
     definitions: &'a Definitions,
 }
 
 impl Lookup<'_> {
     /// The event at a position: it lies under one of its identifiers, most likely one of those it joins.
-    fn event(&self, at: Position, likely: &[&Identifier]) -> Result<Value, PipelineError> {
+    pub(super) fn event(&self, at: Position, likely: &[&Identifier]) -> Result<Value, PipelineError> {
         let likely = likely.iter().map(|identifier| identifier.hash128());
         for carrier in likely.chain(self.component.hashes()) {
             let (time, address) = at;

@@ -246,3 +246,22 @@ fn idn_8_whom_other_rules_connected_is_refused_where_there_is_too_much_to_look_t
     assert_eq!(led(&bench, 5).unwrap_err().kind(), PipelineErrorKind::Limit);
     assert_eq!(led(&bench, 15).unwrap(), None);
 }
+
+#[test]
+fn seg_6_an_event_that_adds_zero_is_behind_a_sum() {
+    let mut bench = Bench::new();
+    let spec = json!({"function": "sum", "event": "Order", "property": "total"});
+    let spenders = json!({"where": {"computed_trait": "spent", "greater_or_equal": 0}});
+    bench.decide(
+        0,
+        &[("computed_trait", "spent", spec), ("segment", "spenders", spenders)],
+    );
+    for (second, total) in [(1, json!(5)), (2, json!(0)), (3, json!("none")), (4, json!(-5))] {
+        bench.take(second, &[event("user_id:u1", "Order", second, json!({"total": total}))]);
+    }
+    bench.commit();
+    let segment = "spenders".parse().unwrap();
+    let explained = reads_of(&bench).explain_by_events(&main_space(), &segment, "user_id:u1", None, at(9));
+    let reason = explained.unwrap().unwrap().explanation.reason;
+    assert_eq!(reason.behind.unwrap().total, 3, "all but the one that is no number");
+}
