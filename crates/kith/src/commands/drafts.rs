@@ -257,7 +257,11 @@ fn show_segment(segment: &SegmentCount, shown: usize) -> Result<(), CommandError
     };
     let difference = match segment.size_before {
         None => "new".to_owned(),
-        Some(before) => format!("{before} now, {} enter, {} leave", segment.enters, segment.leaves),
+        Some(before) => {
+            let about = if segment.size_range.is_some() { "about " } else { "" };
+            let (enters, leaves) = (segment.enters, segment.leaves);
+            format!("{about}{before} now, {about}{enters} enter, {about}{leaves} leave")
+        }
     };
     output::line(&format!("segment {}: {size} ({difference})", segment.name))?;
     if segment.approximate > 0 {
