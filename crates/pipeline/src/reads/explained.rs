@@ -99,7 +99,8 @@ impl Reads {
         let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
             return Ok(None);
         };
-        let mut folds = Vec::new();
+        // What is held until the answer is there.
+        let (mut folds, mut _large) = (Vec::new(), None);
         let (loaded, redirected_from, events, complete, now) = if let Some(as_of) = as_of {
             let of_accounts = match live.compiled.account_traits().is_empty() {
                 true => OfAccounts::Nothing,
@@ -108,7 +109,7 @@ impl Reads {
             let by = self.by(&today, &definitions);
             match find_past(&*snapshot, space, &by, name, (as_of, of_accounts))? {
                 Some(past) => {
-                    folds = past.account_folds;
+                    (folds, _large) = (past.account_folds, past.large);
                     (past.loaded, past.asked, past.events, true, as_of.at)
                 }
                 None => return Ok(None),

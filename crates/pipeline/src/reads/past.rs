@@ -10,7 +10,7 @@ mod rescan;
 mod then;
 
 use super::account_history::{LINKS_MAX, Room};
-use super::budget::too_much_of_accounts;
+use super::budget::{Budget, too_much, too_much_of_accounts};
 use super::{Loaded, Reads, account_history, component_of, document, home_of};
 use crate::account_facts::AccountFacts;
 use crate::definitions::Definitions;
@@ -26,13 +26,15 @@ use known::Known;
 use rescan::rescan;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 pub(crate) use then::PastDefinitions;
 
 /// Events of a component that one answer about the past reads.
 pub const PAST_EVENTS_MAX: usize = 200_000;
 /// Bytes of their rows.
 pub const PAST_MEGABYTES_MAX: usize = 128;
+/// Events, and bytes of their rows, that an answer holds beside others. One that needs more waits until no other does.
+const SMALL: (usize, usize) = if cfg!(test) { (20, 4 << 10) } else { (20_000, 16 << 20) };
 
 /// The instant asked about, and the knowledge it is asked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub struct Resolved {
 }
 
 /// A person as of an instant.
-pub(super) struct Past {
+pub(super) struct Past<'a> {
     pub(super) loaded: Loaded,
     pub(super) asked: Option<ProfileId>,
     /// The latest first.
@@ -101,6 +103,8 @@ pub(super) struct Past {
     accounts: Vec<AccountView>,
     /// What was said of the accounts by then, where segments ask.
     pub(super) account_folds: Vec<AccountFold>,
+    /// Where this is much, no other answer holds as much.
+    pub(super) large: Option<MutexGuard<'a, ()>>,
 }
 
 enum Sought {
@@ -184,26 +188,36 @@ pub(super) struct Definitioned<'a> {
 }
 
 /// The person that a name led to.
-pub(super) fn find_past(
+pub(super) fn find_past<'a>(
     reader: &dyn Read,
     space: &SpaceId,
-    by: &Definitioned<'_>,
+    by: &Definitioned<'a>,
     name: &str,
     (as_of, of_accounts): (AsOf, OfAccounts),
-) -> Result<Option<Past>, PipelineError> {
+) -> Result<Option<Past<'a>>, PipelineError> {
     let definitions = by.then;
     let Some(sought) = sought(reader, space, definitions, name)? else {
         return Ok(None);
     };
     let (Sought::Identifier(leads) | Sought::Profile(_, (leads, _))) = sought;
+    let mut large = None;
     let (mut known, today) = if definitions.rules.reads_as(&by.now.rules) {
         let Some(home) = home_of(reader, space, leads)? else {
             return Ok(None);
         };
         let today = component_of(reader, space, home)?;
-        (Known::read(reader, space, &today, as_of.known_at)?, Some(today))
+        let read = |(events, bytes)| Known::read(reader, space, &today, as_of.known_at, Budget::new(events, bytes));
+        let known = match read(SMALL)? {
+            Some(known) => known,
+            None => {
+                large = Some(by.kept.large());
+                let too_much = || too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX);
+                read((PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20))?.ok_or_else(too_much)?
+            }
+        };
+        (known, Some(today))
     } else {
-        let _one_at_a_time = by.kept.rescanning();
+        large = Some(by.kept.large());
         (rescan(reader, space, definitions, leads, as_of.known_at)?, None)
     };
     let components = known.components(space, (by.now, by.then), today);
@@ -269,6 +283,7 @@ pub(super) fn find_past(
         events,
         accounts: accounts.into_values().collect(),
         account_folds,
+        large,
     }))
 }
 

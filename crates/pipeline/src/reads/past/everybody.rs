@@ -68,7 +68,7 @@ impl Reads {
         if then.rules.reads_as(&now.rules) {
             return known.by_components(take);
         }
-        let _one_at_a_time = self.past_definitions.rescanning();
+        let _one_at_a_time = self.past_definitions.large();
         known.at_once(take)
     }
 }

@@ -1,7 +1,7 @@
 //! The events of a person's evidence that were known at an instant, and who they made of whom.
 
-use super::super::budget::{Budget, too_much};
-use super::{AsOf, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX};
+use super::super::budget::Budget;
+use super::AsOf;
 use crate::definitions::Definitions;
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, Evidence, Gathering, Member, Position};
@@ -55,14 +55,14 @@ impl Known {
         }
     }
 
-    /// The events of a component of today.
+    /// The events of a component of today; nothing where there are more than there is room for.
     pub(super) fn read(
         reader: &dyn Read,
         space: &SpaceId,
         component: &Component,
         known_at: Timestamp,
-    ) -> Result<Self, PipelineError> {
-        let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
+        mut room: Budget,
+    ) -> Result<Option<Self>, PipelineError> {
         let mut known = Self {
             events: BTreeMap::new(),
             all: true,
@@ -70,10 +70,10 @@ impl Known {
         };
         for carrier in component.hashes() {
             let (from, to) = keys::row_range(space, carrier, None, None);
-            let (mut room, mut damaged, mut found) = (true, false, Vec::new());
+            let (mut fits, mut damaged, mut found) = (true, false, Vec::new());
             reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-                room = budget.spend(row);
-                if !room {
+                fits = room.spend(row);
+                if !fits {
                     return false;
                 }
                 match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
@@ -86,14 +86,14 @@ impl Known {
             if damaged {
                 return Err(PipelineError::corrupt("history"));
             }
-            if !room {
-                return Err(too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
+            if !fits {
+                return Ok(None);
             }
             if !found.is_empty() {
                 known.events.insert(carrier, found);
             }
         }
-        Ok(known)
+        Ok(Some(known))
     }
 
     fn evidence(&self, definitions: &Definitions, event: &Event) -> Evidence {

@@ -14,8 +14,8 @@ const KEPT: usize = 8;
 #[derive(Default)]
 pub(crate) struct PastDefinitions {
     kept: Mutex<VecDeque<(SpaceId, DefinitionSet, Arc<Definitions>)>>,
-    /// Held by who looks through all of a history.
-    rescanning: Mutex<()>,
+    /// Held by who holds a long history in memory, or looks through a whole one.
+    large: Mutex<()>,
 }
 
 impl PastDefinitions {
@@ -53,8 +53,8 @@ impl PastDefinitions {
         Ok(compiled)
     }
 
-    /// Waits until nobody else looks through all of a history, and then keeps others from it.
-    pub(super) fn rescanning(&self) -> MutexGuard<'_, ()> {
-        self.rescanning.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits until nobody else has a large question, and then keeps others from one.
+    pub(super) fn large(&self) -> MutexGuard<'_, ()> {
+        self.large.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
