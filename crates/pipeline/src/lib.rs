@@ -68,6 +68,7 @@ pub use reads::{
     SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, UNSENT_TOLD_MAX, Unsent, ValueImpact, WHAT_IF_EVENTS_MAX,
     WHAT_IF_MEGABYTES_MAX,
 };
+pub use new_rules::Rearranged;
 pub use rules_progress::{RulesPart, RulesProgress};
 pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;

@@ -8,10 +8,12 @@ mod accounts;
 mod behind;
 mod budget;
 mod drafts;
+mod dry_runs;
 mod events;
 mod explained;
 mod identity;
 mod one_moment;
+mod outlook;
 mod overlap;
 mod parts;
 mod past;
@@ -40,6 +42,7 @@ use kith_profile::{FoldPlan, Part};
 use kith_segment::Explanation;
 use kith_state::{Keyspace, Read, Store};
 use kith_types::{Address, Event, EventKey, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
+use dry_runs::DryRuns;
 use shown::document;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,6 +52,7 @@ use std::sync::Arc;
 pub struct Reads {
     store: Arc<dyn Store>,
     pipeline: Arc<Pipeline>,
+    dry_runs: Arc<DryRuns>,
 }
 
 /// A person read by somebody who acts on the answer.
@@ -91,7 +95,11 @@ impl Reads {
     /// Reads over a store that the pipeline writes.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, pipeline: Arc<Pipeline>) -> Self {
-        Self { store, pipeline }
+        Self {
+            store,
+            pipeline,
+            dry_runs: Arc::default(),
+        }
     }
 
     /// The definitions in force in a space, and what is committed under them.
