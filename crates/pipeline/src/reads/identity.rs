@@ -160,8 +160,12 @@ impl Reads {
         let snapshot = self.snapshot()?;
         let in_force = definitions_in(&*snapshot, space)?;
         let before = in_force.compile()?;
-        let spelt = |list: &[Veto]| list.iter().map(|veto| veto.spelt(&before.rules)).collect();
-        let decision = VetoDecision::new("", "", spelt(&question.added), spelt(&question.removed));
+        let spelt = |list: &[Veto]| -> Vec<Veto> { list.iter().map(|veto| veto.spelt(&before.rules)).collect() };
+        // Those in force may have been decided under another spelling.
+        let named = spelt(&question.removed);
+        let decided = before.vetoes_decided.iter();
+        let removed = decided.filter(|veto| named.contains(&veto.spelt(&before.rules)));
+        let decision = VetoDecision::new("", "", spelt(&question.added), removed.cloned().collect());
         let too_many = || PipelineError::definition(format!("at most {} vetoes can be in force", vetoes::MAX_VETOES));
         let mut proposal = in_force.with(&[], now);
         proposal.vetoes = decision.after(&before.vetoes_decided).ok_or_else(too_many)?;
@@ -172,10 +176,11 @@ impl Reads {
             proposal.documents.insert("identity_rules".to_owned(), rules);
         }
         let after = proposal.compile()?;
-        let named = decision.added.iter().chain(&decision.removed).flat_map(Veto::identifiers);
+        let named = spelt(&[&*decision.added, &*decision.removed].concat());
+        let named = named.iter().flat_map(Veto::identifiers).cloned();
         let around = question.around.iter().filter_map(|sent| before.rules.spell(sent));
         let mut homes = BTreeSet::new();
-        for identifier in named.cloned().chain(around) {
+        for identifier in named.chain(around) {
             homes.extend(home_of(&*snapshot, space, identifier.hash128())?);
         }
         let concerned = match (&question.rules, &question.around) {

@@ -107,8 +107,6 @@ fn beside(random: &mut ChaCha8Rng) -> Vec<DefinitionDocument> {
     if random.random_bool(0.5) {
         let (kind, name, _) = &all[random.random_range(2..all.len())];
         changes.push(document(kind, name, Json::Null));
-        let (kind, name, spec) = &all[random.random_range(2..all.len())];
-        changes.push(document(kind, name, spec.clone()));
         changes.push(document(
             "segment",
             "twice",
