@@ -1,7 +1,7 @@
 //! Segments as the API shows them.
 
 use super::Parts;
-use super::looking_back::{LookingBack, Whose, as_of};
+use super::looking_back::{LookingBack, as_of};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -100,7 +100,7 @@ impl Segments for LiveSegments {
         let now = self.0.clock.now();
         let instant = as_of(asked, now)?;
         let (space, segment, name) = (space.clone(), segment.clone(), name_of(person));
-        let explained = LookingBack::read(&self.0, Whose::Person, move |parts| {
+        let explained = LookingBack::read(&self.0, move |parts| {
             parts.reads.explain_by_events(&space, &segment, &name, instant, now)
         });
         Ok(explained.await?.map(|explained| RawJson::of(&explained.to_document())))

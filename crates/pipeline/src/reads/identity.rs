@@ -10,6 +10,7 @@ use super::outlook::{LISTED_MAX, of_outlook};
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
 use crate::new_rules::{Concerned, DryRun, Trial};
+use crate::rules_progress::RulesAtWork;
 use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, history, keys};
 use kith_identity::{Component, How, Joint, LeftOut, Position, Reading, Rules, Stop, WhatIf};
@@ -188,6 +189,12 @@ impl Reads {
             (Some(_), None) => Concerned::Everybody,
             (None, _) => Concerned::Components(homes),
         };
+        // Of what is around somebody nobody asks how far it is.
+        let alone = RulesAtWork::default();
+        let progress = match concerned {
+            Concerned::Everybody => &self.dry_runs.progress,
+            Concerned::Components(_) => &alone,
+        };
         let scratch = self.dry_runs.scratch();
         let trial = Trial::new(&*snapshot, &scratch, go_on);
         let run = DryRun {
@@ -195,7 +202,7 @@ impl Reads {
             before: &before,
             after: (Arc::new(after), &proposal),
             concerned,
-            progress: &self.dry_runs.progress,
+            progress,
             now,
         };
         let rearranged = trial.outcome(run.run(&trial))?;
