@@ -306,3 +306,42 @@ fn idn_7_a_plan_of_other_rules_can_be_called_off_at_any_moment_and_leaves_nothin
     assert_eq!(ask(looks).0, Some(whole), "the next one begins anew");
     assert!(!folder.path().join("dry_runs").exists(), "so little stays in memory");
 }
+
+#[test]
+fn idn_7_a_plan_counts_everybody_and_lists_the_first_hundred() {
+    let mut bench = Bench::new();
+    bench.decide(0, &documents());
+    // Of 260 people every two share an address; so do the names of what some of them are sent.
+    let people: Vec<Json> = (0..260)
+        .map(|n| event(&format!("user_id:u{n} email:m{}@x.org", n / 2), "Order Completed", 1, json!({"total": 9})))
+        .collect();
+    people.chunks(20).for_each(|some| bench.take(1, some));
+    bench.settle(at(2));
+    let loose = document("identity_rules", "main", json!({"types": {"user_id": {"limit": 2}}}));
+    let told = impact(&bench, &proposed(vec![loose.clone()]), at(2), 2);
+    let identity = told.identity.unwrap();
+    assert_eq!((identity.profiles_before, identity.profiles_after), (260, 130));
+    assert_eq!((identity.merges_total, identity.merges.len()), (130, 100));
+    assert_eq!((identity.splits_total, identity.moves_total), (0, 130), "each younger one moves");
+    assert_eq!(identity.moves.len(), 100);
+    assert_eq!(identity.events, 0, "no event says anything else");
+    let buyers = told.segments.iter().find(|one| one.name.as_str() == "buyers").unwrap();
+    assert_eq!((buyers.before, buyers.after), (Some(260), Some(130)));
+    assert_eq!((buyers.enters, buyers.leaves, buyers.leaving.len()), (0, 130, 100));
+    assert!(
+        told.segments.iter().all(|one| one.enters + one.leaves > 0),
+        "others keep their members and are not told of"
+    );
+
+    bench.decide(3, &[("identity_rules", "main", loose.spec.unwrap())]);
+    bench.settle(at(4));
+    let parted = document("identity_rules", "main", Json::Null);
+    let told = impact(&bench, &proposed(vec![parted]), at(4), 2).identity.unwrap();
+    assert_eq!((told.splits_total, told.splits.len(), told.merges_total), (130, 100, 0));
+    assert_eq!(told.splits[0].into.len(), 2);
+    // An address that is blocked parts nobody from anybody; whoever had it goes on without.
+    let blocked = json!({"types": {"user_id": {"limit": 2}, "email": {"blocked": ["m7@x.org"]}}});
+    let blocked = document("identity_rules", "main", blocked);
+    let told = impact(&bench, &proposed(vec![blocked]), at(4), 2).identity.unwrap();
+    assert_eq!((told.events, told.splits_total, told.profiles_after), (2, 1, 131));
+}
