@@ -61,6 +61,7 @@ pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
+pub use new_rules::Rearranged;
 pub use output::{Numbered, StepFigures, StepOutput};
 pub use reads::{
     AsOf, AtOneMoment, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained, Impact,
@@ -68,7 +69,6 @@ pub use reads::{
     SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, UNSENT_TOLD_MAX, Unsent, ValueImpact, WHAT_IF_EVENTS_MAX,
     WHAT_IF_MEGABYTES_MAX,
 };
-pub use new_rules::Rearranged;
 pub use rules_progress::{RulesPart, RulesProgress};
 pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;

@@ -357,7 +357,10 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
         show_tables(&status.tables)?;
     }
     let refolds = status.refolds.iter().map(|refold| ("folding history of", refold));
-    let dry_run = status.dry_run.iter().map(|asked| ("working out what would be by", asked));
+    let dry_run = status
+        .dry_run
+        .iter()
+        .map(|asked| ("working out what would be by", asked));
     for (what, refold) in refolds.chain(dry_run) {
         let Refold {
             space,

@@ -142,7 +142,9 @@ impl Outlook {
             output::line(&format!("That is by {events} around it."))?;
             return match self.complete {
                 true => Ok(()),
-                false => output::line("There are more events around it than one comparison looks at; without --around all are."),
+                false => output::line(
+                    "There are more events around it than one comparison looks at; without --around all are.",
+                ),
             };
         };
         if bounded > self.bounded_before {

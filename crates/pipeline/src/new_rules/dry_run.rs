@@ -306,9 +306,7 @@ impl Space {
                 continue;
             };
             let then = &self.component(&work.view, home)?.component;
-            let holders: Vec<_> = then
-                .holders_within(hash, (member.part.start, member.end))
-                .collect();
+            let holders: Vec<_> = then.holders_within(hash, (member.part.start, member.end)).collect();
             for (new, span) in holders {
                 // Of a held identifier only a stretch in which an event names it is anybody's.
                 if !member.held || is_named_within(work.stands, &self.id, hash, span)? {
@@ -355,8 +353,7 @@ impl Space {
         (before, component): (&Definitions, &Component),
         relation: &mut Relation<'_>,
     ) -> Result<(), PipelineError> {
-        let event =
-            history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"))?;
+        let event = history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"))?;
         let after = Arc::clone(&self.definitions);
         let (then, now) = (before.read(&event), after.read(&event));
         let position = then.position();

@@ -10,17 +10,17 @@
 mod comparison;
 mod document;
 mod everybody;
-mod sample;
-mod tally;
 #[cfg(test)]
 mod rules_tests;
+mod sample;
+mod tally;
 #[cfg(test)]
 mod tests;
 
 use super::Reads;
 use crate::definitions::{DefinitionDocument, DefinitionSet};
-use crate::{PipelineError, keys};
 use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
+use crate::{PipelineError, keys};
 use comparison::Comparison;
 use everybody::Everybody;
 use kith_state::{Keyspace, Read};

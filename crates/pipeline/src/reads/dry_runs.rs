@@ -36,7 +36,6 @@ impl DryRuns {
         let folder = self.folder.as_ref().map(|folder| folder.join(number.to_string()));
         ScratchStore::new(folder, IN_MEMORY)
     }
-
 }
 
 impl Reads {

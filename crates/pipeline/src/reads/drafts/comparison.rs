@@ -6,9 +6,9 @@
 use super::tally::{Counts, Tally};
 use super::{Impact, Proposed, SegmentImpact, Shown, ValueImpact};
 use crate::PipelineError;
-use crate::new_rules::Rearranged;
 use crate::account_facts::{self, AccountFacts, AccountsOf};
 use crate::definitions::{DefinitionSet, Definitions, LiveSegment};
+use crate::new_rules::Rearranged;
 use crate::person::PersonOf;
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::Member;
@@ -190,7 +190,9 @@ impl Comparison {
             };
             let unsure = |place: usize| {
                 let segment = &self.after.segments[place].compiled;
-                after.as_ref().is_some_and(|person| segment.is_approximate(person, now_then))
+                after
+                    .as_ref()
+                    .is_some_and(|person| segment.is_approximate(person, now_then))
             };
             counts.approximate += u64::from(pair.after.is_some_and(unsure));
             counts.count(was, is, shown, self.samples);
@@ -286,8 +288,8 @@ impl Comparison {
                 leaving: listed(counts.leaving),
             }
         });
-        let computed = (self.computed.iter().zip(tally.computed))
-            .filter(|(pair, changes)| pair.concerned() || *changes > 0);
+        let computed =
+            (self.computed.iter().zip(tally.computed)).filter(|(pair, changes)| pair.concerned() || *changes > 0);
         Impact {
             as_of,
             people: tally.people,

@@ -64,7 +64,11 @@ fn check_people(told: &Rearranged, expected: &Outlook, what: &str) {
     );
     assert_eq!(
         (told.profiles_before, told.profiles_after, told.largest_after),
-        (expected.profiles_before, expected.profiles_after, expected.largest_after),
+        (
+            expected.profiles_before,
+            expected.profiles_after,
+            expected.largest_after
+        ),
         "{what}"
     );
 }
@@ -138,7 +142,10 @@ fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
             .collect();
         let all_before = crate::tests::all_of_main(&bench.store);
         let told = impact(&bench, &proposed(changes.clone()), now, 1 + seed as usize % 3);
-        assert!(all_before == crate::tests::all_of_main(&bench.store), "asking changes nothing");
+        assert!(
+            all_before == crate::tests::all_of_main(&bench.store),
+            "asking changes nothing"
+        );
 
         let applied: Vec<(&str, &str, Json)> = (changes.iter())
             .map(|one| (&*one.kind, &*one.name, one.spec.clone().unwrap_or(Json::Null)))
@@ -255,12 +262,13 @@ fn idn_7_what_if_over_all_events_is_what_a_comparison_of_all_events_says() {
         let into = expected.splits.iter().flat_map(|split| split.into.iter().map(named));
         let told_into = told["splits"].as_array().unwrap().iter();
         let told_into = told_into.flat_map(|split| split["into"].as_array().unwrap());
-        assert!(
-            told_into.map(|one| one["profile"].as_str().unwrap()).eq(into),
-            "{what}"
-        );
+        assert!(told_into.map(|one| one["profile"].as_str().unwrap()).eq(into), "{what}");
         if rules.is_some() {
-            let counts = (expected.profiles_before, expected.profiles_after, expected.largest_after);
+            let counts = (
+                expected.profiles_before,
+                expected.profiles_after,
+                expected.largest_after,
+            );
             assert_eq!(told["profiles_before"], json!(counts.0), "{what}");
             assert_eq!(told["profiles_after"], json!(counts.1), "{what}");
             assert_eq!(told["largest_after"], json!(counts.2), "{what}");
@@ -313,7 +321,14 @@ fn idn_7_a_plan_counts_everybody_and_lists_the_first_hundred() {
     bench.decide(0, &documents());
     // Of 260 people every two share an address; so do the names of what some of them are sent.
     let people: Vec<Json> = (0..260)
-        .map(|n| event(&format!("user_id:u{n} email:m{}@x.org", n / 2), "Order Completed", 1, json!({"total": 9})))
+        .map(|n| {
+            event(
+                &format!("user_id:u{n} email:m{}@x.org", n / 2),
+                "Order Completed",
+                1,
+                json!({"total": 9}),
+            )
+        })
         .collect();
     people.chunks(20).for_each(|some| bench.take(1, some));
     bench.settle(at(2));
@@ -322,7 +337,11 @@ fn idn_7_a_plan_counts_everybody_and_lists_the_first_hundred() {
     let identity = told.identity.unwrap();
     assert_eq!((identity.profiles_before, identity.profiles_after), (260, 130));
     assert_eq!((identity.merges_total, identity.merges.len()), (130, 100));
-    assert_eq!((identity.splits_total, identity.moves_total), (0, 130), "each younger one moves");
+    assert_eq!(
+        (identity.splits_total, identity.moves_total),
+        (0, 130),
+        "each younger one moves"
+    );
     assert_eq!(identity.moves.len(), 100);
     assert_eq!(identity.events, 0, "no event says anything else");
     let buyers = told.segments.iter().find(|one| one.name.as_str() == "buyers").unwrap();
