@@ -12,7 +12,7 @@ mod dry_run;
 mod telling;
 
 pub use dry_run::Rearranged;
-pub(crate) use dry_run::{Concerned, DryRun, Trial, home_of_profile};
+pub(crate) use dry_run::{Concerned, DryRun, LISTED_MAX, Trial, home_of_profile};
 
 use crate::definitions::Definitions;
 use crate::place::NOBODY;

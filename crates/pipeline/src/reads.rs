@@ -95,10 +95,11 @@ impl Reads {
     /// Reads over a store that the pipeline writes.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, pipeline: Arc<Pipeline>) -> Self {
+        let dry_runs = Arc::default();
         Self {
             store,
             pipeline,
-            dry_runs: Arc::default(),
+            dry_runs,
         }
     }
 

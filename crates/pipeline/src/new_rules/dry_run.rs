@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Entries of a list in an answer; how many there are is told beside it.
-const LISTED_MAX: usize = 100;
+pub(crate) const LISTED_MAX: usize = 100;
 
 /// A snapshot, with a scratch store for what is staged over it. Once it is called off it reads nothing more.
 pub(crate) struct Trial<'a> {
@@ -242,10 +242,8 @@ impl DryRun<'_> {
             moves_total,
             moves: (moves.into_iter())
                 .map(|(from, to, hash)| {
-                    let held = members(to)?.members.into_iter();
-                    let named = held.map(|member| member.identifier);
+                    let mut named = members(to)?.members.into_iter().map(|member| member.identifier);
                     let identifier = named
-                        .into_iter()
                         .find(|identifier| identifier.hash128() == hash)
                         .ok_or_else(|| PipelineError::corrupt("components"))?;
                     Ok(Move { identifier, from, to })

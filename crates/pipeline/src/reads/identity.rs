@@ -6,10 +6,10 @@
 
 use super::budget::Budget;
 use super::drafts::definitions_in;
-use super::outlook::{LISTED_MAX, of_outlook};
+use super::outlook::of_outlook;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
-use crate::new_rules::{Concerned, DryRun, Trial};
+use crate::new_rules::{Concerned, DryRun, LISTED_MAX, Trial};
 use crate::rules_progress::RulesAtWork;
 use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, history, keys};

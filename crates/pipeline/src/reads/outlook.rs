@@ -1,11 +1,8 @@
 //! What would become of who is who, as JSON: of everything, and of as much as one question looks at.
 
-use crate::new_rules::Rearranged;
+use crate::new_rules::{LISTED_MAX, Rearranged};
 use kith_identity::{Merge, Move, Outlook, ProfileMembers, Split};
 use serde_json::{Value, json};
-
-/// Entries of a list in an answer; how many there are is told beside it.
-pub(super) const LISTED_MAX: usize = 100;
 
 impl Rearranged {
     /// The answer as a JSON object: every count is exact.
