@@ -236,6 +236,30 @@ impl Component {
             .map(|placement| placement.profile)
     }
 
+    /// The profiles that hold an identifier within a span of canonical order, and between which places of it each does.
+    pub fn holders_within(
+        &self,
+        identifier: u128,
+        (from, to): (Option<Position>, Option<Position>),
+    ) -> impl Iterator<Item = (ProfileId, (Option<Position>, Option<Position>))> {
+        let node = self.node(identifier).map(|node| &self.nodes[node]);
+        let count = node.map_or(0, |node| match &node.whose {
+            Whose::Linked(_) => 1,
+            Whose::Held(held) => held.stays.len(),
+        });
+        (0..count).filter_map(move |stay| {
+            let (profile, start, end) = match &node?.whose {
+                Whose::Linked(profile) => (*profile, None, None),
+                Whose::Held(held) => (held.stays[stay].profile, held.start(stay), held.end(stay)),
+            };
+            // Nothing comes before whatever begins; nothing comes after what has no end.
+            let (start, end) = (start.max(from), [end, to].into_iter().flatten().min());
+            let is_some = end.is_none_or(|end| start.is_none_or(|start| start < end));
+            let profile = *self.profiles.get(profile as usize)?;
+            is_some.then_some((profile, (start, end)))
+        })
+    }
+
     /// The event's placement, where its evidence provably changes nothing; `None` where [`crate::Resolver::apply`] must
     /// look. Reads no rows, allocates nothing for small events.
     #[must_use]

@@ -75,5 +75,5 @@ pub use normalise::Normaliser;
 pub use presence::{Presence, PresenceError, PresenceRow};
 pub use rules::{Rules, TypeRule};
 pub use vetoes::Vetoes;
-pub use what_if::{Merge, Move, Outlook, Reading, Split, WhatIf};
+pub use what_if::{Merge, Move, Outlook, Reading, Split, WhatIf, spelt_by_both};
 pub use why::{How, Joint, Stop, Why};

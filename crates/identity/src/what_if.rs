@@ -103,15 +103,10 @@ impl<'a> WhatIf<'a> {
             evidence
         };
         let (before, after) = (take(&mut self.before), take(&mut self.after));
-        for sent in &event.identifiers {
-            let hash = |reading: &Reading<'_>, evidence: &Evidence| {
-                let spelt = reading.rules.spell(sent)?;
-                let found = evidence.identifiers.iter().find(|named| named.identifier == spelt)?;
-                Some(found.hash)
-            };
-            let both = hash(&self.before.0, &before).zip(hash(&self.after.0, &after));
-            self.seen.extend(both.map(|(old, new)| (before.position(), old, new)));
-        }
+        let rules = (self.before.0.rules, self.after.0.rules);
+        let both = spelt_by_both(event, (rules.0, &before), (rules.1, &after));
+        let position = before.position();
+        self.seen.extend(both.map(|(old, new)| (position, old, new)));
     }
 
     /// What would differ. `splits` and `merges` hold all of them.
@@ -181,6 +176,21 @@ impl<'a> WhatIf<'a> {
             refused: refused_after.saturating_sub(refused_before),
         }
     }
+}
+
+/// The identifiers of an event that two readings of it both have: the hash of each under the one and under the other.
+pub fn spelt_by_both<'a>(
+    event: &'a Event,
+    one: (&'a Rules, &'a Evidence),
+    other: (&'a Rules, &'a Evidence),
+) -> impl Iterator<Item = (u128, u128)> + 'a {
+    let hash = |(rules, evidence): (&Rules, &Evidence), sent: &Identifier| {
+        let spelt = rules.spell(sent)?;
+        let found = evidence.identifiers.iter().find(|named| named.identifier == spelt)?;
+        Some(found.hash)
+    };
+    let sent = event.identifiers.iter();
+    sent.filter_map(move |sent| hash(one, sent).zip(hash(other, sent)))
 }
 
 fn homes(components: &[Component]) -> FxHashMap<u128, &Component> {

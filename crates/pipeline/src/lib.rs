@@ -62,6 +62,7 @@ pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};
 pub use folds::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 pub use handover::{Handover, OutboxReader, OutboxState};
+pub use new_rules::Rearranged;
 pub use output::{Numbered, StepFigures, StepOutput};
 pub use reads::{
     AsOf, AtOneMoment, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained,

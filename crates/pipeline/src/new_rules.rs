@@ -8,29 +8,46 @@
 //!
 //! What it holds in memory does not grow with the space: what is still to be done is listed beside the staged writes.
 
+mod dry_run;
+mod telling;
+
+pub use dry_run::Rearranged;
+pub(crate) use dry_run::{Concerned, DryRun, LISTED_MAX, Trial, home_of_profile};
+
 use crate::definitions::Definitions;
 use crate::place::NOBODY;
-use crate::record::{Membership, ProfileRecord};
+use crate::record::ProfileRecord;
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
 use crate::staged::{self, List, Overlaid};
-use crate::{PipelineError, accounts, history, keys, redirects};
+use crate::{PipelineError, accounts, history, keys};
 use kith_identity::{Component, Difference, Resolver};
-use kith_segment::{Cause, Change};
+use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Read, Store};
-use kith_types::{ProfileId, SpaceId, Timestamp};
+use kith_types::{SpaceId, Timestamp};
 use std::collections::BTreeSet;
 
 /// Writes staged in one transaction, about, and entries looked at in one turn.
 const STEP: usize = if cfg!(test) { 5 } else { 10_000 };
 
+/// Where a change of rules is worked out.
+#[derive(Clone, Copy)]
+pub(crate) struct Staging<'a> {
+    /// The space as it stands under the rules before, from a committed state.
+    pub(crate) stands: &'a dyn Read,
+    /// The same, with what is staged where staged writes are kept.
+    pub(crate) reader: &'a dyn Read,
+    /// Takes what is staged.
+    pub(crate) writer: &'a dyn Store,
+}
+
 /// What a change of rules works on.
 #[derive(Clone, Copy)]
 struct Work<'a> {
-    store: &'a dyn Store,
-    /// The space as it stands under the rules before, from a committed state.
+    writer: &'a dyn Store,
+    reader: &'a dyn Read,
     stands: &'a dyn Read,
-    /// The same with what is staged.
+    /// What stands, with what is staged in its place.
     view: Overlaid<'a>,
     /// Who counts how far it is.
     progress: &'a RulesAtWork,
@@ -39,58 +56,75 @@ struct Work<'a> {
     now: Timestamp,
 }
 
+impl<'a> Work<'a> {
+    fn new(
+        staging: Staging<'a>,
+        space: &'a SpaceId,
+        progress: &'a RulesAtWork,
+        now: Timestamp,
+    ) -> Result<Self, PipelineError> {
+        let Staging { stands, reader, writer } = staging;
+        let (mut has_accounts, (from, to)) = (false, everything(space));
+        stands.scan(Keyspace::AccountLinks, &from, &to, &mut |_, _| {
+            has_accounts = true;
+            false
+        })?;
+        Ok(Self {
+            writer,
+            reader,
+            stands,
+            view: Overlaid { base: reader, space },
+            progress,
+            has_accounts,
+            now,
+        })
+    }
+}
+
 impl Space {
     /// Works everybody out anew under the definitions in force, where rules before them gave something else. What it does
     /// is staged when it returns; the caller makes it take over.
     pub(crate) fn take_rules(
         &mut self,
-        store: &dyn Store,
+        staging: Staging<'_>,
         before: &Definitions,
         progress: &RulesAtWork,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
-        staged::settle(store)?;
-        tracing::info!(space = %self.id, people = self.profile_count, "rules of identity have changed: the difference is worked out");
-        self.forget_loaded();
-        let (stands, id) = (store.snapshot(), self.id.clone());
-        let view = Overlaid {
-            base: store,
-            space: &id,
-        };
-        let (mut has_accounts, (from, to)) = (false, everything(&id));
-        stands.scan(Keyspace::AccountLinks, &from, &to, &mut |_, _| {
-            has_accounts = true;
-            false
-        })?;
-        let work = Work {
-            store,
-            stands: &*stands,
-            view,
-            progress,
-            has_accounts,
-            now,
-        };
-        self.quiet = true;
-        let rereads = !self.definitions.rules.reads_as(&before.rules);
+        let id = self.id.clone();
+        let work = Work::new(staging, &id, progress, now)?;
         let _under_way = progress.begin(&id, RulesPart::Reading);
-        if rereads {
-            self.list_reread(work, before)?;
-        }
-        let (events, people) = (progress.done(), self.profile_count);
-        progress.enter(RulesPart::Linking, people);
-        let taken_out = self.link_again(work)?;
-        if rereads {
-            // About as many as belong to those who were taken out.
-            progress.enter(RulesPart::Placing, events * taken_out / people.max(1));
-            self.place_again(work)?;
-        }
-        self.quiet = false;
+        self.work_out(work, before)?;
         progress.enter(RulesPart::Telling, 0);
         self.tell_changed(work)?;
         self.store_definitions()?;
         self.stage_step(work)?;
         self.forget_loaded();
         Ok(())
+    }
+
+    /// Stages who is who under the definitions in force, and lists who may not be who they were. Nobody is evaluated.
+    /// Answers whether events were placed again.
+    fn work_out(&mut self, work: Work<'_>, before: &Definitions) -> Result<bool, PipelineError> {
+        self.forget_loaded();
+        self.quiet = true;
+        let vetoes_stay = self.definitions.vetoes_decided == before.vetoes_decided;
+        let rereads = !self.definitions.rules.reads_as(&before.rules) || !vetoes_stay;
+        if rereads {
+            self.list_reread(work, before)?;
+        }
+        let (events, people) = (work.progress.done(), self.profile_count);
+        work.progress.enter(RulesPart::Linking, people);
+        let taken_out = self.link_again(work)?;
+        if rereads {
+            // About as many as belong to those who were taken out.
+            let events = events * taken_out / people.max(1);
+            work.progress.enter(RulesPart::Placing, events);
+            self.place_rows(work, NOBODY)?;
+            self.place_again(work)?;
+        }
+        self.quiet = false;
+        Ok(rereads)
     }
 
     fn forget_loaded(&mut self) {
@@ -102,7 +136,7 @@ impl Space {
     fn stage_step(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
         let mut batch = Batch::default();
         self.commit(&mut batch, work.now)?;
-        Ok(work.store.commit(staged::stage(&self.id, batch))?)
+        Ok(work.writer.commit(staged::stage(&self.id, batch))?)
     }
 
     fn stage_when_full(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
@@ -152,7 +186,7 @@ impl Space {
                 let people = component.profiles().len() as u64;
                 work.progress.did(people);
                 let listed = staged::listed(&self.id, List::Reread, id);
-                if work.store.get(Keyspace::Staged, &listed)?.is_some() {
+                if work.reader.get(Keyspace::Staged, &listed)?.is_some() {
                     taken_out += people;
                     self.take_out(work, &component)?;
                 } else {
@@ -240,12 +274,11 @@ impl Space {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Places the events of what was taken out, and those that named nobody until now.
+    /// Places the events of what was taken out.
     fn place_again(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
-        self.place_rows(work, NOBODY)?;
         let mut from = Some(0);
         while let Some(start) = from {
-            let some = staged::next_listed(work.store, &self.id, List::Reread, start, STEP)?;
+            let some = staged::next_listed(work.reader, &self.id, List::Reread, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
                 let stored = work.stands.get(Keyspace::Components, &keys::wide(&self.id, id))?;
@@ -273,7 +306,6 @@ impl Space {
 
     fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<(), PipelineError> {
         let damaged = || PipelineError::corrupt("history");
-        work.progress.did(1);
         if carrier == NOBODY {
             let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
             if self.definitions.read(&named).carrier().is_none() {
@@ -286,109 +318,9 @@ impl Space {
         }
         let (time, address) = keys::row_place(key).ok_or_else(damaged)?;
         let event = history::decode(&self.id, time, address, row).ok_or_else(damaged)?;
+        work.progress.did(1);
         self.place_event(&work.view, &event, work.now, Cause::Regrouping)?;
         self.stage_when_full(work)
-    }
-
-    /// Evaluates everybody who may not be who they were, and tells the difference.
-    fn tell_changed(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
-        let mut from = Some(0);
-        while let Some(start) = from {
-            let some = staged::next_listed(work.store, &self.id, List::Changed, start, STEP)?;
-            from = some.last().and_then(|last| last.checked_add(1));
-            for id in some {
-                work.progress.has_reached(id);
-                work.progress.did(1);
-                let id = ProfileId(id);
-                let key = keys::wide(&self.id, id.0);
-                let stood = match work.stands.get(Keyspace::Profiles, &key)? {
-                    Some(bytes) => {
-                        Some(ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?)
-                    }
-                    None => None,
-                };
-                if work.view.get(Keyspace::Profiles, &key)?.is_some() {
-                    self.tell_who_stands(work, id, stood)?;
-                } else if let Some(stood) = stood {
-                    self.tell_who_is_gone(work, id, &stood)?;
-                }
-            }
-            self.stage_step(work)?;
-        }
-        Ok(())
-    }
-
-    /// Who is found again under their id keeps the memberships that still hold.
-    fn tell_who_stands(
-        &mut self,
-        work: Work<'_>,
-        id: ProfileId,
-        stood: Option<ProfileRecord>,
-    ) -> Result<(), PipelineError> {
-        let redirect = keys::wide(&self.id, id.0);
-        if work.view.get(Keyspace::Redirects, &redirect)?.is_some() {
-            self.writes.remove(Keyspace::Redirects, redirect);
-        }
-        // They have the definitions in force from here on, and not from their own last visit.
-        self.quiet = true;
-        let loaded = self.load_profile(&work.view, id);
-        self.quiet = false;
-        loaded?;
-        if let Some(entry) = self.profiles.get_mut(id.0) {
-            entry.record.memberships.clear();
-            entry.record.version = self.definitions.version;
-        }
-        for held in stood.into_iter().flat_map(|stood| stood.memberships) {
-            if !self.tell_exit_of_the_gone(id, &held, work.now) {
-                let key = keys::member(&self.id, held.segment.as_str(), id);
-                self.writes
-                    .put(Keyspace::Members, key, held.since.as_micros().to_be_bytes().to_vec());
-                if let Some(entry) = self.profiles.get_mut(id.0) {
-                    entry.record.enter(held);
-                }
-            }
-        }
-        self.profile_changed(id);
-        self.evaluate(&work.view, id, work.now, Cause::Regrouping)
-    }
-
-    /// Tells the exit from a segment that is no more; answers whether it is one.
-    fn tell_exit_of_the_gone(&mut self, id: ProfileId, held: &Membership, now: Timestamp) -> bool {
-        let known = self.definitions.segments.iter().any(|live| live.name == held.segment);
-        if !known {
-            self.tell_exit(id, held, now, Cause::Definition);
-        }
-        !known
-    }
-
-    fn tell_exit(&mut self, profile: ProfileId, held: &Membership, at: Timestamp, cause: Cause) {
-        self.record_change(Change {
-            segment: held.segment.clone(),
-            profile,
-            entered: false,
-            at,
-            cause,
-            approximate: false,
-        });
-    }
-
-    fn tell_who_is_gone(&mut self, work: Work<'_>, id: ProfileId, stood: &ProfileRecord) -> Result<(), PipelineError> {
-        for held in &stood.memberships {
-            if !self.tell_exit_of_the_gone(id, held, work.now) {
-                self.tell_exit(id, held, work.now, Cause::Regrouping);
-            }
-        }
-        let Some(founder) = redirects::founder_of(work.stands, &self.id, id, stood)? else {
-            return Ok(());
-        };
-        // An identifier that is blocked now has nobody: its old id leads nowhere, until somebody has it again.
-        let placed = match self.component_of(&work.view, founder.0)? {
-            Some(home) => self.component(&work.view, home)?.component.place(founder.0, founder.1),
-            None => None,
-        };
-        let row = redirects::encode(founder, placed.map(|placement| placement.profile));
-        self.writes.put(Keyspace::Redirects, keys::wide(&self.id, id.0), row);
-        Ok(())
     }
 }
 

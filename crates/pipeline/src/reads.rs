@@ -8,10 +8,12 @@ mod accounts;
 mod behind;
 mod budget;
 mod drafts;
+mod dry_runs;
 mod events;
 mod explained;
 mod identity;
 mod one_moment;
+mod outlook;
 mod overlap;
 mod parts;
 mod past;
@@ -36,6 +38,7 @@ use crate::published::Look;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
 use crate::{PipelineError, history, keys, redirects};
+use dry_runs::DryRuns;
 use kith_identity::{Component, Member};
 use kith_profile::{FoldPlan, Part};
 use kith_segment::Explanation;
@@ -51,6 +54,7 @@ pub struct Reads {
     store: Arc<dyn Store>,
     pipeline: Arc<Pipeline>,
     past_definitions: Arc<past::PastDefinitions>,
+    dry_runs: Arc<DryRuns>,
 }
 
 /// A person read by somebody who acts on the answer.
@@ -97,6 +101,7 @@ impl Reads {
             store,
             pipeline,
             past_definitions: Arc::default(),
+            dry_runs: Arc::default(),
         }
     }
 

@@ -19,6 +19,8 @@ pub enum RulesPart {
     Placing,
     /// People who may be others are evaluated; they are counted.
     Telling,
+    /// Of a change that is only asked about: people who would be others are compared with who they are; they are counted.
+    Comparing,
 }
 
 impl RulesPart {
@@ -30,6 +32,7 @@ impl RulesPart {
             Self::Linking => ("linking", "people"),
             Self::Placing => ("placing again", "events"),
             Self::Telling => ("evaluating", "people"),
+            Self::Comparing => ("comparing", "people"),
         }
     }
 }

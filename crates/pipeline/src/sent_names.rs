@@ -1,5 +1,5 @@
-//! The names that events of a space have carried: of events, of their properties, of traits of people and of accounts.
-//! They let whoever writes a definition be told of a name that nobody has sent (contract SEG-1).
+//! The names that events of a space have carried: of events, of their properties, of traits of people and of accounts, of
+//! fields of their context and of categories of consent. They let whoever writes a definition be told of a name that nobody has sent (contract SEG-1).
 //!
 //! Names are kept by first appearance, so a replay of the log gives the same ones, and bounded, since anybody may invent
 //! some. A name that is known costs a look into a set of hashes and no memory; one that is new is a row of the step. It
@@ -21,8 +21,11 @@ pub(crate) const NAME_BYTES_MAX: usize = 256;
 /// other entries do.
 const NAMES: &str = "sent_name";
 const END: u8 = 0xff;
-/// There where every name that the space has ever been sent was noted.
-const KEPT: &str = "names_are_kept";
+/// There where every name of some kinds that the space has ever been sent was noted: those that are kept from the first release
+/// on that kept any, and those that came later. A state of between has the first and does not know the others.
+const KEPT: [&str; 2] = ["names_are_kept", "context_names_are_kept"];
+/// The places of the kinds of each.
+const KEPT_PLACES: [std::ops::Range<u8>; 2] = [0..6, 6..8];
 /// Between the steps of a stored name.
 const STEP: char = '\0';
 
@@ -35,16 +38,20 @@ pub(crate) enum NameKind {
     Property,
     Trait,
     AccountTrait,
+    Context,
+    Consent,
 }
 
 impl NameKind {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Track,
         Self::Page,
         Self::Screen,
         Self::Property,
         Self::Trait,
         Self::AccountTrait,
+        Self::Context,
+        Self::Consent,
     ];
 
     /// The kind of the names that events of a type have; nothing where they have none.
@@ -60,8 +67,8 @@ impl NameKind {
     /// How many names of the kind a space keeps.
     pub(crate) fn limit(self) -> u16 {
         match self {
-            Self::Track | Self::Page | Self::Screen => 1_000,
-            Self::Property | Self::Trait | Self::AccountTrait => 2_000,
+            Self::Track | Self::Page | Self::Screen | Self::Consent => 1_000,
+            Self::Property | Self::Trait | Self::AccountTrait | Self::Context => 2_000,
         }
     }
 
@@ -106,8 +113,8 @@ impl Steps<'_> {
 /// The names that are known, within a step.
 #[derive(Debug, Default)]
 pub(crate) struct SentNames {
-    /// Whether all names there ever were are noted: not in a state that an earlier release began.
-    kept: bool,
+    /// Whether all names there ever were are noted, by [`KEPT`]: not in a state that an earlier release began.
+    kept: [bool; KEPT.len()],
     hashes: FxHashSet<u64>,
     /// How many of each kind.
     counts: [u16; NameKind::ALL.len()],
@@ -118,10 +125,11 @@ pub(crate) struct SentNames {
 impl SentNames {
     pub(crate) fn load(store: &dyn Read, space: &SpaceId) -> Result<Self, PipelineError> {
         let stored = |name: &str| store.get(Keyspace::Meta, &keys::named(space, name));
-        let mut names = Self {
-            kept: stored(KEPT)?.is_some() || stored(crate::space::DEFINITIONS)?.is_none(),
-            ..Self::default()
-        };
+        let is_new = stored(crate::space::DEFINITIONS)?.is_none();
+        let mut names = Self::default();
+        for (kept, mark) in names.kept.iter_mut().zip(KEPT) {
+            *kept = is_new || stored(mark)?.is_some();
+        }
         visit(store, space, &mut |kind, name| {
             let place = usize::from(kind.place());
             let Some(name) = name else {
@@ -137,25 +145,29 @@ impl SentNames {
 
     /// Says in the state that it has all names, where it does.
     pub(crate) fn begin(&self, space: &SpaceId, writes: &mut Batch) {
-        if self.kept {
-            writes.put(Keyspace::Meta, keys::named(space, KEPT), Vec::new());
+        for (_, mark) in self.kept.iter().zip(KEPT).filter(|(kept, _)| **kept) {
+            writes.put(Keyspace::Meta, keys::named(space, mark), Vec::new());
         }
     }
 
     /// Notes the names that an event carries.
     pub(crate) fn note(&mut self, event: &Event, space: &SpaceId, writes: &mut Batch) {
-        if !self.kept {
-            return;
+        let [kept, context_kept] = self.kept;
+        if kept {
+            self.note_said(event, space, writes);
         }
-        if let Some(kind) =
-            NameKind::of_events(event.event_type).filter(|_| !event.name.is_empty() && !event.name.contains(STEP))
-        {
-            let name = Steps {
-                last: &event.name,
-                above: None,
-                count: 1,
-            };
-            self.note_one(kind, with_step(kind.hash(), &event.name), &name, space, writes);
+        if context_kept {
+            let kind = NameKind::Context;
+            self.note_fields(kind, &event.context, (kind.hash(), None), space, writes);
+            for category in kith_profile::consent_categories(event) {
+                self.note_alone(NameKind::Consent, category, space, writes);
+            }
+        }
+    }
+
+    fn note_said(&mut self, event: &Event, space: &SpaceId, writes: &mut Batch) {
+        if let Some(kind) = NameKind::of_events(event.event_type).filter(|_| !event.name.is_empty()) {
+            self.note_alone(kind, &event.name, space, writes);
         }
         let traits = match event.event_type {
             EventType::Group => NameKind::AccountTrait,
@@ -164,6 +176,20 @@ impl SentNames {
         for (kind, fields) in [(NameKind::Property, &event.properties), (traits, &event.traits)] {
             self.note_fields(kind, fields, (kind.hash(), None), space, writes);
         }
+    }
+
+    /// Notes a name of one step, whatever stands in it.
+    fn note_alone(&mut self, kind: NameKind, name: &str, space: &SpaceId, writes: &mut Batch) {
+        if name.contains(STEP) {
+            return;
+        }
+        let (hash, above) = (with_step(kind.hash(), name), None);
+        let name = Steps {
+            last: name,
+            above,
+            count: 1,
+        };
+        self.note_one(kind, hash, &name, space, writes);
     }
 
     fn note_fields(
@@ -220,16 +246,20 @@ fn key(space: &SpaceId, kind: NameKind, number: u16) -> Vec<u8> {
 /// Where keys begin, and where they end.
 type KeyRange = (Vec<u8>, Vec<u8>);
 
-fn range(space: &SpaceId) -> KeyRange {
+fn range(space: &SpaceId, places: &std::ops::Range<u8>) -> KeyRange {
     let prefix = keys::named(space, NAMES);
-    let end = [prefix.as_slice(), &[NameKind::ALL.len() as u8]].concat();
-    (prefix, end)
+    let from = |place: u8| [prefix.as_slice(), &[place]].concat();
+    (from(places.start), from(places.end))
 }
 
-/// Where the names of a space stand in [`Keyspace::Meta`]; nothing where the state does not have them all.
-pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<KeyRange>, PipelineError> {
-    let kept = store.get(Keyspace::Meta, &keys::named(space, KEPT))?;
-    Ok(kept.map(|_| range(space)))
+/// Where the names of a space stand in [`Keyspace::Meta`], of the kinds of which the state has them all.
+pub(crate) fn kept_ranges(store: &dyn Read, space: &SpaceId) -> Result<Vec<KeyRange>, PipelineError> {
+    let mut ranges = Vec::new();
+    for (mark, places) in KEPT.iter().zip(&KEPT_PLACES) {
+        let kept = store.get(Keyspace::Meta, &keys::named(space, mark))?;
+        ranges.extend(kept.map(|_| range(space, places)));
+    }
+    Ok(ranges)
 }
 
 /// Visits the names of a space, `None` where there were more of a kind.
@@ -238,9 +268,10 @@ fn visit(
     space: &SpaceId,
     visit: &mut dyn FnMut(NameKind, Option<&str>),
 ) -> Result<(), PipelineError> {
-    let (prefix, end) = range(space);
+    let prefix = keys::named(space, NAMES);
+    let (from, end) = range(space, &(0..NameKind::ALL.len() as u8));
     let mut damaged = false;
-    store.scan(Keyspace::Meta, &prefix, &end, &mut |key, value| {
+    store.scan(Keyspace::Meta, &from, &end, &mut |key, value| {
         let parts = match key.get(prefix.len()..) {
             Some([kind, high, low, END]) => NameKind::ALL.get(usize::from(*kind)).map(|kind| (*kind, [*high, *low])),
             _ => None,
@@ -265,12 +296,18 @@ pub(crate) struct CommittedNames {
 }
 
 impl CommittedNames {
-    /// Nothing where the state does not have them all, or nothing was sent yet: then no name says anything.
+    /// Nothing where the state does not have them all, or nothing was sent yet: then no name says anything. Of kinds that it has
+    /// not from the beginning any name may have been sent.
     pub(crate) fn read(store: &dyn Read, space: &SpaceId) -> Result<Option<Self>, PipelineError> {
-        if kept_range(store, space)?.is_none() {
+        let mut read = Self::default();
+        for (mark, places) in KEPT.iter().zip(&KEPT_PLACES) {
+            if store.get(Keyspace::Meta, &keys::named(space, mark))?.is_none() {
+                places.clone().for_each(|place| read.beyond[usize::from(place)] = true);
+            }
+        }
+        if read.beyond.iter().all(|beyond| *beyond) {
             return Ok(None);
         }
-        let mut read = Self::default();
         visit(store, space, &mut |kind, name| {
             let place = usize::from(kind.place());
             match name {

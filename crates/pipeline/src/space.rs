@@ -10,6 +10,7 @@ use crate::definitions::{DefinitionSet, Definitions};
 use crate::entry::{ComponentEntry, ProfileEntry};
 use crate::folds::Awaited;
 use crate::output::{Numbered, StepFigures};
+use crate::sent_names::SentNames;
 use crate::staged::{self, List};
 use crate::{PipelineError, definition_history, history, keys, output, plans};
 use kith_identity::{Component, Position};
@@ -25,6 +26,8 @@ use std::sync::Arc;
 const IDENTIFIERS_CACHED: usize = if cfg!(test) { 3 } else { 400_000 };
 const COMPONENTS_CACHED: usize = if cfg!(test) { 2 } else { 30_000 };
 const PROFILES_CACHED: usize = if cfg!(test) { 2 } else { 20_000 };
+/// Of those, the share that a space takes which is only tried: one in so many.
+const TRIED_IN: usize = if cfg!(test) { 1 } else { 4 };
 
 pub(crate) const DEFINITIONS: &str = "definitions";
 pub(crate) const OUTBOX_NEXT: &str = "outbox_next";
@@ -68,7 +71,7 @@ pub(crate) struct Space {
     pub(crate) accounts: Accounts,
     /// What is said of accounts, on its way to their members.
     pub(crate) account_changes: AccountChanges,
-    pub(crate) sent_names: crate::sent_names::SentNames,
+    pub(crate) sent_names: SentNames,
     pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
     /// Every timer before this instant has fired.
     pub(crate) fired: Timestamp,
@@ -98,23 +101,56 @@ impl Space {
     /// Reads what the store holds of a space.
     pub(crate) fn load(store: &dyn Read, id: &SpaceId) -> Result<Self, PipelineError> {
         let set = definition_history::in_force(store, id)?;
-        let number = |name: &str| -> Result<u64, PipelineError> {
-            let bytes = store.get(Keyspace::Meta, &keys::named(id, name))?;
-            Ok(bytes
-                .and_then(|bytes| bytes.try_into().ok())
-                .map_or(0, u64::from_be_bytes))
-        };
+        let definitions = Arc::new(set.compile()?);
         let mut space = Self {
-            definitions: Arc::new(set.compile()?),
+            account_changes: AccountChanges::load(store, id)?,
+            sent_names: SentNames::load(store, id)?,
+            ..Self::bare(store, id, (definitions, set), Dedupe::load(store, id)?, 1)?
+        };
+        let swept = number_in(store, id, SWEPT_VERSION)?;
+        space.sweep = (space.set.version > swept).then_some(0);
+        let from = keys::space(id);
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        let due = &mut space.due;
+        store.scan(Keyspace::Due, &from, &to, &mut |key, _| {
+            due.extend(keys::due_parts(key));
+            true
+        })?;
+        Ok(space)
+    }
+
+    /// A space under other definitions than are in force, to try what they make of it. It takes no event, fires no timer, and
+    /// holds less in memory than the one that serves.
+    pub(crate) fn to_try(
+        store: &dyn Read,
+        id: &SpaceId,
+        (definitions, set): &(Arc<Definitions>, &DefinitionSet),
+    ) -> Result<Self, PipelineError> {
+        let no_keys = Dedupe::load(&kith_state::MemoryStore::default(), id)?;
+        let definitions = (Arc::clone(definitions), (*set).clone());
+        Self::bare(store, id, definitions, no_keys, TRIED_IN)
+    }
+
+    /// A space with its plans and counts. Its caches take a share of what they take where it serves.
+    fn bare(
+        store: &dyn Read,
+        id: &SpaceId,
+        (definitions, set): (Arc<Definitions>, DefinitionSet),
+        dedupe: Dedupe,
+        share: usize,
+    ) -> Result<Self, PipelineError> {
+        let number = |name: &str| number_in(store, id, name);
+        Ok(Self {
+            definitions,
             plans: plans::load(store, id)?,
             set,
-            dedupe: Dedupe::load(store, id)?,
-            identifiers: Cache::new(IDENTIFIERS_CACHED),
-            components: Cache::new(COMPONENTS_CACHED),
-            profiles: Cache::new(PROFILES_CACHED),
+            dedupe,
+            identifiers: Cache::new(IDENTIFIERS_CACHED / share),
+            components: Cache::new(COMPONENTS_CACHED / share),
+            profiles: Cache::new(PROFILES_CACHED / share),
             accounts: Accounts::default(),
-            account_changes: AccountChanges::load(store, id)?,
-            sent_names: crate::sent_names::SentNames::load(store, id)?,
+            account_changes: AccountChanges::default(),
+            sent_names: SentNames::default(),
             due: BTreeSet::new(),
             fired: Timestamp::MIN,
             changes: Vec::new(),
@@ -132,16 +168,7 @@ impl Space {
             dirty_components: Vec::new(),
             dirty_profiles: Vec::new(),
             id: id.clone(),
-        };
-        space.sweep = (space.set.version > number(SWEPT_VERSION)?).then_some(0);
-        let from = keys::space(id);
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
-        let due = &mut space.due;
-        store.scan(Keyspace::Due, &from, &to, &mut |key, _| {
-            due.extend(keys::due_parts(key));
-            true
-        })?;
-        Ok(space)
+        })
     }
 
     /// The component that holds an identifier.
@@ -377,10 +404,15 @@ impl Space {
         if self.sweep.is_none() {
             number(SWEPT_VERSION, self.set.version);
         }
+        self.age();
+        Ok(())
+    }
+
+    /// Lets go of what was not looked at for long. Only where the store holds everything.
+    pub(crate) fn age(&mut self) {
         self.identifiers.age();
         self.components.age();
         self.profiles.age();
-        Ok(())
     }
 
     /// Writes the definitions in force into the step.
@@ -390,4 +422,11 @@ impl Space {
             .put(Keyspace::Meta, keys::named(&self.id, DEFINITIONS), bytes);
         Ok(())
     }
+}
+
+fn number_in(store: &dyn Read, space: &SpaceId, name: &str) -> Result<u64, PipelineError> {
+    let bytes = store.get(Keyspace::Meta, &keys::named(space, name))?;
+    Ok(bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .map_or(0, u64::from_be_bytes))
 }

@@ -88,7 +88,7 @@ pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Re
             compare_range(live, rebuilt, keyspace, (&from, &to), (&plan, &plans, now), &mut report)?;
         }
         // A state that an earlier release began lacks names that a replay finds.
-        if let Some((from, to)) = sent_names::kept_range(live, &space)? {
+        for (from, to) in sent_names::kept_ranges(live, &space)? {
             let range = (&*from, &*to);
             compare_range(live, rebuilt, Keyspace::Meta, range, (&plan, &plans, now), &mut report)?;
         }

@@ -49,15 +49,12 @@ pub(crate) struct Consents {
 
 impl Consents {
     pub(crate) fn observe(&mut self, event: &Event) {
-        let Some(preferences) = preferences(event) else { return };
         let mark = Mark {
             time: event.event_time.min(event.received_at),
             address: event.address,
         };
-        for (category, value) in preferences {
-            if let (Some(granted), true) = (value.as_bool(), category.len() <= MAX_CATEGORY_BYTES) {
-                self.put(category, &event.source, granted, mark);
-            }
+        for (category, granted) in answers(event) {
+            self.put(category, &event.source, granted, mark);
         }
         self.limit();
     }
@@ -187,6 +184,20 @@ impl Consents {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.words.capacity() * size_of::<Word>() + self.words.iter().map(|word| word.category.len()).sum::<usize>()
     }
+}
+
+/// The categories of consent that an event speaks of.
+pub fn consent_categories(event: &Event) -> impl Iterator<Item = &str> {
+    answers(event).map(|(category, _)| category)
+}
+
+/// What an event allows and denies, by category.
+fn answers(event: &Event) -> impl Iterator<Item = (&str, bool)> {
+    let said = preferences(event).into_iter().flatten();
+    said.filter_map(|(category, value)| {
+        let granted = value.as_bool()?;
+        (category.len() <= MAX_CATEGORY_BYTES).then_some((&**category, granted))
+    })
 }
 
 fn preferences(event: &Event) -> Option<&Object> {

@@ -74,7 +74,7 @@ pub struct CompiledSegment {
     account_traits: Vec<Box<str>>,
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
-    uses_consent: bool,
+    consents: Vec<Box<str>>,
     uses_identifiers: bool,
 }
 
@@ -95,7 +95,7 @@ impl CompiledSegment {
             account_traits: Vec::new(),
             computed_traits: Vec::new(),
             references: Vec::new(),
-            uses_consent: false,
+            consents: Vec::new(),
             uses_identifiers: false,
         };
         let explained = compiler.node(&definition.condition).map_err(|problem| {
@@ -116,7 +116,7 @@ impl CompiledSegment {
             account_traits: sorted(compiler.account_traits),
             computed_traits: sorted(compiler.computed_traits),
             references: sorted(compiler.references),
-            uses_consent: compiler.uses_consent,
+            consents: sorted(compiler.consents),
             uses_identifiers: compiler.uses_identifiers,
         })
     }
@@ -175,10 +175,16 @@ impl CompiledSegment {
         !self.traits.is_empty() || !self.account_traits.is_empty()
     }
 
+    /// The categories of consent it asks for, sorted.
+    #[must_use]
+    pub fn consents(&self) -> &[Box<str>] {
+        &self.consents
+    }
+
     /// Whether it asks for a consent.
     #[must_use]
     pub fn depends_on_consent(&self) -> bool {
-        self.uses_consent
+        !self.consents.is_empty()
     }
 
     /// Whether it asks for identifiers.
@@ -190,7 +196,7 @@ impl CompiledSegment {
     /// Whether any event may touch it, whatever it says: it asks for a consent or for identifiers.
     #[must_use]
     pub fn depends_on_every_event(&self) -> bool {
-        self.uses_consent || self.uses_identifiers
+        self.depends_on_consent() || self.uses_identifiers
     }
 
     /// Whether an event of that type and name may be counted by one of its aggregates.
@@ -240,7 +246,7 @@ struct Compiler<'a> {
     account_traits: Vec<Box<str>>,
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
-    uses_consent: bool,
+    consents: Vec<Box<str>>,
     uses_identifiers: bool,
 }
 
@@ -305,7 +311,7 @@ impl Compiler<'_> {
                 })
             }
             Condition::Consent { category, answer } => {
-                self.uses_consent = true;
+                self.consents.push(category.clone());
                 Node::Leaf(Leaf::Consent {
                     category: category.clone(),
                     answer: *answer,

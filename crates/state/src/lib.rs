@@ -2,16 +2,19 @@
 //!
 //! The pipeline keeps everything live here: identity, folds, memberships, due times and the outbox. One [`Batch`] is
 //! one transaction; nothing is half-applied. Two stores implement [`Store`]: [`FjallStore`] on disk and
-//! [`MemoryStore`] for tests and replays. It never knows what the bytes mean.
+//! [`MemoryStore`] for tests and replays; a [`ScratchStore`] is one or the other, for what is thrown away. It never knows what
+//! the bytes mean.
 
 mod fjall_store;
 mod gathered;
 mod memory;
 mod reopening;
 mod rows;
+mod scratch;
 
 pub use memory::MemoryStore;
 pub use reopening::FjallStore;
+pub use scratch::ScratchStore;
 
 use std::fmt;
 

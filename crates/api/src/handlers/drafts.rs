@@ -124,7 +124,8 @@ pub(crate) async fn overlap(
 }
 
 /// What applying documents would do to people, before it is done: whose segments, computed traits and traits would be
-/// others, and for rules of identity who would split or merge. The body is as for the plan.
+/// others, and for rules of identity who would split or merge: then segments and traits are those of the people there would
+/// be. Everything is counted over everybody. The body is as for the plan.
 #[utoipa::path(
     post, path = "/api/spaces/{space}/definitions/impact", operation_id = "definitions_impact", tag = "definitions",
     params(("space", description = "The space."), ImpactQuery),

@@ -72,7 +72,8 @@ pub(crate) struct WhatIfBody {
     /// Vetoes in force that would be no more.
     #[serde(default)]
     remove: Vec<VetoBody>,
-    /// Whose evidence is looked at, as `type:value`. Without it: the vetoed identifiers', and for other rules everybody's.
+    /// Whose evidence is looked at, as `type:value`, beside that of the vetoed identifiers. Without it, for other rules:
+    /// everybody's. With rules, 200,000 events or 256 MiB of them are looked at; otherwise the answer is always complete.
     #[serde(default)]
     around: Option<String>,
 }

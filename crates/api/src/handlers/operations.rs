@@ -3,7 +3,7 @@
 use super::{Api, existing_space, is_defined};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::parse_space;
-use crate::ports::{PauseScope, StageStatus, Status, TableStatus};
+use crate::ports::{PauseScope, RefoldStatus, StageStatus, Status, TableStatus};
 use crate::stream::ndjson;
 use axum::Json;
 use axum::extract::Path;
@@ -21,6 +21,9 @@ pub(crate) struct StatusBody {
     stages: Vec<StageBody>,
     /// Definitions whose history is being folded.
     refolds: Vec<RefoldBody>,
+    /// Other rules of identity that are only asked about, while that is worked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dry_run: Option<RefoldBody>,
     tables: Vec<TableBody>,
     /// What sends nothing at present, such as `everything`, `space main`, `message welcome of space main`.
     messages_paused: Vec<String>,
@@ -279,20 +282,21 @@ fn status_body(status: Status) -> StatusBody {
         version: status.version,
         started_at: status.started_at.to_string(),
         stages: status.stages.into_iter().map(stage_body).collect(),
-        refolds: status
-            .refolds
-            .into_iter()
-            .map(|refold| RefoldBody {
-                space: refold.space.to_string(),
-                definition: refold.definition,
-                records_done: refold.records_done,
-                records_total: refold.records_total,
-                since: refold.since.map(|since| since.to_string()),
-                ends_about: refold.ends_about.map(|end| end.to_string()),
-            })
-            .collect(),
+        refolds: status.refolds.into_iter().map(refold_body).collect(),
+        dry_run: status.dry_run.map(refold_body),
         tables: status.tables.into_iter().map(table_body).collect(),
         messages_paused: status.messages_paused.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn refold_body(refold: RefoldStatus) -> RefoldBody {
+    RefoldBody {
+        space: refold.space.to_string(),
+        definition: refold.definition,
+        records_done: refold.records_done,
+        records_total: refold.records_total,
+        since: refold.since.map(|since| since.to_string()),
+        ends_about: refold.ends_about.map(|end| end.to_string()),
     }
 }
 

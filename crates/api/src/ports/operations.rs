@@ -71,6 +71,8 @@ pub struct Status {
     pub stages: Vec<StageStatus>,
     /// Definitions whose history is being folded.
     pub refolds: Vec<RefoldStatus>,
+    /// Other rules of identity that are only asked about, while that is worked out.
+    pub dry_run: Option<RefoldStatus>,
     /// The tables.
     pub tables: Vec<TableStatus>,
     /// What sends nothing at present.

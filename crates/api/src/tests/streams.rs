@@ -195,6 +195,12 @@ async fn ops_1_lag_and_freshness_of_every_stage_are_visible() {
         })
     );
     assert_eq!(
+        status["dry_run"],
+        json!({
+            "space": "main", "definition": "identity_rules, reading events", "records_done": 1, "records_total": 4,
+        })
+    );
+    assert_eq!(
         status["tables"][0],
         json!({ "name": "main.clean.events", "rows": 5, "committed_at": "2023-11-14T22:13:20.009Z" })
     );

@@ -3,16 +3,21 @@
 //! The server counts; here files are read and answers are put into words.
 
 use super::definitions::read_files;
+use super::outlook::{self, Outlook};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
 use crate::table::{Cell, Table};
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use kith_types::SegmentName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::time::Duration;
 
+/// How often it is asked how far a plan is.
+const POLL: Duration = Duration::from_millis(500);
 /// People put into words of each list by `kith plan`; JSON has them all.
 const PLAN_SHOWS: usize = 5;
 
@@ -104,13 +109,17 @@ struct TraitCount {
 }
 
 #[derive(Deserialize)]
-struct Outlook {
-    events: u64,
-    complete: bool,
-    profiles_before: u64,
-    profiles_after: u64,
-    splits_total: u64,
-    merges_total: u64,
+struct Status {
+    dry_run: Option<DryRun>,
+}
+
+/// How far a question about changed rules is.
+#[derive(Deserialize)]
+struct DryRun {
+    space: String,
+    definition: String,
+    records_done: u64,
+    records_total: u64,
 }
 
 #[derive(Deserialize)]
@@ -213,7 +222,31 @@ pub(crate) async fn overlap(client: &Client, args: &OverlapArgs) -> Result<(), C
 /// What the server refuses.
 pub(crate) async fn impact(client: &Client, space: &InSpace, body: &Value) -> Result<Value, CommandError> {
     let path = ["api", "spaces", space.space.as_str(), "definitions", "impact"];
-    read(&client.post(&path, body).await?)
+    let answer = client.post(&path, body);
+    tokio::pin!(answer);
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg}  {bar:40}  {percent}%  {eta}") {
+        bar.set_style(style);
+    }
+    loop {
+        tokio::select! {
+            answer = &mut answer => {
+                bar.finish_and_clear();
+                return read(&answer?);
+            }
+            () = tokio::time::sleep(POLL) => {}
+        }
+        // It is only shown how far it is: whoever may not see that waits without.
+        let Ok(status) = client.get(&["api", "status"], &[]).await else {
+            continue;
+        };
+        let status: Status = read(&status)?;
+        if let Some(dry_run) = status.dry_run.filter(|dry_run| dry_run.space == space.space.as_str()) {
+            bar.set_message(dry_run.definition);
+            bar.set_length(dry_run.records_total);
+            bar.set_position(dry_run.records_done);
+        }
+    }
 }
 
 /// Puts what a proposal would do to people into words.
@@ -223,6 +256,9 @@ pub(crate) async fn impact(client: &Client, space: &InSpace, body: &Value) -> Re
 pub(crate) fn show_impact(impact: &Value) -> Result<(), CommandError> {
     let counted: Counted = read(&impact.to_string())?;
     output::line(&format!("What it would do to {} people:", counted.people))?;
+    if let Some(outlook) = &counted.identity {
+        outlook::show_some(outlook, PLAN_SHOWS)?;
+    }
     for segment in &counted.segments {
         show_segment(segment, PLAN_SHOWS)?;
     }
@@ -234,13 +270,6 @@ pub(crate) fn show_impact(impact: &Value) -> Result<(), CommandError> {
     }
     if let Some(traits) = &counted.traits {
         output::line(&format!("traits: another value would survive for {}", traits.changes))?;
-    }
-    if let Some(outlook) = &counted.identity {
-        let some = if outlook.complete { "" } else { " (not all there are)" };
-        output::line(&format!(
-            "who is who: {} would be split and {} merged, {} profiles become {}, by {} events{some}; segments are counted by who is who now",
-            outlook.splits_total, outlook.merges_total, outlook.profiles_before, outlook.profiles_after, outlook.events
-        ))?;
     }
     let nothing = counted.segments.is_empty() && counted.computed_traits.is_empty();
     if nothing && counted.traits.is_none() && counted.identity.is_none() {

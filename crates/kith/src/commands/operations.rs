@@ -97,6 +97,8 @@ pub(crate) struct Status {
     /// In the order of the flow.
     pub(crate) stages: Vec<Stage>,
     refolds: Vec<Refold>,
+    #[serde(default)]
+    dry_run: Option<Refold>,
     tables: Vec<TableState>,
     /// What sends nothing at present.
     pub(crate) messages_paused: Vec<String>,
@@ -354,7 +356,12 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
         output::line("")?;
         show_tables(&status.tables)?;
     }
-    for refold in &status.refolds {
+    let refolds = status.refolds.iter().map(|refold| ("folding history of", refold));
+    let dry_run = status
+        .dry_run
+        .iter()
+        .map(|asked| ("working out what would be by", asked));
+    for (what, refold) in refolds.chain(dry_run) {
         let Refold {
             space,
             definition,
@@ -372,7 +379,7 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             .map(|end| format!(", until about {end}"))
             .unwrap_or_default();
         output::line(&format!(
-            "\nfolding history of {definition} in space {space}: {records_done} of {records_total}{since}{end}"
+            "\n{what} {definition} in space {space}: {records_done} of {records_total}{since}{end}"
         ))?;
     }
     for paused in &status.messages_paused {

@@ -13,6 +13,11 @@ pub(super) struct Outlook {
     profiles_before: u64,
     profiles_after: u64,
     largest_after: u64,
+    /// Profiles at a bound of identity; only where everybody concerned was looked at.
+    #[serde(default)]
+    bounded_before: u64,
+    #[serde(default)]
+    bounded_after: Option<u64>,
     splits_total: u64,
     splits: Vec<Split>,
     merges_total: u64,
@@ -69,15 +74,12 @@ pub(super) fn show(outlook: &Outlook) -> Result<(), CommandError> {
         ))?;
     }
     output::line(&format!(
-        "By {}: {} now, {} then; the largest would have {}.",
-        counted(outlook.events, "event"),
+        "{} now, {} then; the largest would have {}.",
         counted(outlook.profiles_before, "profile"),
         outlook.profiles_after,
         counted(outlook.largest_after, "identifier")
     ))?;
-    if !outlook.complete {
-        output::line("There are more events than one comparison looks at; ask around an identifier with --around.")?;
-    }
+    outlook.show_what_was_looked_at()?;
     if only_moves {
         output::line("They would be:")?;
         let people = outlook.splits.iter().flat_map(|split| &split.into);
@@ -96,7 +98,68 @@ pub(super) fn show(outlook: &Outlook) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Puts the counts and the first of each list into words, beside what would become of segments.
+///
+/// # Errors
+/// As [`show`].
+pub(super) fn show_some(outlook: &Outlook, shown: usize) -> Result<(), CommandError> {
+    output::line(&format!(
+        "who is who: {} now, {} then; {} would split, {} would come from several, {} would move",
+        counted(outlook.profiles_before, "profile"),
+        outlook.profiles_after,
+        outlook.splits_total,
+        outlook.merges_total,
+        counted(outlook.moves_total, "identifier"),
+    ))?;
+    if let Some(bounded) = outlook.bounded_after.filter(|after| *after > outlook.bounded_before) {
+        let before = outlook.bounded_before;
+        output::line(&format!(
+            "    of whom {bounded} would be at a bound of identity; {before} are now"
+        ))?;
+    }
+    let list = |what: &str, lines: Vec<String>| {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        output::line(&format!("    {what}, among others:"))?;
+        lines.iter().try_for_each(|line| output::line(&format!("      {line}")))
+    };
+    let splits = outlook.splits.iter().take(shown);
+    let splits = splits.map(|split| format!("{} into {}", split.profile, joined(split.into.iter().map(named))));
+    list("split", splits.collect())?;
+    let merges = outlook.merges.iter().take(shown);
+    let merges = merges.map(|merge| {
+        let from = joined(merge.profiles.iter().cloned());
+        format!("{from} into {}", named(&merge.into))
+    });
+    list("merge", merges.collect())
+}
+
 impl Outlook {
+    fn show_what_was_looked_at(&self) -> Result<(), CommandError> {
+        let events = counted(self.events, "event");
+        let Some(bounded) = self.bounded_after else {
+            output::line(&format!("That is by {events} around it."))?;
+            return match self.complete {
+                true => Ok(()),
+                false => output::line(
+                    "There are more events around it than one comparison looks at; without --around all are.",
+                ),
+            };
+        };
+        if bounded > self.bounded_before {
+            let before = self.bounded_before;
+            output::line(&format!(
+                "{} would be at a bound of identity; {before} are now.",
+                counted(bounded, "profile")
+            ))?;
+        }
+        match self.events {
+            0 => output::line("Every event says what it said."),
+            _ => output::line(&format!("{events} would be placed anew.")),
+        }
+    }
+
     /// Whether nobody comes or goes: identifiers would only move between people who stay.
     fn only_moves(&self) -> bool {
         let stays = |split: &Split| split.into.iter().any(|one| one.profile == split.profile);
@@ -116,4 +179,13 @@ fn counted(number: u64, what: &str) -> String {
 fn members(members: &Members) -> Result<(), CommandError> {
     let identifiers: Vec<String> = members.identifiers.iter().map(|one| output::shown(one)).collect();
     output::line(&format!("  {}: {}", members.profile, identifiers.join(" ")))
+}
+
+fn named(members: &Members) -> String {
+    let identifiers: Vec<String> = members.identifiers.iter().map(|one| output::shown(one)).collect();
+    format!("{} ({})", members.profile, identifiers.join(" "))
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(" and ")
 }

@@ -1,4 +1,4 @@
-//! Counting drafts while the server serves: few at a time, given up when nobody waits for the answer any more.
+//! Counting drafts and what would become of people while the server serves: few at a time, given up when nobody waits for the answer any more.
 
 use super::looking_back::refused;
 use kith_api::RawJson;
@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Exact counts at a time: each takes every core that is free.
 const EXACT_AT_ONCE: usize = 1;
-/// Estimates and overlaps at a time.
+/// Estimates, overlaps and questions about what is around somebody at a time.
 const QUICK_AT_ONCE: usize = 4;
 /// How long a request waits for those before it.
 const WAITS: Duration = Duration::from_secs(5);
@@ -128,28 +128,28 @@ impl Drafts {
         changes: Vec<DefinitionDocument>,
         samples: usize,
     ) -> Result<RawJson, PortError> {
-        let rules = changes.iter().find(|change| change.kind == "identity_rules").cloned();
         let proposed = Proposed {
             changes,
             beside: Vec::new(),
             samples,
         };
-        let mut counted = self.exactly(space, proposed).await?;
-        if let Some(rules) = rules {
-            let question = Question {
-                // Without rules of its own a space has those that are built in.
-                rules: Some(rules.spec.unwrap_or_else(|| json!({}))),
-                ..Question::default()
-            };
-            let (reads, space) = (self.reads.clone(), space.clone());
-            let permit = permit(&self.exact).await?;
-            let asked = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                reads.what_if(&space, &question)
-            });
-            counted["identity"] = asked.await.map_err(PortError::internal)?.map_err(refused)?;
-        }
-        Ok(RawJson::of(&counted))
+        Ok(RawJson::of(&self.exactly(space, proposed).await?))
+    }
+
+    /// What other rules of identity or other vetoes would do to who is who.
+    pub(crate) async fn what_if(&self, space: &SpaceId, question: Question) -> Result<RawJson, PortError> {
+        // Whatever is not about everybody is about what evidence connects with somebody.
+        let of_everybody = question.rules.is_some() && question.around.is_none();
+        let permit = permit(if of_everybody { &self.exact } else { &self.quick }).await?;
+        let (reads, space, now) = (self.reads.clone(), space.clone(), self.clock.now());
+        let gone = Arc::new(AtomicBool::new(false));
+        let _guard = Gone(Arc::clone(&gone));
+        let told = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            reads.what_if(&space, &question, now, &|| !gone.load(Ordering::Acquire))
+        });
+        let told = told.await.map_err(PortError::internal)?.map_err(refused)?;
+        told.map(|told| RawJson::of(&told)).ok_or_else(not_now)
     }
 
     /// How segments overlap.
@@ -226,7 +226,7 @@ async fn permit(from: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PortError
         Ok(Ok(permit)) => Ok(permit),
         _ => Err(PortError::new(
             PortErrorKind::Busy,
-            "other drafts are being counted: ask again in a while, or for an estimate with quick",
+            "another question about everybody is being worked out: ask again in a while, or for an estimate with quick",
         )),
     }
 }

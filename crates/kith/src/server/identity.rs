@@ -1,7 +1,7 @@
 //! Who is who as the API asks for it: read from what the pipeline has committed, decided in the log.
 
 use super::Parts;
-use super::looking_back::{LookingBack, Whose, as_of, refused};
+use super::looking_back::{LookingBack, as_of, refused};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -72,18 +72,14 @@ impl Identity for WhoIsWho {
             removed: question.remove.iter().map(asked).collect(),
             around: question.around.clone(),
         };
-        let space = space.clone();
-        let outlook = LookingBack::read(&self.parts, Whose::Everybody, move |parts| {
-            parts.reads.what_if(&space, &question)
-        });
-        Ok(RawJson::of(&outlook.await?))
+        self.parts.drafts.what_if(space, question).await
     }
 
     async fn resolve(&self, space: &SpaceId, person: &PersonRef, asked: AsOf) -> Result<Option<RawJson>, PortError> {
         let now = self.parts.clock.now();
         let instant = as_of(asked, now)?.unwrap_or_else(|| Instant::then(now));
         let (space, name) = (space.clone(), name_of(person));
-        let resolved = LookingBack::read(&self.parts, Whose::Person, move |parts| {
+        let resolved = LookingBack::read(&self.parts, move |parts| {
             let then = parts.reads.resolve_as_of(&space, &name, instant)?;
             let today = parts.reads.resolve(&space, &name)?;
             Ok(then.map(|then| (then, today)))
@@ -122,7 +118,7 @@ impl Identity for WhoIsWho {
     ) -> Result<Vetoed, PortError> {
         // Histories are read before the lock: what an event names does not change.
         let (checked, add) = (space.clone(), add.iter().map(asked).collect());
-        let add = LookingBack::read(&self.parts, Whose::Person, move |parts| spelt(parts, &checked, add)).await??;
+        let add = LookingBack::read(&self.parts, move |parts| spelt(parts, &checked, add)).await??;
         let (named, pairs) = (space.clone(), add.clone());
         let unknown = self.read(move |parts| unknown(parts, &named, &pairs)).await?;
         let _one_at_a_time = self.deciding.lock().await;

@@ -12,29 +12,18 @@ use tokio::sync::Semaphore;
 
 /// Questions about one person at a time.
 const PERSONS_AT_ONCE: usize = 8;
-/// Questions about who everybody would be at a time.
-const EVERYBODY_AT_ONCE: usize = 1;
 /// How long a request waits for those before it.
 const WAITS: Duration = Duration::from_secs(5);
 
 /// Room for questions that read histories.
 pub(crate) struct LookingBack {
     person: Arc<Semaphore>,
-    everybody: Arc<Semaphore>,
-}
-
-/// Whose histories a question reads.
-#[derive(Clone, Copy)]
-pub(crate) enum Whose {
-    Person,
-    Everybody,
 }
 
 impl Default for LookingBack {
     fn default() -> Self {
         Self {
             person: Arc::new(Semaphore::new(PERSONS_AT_ONCE)),
-            everybody: Arc::new(Semaphore::new(EVERYBODY_AT_ONCE)),
         }
     }
 }
@@ -43,14 +32,10 @@ impl LookingBack {
     /// Answers a question when there is room for it.
     pub(crate) async fn read<T: Send + 'static>(
         parts: &Arc<Parts>,
-        whose: Whose,
         read: impl FnOnce(&Parts) -> Result<T, PipelineError> + Send + 'static,
     ) -> Result<T, PortError> {
-        let room = match whose {
-            Whose::Person => &parts.looking_back.person,
-            Whose::Everybody => &parts.looking_back.everybody,
-        };
-        let Ok(Ok(permit)) = tokio::time::timeout(WAITS, Arc::clone(room).acquire_owned()).await else {
+        let room = Arc::clone(&parts.looking_back.person);
+        let Ok(Ok(permit)) = tokio::time::timeout(WAITS, room.acquire_owned()).await else {
             let message = "too many questions about histories at once: ask again in a while";
             return Err(PortError::new(PortErrorKind::Busy, message));
         };

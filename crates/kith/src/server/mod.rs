@@ -264,6 +264,9 @@ fn open(config: &ServerConfig, address: SocketAddr) -> Result<(Parts, Option<Str
         Pipeline::at_rest(Arc::clone(&store), engine)?
     });
     let reads = Reads::new(Arc::clone(&store), Arc::clone(&pipeline));
+    let reads = reads
+        .with_scratch(&data.join("scratch").join("dry_runs"))
+        .map_err(|error| CommandError::caused("the scratch folder cannot be emptied", error))?;
     let handover = Handover::new(Arc::clone(&store));
     let writer = LakeWriter::new(
         Arc::clone(&lake),

@@ -230,6 +230,8 @@ impl Operations for Running {
             .new_rules
             .as_ref()
             .map(|rules| rules_in_work(rules, self.0.clock.now()));
+        let dry_run = self.0.reads.dry_run();
+        let dry_run = dry_run.map(|rules| rules_in_work(&rules, self.0.clock.now()));
         let paused = self.0.activation.paused().map_err(PortError::internal)?;
         let running = Self(Arc::clone(&self.0));
         let stood = [
@@ -253,6 +255,7 @@ impl Operations for Running {
             started_at: self.0.started_at,
             stages: stages.into_iter().chain(audiences::stages(&self.0).await?).collect(),
             refolds: rebuild.into_iter().chain(new_rules).chain(refolds).collect(),
+            dry_run,
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
         })

@@ -1,6 +1,6 @@
 //! People as the API shows them, read from what the pipeline has committed.
 
-use super::looking_back::{LookingBack, Whose, as_of};
+use super::looking_back::{LookingBack, as_of};
 use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -48,7 +48,7 @@ impl Profiles for People {
     async fn account(&self, space: &SpaceId, group_id: &str) -> Result<Option<AccountProfile>, PortError> {
         let (space, group_id) = (space.clone(), group_id.to_owned());
         let read = move |parts: &Parts| parts.reads.account(&space, &group_id);
-        Ok(LookingBack::read(&self.0, Whose::Person, read).await?.map(account))
+        Ok(LookingBack::read(&self.0, read).await?.map(account))
     }
 
     async fn account_members(
@@ -69,7 +69,7 @@ impl Profiles for People {
             .transpose()?;
         let (space, group_id) = (space.clone(), group_id.to_owned());
         let read = move |parts: &Parts| parts.reads.account_members(&space, &group_id, from, limit);
-        let page = LookingBack::read(&self.0, Whose::Person, read).await?;
+        let page = LookingBack::read(&self.0, read).await?;
         let member = |member: kith_pipeline::AccountMember| AccountMember {
             profile: member.profile,
             source: member.source,
@@ -92,7 +92,7 @@ impl Profiles for People {
             return self.profile(space, person, recent_events).await;
         };
         let (space, name) = (space.clone(), name_of(person));
-        let found = LookingBack::read(&self.0, Whose::Person, move |parts| {
+        let found = LookingBack::read(&self.0, move |parts| {
             parts.reads.person_as_of(&space, &name, instant, recent_events)
         });
         let found = found.await?;

@@ -5,6 +5,7 @@
 
 use super::{CLOCK, Engine, NEXT};
 use crate::definitions::{DEFINITIONS_APPLIED, read_decision};
+use crate::new_rules::Staging;
 use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::{PipelineError, definition_history, staged};
@@ -76,7 +77,15 @@ impl Engine {
         space.swept = 0;
         space.forget_folds();
         if rules_changed {
-            space.take_rules(&*store, &before, &published.rules, now)?;
+            tracing::info!(space = %at, people = space.profile_count, "rules of identity have changed: the difference is worked out");
+            staged::settle(&*store)?;
+            let stands = store.snapshot();
+            let staging = Staging {
+                stands: &*stands,
+                reader: &*store,
+                writer: &*store,
+            };
+            space.take_rules(staging, &before, &published.rules, now)?;
             self.take_over(at, sequence)?;
         } else {
             space.store_definitions()?;

@@ -2,12 +2,16 @@
 //! SEG-7).
 //!
 //! Everybody in one snapshot of the state is asked by the code that keeps segments live, under the definitions in force
-//! and under those that would be; what their stored folds lack is folded from their histories for the answer. Nothing
-//! here changes anything, and nothing of a draft is kept but what the sample of an estimate holds in memory.
+//! and under those that would be; what their stored folds lack is folded from their histories for the answer. Where rules of
+//! identity would change, the code that applies them works out who would be who, beside the snapshot
+//! (`new_rules/dry_run.rs`). Nothing here changes anything, and nothing of a draft is kept but what the sample of an estimate
+//! holds in memory.
 
 mod comparison;
 mod document;
 mod everybody;
+#[cfg(test)]
+mod rules_tests;
 mod sample;
 mod tally;
 #[cfg(test)]
@@ -15,11 +19,15 @@ mod tests;
 
 use super::Reads;
 use crate::definitions::DefinitionDocument;
+use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
 use crate::{PipelineError, definition_history};
 use comparison::Comparison;
+use everybody::Everybody;
 use kith_state::Read;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 pub use sample::{Estimate, Sampler};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The most people that one list of an answer shows.
 pub const SAMPLES_MAX: usize = 100;
@@ -53,12 +61,16 @@ pub struct Impact {
     pub as_of: Timestamp,
     /// How many people were asked.
     pub people: u64,
-    /// Every segment whose members may be others then, by name.
+    /// Every segment whose members may be others then, by name. Where only people are others: those that somebody enters or
+    /// leaves.
     pub segments: Vec<SegmentImpact>,
     /// Every computed trait that is another then, by name.
     pub computed_traits: Vec<ValueImpact>,
-    /// How many people would have another trait survive; `None` where the rules for traits stay.
+    /// How many people would have another trait survive; `None` where neither the rules for traits change nor who they are.
     pub traits: Option<u64>,
+    /// What would become of who is who; `None` where the rules of identity stay. Segments and traits are those of the people
+    /// there would be.
+    pub identity: Option<Rearranged>,
 }
 
 /// What would become of a segment.
@@ -120,8 +132,29 @@ impl Reads {
         let Some(Asking { snapshot, comparison }) = self.compare(space, proposed)? else {
             return Ok(None);
         };
-        let tally = everybody::ask(&*snapshot, space, &comparison, now, threads, go_on)?;
-        Ok(tally.map(|tally| comparison.impact(tally, now)))
+        let (what, people) = ((space, &comparison), AtomicU64::new(0));
+        let counted = (&people, go_on);
+        if !comparison.identity_changes {
+            let everybody = Everybody::Standing(&*snapshot);
+            let tally = everybody::ask(everybody, what, now, threads, counted)?;
+            return Ok(tally.map(|tally| comparison.impact(tally, None, now)));
+        }
+        let scratch = self.dry_runs.scratch();
+        let still = || go_on(people.load(Ordering::Relaxed));
+        let trial = Trial::new(&*snapshot, &scratch, &still);
+        let run = DryRun {
+            space,
+            before: &comparison.before,
+            after: (Arc::clone(&comparison.after), &comparison.proposal),
+            concerned: Concerned::Everybody,
+            progress: &self.dry_runs.progress,
+            now,
+        };
+        let worked = run.run(&trial).and_then(|identity| {
+            let tally = everybody::ask(Everybody::Tried(&trial), what, now, threads, counted)?;
+            Ok(tally.map(|tally| comparison.impact(tally, Some(identity), now)))
+        });
+        Ok(trial.outcome(worked)?.flatten())
     }
 
     /// A snapshot, and what is to be compared in it; nothing while people are missing.

@@ -1,21 +1,26 @@
 //! Reading who is who: why two identifiers are one person, and what other vetoes or rules would make of it.
 //!
-//! From one snapshot each, in JSON as people read it. Nothing here changes anything; what is looked at is bounded, and an
-//! answer that is not complete says so.
+//! From one snapshot each, in JSON as people read it. Nothing here changes anything. What a change would do is worked out by
+//! the code that would do it (`new_rules/dry_run.rs`); only other rules around somebody are a comparison of so many events,
+//! which says so where it is not complete.
 
 use super::budget::Budget;
+use super::outlook::of_outlook;
 use super::shared::shared;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
+use crate::new_rules::{Concerned, DryRun, LISTED_MAX, Trial};
+use crate::rules_progress::RulesAtWork;
 use crate::vetoes::{self, Veto, VetoDecision};
-use crate::{PipelineError, history, keys};
-use kith_identity::{Component, How, Joint, LeftOut, Outlook, Position, ProfileMembers, Reading, Rules, Stop, WhatIf};
+use crate::{PipelineError, definition_history, history, keys};
+use kith_identity::{Component, How, Joint, LeftOut, Position, Reading, Rules, Stop, WhatIf};
 use kith_state::{Keyspace, Read};
 use kith_types::{Address, Event, Identifier, SpaceId, Timestamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-/// Events that one comparison looks at.
+/// Events that a comparison around somebody looks at.
 pub const WHAT_IF_EVENTS_MAX: usize = 200_000;
 
 /// Megabytes of their rows.
@@ -23,9 +28,6 @@ pub const WHAT_IF_MEGABYTES_MAX: usize = 256;
 
 /// Events of a component among which one that a veto names is looked for.
 const VETO_EVENTS_MAX: usize = 5_000_000;
-
-/// Entries of a list in an answer; how many there are is told beside it.
-pub(super) const LISTED_MAX: usize = 100;
 
 /// What a comparison asks.
 #[derive(Clone, Debug, Default)]
@@ -36,7 +38,7 @@ pub struct Question {
     pub added: Vec<Veto>,
     /// Vetoes in force that would be no more.
     pub removed: Vec<Veto>,
-    /// Whose evidence is looked at; without it, that of the vetoed identifiers, and for other rules everybody's.
+    /// Whose evidence is looked at, beside that of the vetoed identifiers; without it, for other rules everybody's.
     pub around: Option<Identifier>,
 }
 
@@ -153,82 +155,96 @@ impl Reads {
         })))
     }
 
-    /// What other vetoes or other rules would make of the events looked at.
+    /// What other vetoes or other rules would make of people, worked out at `now` as far as `go_on` says so; nothing where it
+    /// said no. About rules around somebody only some events are looked at, and the answer says so where there are more.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Definition`] for rules that cannot be used; otherwise as [`Reads::person`].
-    pub fn what_if(&self, space: &SpaceId, question: &Question) -> Result<Value, PipelineError> {
-        let (definitions, snapshot) = match self.look(space)? {
-            Some(look) => look,
-            None => (crate::check_definitions(&[], &[])?.into(), self.snapshot()?),
-        };
-        let rules = match &question.rules {
-            Some(spec) => {
-                let rules = Rules::from_json(spec).map_err(|error| PipelineError::definition(error.to_string()))?;
-                std::sync::Arc::new(rules)
-            }
-            None => std::sync::Arc::clone(&definitions.rules),
-        };
-        let spelt = |list: &[Veto]| list.iter().map(|veto| veto.spelt(&definitions.rules)).collect();
-        let decision = VetoDecision::new("", "", spelt(&question.added), spelt(&question.removed));
+    pub fn what_if(
+        &self,
+        space: &SpaceId,
+        question: &Question,
+        now: Timestamp,
+        go_on: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Option<Value>, PipelineError> {
+        let snapshot = self.snapshot()?;
+        let in_force = definition_history::in_force(&*snapshot, space)?;
+        let before = in_force.compile()?;
+        let spelt = |list: &[Veto]| -> Vec<Veto> { list.iter().map(|veto| veto.spelt(&before.rules)).collect() };
+        // Those in force may have been decided under another spelling.
+        let named = spelt(&question.removed);
+        let decided = before.vetoes_decided.iter();
+        let removed = decided.filter(|veto| named.contains(&veto.spelt(&before.rules)));
+        let decision = VetoDecision::new("", "", spelt(&question.added), removed.cloned().collect());
         let too_many = || PipelineError::definition(format!("at most {} vetoes can be in force", vetoes::MAX_VETOES));
-        let after = decision.after(&definitions.vetoes_decided).ok_or_else(too_many)?;
-        let vetoes = vetoes::compile(&after, &rules);
-        let mut comparison = WhatIf::new(
-            space,
-            Reading {
-                rules: &definitions.rules,
-                vetoes: &definitions.vetoes,
-            },
-            Reading {
-                rules: &rules,
-                vetoes: &vetoes,
-            },
-        );
-        let mut budget = Budget::new(WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX << 20);
-        let mut complete = true;
-        let mut take = |event: &Event, row: &[u8]| {
-            complete = complete && budget.spend(row);
-            if complete {
-                comparison.add(event);
-            }
-            complete
-        };
-        match whose(&*snapshot, space, &definitions, question, &decision)? {
-            None => visit_all(&*snapshot, space, &mut take)?,
-            Some(homes) => {
-                for home in homes {
-                    visit(&*snapshot, space, &component_of(&*snapshot, space, home)?, &mut take)?;
-                }
-            }
+        let mut proposal = in_force.with(&[], now);
+        proposal.vetoes = decision.after(&before.vetoes_decided).ok_or_else(too_many)?;
+        if let Some(spec) = &question.rules {
+            // Refused as they are, without the name under which they would stand.
+            Rules::from_json(spec).map_err(|error| PipelineError::definition(error.to_string()))?;
+            let rules = std::iter::once(("main".to_owned(), spec.clone())).collect();
+            proposal.documents.insert("identity_rules".to_owned(), rules);
         }
-        Ok(outlook(&comparison.outlook(), complete))
+        let after = proposal.compile()?;
+        let named = spelt(&[&*decision.added, &*decision.removed].concat());
+        let named = named.iter().flat_map(Veto::identifiers).cloned();
+        let around = question.around.iter().filter_map(|sent| before.rules.spell(sent));
+        let mut homes = BTreeSet::new();
+        for identifier in named.chain(around) {
+            homes.extend(home_of(&*snapshot, space, identifier.hash128())?);
+        }
+        let concerned = match (&question.rules, &question.around) {
+            (Some(_), Some(_)) => return outlook_around(&*snapshot, space, (&before, &after), &homes).map(Some),
+            (Some(_), None) => Concerned::Everybody,
+            (None, _) => Concerned::Components(homes),
+        };
+        // Of what is around somebody nobody asks how far it is.
+        let alone = RulesAtWork::default();
+        let progress = match concerned {
+            Concerned::Everybody => &self.dry_runs.progress,
+            Concerned::Components(_) => &alone,
+        };
+        let scratch = self.dry_runs.scratch();
+        let trial = Trial::new(&*snapshot, &scratch, go_on);
+        let run = DryRun {
+            space,
+            before: &before,
+            after: (Arc::new(after), &proposal),
+            concerned,
+            progress,
+            now,
+        };
+        let rearranged = trial.outcome(run.run(&trial))?;
+        Ok(rearranged.map(|rearranged| rearranged.to_document()))
     }
 }
 
-/// The components that a question looks at; nothing for all of them.
-fn whose(
+/// What other rules would make of the events around some components, as far as they are looked at: rules may join others to
+/// them, of whom nothing is said.
+fn outlook_around(
     reader: &dyn Read,
     space: &SpaceId,
-    definitions: &Definitions,
-    question: &Question,
-    decision: &VetoDecision,
-) -> Result<Option<BTreeSet<u128>>, PipelineError> {
-    if question.around.is_none() && question.rules.is_some() {
-        return Ok(None);
+    (before, after): (&Definitions, &Definitions),
+    homes: &BTreeSet<u128>,
+) -> Result<Value, PipelineError> {
+    let [before, after] = [before, after].map(|definitions| Reading {
+        rules: &definitions.rules,
+        vetoes: &definitions.vetoes,
+    });
+    let mut comparison = WhatIf::new(space, before, after);
+    let mut budget = Budget::new(WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX << 20);
+    let mut complete = true;
+    let mut take = |event: &Event, row: &[u8]| {
+        complete = complete && budget.spend(row);
+        if complete {
+            comparison.add(event);
+        }
+        complete
+    };
+    for home in homes {
+        visit(reader, space, &component_of(reader, space, *home)?, &mut take)?;
     }
-    let around = question.around.iter().filter_map(|sent| definitions.rules.spell(sent));
-    let named = decision
-        .added
-        .iter()
-        .chain(&decision.removed)
-        .flat_map(Veto::identifiers)
-        .cloned();
-    let mut homes = BTreeSet::new();
-    for identifier in around.chain(named) {
-        homes.extend(home_of(reader, space, identifier.hash128())?);
-    }
-    Ok(Some(homes))
+    Ok(of_outlook(&comparison.outlook(), complete))
 }
 
 /// Visits the events of a component's carriers.
@@ -278,16 +294,6 @@ fn event_at(
         }
     }
     Ok(None)
-}
-
-fn visit_all(
-    reader: &dyn Read,
-    space: &SpaceId,
-    take: &mut dyn FnMut(&Event, &[u8]) -> bool,
-) -> Result<(), PipelineError> {
-    let from = keys::space(space);
-    let to = kith_state::prefix_end(&from).unwrap_or_default();
-    visit_rows(reader, space, (from, to), take).map(drop)
 }
 
 /// Whether more is wanted.
@@ -421,49 +427,4 @@ fn stop(stop: &Stop) -> Value {
 fn left_out_of(stop: &Stop) -> Option<Value> {
     let because = stop.left_out.as_ref()?.to_string();
     Some(json!({"identifier": stop.identifier.to_string(), "because": because}))
-}
-
-fn profile(profile: &ProfileMembers) -> Value {
-    let mut identifiers: Vec<String> = profile
-        .members
-        .iter()
-        .map(|member| member.identifier.to_string())
-        .collect();
-    identifiers.dedup();
-    let count = identifiers.len();
-    identifiers.truncate(LISTED_MAX);
-    json!({"profile": profile.id.to_string(), "identifiers": identifiers, "identifiers_total": count})
-}
-
-fn outlook(outlook: &Outlook, complete: bool) -> Value {
-    let splits = outlook.splits.iter().take(LISTED_MAX).map(|split| {
-        let into: Vec<Value> = split.into.iter().take(LISTED_MAX).map(profile).collect();
-        json!({"profile": split.profile.to_string(), "into": into})
-    });
-    let merges = outlook.merges.iter().take(LISTED_MAX).map(|merge| {
-        let profiles: Vec<String> = merge
-            .profiles
-            .iter()
-            .take(LISTED_MAX)
-            .map(ToString::to_string)
-            .collect();
-        json!({"profiles": profiles, "into": profile(&merge.into)})
-    });
-    let moves = outlook.moves.iter().take(LISTED_MAX).map(
-        |one| json!({"identifier": one.identifier.to_string(), "from": one.from.to_string(), "to": one.to.to_string()}),
-    );
-    json!({
-        "events": outlook.events,
-        "complete": complete,
-        "profiles_before": outlook.profiles_before,
-        "profiles_after": outlook.profiles_after,
-        "largest_after": outlook.largest_after,
-        "splits_total": outlook.splits.len(),
-        "splits": splits.collect::<Vec<_>>(),
-        "merges_total": outlook.merges.len(),
-        "merges": merges.collect::<Vec<_>>(),
-        "moves_total": outlook.moves.len(),
-        "moves": moves.collect::<Vec<_>>(),
-        "refused": outlook.refused,
-    })
 }

@@ -1,8 +1,9 @@
 //! What two people share without being one: identifiers that each of them held for a while, such as a tablet on which both
 //! sign in (contract IDN-9).
 
-use super::identity::{LISTED_MAX, Lookup};
+use super::identity::Lookup;
 use crate::PipelineError;
+use crate::new_rules::LISTED_MAX;
 use kith_identity::Member;
 use kith_types::{Identifier, ProfileId};
 use serde_json::{Value, json};

@@ -190,7 +190,10 @@ fn veto(event: &str, identifier: &str) -> Veto {
 #[test]
 fn idn_7_what_if_tells_what_a_veto_or_rules_would_do_before_they_do() {
     let (_bench, reads) = melted();
-    let ask = |question: &Question| reads.what_if(&main_space(), question).unwrap();
+    let ask = |question: &Question| {
+        let told = reads.what_if(&main_space(), question, at(9), &|| true);
+        told.unwrap().unwrap()
+    };
     let without = Question {
         added: vec![veto("1-0-2-0", "email:Jo@x.org")],
         ..Question::default()
@@ -216,15 +219,22 @@ fn idn_7_what_if_tells_what_a_veto_or_rules_would_do_before_they_do() {
             &outlook["profiles_before"],
             &outlook["profiles_after"]
         ),
-        (&json!(5), &json!(3), &json!(4))
+        (&json!(0), &json!(3), &json!(4)),
+        "no event says anything else: links are made otherwise"
     );
+    let around = Question {
+        around: Some(id("email:jo@x.org")),
+        ..rules
+    };
+    let outlook = ask(&around);
+    assert_eq!((&outlook["events"], &outlook["complete"]), (&json!(4), &json!(true)));
     let wrong = Question {
         rules: Some(json!({"types": {"email": {"claim": "mine"}}})),
         ..Question::default()
     };
     assert!(
         reads
-            .what_if(&main_space(), &wrong)
+            .what_if(&main_space(), &wrong, at(9), &|| true)
             .unwrap_err()
             .to_string()
             .contains("no claim policy")

@@ -94,6 +94,8 @@ fn in_words(names: &CommittedNames, kinds: &[NameKind], asked: &str) -> String {
         [NameKind::Screen] => "a screen",
         [NameKind::Property] => "a property",
         [NameKind::AccountTrait] => "a trait of an account",
+        [NameKind::Context] => "a field of context",
+        [NameKind::Consent] => "a category of consent",
         [NameKind::Trait, ..] => "a trait",
         _ => "an event",
     };
@@ -119,6 +121,7 @@ fn asked_by(definitions: &Definitions, kind: &str, name: &str) -> Vec<Asked> {
                 .for_each(|spec| of_aggregate(spec, &mut asked));
             asked.extend(named(&[NameKind::Trait], compiled.traits()));
             asked.extend(named(&[NameKind::AccountTrait], compiled.account_traits()));
+            asked.extend(named(&[NameKind::Consent], compiled.consents()));
         }
         "computed_trait" => {
             let computed = definitions.computed.iter().find(|computed| computed.name == name);
@@ -165,8 +168,7 @@ fn of_condition(condition: &Condition, asked: &mut Vec<Asked>) {
             let kinds = match field.root {
                 FieldRoot::Properties => vec![NameKind::Property],
                 FieldRoot::Traits => vec![NameKind::Trait, NameKind::AccountTrait],
-                // What a library says of its surroundings is not kept.
-                FieldRoot::Context => return,
+                FieldRoot::Context => vec![NameKind::Context],
             };
             asked.push((kinds, field.path.to_string()));
         }

@@ -12,7 +12,7 @@ mod handover;
 mod identity;
 mod marks;
 mod new_rules;
-mod oracle;
+pub(crate) mod oracle;
 mod order;
 mod rejects;
 mod replay;

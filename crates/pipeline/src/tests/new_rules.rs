@@ -3,8 +3,10 @@
 
 use super::failing_store::{FailingStore, Goes};
 use super::oracle::{check, people, tree};
-use super::worlds::{documents, some_rules, some_vetoes, world};
+use super::worlds::{definition, documents, some_rules, some_vetoes, world};
 use super::{Bench, all_of_main, at, decision, event, performed, vetoes};
+use crate::definitions::DefinitionSet;
+use crate::new_rules::{Concerned, DryRun, Trial};
 use crate::published::Published;
 use crate::{Engine, EngineConfig, RulesPart, RulesProgress, Veto, snapshot_of};
 use kith_segment::CauseKind;
@@ -258,6 +260,58 @@ fn idn_2_readers_see_the_old_rules_or_the_new_and_a_process_may_end_at_any_commi
         }
     }
     assert!(ends > 60 && after_takeover > 15, "{ends} {after_takeover}");
+}
+
+#[test]
+fn idn_7_a_question_about_rules_is_answered_alike_while_others_take_over() {
+    let asked = |store: &MemoryStore, rules: &serde_json::Value| {
+        let (stands, scratch) = (snapshot_of(store).unwrap(), MemoryStore::default());
+        let stored = stands.get(
+            Keyspace::Meta,
+            &crate::keys::named(&super::main_space(), crate::space::DEFINITIONS),
+        );
+        let in_force: DefinitionSet = serde_json::from_slice(&stored.unwrap().unwrap()).unwrap();
+        let change = definition(&("identity_rules", "main", rules.clone()));
+        let after = in_force.with(&[change], at(1_000));
+        let trial = Trial::new(&*stands, &scratch, &|| true);
+        let run = DryRun {
+            space: &super::main_space(),
+            before: &in_force.compile().unwrap(),
+            after: (Arc::new(after.compile().unwrap()), &after),
+            concerned: Concerned::Everybody,
+            progress: &crate::rules_progress::RulesAtWork::default(),
+            now: at(1_000),
+        };
+        (in_force.version, run.run(&trial).unwrap())
+    };
+    let mut midway = 0;
+    for seed in 0..12 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let (records, end) = events_of(seed + 65_000, 25);
+        let mut bench = Bench::new();
+        bench.apply(&decision(0, 0, &documents()));
+        records.iter().for_each(|record| bench.apply(record));
+        bench.settle(at(end));
+        let first = decision(1_000_000, end, &[("identity_rules", "main", some_rules(&mut random))]);
+        let question = some_rules(&mut random);
+        let before = copy(&bench.store);
+        let change = |store: Arc<dyn Store>| Engine::open(store, EngineConfig::default())?.apply(&first);
+        change(Arc::clone(&bench.store) as Arc<dyn Store>).unwrap();
+        let (old, new) = (asked(&before, &question), asked(&bench.store, &question));
+        let mut commits = 0;
+        loop {
+            commits += random.random_range(1..5);
+            let store = copy(&before);
+            if change(ending(&store, commits)).is_ok() {
+                break;
+            }
+            let told = asked(&store, &question);
+            midway += 1;
+            // What the first change has staged, or moved in part, is not what is asked about.
+            assert!(told == old || told == new, "seed {seed}: after {commits} commits");
+        }
+    }
+    assert!(midway > 60, "{midway}");
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn components(definitions: &Definitions, events: &[Event]) -> Vec<Component> {
     components
 }
 
-pub(super) fn tree(store: &dyn Read, keyspace: Keyspace) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub(crate) fn tree(store: &dyn Read, keyspace: Keyspace) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let from = keys::space(&main_space());
     let to = kith_state::prefix_end(&from).unwrap();
     let mut found = BTreeMap::new();

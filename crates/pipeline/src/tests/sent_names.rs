@@ -56,10 +56,14 @@ fn shop() -> Bench {
         page["name"] = json!("Pricing");
         page
     };
+    let mut order = event("user_id:u1", "Order Completed", 1, order);
+    order["context"]["page"] = json!({"path": "/cart"});
+    order["context"]["consent"] =
+        json!({"categoryPreferences": {"marketing": true, "ads.eu": false, "partners": null}});
     bench.take(
         1,
         &[
-            event("user_id:u1", "Order Completed", 1, order),
+            order,
             identify("user_id:u1", 1, json!({"country": "DE", "address": {"city": "Bonn"}})),
             group("user_id:u1", "acme", 1, json!({"plan": "pro"})),
             page,
@@ -74,6 +78,7 @@ fn seg_1_a_name_that_nobody_has_sent_is_told_with_the_nearest_that_somebody_has(
     let bench = shop();
     let performed = |event: &str, path: &str| json!({ "performed": { "event": event, "where": { "property": path, "exists": true } } });
     let page = |name: &str| json!({ "performed": { "type": "page", "event": name } });
+    let of_context = |path: &str| json!({ "performed": { "event": "Order Completed", "where": { "context": path, "exists": true } } });
     for (condition, expected) in [
         (performed("Order Completed", "shipping.address.city"), None),
         (
@@ -106,6 +111,25 @@ fn seg_1_a_name_that_nobody_has_sent_is_told_with_the_nearest_that_somebody_has(
         (
             json!({ "trait": "plan", "exists": true }),
             Some("a trait named \"plan\""),
+        ),
+        (of_context("page.path"), None),
+        (
+            of_context("page.pth"),
+            Some("a field of context named \"page.pth\"; did you mean \"page.path\"?"),
+        ),
+        (
+            of_context("campaign.name"),
+            Some("a field of context named \"campaign.name\""),
+        ),
+        (json!({ "consent": "marketing" }), None),
+        (
+            json!({ "not": { "consent": "marketng" } }),
+            Some("a category of consent named \"marketng\"; did you mean \"marketing\"?"),
+        ),
+        // What is neither allowed nor denied is no category.
+        (
+            json!({ "consent": "partners" }),
+            Some("a category of consent named \"partners\""),
         ),
         // Not judged: deeper than names are told apart.
         (performed("Order Completed", "a.b.c.d.e.f"), None),
@@ -220,4 +244,98 @@ fn seg_1_a_replay_gives_the_names_of_a_run_that_was_disturbed() {
     live.store.commit(batch).unwrap();
     let report = compare_states(&*live.store, &*again.store, now).unwrap();
     assert_eq!((report.different, report.differences[0].what), (1, "only rebuilt"));
+}
+
+#[test]
+fn seg_1_a_state_that_knows_no_names_of_context_opens_and_warns_of_none_until_it_is_built_again() {
+    let mut bench = shop();
+    let asking = segment(&json!({ "all": [
+        { "performed": { "event": "Order Complted", "where": { "context": "page.pth", "exists": true } } },
+        { "consent": "marketng" },
+    ] }));
+    assert_eq!(told(&bench, &asking).len(), 3);
+    // As the release before left it.
+    let lead = crate::keys::named(&main_space(), "sent_name").len();
+    let mut batch = Batch::default();
+    for (key, _) in rows(&bench).into_iter().filter(|(key, _)| key[lead] >= 6) {
+        batch.remove(Keyspace::Meta, key);
+    }
+    let mark = crate::keys::named(&main_space(), "context_names_are_kept");
+    batch.remove(Keyspace::Meta, mark.clone());
+    bench.store.commit(batch).unwrap();
+    bench.crash();
+    let mut more = event("user_id:u1", "Order Sent", 2, json!({}));
+    more["context"]["page"] = json!({"path": "/sent"});
+    bench.take(2, &[more]);
+    bench.decide(
+        3,
+        &[("segment", "late", json!({ "where": { "consent": "marketing" } }))],
+    );
+    bench.settle(at(4));
+    let left = told(&bench, &asking);
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].contains("Order Complted"), "the other kinds are known");
+    assert!(
+        rows(&bench).iter().all(|(key, _)| key[lead] < 6),
+        "no half of the names"
+    );
+    assert_eq!(bench.store.get(Keyspace::Meta, &mark).unwrap(), None);
+    // A proof by replay compares what both have.
+    let mut again = shop();
+    let mut more = event("user_id:u1", "Order Sent", 2, json!({}));
+    more["context"]["page"] = json!({"path": "/sent"});
+    again.take(2, &[more]);
+    again.decide(
+        3,
+        &[("segment", "late", json!({ "where": { "consent": "marketing" } }))],
+    );
+    again.settle(at(4));
+    assert_eq!(
+        compare_states(&*bench.store, &*again.store, at(4)).unwrap().different,
+        0
+    );
+    assert_eq!(told(&again, &asking).len(), 3);
+}
+
+#[test]
+fn seg_1_the_bytes_of_sent_names_are_those_of_this_release_and_of_the_one_before() {
+    let bench = shop();
+    let lead = crate::keys::named(&main_space(), "sent_name");
+    let found: Vec<(Vec<u8>, String)> = (rows(&bench).into_iter())
+        .map(|(key, name)| (key[lead.len()..].to_vec(), String::from_utf8(name).unwrap()))
+        .collect();
+    let of_the_one_before = [
+        (0, 0, "Order Completed"),
+        (1, 0, "Pricing"),
+        (3, 0, "total"),
+        (3, 1, "shipping"),
+        (3, 2, "shipping\0address"),
+        (3, 3, "shipping\0address\0city"),
+        (3, 4, "items"),
+        (3, 5, "path"),
+        (4, 0, "country"),
+        (4, 1, "address"),
+        (4, 2, "address\0city"),
+        (5, 0, "plan"),
+    ];
+    let new = [
+        (6, 0, "page"),
+        (6, 1, "page\0path"),
+        (6, 2, "consent"),
+        (6, 3, "consent\0categoryPreferences"),
+        (6, 4, "consent\0categoryPreferences\0marketing"),
+        (6, 5, "consent\0categoryPreferences\0ads.eu"),
+        (6, 6, "consent\0categoryPreferences\0partners"),
+        (7, 0, "marketing"),
+        (7, 1, "ads.eu"),
+    ];
+    let wanted = of_the_one_before.iter().chain(&new);
+    let wanted: Vec<(Vec<u8>, String)> = wanted
+        .map(|(kind, number, name)| (vec![*kind, 0, *number, 0xff], (*name).to_owned()))
+        .collect();
+    assert_eq!(found, wanted);
+    for mark in ["names_are_kept", "context_names_are_kept"] {
+        let mark = crate::keys::named(&main_space(), mark);
+        assert_eq!(bench.store.get(Keyspace::Meta, &mark).unwrap(), Some(Vec::new()));
+    }
 }

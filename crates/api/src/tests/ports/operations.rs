@@ -84,6 +84,11 @@ impl Operations for Ports {
             since: Some(moment(1)),
             ends_about: None,
         };
+        let dry_run = RefoldStatus {
+            definition: "identity_rules, reading events".to_owned(),
+            since: None,
+            ..refold.clone()
+        };
         let table = TableStatus {
             name: "main.clean.events".to_owned(),
             rows: 5,
@@ -94,6 +99,7 @@ impl Operations for Ports {
             started_at: moment(0),
             stages: vec![stage],
             refolds: vec![refold],
+            dry_run: Some(dry_run),
             tables: vec![table],
             messages_paused: vec![],
         })

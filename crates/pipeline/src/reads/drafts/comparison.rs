@@ -8,6 +8,7 @@ use super::{Impact, Proposed, SegmentImpact, Shown, ValueImpact};
 use crate::PipelineError;
 use crate::account_facts::{self, AccountFacts, AccountsOf};
 use crate::definitions::{DefinitionSet, Definitions, LiveSegment};
+use crate::new_rules::Rearranged;
 use crate::person::PersonOf;
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::Member;
@@ -17,6 +18,24 @@ use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// A person as they are asked on both sides.
+#[derive(Clone, Copy)]
+pub(super) enum Both<'a> {
+    /// Who is who stays: the same on both sides.
+    Same(&'a Asked<'a>),
+    /// Who may be another one then, or is there on one side only.
+    Other(Option<&'a Asked<'a>>, Option<&'a Asked<'a>>),
+}
+
+impl<'a> Both<'a> {
+    fn sides(self) -> (Option<&'a Asked<'a>>, Option<&'a Asked<'a>>) {
+        match self {
+            Self::Same(asked) => (Some(asked), Some(asked)),
+            Self::Other(before, after) => (before, after),
+        }
+    }
+}
+
 /// A person as they are asked.
 pub(super) struct Asked<'a> {
     pub(super) id: ProfileId,
@@ -25,20 +44,24 @@ pub(super) struct Asked<'a> {
     pub(super) whole: &'a Part,
     /// Whether a limit has left identifiers of theirs out.
     pub(super) identity_limited: bool,
-    pub(super) accounts: &'a Both,
+    pub(super) accounts: &'a Accounts,
 }
 
 /// What is asked of somebody's accounts, before and after.
 #[derive(Default)]
-pub(super) struct Both {
+pub(super) struct Accounts {
     before: Vec<Arc<AccountFacts>>,
     after: Vec<Arc<AccountFacts>>,
 }
 
 /// What a proposal concerns, compiled.
 pub(super) struct Comparison {
-    before: Definitions,
-    after: Definitions,
+    pub(super) before: Arc<Definitions>,
+    pub(super) after: Arc<Definitions>,
+    /// The documents that would be in force.
+    pub(super) proposal: DefinitionSet,
+    /// Whether people are others then.
+    pub(super) identity_changes: bool,
     segments: Vec<SegmentPair>,
     computed: Vec<ComputedPair>,
     trait_rules_change: bool,
@@ -54,6 +77,8 @@ struct SegmentPair {
     name: SegmentName,
     before: Option<usize>,
     after: Option<usize>,
+    /// Whether a document that says who is in it changes; without it only people do.
+    concerned: bool,
 }
 
 struct ComputedPair {
@@ -62,13 +87,24 @@ struct ComputedPair {
     after: Option<AggregateId>,
 }
 
+impl ComputedPair {
+    /// Whether its document changes; without it only people do.
+    fn concerned(&self) -> bool {
+        self.before != self.after
+    }
+}
+
 impl Comparison {
     pub(super) fn new(in_force: &DefinitionSet, proposed: &Proposed) -> Result<Self, PipelineError> {
-        let before = in_force.compile()?;
+        let before = Arc::new(in_force.compile()?);
         let proposal = in_force.with(&proposed.changes, Timestamp::from_micros(in_force.decided_at_micros));
-        let after = proposal.compile()?;
-        let computed = computed_pairs(&before, &after);
-        let changed_traits: BTreeSet<&str> = computed.iter().map(|pair| pair.name.as_str()).collect();
+        let after = Arc::new(proposal.compile()?);
+        let identity_changes = before.rules.fingerprint() != after.rules.fingerprint();
+        let mut computed = computed_pairs(&before, &after);
+        let changed_traits: BTreeSet<String> = (computed.iter().filter(|pair| pair.concerned()))
+            .map(|pair| pair.name.clone())
+            .collect();
+        computed.retain(|pair| identity_changes || pair.concerned());
         let trait_rules_change = before.trait_rules != after.trait_rules;
         // What is proposed is asked for also where it says what holds already.
         let named: BTreeSet<&str> = proposed
@@ -93,18 +129,21 @@ impl Comparison {
                 || (trait_rules_change && compiled.depends_on_traits())
         };
         let mut places: BTreeMap<&SegmentName, (Option<usize>, Option<usize>)> = BTreeMap::new();
-        for (place, live) in before.segments.iter().enumerate().filter(|(_, live)| concerned(live)) {
+        let asked = |live: &LiveSegment| identity_changes || concerned(live);
+        for (place, live) in before.segments.iter().enumerate().filter(|(_, live)| asked(live)) {
             places.entry(&live.name).or_default().0 = Some(place);
         }
-        for (place, live) in after.segments.iter().enumerate().filter(|(_, live)| concerned(live)) {
+        for (place, live) in after.segments.iter().enumerate().filter(|(_, live)| asked(live)) {
             places.entry(&live.name).or_default().1 = Some(place);
         }
         let segments: Vec<SegmentPair> = places
             .into_iter()
-            .map(|(name, (before, after))| SegmentPair {
+            .map(|(name, (place, place_after))| SegmentPair {
                 name: name.clone(),
-                before,
-                after,
+                before: place,
+                after: place_after,
+                concerned: place.is_some_and(|place| concerned(&before.segments[place]))
+                    || place_after.is_some_and(|place| concerned(&after.segments[place])),
             })
             .collect();
         let beside = (proposed.beside.iter())
@@ -118,27 +157,45 @@ impl Comparison {
             beside,
             plan,
             samples: proposed.samples.min(super::SAMPLES_MAX),
+            proposal,
+            identity_changes,
             before,
             after,
         })
     }
 
     /// Counts a person's answers at `now`, or at the instant from which on their fold answers.
-    pub(super) fn ask(&self, asked: &Asked<'_>, now: Timestamp, tally: &mut Tally) {
-        let now = now.max(asked.whole.horizon());
-        let then = self.under(&self.before, asked, &asked.accounts.before);
-        let next = self.under(&self.after, asked, &asked.accounts.after);
-        let is_in = |place: usize| self.after.segments[place].compiled.is_member(&next, now);
-        tally.people += 1;
+    pub(super) fn ask(&self, both: Both<'_>, now: Timestamp, tally: &mut Tally) {
+        let (stands, then) = both.sides();
+        let Some(shown) = then.or(stands) else { return };
+        let at = |asked: Option<&Asked<'_>>| asked.map_or(now, |asked| now.max(asked.whole.horizon()));
+        let (now, now_then) = (at(stands), at(then));
+        let before = stands.map(|asked| self.under(&self.before, asked, &asked.accounts.before));
+        let after = then.map(|asked| self.under(&self.after, asked, &asked.accounts.after));
+        let is_in = |place: usize| {
+            let segment = &self.after.segments[place].compiled;
+            after.as_ref().is_some_and(|person| segment.is_member(person, now_then))
+        };
+        tally.people += u64::from(stands.is_some());
         tally.segments.resize_with(self.segments.len(), Counts::default);
         for (pair, counts) in self.segments.iter().zip(&mut tally.segments) {
-            let was = pair
-                .before
-                .is_some_and(|place| self.before.segments[place].compiled.is_member(&then, now));
-            let is = pair.after.is_some_and(is_in);
-            let unsure = |place: usize| self.after.segments[place].compiled.is_approximate(&next, now);
+            let was = pair.before.is_some_and(|place| {
+                let segment = &self.before.segments[place].compiled;
+                before.as_ref().is_some_and(|person| segment.is_member(person, now))
+            });
+            let is = match both {
+                // Neither they nor what they are asked changes.
+                Both::Same(_) if !pair.concerned => was,
+                _ => pair.after.is_some_and(is_in),
+            };
+            let unsure = |place: usize| {
+                let segment = &self.after.segments[place].compiled;
+                after
+                    .as_ref()
+                    .is_some_and(|person| segment.is_approximate(person, now_then))
+            };
             counts.approximate += u64::from(pair.after.is_some_and(unsure));
-            counts.count(was, is, asked, self.samples);
+            counts.count(was, is, shown, self.samples);
             if is {
                 counts.beside.resize(self.beside.len(), 0);
                 for (place, both) in self.beside.iter().zip(&mut counts.beside) {
@@ -146,22 +203,31 @@ impl Comparison {
                 }
             }
         }
+        // Who is not there has what somebody without events has.
+        let nobody = Part::default();
+        let (whole, whole_then) = (
+            stands.map_or(&nobody, |asked| asked.whole),
+            then.map_or(&nobody, |asked| asked.whole),
+        );
         tally.computed.resize(self.computed.len(), 0);
         for (pair, changes) in self.computed.iter().zip(&mut tally.computed) {
+            if matches!(both, Both::Same(_)) && !pair.concerned() {
+                continue;
+            }
             // Who has no value under rules that have the trait is as one under rules that lack it.
-            let value = |id: Option<AggregateId>| {
-                id.map_or(kith_types::Value::Null, |id| asked.whole.aggregate(&self.plan, id, now))
+            let value = |id: Option<AggregateId>, whole: &Part, now: Timestamp| {
+                id.map_or(kith_types::Value::Null, |id| whole.aggregate(&self.plan, id, now))
             };
-            *changes += u64::from(value(pair.before) != value(pair.after));
+            *changes += u64::from(value(pair.before, whole, now) != value(pair.after, whole_then, now_then));
         }
-        if self.trait_rules_change {
-            let surviving = |definitions: &'_ Definitions| -> Vec<(String, kith_types::Value)> {
-                let resolved = asked.whole.resolved_traits(&definitions.trait_rules);
+        if self.trait_rules_change || matches!(both, Both::Other(..)) {
+            let surviving = |definitions: &'_ Definitions, whole: &Part| -> Vec<(String, kith_types::Value)> {
+                let resolved = whole.resolved_traits(&definitions.trait_rules);
                 resolved
                     .map(|(name, one)| (name.to_owned(), one.value.clone()))
                     .collect()
             };
-            tally.traits += u64::from(surviving(&self.before) != surviving(&self.after));
+            tally.traits += u64::from(surviving(&self.before, whole) != surviving(&self.after, whole_then));
         }
     }
 
@@ -182,12 +248,12 @@ impl Comparison {
     }
 
     /// What the accounts of a person are asked for, as they are committed.
-    pub(super) fn accounts(&self, reader: &dyn Read, space: &SpaceId, whole: &Part) -> Result<Both, PipelineError> {
+    pub(super) fn accounts(&self, reader: &dyn Read, space: &SpaceId, whole: &Part) -> Result<Accounts, PipelineError> {
         let under = |definitions: &Definitions| match self.asks(definitions) {
             true => account_facts::committed(reader, space, definitions, (whole, &self.plan)),
             false => Ok(Vec::new()),
         };
-        Ok(Both {
+        Ok(Accounts {
             before: under(&self.before)?,
             after: under(&self.after)?,
         })
@@ -200,10 +266,12 @@ impl Comparison {
     }
 
     /// The answer, from everybody's.
-    pub(super) fn impact(&self, mut tally: Tally, as_of: Timestamp) -> Impact {
+    pub(super) fn impact(&self, mut tally: Tally, identity: Option<Rearranged>, as_of: Timestamp) -> Impact {
         tally.segments.resize_with(self.segments.len(), Counts::default);
         tally.computed.resize(self.computed.len(), 0);
-        let segments = self.segments.iter().zip(tally.segments).map(|(pair, mut counts)| {
+        let differing = (self.segments.iter().zip(tally.segments))
+            .filter(|(pair, counts)| pair.concerned || counts.enters + counts.leaves > 0);
+        let segments = differing.map(|(pair, mut counts)| {
             counts.beside.resize(self.beside.len(), 0);
             let names = self.beside.iter().map(|place| self.after.segments[*place].name.clone());
             let listed = |list: BTreeMap<ProfileId, Shown>| list.into_values().collect();
@@ -220,7 +288,8 @@ impl Comparison {
                 leaving: listed(counts.leaving),
             }
         });
-        let computed = self.computed.iter().zip(tally.computed);
+        let computed =
+            (self.computed.iter().zip(tally.computed)).filter(|(pair, changes)| pair.concerned() || *changes > 0);
         Impact {
             as_of,
             people: tally.people,
@@ -231,7 +300,8 @@ impl Comparison {
                     changes,
                 })
                 .collect(),
-            traits: self.trait_rules_change.then_some(tally.traits),
+            traits: (self.trait_rules_change || tally.traits > 0).then_some(tally.traits),
+            identity,
         }
     }
 }
@@ -251,7 +321,6 @@ fn computed_pairs(before: &Definitions, after: &Definitions) -> Vec<ComputedPair
     }
     pairs
         .into_iter()
-        .filter(|(_, (before, after))| before != after)
         .map(|(name, (before, after))| ComputedPair {
             name: name.to_owned(),
             before,

@@ -12,6 +12,9 @@ impl Impact {
         let mut fields = head(self, self.people, self.people);
         fields.insert("exact".to_owned(), Json::from(true));
         body(self, &exactly, &mut fields);
+        if let Some(identity) = &self.identity {
+            fields.insert("identity".to_owned(), identity.to_document());
+        }
         Json::Object(fields)
     }
 }

@@ -4,7 +4,7 @@
 //! ones each time. Who is not in memory yet, or has been for too long, is loaded while the caller's time lasts; what is
 //! asked then is the beginning of the sample, as fair and less sure. The answer says between what the count lies.
 
-use super::comparison::{Asked, Comparison};
+use super::comparison::{Asked, Both, Comparison};
 use super::tally::Tally;
 use super::{Asking, Impact, Proposed};
 use crate::reads::{Reads, load};
@@ -110,7 +110,7 @@ impl Sampler {
         sample.draw(&*snapshot, space, now)?;
         let (tally, more) = sample.ask(&*snapshot, space, &comparison, now, more_time)?;
         Ok(Some(Estimate {
-            of_sample: comparison.impact(tally, now),
+            of_sample: comparison.impact(tally, None, now),
             people,
             more,
         }))
@@ -209,7 +209,7 @@ impl Sample {
                 whole: &person.whole,
                 identity_limited: person.identity_limited,
             };
-            comparison.ask(&asked, now, &mut tally);
+            comparison.ask(Both::Same(&asked), now, &mut tally);
             if self.bytes > BYTES_HELD {
                 self.forget(id);
             }

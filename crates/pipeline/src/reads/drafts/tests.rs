@@ -9,7 +9,7 @@ use kith_types::{ProfileId, SegmentName, Timestamp};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
-fn document(kind: &str, name: &str, spec: Json) -> DefinitionDocument {
+pub(super) fn document(kind: &str, name: &str, spec: Json) -> DefinitionDocument {
     DefinitionDocument {
         kind: kind.to_owned(),
         name: name.to_owned(),
@@ -17,7 +17,7 @@ fn document(kind: &str, name: &str, spec: Json) -> DefinitionDocument {
     }
 }
 
-fn proposed(changes: Vec<DefinitionDocument>) -> Proposed {
+pub(super) fn proposed(changes: Vec<DefinitionDocument>) -> Proposed {
     Proposed {
         changes,
         beside: Vec::new(),
@@ -25,20 +25,20 @@ fn proposed(changes: Vec<DefinitionDocument>) -> Proposed {
     }
 }
 
-fn impact(bench: &Bench, proposed: &Proposed, now: Timestamp, threads: usize) -> Impact {
+pub(super) fn impact(bench: &Bench, proposed: &Proposed, now: Timestamp, threads: usize) -> Impact {
     let go_on = |_| true;
     let asked = reads_of(bench).impact(&main_space(), proposed, now, threads, &go_on);
     asked.unwrap().unwrap()
 }
 
-fn members(bench: &Bench, name: &str) -> BTreeSet<ProfileId> {
+pub(super) fn members(bench: &Bench, name: &str) -> BTreeSet<ProfileId> {
     let name: SegmentName = name.parse().unwrap();
     let members = reads_of(bench).members(&main_space(), &name, None, usize::MAX);
     members.unwrap().into_iter().map(|(id, _)| id).collect()
 }
 
 /// Plays a world and brings it to rest, definitions and timers included.
-fn played(seed: u64) -> (Bench, i64) {
+pub(super) fn played(seed: u64) -> (Bench, i64) {
     let world = world(seed, 60, true);
     let mut bench = Bench::new();
     for record in &world.records {

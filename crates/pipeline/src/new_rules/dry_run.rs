@@ -1,0 +1,466 @@
+//! A change of rules or of vetoes that is only asked about (contract IDN-7): the code that would apply it works it out beside
+//! a snapshot, and nothing takes over.
+//!
+//! What an applied change stages in the store is staged in a scratch store here, so that what is told before and what is
+//! done after cannot differ. From what stands and what is staged follows who splits, who merges and which identifiers
+//! move; those pairs are put down in the scratch store, too, and memory holds no more than the first of them.
+
+mod relation;
+
+use super::{STEP, Staging, Work, everything};
+use crate::definitions::{DefinitionSet, Definitions};
+use crate::record::ProfileRecord;
+use crate::rules_progress::{RulesAtWork, RulesPart};
+use crate::space::Space;
+use crate::staged::{self, List, Overlaid};
+use crate::{PipelineError, history, keys};
+use kith_identity::{Component, Merge, Move, Position, ProfileMembers, Split, spelt_by_both};
+use kith_state::{Keyspace, Read, StateError, StateErrorKind, Store, Visit};
+use kith_types::{ProfileId, SpaceId, Timestamp};
+use relation::Relation;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Entries of a list in an answer; how many there are is told beside it.
+pub(crate) const LISTED_MAX: usize = 100;
+
+/// A snapshot, with a scratch store for what is staged over it. Once it is called off it reads nothing more.
+pub(crate) struct Trial<'a> {
+    stands: &'a dyn Read,
+    scratch: &'a dyn Store,
+    go_on: &'a (dyn Fn() -> bool + Sync),
+    called_off: AtomicBool,
+}
+
+impl<'a> Trial<'a> {
+    pub(crate) fn new(stands: &'a dyn Read, scratch: &'a dyn Store, go_on: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self {
+            stands,
+            scratch,
+            go_on,
+            called_off: AtomicBool::new(false),
+        }
+    }
+
+    /// The state as it would be.
+    pub(crate) fn after<'b>(&'b self, space: &'b SpaceId) -> Overlaid<'b> {
+        Overlaid { base: self, space }
+    }
+
+    /// The state as it is.
+    pub(crate) fn stands(&self) -> &'a dyn Read {
+        self.stands
+    }
+
+    /// Whether a profile may not stand as it stood.
+    pub(crate) fn concerns(&self, space: &SpaceId, id: ProfileId) -> Result<bool, PipelineError> {
+        let listed = staged::listed(space, List::Changed, id.0);
+        Ok(self.get(Keyspace::Staged, &listed)?.is_some())
+    }
+
+    /// The next of the profiles that may not stand as they stood, from one on.
+    pub(crate) fn concerned(&self, space: &SpaceId, from: u128, limit: usize) -> Result<Vec<u128>, PipelineError> {
+        staged::next_listed(self, space, List::Changed, from, limit)
+    }
+
+    /// What came of it; nothing where it was called off.
+    pub(crate) fn outcome<T>(&self, worked: Result<T, PipelineError>) -> Result<Option<T>, PipelineError> {
+        if self.called_off.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        worked.map(Some)
+    }
+
+    fn goes_on(&self) -> bool {
+        let goes_on = (self.go_on)();
+        self.called_off.fetch_or(!goes_on, Ordering::AcqRel);
+        goes_on
+    }
+
+    fn reader(&self, keyspace: Keyspace) -> Result<&dyn Read, StateError> {
+        if !self.goes_on() {
+            return Err(StateError::new(
+                StateErrorKind::Failed,
+                "the question was called off",
+                None,
+            ));
+        }
+        Ok(match keyspace {
+            Keyspace::Staged => self.scratch,
+            _ => self.stands,
+        })
+    }
+}
+
+impl Read for Trial<'_> {
+    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.reader(keyspace)?.get(keyspace, key)
+    }
+
+    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        let visit = &mut |key: &[u8], value: &[u8]| self.goes_on() && visit(key, value);
+        self.reader(keyspace)?.scan(keyspace, from, to, visit)
+    }
+
+    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
+        let visit = &mut |key: &[u8], value: &[u8]| self.goes_on() && visit(key, value);
+        self.reader(keyspace)?.scan_back(keyspace, from, to, visit)
+    }
+}
+
+/// Whose evidence a change concerns.
+pub(crate) enum Concerned {
+    /// That of all events: rules are others.
+    Everybody,
+    /// That of some components: only vetoes are others, under which events connect what they connected.
+    Components(BTreeSet<u128>),
+}
+
+/// What a change would make of who is who. Each list holds the first hundred, its total counts them all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rearranged {
+    /// Events that say something else, or stand beside one that does: they were placed again.
+    pub events: u64,
+    /// Profiles now, of all or of the components concerned.
+    pub profiles_before: u64,
+    /// Profiles there would be of the same events.
+    pub profiles_after: u64,
+    /// Identifiers of the largest profile there would be.
+    pub largest_after: u64,
+    /// Of the profiles now, how many are at a bound of identity.
+    pub bounded_before: u64,
+    /// Of the profiles that there would be.
+    pub bounded_after: u64,
+    /// How many would split.
+    pub splits_total: u64,
+    /// Who would split, by id.
+    pub splits: Vec<Split>,
+    /// How many would come from several.
+    pub merges_total: u64,
+    /// Who would merge, by the id they would have.
+    pub merges: Vec<Merge>,
+    /// How many identifiers would move, by profile that they would leave and profile that they would come to.
+    pub moves_total: u64,
+    /// Identifiers that would move from one profile to another, by these.
+    pub moves: Vec<Move>,
+}
+
+/// Profiles of one side.
+#[derive(Default)]
+struct Standing {
+    profiles: u64,
+    largest: u64,
+    bounded: u64,
+}
+
+impl Standing {
+    fn add(&mut self, component: &Component) {
+        let profiles = component.profiles();
+        self.profiles += profiles.len() as u64;
+        if component.is_full() {
+            self.bounded += profiles.len() as u64;
+        }
+        let sizes = profiles.iter().map(|profile| profile.members.len() as u64);
+        self.largest = sizes.fold(self.largest, u64::max);
+    }
+}
+
+/// What is asked about.
+pub(crate) struct DryRun<'a> {
+    pub(crate) space: &'a SpaceId,
+    pub(crate) before: &'a Definitions,
+    /// The definitions that there would be, and their documents.
+    pub(crate) after: (Arc<Definitions>, &'a DefinitionSet),
+    pub(crate) concerned: Concerned,
+    pub(crate) progress: &'a RulesAtWork,
+    pub(crate) now: Timestamp,
+}
+
+impl DryRun<'_> {
+    /// Works it out beside what stands. Nobody is evaluated: whoever may not be who they were is listed in the scratch store.
+    pub(crate) fn run(&self, trial: &Trial<'_>) -> Result<Rearranged, PipelineError> {
+        let mut space = Space::to_try(trial, self.space, &self.after)?;
+        let staging = Staging {
+            stands: trial,
+            reader: trial,
+            writer: trial.scratch,
+        };
+        let work = Work::new(staging, self.space, self.progress, self.now)?;
+        let _under_way = self.progress.begin(self.space, RulesPart::Reading);
+        let mut events = 0;
+        match &self.concerned {
+            Concerned::Everybody => {
+                if space.work_out(work, self.before)? {
+                    events = self.progress.done();
+                }
+            }
+            Concerned::Components(components) => {
+                space.work_out_some(work, components)?;
+                events = self.progress.done();
+            }
+        }
+        self.progress.enter(RulesPart::Comparing, 0);
+        let mut relation = Relation::new(trial.scratch, STEP);
+        space.relate_changed(work, &mut relation)?;
+        space.relate_reread(work, self.before, &mut relation)?;
+        relation.flush()?;
+        let (before, after) = match &self.concerned {
+            Concerned::Everybody => (
+                all_of(trial.stands, self.space)?,
+                all_of(&trial.after(self.space), self.space)?,
+            ),
+            Concerned::Components(components) => space.standing_of(work, components)?,
+        };
+        let (splits_total, splits) = relation.splits(LISTED_MAX)?;
+        let (merges_total, merges) = relation.merges(LISTED_MAX)?;
+        let (moves_total, moves) = relation.moves(LISTED_MAX)?;
+        let mut members = |id: ProfileId| space.members_then(work, id);
+        Ok(Rearranged {
+            events,
+            profiles_before: before.profiles,
+            profiles_after: after.profiles,
+            largest_after: after.largest,
+            bounded_before: before.bounded,
+            bounded_after: after.bounded,
+            splits_total,
+            splits: (splits.into_iter())
+                .map(|(profile, into)| {
+                    let into: Result<Vec<_>, _> = into.into_iter().map(&mut members).collect();
+                    let mut into = into?;
+                    into.sort_by_key(|one| (std::cmp::Reverse(one.members.len()), one.id));
+                    Ok(Split { profile, into })
+                })
+                .collect::<Result<_, PipelineError>>()?,
+            merges_total,
+            merges: (merges.into_iter())
+                .map(|(into, profiles)| {
+                    let into = members(into)?;
+                    Ok(Merge { profiles, into })
+                })
+                .collect::<Result<_, PipelineError>>()?,
+            moves_total,
+            moves: (moves.into_iter())
+                .map(|(from, to, hash)| {
+                    let mut named = members(to)?.members.into_iter().map(|member| member.identifier);
+                    let identifier = named
+                        .find(|identifier| identifier.hash128() == hash)
+                        .ok_or_else(|| PipelineError::corrupt("components"))?;
+                    Ok(Move { identifier, from, to })
+                })
+                .collect::<Result<_, PipelineError>>()?,
+        })
+    }
+}
+
+impl Space {
+    /// As [`Space::work_out`] where events connect what they connected: some components are worked out anew.
+    fn work_out_some(&mut self, work: Work<'_>, components: &BTreeSet<u128>) -> Result<(), PipelineError> {
+        self.quiet = true;
+        for id in components {
+            let key = staged::listed(&self.id, List::Reread, *id);
+            self.writes.put(Keyspace::Staged, key, Vec::new());
+            self.take_out(work, &stored_component(work.stands, &self.id, *id)?)?;
+        }
+        self.stage_step(work)?;
+        self.forget_loaded();
+        work.progress.enter(RulesPart::Placing, 0);
+        self.place_again(work)?;
+        self.quiet = false;
+        Ok(())
+    }
+
+    /// Relates those of whom no event says something else: where each of their identifiers would lead.
+    fn relate_changed(&mut self, work: Work<'_>, relation: &mut Relation<'_>) -> Result<(), PipelineError> {
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let some = staged::next_listed(work.reader, &self.id, List::Changed, start, STEP)?;
+            from = some.last().and_then(|last| last.checked_add(1));
+            for id in some {
+                work.progress.did(1);
+                let Some((home, component)) = home_of_profile(work.stands, &self.id, ProfileId(id))? else {
+                    continue;
+                };
+                let listed = staged::listed(&self.id, List::Reread, home);
+                if work.reader.get(Keyspace::Staged, &listed)?.is_none() {
+                    self.relate_profile(work, ProfileId(id), &component, relation)?;
+                    self.age();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn relate_profile(
+        &mut self,
+        work: Work<'_>,
+        id: ProfileId,
+        component: &Component,
+        relation: &mut Relation<'_>,
+    ) -> Result<(), PipelineError> {
+        for member in component.members_of(id) {
+            let hash = member.part.carrier;
+            let Some(home) = self.component_of(&work.view, hash)? else {
+                continue;
+            };
+            let then = &self.component(&work.view, home)?.component;
+            let holders: Vec<_> = then.holders_within(hash, (member.part.start, member.end)).collect();
+            for (new, span) in holders {
+                // Of a held identifier only a stretch in which an event names it is anybody's.
+                if !member.held || is_named_within(work.stands, &self.id, hash, span)? {
+                    relation.add(id, new, hash)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Relates, event by event, those of whom an event says something else.
+    fn relate_reread(
+        &mut self,
+        work: Work<'_>,
+        before: &Definitions,
+        relation: &mut Relation<'_>,
+    ) -> Result<(), PipelineError> {
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let some = staged::next_listed(work.reader, &self.id, List::Reread, start, STEP)?;
+            from = some.last().and_then(|last| last.checked_add(1));
+            for id in some {
+                let component = stored_component(work.stands, &self.id, id)?;
+                for carrier in component.hashes() {
+                    let (from, to) = keys::row_range(&self.id, carrier, None, None);
+                    let mut failed = None;
+                    work.stands.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+                        let related = self.relate_event(work, (key, row), (before, &component), relation);
+                        failed = related.err();
+                        failed.is_none()
+                    })?;
+                    failed.map_or(Ok(()), Err)?;
+                    self.age();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn relate_event(
+        &mut self,
+        work: Work<'_>,
+        (key, row): (&[u8], &[u8]),
+        (before, component): (&Definitions, &Component),
+        relation: &mut Relation<'_>,
+    ) -> Result<(), PipelineError> {
+        let event = history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"))?;
+        let after = Arc::clone(&self.definitions);
+        let (then, now) = (before.read(&event), after.read(&event));
+        let position = then.position();
+        for (old, new) in spelt_by_both(&event, (&before.rules, &then), (&after.rules, &now)) {
+            let stood = match component.place(old, position) {
+                Some(placement) => Some(placement),
+                // A bound kept it out of the event's component; it is in another one.
+                None => match home_of(work.stands, &self.id, old)? {
+                    Some(home) => stored_component(work.stands, &self.id, home)?.place(old, position),
+                    None => None,
+                },
+            };
+            let placed = match self.component_of(&work.view, new)? {
+                Some(home) => self.component(&work.view, home)?.component.place(new, position),
+                None => None,
+            };
+            if let (Some(stood), Some(placed)) = (stood, placed) {
+                relation.add(stood.profile, placed.profile, new)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of some components the profiles now, and those there would be.
+    fn standing_of(
+        &mut self,
+        work: Work<'_>,
+        components: &BTreeSet<u128>,
+    ) -> Result<(Standing, Standing), PipelineError> {
+        let (mut before, mut after) = (Standing::default(), Standing::default());
+        let mut homes = BTreeSet::new();
+        for id in components {
+            let component = stored_component(work.stands, &self.id, *id)?;
+            before.add(&component);
+            for hash in component.hashes() {
+                homes.extend(self.component_of(&work.view, hash)?);
+            }
+        }
+        for home in homes {
+            after.add(&self.component(&work.view, home)?.component);
+        }
+        Ok((before, after))
+    }
+
+    /// A profile as it would be.
+    fn members_then(&mut self, work: Work<'_>, id: ProfileId) -> Result<ProfileMembers, PipelineError> {
+        let (_, component) =
+            home_of_profile(&work.view, &self.id, id)?.ok_or_else(|| PipelineError::corrupt("profiles"))?;
+        let members = component.members_of(id);
+        Ok(ProfileMembers { id, members })
+    }
+}
+
+/// All profiles of a space.
+fn all_of(reader: &dyn Read, space: &SpaceId) -> Result<Standing, PipelineError> {
+    let (from, to) = everything(space);
+    let (mut all, mut damaged) = (Standing::default(), false);
+    reader.scan(Keyspace::Components, &from, &to, &mut |_, bytes| {
+        match Component::decode(bytes) {
+            Ok(component) => all.add(&component),
+            Err(_) => damaged = true,
+        }
+        !damaged
+    })?;
+    match damaged {
+        true => Err(PipelineError::corrupt("components")),
+        false => Ok(all),
+    }
+}
+
+/// Whether an event names a held identifier within a span.
+fn is_named_within(
+    reader: &dyn Read,
+    space: &SpaceId,
+    identifier: u128,
+    (start, end): (Option<Position>, Option<Position>),
+) -> Result<bool, PipelineError> {
+    let (from, to) = keys::row_range(space, identifier, start, end);
+    let mut found = false;
+    reader.scan(Keyspace::Presence, &from, &to, &mut |_, _| {
+        found = true;
+        false
+    })?;
+    Ok(found)
+}
+
+fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Option<u128>, PipelineError> {
+    let home = reader.get(Keyspace::Identifiers, &keys::wide(space, identifier))?;
+    let home = home.map(|bytes| bytes.try_into().map(u128::from_be_bytes));
+    home.transpose().map_err(|_| PipelineError::corrupt("identifiers"))
+}
+
+fn stored_component(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
+    let stored = reader.get(Keyspace::Components, &keys::wide(space, id))?;
+    stored
+        .and_then(|bytes| Component::decode(&bytes).ok())
+        .ok_or_else(|| PipelineError::corrupt("components"))
+}
+
+/// The component of a profile, where there is such a profile.
+pub(crate) fn home_of_profile(
+    reader: &dyn Read,
+    space: &SpaceId,
+    id: ProfileId,
+) -> Result<Option<(u128, Component)>, PipelineError> {
+    let Some(bytes) = reader.get(Keyspace::Profiles, &keys::wide(space, id.0))? else {
+        return Ok(None);
+    };
+    let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
+    let home = home_of(reader, space, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
+    Ok(Some((home, stored_component(reader, space, home)?)))
+}
