@@ -4,7 +4,7 @@
 use crate::ask::Ask;
 use crate::documents::InForce;
 use crate::{Delays, Members, calendar, survivors};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables of one world after another; the calendar is made once.
@@ -113,7 +113,10 @@ impl Tables {
     /// Empty tables.
     #[must_use]
     pub fn new() -> Self {
-        let db = Connection::open_in_memory().unwrap();
+        // One thread asks, and nothing is to outlive it.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_in_memory_with_flags(flags).unwrap();
+        db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA temp_store = MEMORY;").unwrap();
         calendar::fill(&db).unwrap();
         db.execute_batch(SCHEMA).unwrap();
         Self { db }
@@ -193,6 +196,9 @@ impl Tables {
         }
         let mut found: BTreeMap<i64, Members> = instants.iter().map(|at| (*at, Members::new())).collect();
         for (number, in_force) in all.iter().enumerate() {
+            if in_force.segments.is_empty() {
+                continue;
+            }
             // Of records at one instant the last one speaks.
             self.run(&format!(
                 "DELETE FROM asked; DELETE FROM known; DELETE FROM told;

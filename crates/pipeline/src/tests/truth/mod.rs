@@ -43,10 +43,9 @@ struct Seen {
     by_veto: usize,
 }
 
-/// What is in force after each item of a world; none where Kith refuses some document.
+/// What is in force from the first item on and after each decision about definitions; none where Kith refuses some document.
 fn definitions_of(world: &World) -> Option<Vec<InForce>> {
-    let (mut standing, mut found) = (Vec::<DefinitionDocument>::new(), Vec::new());
-    let mut in_force = InForce::default();
+    let (mut standing, mut found) = (Vec::<DefinitionDocument>::new(), vec![InForce::default()]);
     for (_, item) in world.items() {
         if let Item::Decision(Decision::Define(documents)) = item {
             let changes: Vec<DefinitionDocument> = documents
@@ -60,9 +59,8 @@ fn definitions_of(world: &World) -> Option<Vec<InForce>> {
             check_definitions(&standing, &changes).ok()?;
             standing.retain(|old| !changes.iter().any(|new| (&new.kind, &new.name) == (&old.kind, &old.name)));
             standing.extend(changes.into_iter().filter(|new| new.spec.is_some()));
-            in_force = in_force.with(documents);
+            found.push(found.last()?.with(documents));
         }
-        found.push(in_force.clone());
     }
     Some(found)
 }
@@ -81,12 +79,14 @@ struct Run {
 fn stream(records: &[Record]) -> Run {
     let mut bench = Bench::new();
     let (mut epochs, mut definitions, mut decided) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut in_force = 0;
     for (at, record) in records.iter().enumerate() {
         if at % 3 > 0 {
             bench.until(record.received_at);
         }
-        if matches!(record.body, RecordBody::Decision(_)) {
+        if let RecordBody::Decision(decision) = &record.body {
             decided.insert(record.received_at.as_micros());
+            in_force += usize::from(&*decision.kind == crate::DEFINITIONS_APPLIED);
         }
         bench.apply(record);
         bench.commit();
@@ -95,7 +95,7 @@ fn stream(records: &[Record]) -> Run {
         }
         epochs.push(Epoch {
             starts: record.received_at.as_micros(),
-            in_force: at,
+            in_force,
             ..epoch(&bench)
         });
         definitions.push(bench.engine.definitions(&main_space()));
