@@ -29,11 +29,15 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) fn condition(&mut self, condition: &'a Json) -> String {
-        let fields = condition.as_object().unwrap_or_else(|| panic!("no condition: {condition}"));
+        let fields = condition
+            .as_object()
+            .unwrap_or_else(|| panic!("no condition: {condition}"));
         // What else stands in a condition are the words of its test.
         let kinds = ["trait", "computed_trait", "consent"];
         let kind = kinds.into_iter().find(|kind| fields.contains_key(*kind));
-        let kind = kind.or_else(|| fields.keys().next().map(String::as_str)).unwrap_or_default();
+        let kind = kind
+            .or_else(|| fields.keys().next().map(String::as_str))
+            .unwrap_or_default();
         let said = &condition[kind];
         match kind {
             "all" => self.joined(said, " AND "),
@@ -266,7 +270,11 @@ fn combined(said: &Json, test: &dyn Fn(&Json) -> String) -> String {
 /// A condition on a row `e` of `event`.
 fn filtered(condition: &Json) -> String {
     combined(condition, &|said| {
-        let roots = [("property", "e.properties"), ("context", "e.context"), ("trait", "e.traits")];
+        let roots = [
+            ("property", "e.properties"),
+            ("context", "e.context"),
+            ("trait", "e.traits"),
+        ];
         let (of, path) = roots
             .into_iter()
             .find_map(|(key, of)| Some((of, said.get(key)?)))
@@ -339,7 +347,12 @@ pub(crate) fn asked_of(value: &str, test: (&str, &Json)) -> String {
 }
 
 fn passes((test, operand): (&str, &Json)) -> String {
-    let number = |sign: &str| format!("COALESCE(substr(v, 1, 1) = 'n' AND v {sign} {}, FALSE)", scalar(operand));
+    let number = |sign: &str| {
+        format!(
+            "COALESCE(substr(v, 1, 1) = 'n' AND v {sign} {}, FALSE)",
+            scalar(operand)
+        )
+    };
     let among = || list(operand).iter().map(scalar).collect::<Vec<_>>().join(", ");
     let moment = "(CASE WHEN v GLOB 't[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' THEN
         unixepoch(substr(v, 2)) * 1000000 + CAST(substr(strftime('%f', substr(v, 2)), 4) AS INTEGER) * 1000 END)";

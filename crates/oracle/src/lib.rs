@@ -5,7 +5,11 @@
 //! of events with the columns of `clean.events`, and of who was whose after each record. [`World`] makes histories and
 //! definitions by dice.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "for tests alone: what cannot be ends one")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "for tests alone: what cannot be ends one"
+)]
 
 mod ask;
 mod calendar;

@@ -27,7 +27,9 @@ impl Delays {
     #[must_use]
     pub fn of<'a>(all: impl IntoIterator<Item = &'a InForce>) -> Self {
         let mut delays = Self::default();
-        all.into_iter().flat_map(InForce::specs).for_each(|spec| delays.add(spec));
+        all.into_iter()
+            .flat_map(InForce::specs)
+            .for_each(|spec| delays.add(spec));
         delays
     }
 
@@ -56,10 +58,16 @@ impl Delays {
                 self.spans.extend((1..=times).map(|count| count * span(text(value))));
             }
             "gap_less_than" if spec.get("then_not").is_some() => drop(self.gaps.insert(span(text(value)))),
-            "between" => self.ends.extend(["from", "to"].iter().filter_map(|end| value.get(end)).map(instant)),
+            "between" => self
+                .ends
+                .extend(["from", "to"].iter().filter_map(|end| value.get(end)).map(instant)),
             "this" | "previous" => {
                 let zone = spec.get("zone").map_or("UTC", text);
-                let back = if key == "this" { 0 } else { spec.get("count").and_then(Json::as_i64).unwrap_or(1) };
+                let back = if key == "this" {
+                    0
+                } else {
+                    spec.get("count").and_then(Json::as_i64).unwrap_or(1)
+                };
                 self.periods.insert((zone.to_owned(), text(value).to_owned(), back));
             }
             "salt" => drop(self.salts.insert(text(value).to_owned())),
@@ -86,7 +94,10 @@ impl Delays {
         }
         found.extend(&self.ends);
         found.extend([first, found.last().copied().unwrap_or(first) + 1]);
-        found.into_iter().filter(|time| (first..LAST - 10).contains(time)).collect()
+        found
+            .into_iter()
+            .filter(|time| (first..LAST - 10).contains(time))
+            .collect()
     }
 }
 

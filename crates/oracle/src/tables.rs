@@ -116,7 +116,8 @@ impl Tables {
         // One thread asks, and nothing is to outlive it.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_in_memory_with_flags(flags).unwrap();
-        db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA temp_store = MEMORY;").unwrap();
+        db.execute_batch("PRAGMA journal_mode = OFF; PRAGMA temp_store = MEMORY;")
+            .unwrap();
         calendar::fill(&db).unwrap();
         db.execute_batch(SCHEMA).unwrap();
         Self { db }
@@ -189,7 +190,10 @@ impl Tables {
     /// Who is in which segment at each instant: of the epoch that holds then, under the definitions that are in force in it.
     #[must_use]
     pub fn members(&self, all: &[InForce], instants: &BTreeSet<i64>) -> BTreeMap<i64, Members> {
-        let mut row = self.db.prepare_cached("INSERT OR IGNORE INTO moment VALUES (?)").unwrap();
+        let mut row = self
+            .db
+            .prepare_cached("INSERT OR IGNORE INTO moment VALUES (?)")
+            .unwrap();
         self.db.execute_batch("BEGIN").unwrap();
         for at in instants {
             row.execute([at]).unwrap();
@@ -242,7 +246,10 @@ impl Tables {
     }
 
     fn strings(&self, sql: &str) -> Vec<String> {
-        let mut statement = self.db.prepare_cached(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+        let mut statement = self
+            .db
+            .prepare_cached(sql)
+            .unwrap_or_else(|error| panic!("{error}: {sql}"));
         let rows = statement.query_map([], |row| row.get(0)).unwrap();
         rows.map(Result::unwrap).collect()
     }
@@ -300,7 +307,10 @@ impl Tables {
         let objects = self.strings(&format!(
             "SELECT DISTINCT e.{column} -> j.fullkey FROM event e, json_tree(e.{column}) j WHERE j.type = 'object'"
         ));
-        let mut row = self.db.prepare_cached("INSERT OR IGNORE INTO spot VALUES (?, ?, ?, ?)").unwrap();
+        let mut row = self
+            .db
+            .prepare_cached("INSERT OR IGNORE INTO spot VALUES (?, ?, ?, ?)")
+            .unwrap();
         for text in objects {
             if let Some([x, y, z]) = spot_of(&text) {
                 row.execute(params![text, x, y, z]).unwrap();

@@ -65,7 +65,9 @@ pub fn moment(text: &str) -> Option<i64> {
 /// The span that a document writes: a whole number and a unit.
 pub(crate) fn span(text: &str) -> i64 {
     let unit = text.trim_start_matches(|character: char| character.is_ascii_digit());
-    let count: i64 = text[..text.len() - unit.len()].parse().unwrap_or_else(|_| panic!("no span: {text}"));
+    let count: i64 = text[..text.len() - unit.len()]
+        .parse()
+        .unwrap_or_else(|_| panic!("no span: {text}"));
     count
         * match unit {
             "ms" => 1_000,
@@ -93,7 +95,11 @@ mod tests {
             let micros = day * DAY + day.rem_euclid(86_399) * 1_000_007;
             assert_eq!(moment(&iso(micros)), Some(micros));
         }
-        assert!(["soon", "2024-0", "2024-13-01", "24-01-01", "2024-01-01T1:00:00Z"].iter().all(|text| moment(text).is_none()));
+        assert!(
+            ["soon", "2024-0", "2024-13-01", "24-01-01", "2024-01-01T1:00:00Z"]
+                .iter()
+                .all(|text| moment(text).is_none())
+        );
         assert_eq!(span("12h"), 43_200_000_000);
     }
 }

@@ -215,7 +215,9 @@ impl World {
             if number == 0 && *place > 0 {
                 cut(&|world| world.decisions[0].0 = 0);
             }
-            let Decision::Define(documents) = decision else { continue };
+            let Decision::Define(documents) = decision else {
+                continue;
+            };
             for (at, document) in documents.iter().enumerate() {
                 cut(&|world| drop(documents_of(world, number).remove(at)));
                 for condition in trees::smaller(&document.spec["where"]) {

@@ -57,7 +57,11 @@ fn definitions_of(world: &World) -> Option<Vec<InForce>> {
                 })
                 .collect();
             check_definitions(&standing, &changes).ok()?;
-            standing.retain(|old| !changes.iter().any(|new| (&new.kind, &new.name) == (&old.kind, &old.name)));
+            standing.retain(|old| {
+                !changes
+                    .iter()
+                    .any(|new| (&new.kind, &new.name) == (&old.kind, &old.name))
+            });
             standing.extend(changes.into_iter().filter(|new| new.spec.is_some()));
             found.push(found.last()?.with(documents));
         }
@@ -248,10 +252,7 @@ fn compare(what: &str, one: &BTreeMap<i64, Members>, truth: &BTreeMap<i64, Membe
         if one[at] != *members {
             let more: Vec<_> = one[at].difference(members).collect();
             let fewer: Vec<_> = members.difference(&one[at]).collect();
-            return Err(format!(
-                "{what} at {}: too many {more:?}, missing {fewer:?}",
-                iso(*at)
-            ));
+            return Err(format!("{what} at {}: too many {more:?}, missing {fewer:?}", iso(*at)));
         }
     }
     Ok(())
@@ -259,7 +260,9 @@ fn compare(what: &str, one: &BTreeMap<i64, Members>, truth: &BTreeMap<i64, Membe
 
 /// Runs one world; an error says what differs.
 fn check(world: &World, tables: &Tables, seen: &mut Seen) -> Result<(), String> {
-    let Some(in_force) = definitions_of(world) else { return Ok(()) };
+    let Some(in_force) = definitions_of(world) else {
+        return Ok(());
+    };
     let records = records(world);
     let mut run = stream(&records);
     let delays = Delays::of(&in_force);
@@ -367,7 +370,14 @@ fn seg_4_stream_rebuild_and_sql_agree_at_every_instant() {
     // The worlds are worth something only if these things happen in them.
     let told = format!(
         "{} worlds, {} instants, {} changes, {} by the clock, {} by others' accounts, {} by edits, {} by vetoes, {} merges",
-        seen.worlds, seen.instants, seen.changes, seen.by_clock, seen.by_account, seen.by_edit, seen.by_veto, seen.merged
+        seen.worlds,
+        seen.instants,
+        seen.changes,
+        seen.by_clock,
+        seen.by_account,
+        seen.by_edit,
+        seen.by_veto,
+        seen.merged
     );
     println!("{told}");
     if count >= 1_000 {

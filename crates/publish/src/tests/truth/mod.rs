@@ -94,8 +94,12 @@ impl<'a> Passage<'a> {
                     .iter()
                     .map(|one| json!({"kind": one.kind, "name": one.name, "spec": one.spec}))
                     .partition(|one| one["spec"].is_null());
-                let removed: Vec<_> = (removed.iter().map(|one| json!({"kind": one["kind"], "name": one["name"]}))).collect();
-                let document = json!({"format": 1, "author": "jo", "reason": "", "applied": applied, "removed": removed});
+                let removed: Vec<_> = (removed
+                    .iter()
+                    .map(|one| json!({"kind": one["kind"], "name": one["name"]})))
+                .collect();
+                let document =
+                    json!({"format": 1, "author": "jo", "reason": "", "applied": applied, "removed": removed});
                 decision(DEFINITIONS_APPLIED, document.to_string())
             }
             Item::Decision(Decision::Veto(added, removed)) => {
@@ -253,7 +257,12 @@ fn check(seed: u64, tables: &Tables, seen: &mut Seen) {
     turns.retain(|at| *at < last + AFTER);
     let end = turns.last().copied().unwrap_or(0).max(last) + 1;
     passage.clock.set(Timestamp::from_micros(end));
-    assert!(passage.run.pipeline.wait_clock(Timestamp::from_micros(end - 1), PATIENCE));
+    assert!(
+        passage
+            .run
+            .pipeline
+            .wait_clock(Timestamp::from_micros(end - 1), PATIENCE)
+    );
     passage.write(end);
 
     let mut changes = passage.rows("membership_changes", Told::of);
@@ -261,7 +270,10 @@ fn check(seed: u64, tables: &Tables, seen: &mut Seen) {
     let instants = chosen(&turns, &changes, &passage);
     let truth = tables.members(&passage.in_force, &instants);
     let differ = |what: &str, at: i64, members: &Members| {
-        let (more, fewer): (Vec<_>, Vec<_>) = (members.difference(&truth[&at]).collect(), truth[&at].difference(members).collect());
+        let (more, fewer): (Vec<_>, Vec<_>) = (
+            members.difference(&truth[&at]).collect(),
+            truth[&at].difference(members).collect(),
+        );
         assert!(
             more.is_empty() && fewer.is_empty(),
             "seed {seed}: {what} at {}: too many {more:?}, missing {fewer:?}\n{world:#?}",
@@ -273,7 +285,11 @@ fn check(seed: u64, tables: &Tables, seen: &mut Seen) {
     }
     for (number, written) in passage.written.iter().enumerate() {
         // Of records at one instant the last one speaks.
-        if passage.epochs.get(number + 1).is_none_or(|next| next.starts > written.at) {
+        if passage
+            .epochs
+            .get(number + 1)
+            .is_none_or(|next| next.starts > written.at)
+        {
             differ("curated.memberships", written.at, &written.members);
             seen.members += written.members.len();
             seen.written += 1;
@@ -299,7 +315,10 @@ fn seg_4_sql_over_the_tables_finds_the_members_that_the_tables_have() {
     }
     println!("{count} worlds of {TREES} segments: {seen:?}");
     if count >= 20 {
-        assert!(seen.members > 500 && seen.changes > 500 && seen.written > 100, "{seen:?}");
+        assert!(
+            seen.members > 500 && seen.changes > 500 && seen.written > 100,
+            "{seen:?}"
+        );
         assert!(seen.edits > 5 && seen.vetoes > 5, "{seen:?}");
     }
 }

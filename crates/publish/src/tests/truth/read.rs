@@ -15,7 +15,10 @@ pub(super) struct Row<'a> {
 
 impl Row<'_> {
     fn column(&self, name: &str) -> Option<&dyn Array> {
-        let column = self.batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name}"));
+        let column = self
+            .batch
+            .column_by_name(name)
+            .unwrap_or_else(|| panic!("no column {name}"));
         (!column.is_null(self.at)).then_some(&**column)
     }
 
@@ -120,7 +123,9 @@ impl Event {
             let since = one.from.is_none_or(|from| from <= self.row.time);
             one.kind == *kind && one.value == *value && since && one.to.is_none_or(|to| self.row.time < to)
         });
-        let holder = holders.next().unwrap_or_else(|| panic!("nobody holds {kind}:{value}: {:?}", self.row));
+        let holder = holders
+            .next()
+            .unwrap_or_else(|| panic!("nobody holds {kind}:{value}: {:?}", self.row));
         assert!(holders.next().is_none(), "two hold {kind}:{value}: {:?}", self.row);
         Some(&holder.person)
     }
