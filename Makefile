@@ -18,18 +18,21 @@ test: peers web
 	cargo build -p kith
 	tests/peers/run
 
-# Random histories and orders for as long as you like: KITH_WORLDS of segments from seed KITH_SEED on, and KITH_SOAK times
-# the worlds of identity (5: twelve thousand permutations); the server is killed KITH_KILLS times at each kind of work. A
-# failure prints its seed.
+# Random histories and orders for as long as you like: KITH_WORLDS of segments from seed KITH_SEED on, some of them through the
+# tables, and KITH_SOAK times the worlds of identity, folds and vetoes (5: more than ten thousand permutations of each);
+# the server is killed KITH_KILLS times at each kind of work. A failure prints its seed.
 soak: export KITH_WORLDS ?= 20000
 soak: export KITH_SEED ?= 1000
 soak: export KITH_SOAK ?= 5
 soak: export KITH_KILLS ?= 20
 soak: peers
 	cargo test -p kith-identity idn_3_
+	cargo test -p kith-profile -- pro_1_ pro_2_
 	cargo test -p kith-pipeline idn_3_
 	cargo test -p kith-pipeline idn_2_
+	cargo test -p kith-pipeline idn_6_
 	cargo test -p kith-pipeline seg_4_ -- --nocapture
+	cargo test -p kith-publish seg_4_ -- --nocapture
 	cargo test -p kith-pipeline idn_4_ -- --ignored
 	cargo build -p kith
 	tests/peers/run tests/peers/kills.test.mjs

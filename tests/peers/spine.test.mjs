@@ -232,6 +232,36 @@ test('definitions_are_planned_applied_and_exported', { timeout: 60_000 }, async 
   assert.match(refused.stderr, /did you mean `last`/)
 })
 
+test('seg_1_apply_refuses_segments_that_refer_to_one_another_in_a_circle_and_names_it', { timeout: 60_000 }, async () => {
+  const segment = (name, where) => ({ kind: 'segment', name, spec: { where } })
+  const circle = [
+    segment('ring_a', { all: [{ performed: 'Visited' }, { segment: 'ring_b' }] }),
+    segment('ring_b', { not: { segment: 'ring_c' } }),
+    segment('ring_c', { any: [{ segment: 'ring_a' }, { performed: 'Visited' }] }),
+  ]
+  const named = /segments refer to one another in a circle: ring_(\w) -> ring_(\w) -> ring_(\w) -> ring_\1/
+  const file = join(server.home, 'circle.yaml')
+  await writeFile(file, circle.map(document => JSON.stringify(document)).join('\n---\n'))
+  for (const command of ['plan', 'apply']) {
+    const refused = await server.attempt([command, '-f', file])
+    assert.notEqual(refused.code, 0)
+    assert.match(refused.stderr, named)
+  }
+  const apply = documents => server.get('/api/spaces/main/definitions/apply', { method: 'POST', body: { documents } })
+  const refused = await apply(circle)
+  assert.equal(refused.status, 422)
+  assert.match(JSON.stringify(refused.body), named)
+  // Nor is a circle closed by a segment that comes to others in force, or by an edit of one of them.
+  assert.equal((await apply([segment('ring_c', { performed: 'Visited' }), segment('ring_b', { segment: 'ring_c' })])).status, 200)
+  const closed = await apply([segment('ring_c', { not: { segment: 'ring_b' } })])
+  assert.equal(closed.status, 422)
+  assert.match(JSON.stringify(closed.body), /ring_b -> ring_c -> ring_b|ring_c -> ring_b -> ring_c/)
+  const itself = await apply([segment('ring_a', { segment: 'ring_a' })])
+  assert.match(JSON.stringify(itself.body), /in a circle: ring_a -> ring_a/)
+  const names = (await server.get('/api/spaces/main/segments')).body.segments.map(one => one.name)
+  assert.deepEqual(names.filter(name => name.startsWith('ring_')).sort(), ['ring_b', 'ring_c'], 'nothing of it was applied')
+})
+
 test('seg_4_a_definition_applied_after_data_covers_all_history', { timeout: 60_000 }, async () => {
   for (let turn = 1; turn <= 3; turn++) await server.send(writeKey, 'track', { userId: 'early', event: 'Visited', properties: { turn } })
   await server.send(writeKey, 'track', { userId: 'rare', event: 'Visited' })

@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("kith-api", 60),
     ("kith", 70),
     ("kith-testkit", 80),
+    ("kith-oracle", 80),
     ("kith-peers", 80),
     ("xtask", 80),
 ];

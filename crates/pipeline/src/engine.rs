@@ -261,6 +261,7 @@ impl Engine {
                 if derived_anew {
                     // Until this the state carries a mark that it is midway.
                     self.commit_inside()?;
+                    tracing::info!(space = %record.space, "whoever a decision concerns is worked out anew");
                 }
             }
         }

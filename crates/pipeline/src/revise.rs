@@ -37,6 +37,7 @@ impl Space {
             .veto_history
             .decided(&self.set.vetoes, &after, now, &decision.reason);
         self.set.vetoes = after;
+        tracing::info!(space = %self.id, vetoes = changed.len(), "vetoes have changed: whoever they concern is looked at again");
         self.definitions = Arc::new(self.set.compile()?);
         self.profiles.clear();
         self.store_definitions()?;

@@ -7,6 +7,7 @@ mod failing;
 mod letting_go;
 mod losing;
 mod memberships;
+mod truth;
 
 use crate::{LakeWriter, PublishConfig, PublishParts, Publisher, RawArchive};
 use kith_catalog::TablePointers;
@@ -30,6 +31,7 @@ pub(super) struct World {
     pub(super) folder: TempDir,
     pub(super) store: Arc<MemoryStore>,
     pub(super) runtime: Runtime,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// One run of the server's parts.
@@ -47,6 +49,7 @@ impl World {
             folder: TempDir::new().unwrap(),
             store: Arc::new(MemoryStore::default()),
             runtime: Runtime::new().unwrap(),
+            clock: Arc::new(SystemClock),
         }
     }
 
@@ -65,7 +68,7 @@ impl World {
     }
 
     pub(super) fn start_with(&self, config: PublishConfig) -> Run {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock = Arc::clone(&self.clock);
         let log = LogConfig {
             segment_bytes: 4_096,
             tail_bytes: 0,

@@ -19,7 +19,7 @@ pub enum TimeError {
     #[error("{0:?} is not an ISO 8601 time such as 2026-11-23T09:30:00.000Z")]
     NotATimestamp(String),
     /// Not a span such as `90s`, `30m`, `12h`, `7d`, `2w`.
-    #[error("{0:?} is not a duration: a whole number and one of ms, s, m, h, d, w")]
+    #[error("{0:?} is not a duration: a whole number and one of ms, s, m, h, d, w, from 1ms to 366000d")]
     NotADuration(String),
 }
 
@@ -181,7 +181,7 @@ impl Duration {
     /// Reads `90s`, `30m`, `12h`, `7d`, `2w` or `250ms`: a whole number and a unit.
     ///
     /// # Errors
-    /// [`TimeError::NotADuration`] for anything else, for zero and for more than 1,000 years.
+    /// [`TimeError::NotADuration`] for anything else, for zero and for more than 366,000 days.
     pub fn parse(text: &str) -> Result<Self, TimeError> {
         let wrong = || TimeError::NotADuration(text.chars().take(64).collect());
         let split = text.find(|symbol: char| !symbol.is_ascii_digit()).ok_or_else(wrong)?;

@@ -6,6 +6,7 @@ mod clean;
 mod definitions;
 mod docs;
 pub(crate) mod failing_store;
+mod far_times;
 mod faults;
 mod folds;
 mod handover;
@@ -278,6 +279,11 @@ pub(super) fn tell(change: &Change) -> String {
 pub(super) fn same(one: &MemoryStore, other: &MemoryStore, now: Timestamp, what: &str) {
     let report = compare_states(one, other, now).unwrap();
     assert_eq!(report.different, 0, "{what}: {:?}", report.differences);
+}
+
+/// How many times as many random worlds there are to be: what the environment's `KITH_SOAK` says, or 1.
+pub(super) fn soak() -> u64 {
+    std::env::var("KITH_SOAK").map_or(1, |times| times.parse().unwrap())
 }
 
 pub(super) fn main_space() -> SpaceId {

@@ -31,7 +31,7 @@ fn events_of(seed: u64, count: u64) -> (Vec<Record>, i64) {
 
 #[test]
 fn idn_2_any_sequence_of_rules_and_vetoes_gives_what_a_run_under_the_last_ones_gives() {
-    let soak: u64 = std::env::var("KITH_SOAK").map_or(1, |times| times.parse().unwrap());
+    let soak = super::soak();
     let mut changed_people = 0;
     for seed in 0..60 * soak {
         let mut random = ChaCha8Rng::seed_from_u64(seed);

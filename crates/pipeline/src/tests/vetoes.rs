@@ -77,8 +77,8 @@ fn idn_6_an_unmerge_is_lossless_and_tells_regrouping() {
 
 #[test]
 fn idn_6_vetoes_in_any_order_give_what_a_run_that_knew_them_gives() {
-    let mut regrouped = 0;
-    for seed in 0..60 {
+    let (mut regrouped, soak) = (0, super::soak());
+    for seed in 0..60 * soak {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut world = world(seed + 20_000, 50, false);
         let envelope = |record: &kith_types::Record| matches!(record.body, RecordBody::Envelope(_));
@@ -93,9 +93,8 @@ fn idn_6_vetoes_in_any_order_give_what_a_run_that_knew_them_gives() {
         wanted.dedup();
         let extra: Vec<Veto> = some_vetoes(&mut random, &mut Vec::new(), 50).0;
         let extra: Vec<Veto> = extra.into_iter().filter(|veto| !wanted.contains(veto)).collect();
-        let (mut known, mut late) = (Bench::new(), Bench::new());
+        let mut known = Bench::new();
         known.apply(&decision(0, 0, &documents()));
-        late.apply(&decision(0, 0, &documents()));
         // One knows all vetoes before the first event; the other hears of them one by one, in any order, with others that end.
         let offset = |record: &kith_types::Record| {
             let mut record = record.clone();
@@ -112,37 +111,42 @@ fn idn_6_vetoes_in_any_order_give_what_a_run_that_knew_them_gives() {
         let wanted: Vec<Veto> = wanted.iter().map(shift).collect();
         let extra: Vec<Veto> = extra.iter().map(shift).collect();
         known.apply(&vetoes(1, 0, &wanted, &[]));
-        let mut order: Vec<(bool, Veto)> = wanted.iter().chain(&extra).map(|veto| (true, veto.clone())).collect();
-        order.shuffle(&mut random);
-        order.extend(extra.iter().map(|veto| (false, veto.clone())));
-        for record in &world.records {
-            known.apply(&offset(record));
-            late.apply(&offset(record));
-            if random.random_bool(0.2) {
-                late.commit();
-            }
-        }
-        let stood = people(&late, at(world.end));
-        for (number, (add, veto)) in (0_u64..).zip(&order) {
-            let (added, removed) = if *add {
-                (vec![veto.clone()], vec![])
-            } else {
-                (vec![], vec![veto.clone()])
-            };
-            late.apply(&vetoes(1_000 + number, world.end, &added, &removed));
-            if random.random_bool(0.3) {
-                late.commit();
-                late.crash();
-            }
-        }
-        late.commit();
-        regrouped += usize::from(people(&late, at(world.end)) != stood);
+        world.records.iter().for_each(|record| known.apply(&offset(record)));
         let now = at(world.end + 5) + kith_types::Duration::from_micros(1);
         known.settle(now);
-        late.settle(now);
         check(&known, now, &format!("seed {seed}, known"));
-        check(&late, now, &format!("seed {seed}, late"));
-        assert!(people(&known, now) == people(&late, now), "seed {seed}");
+        let truth = people(&known, now);
+        for permutation in 0..1 + 9 * (soak - 1) {
+            let mut late = Bench::new();
+            late.apply(&decision(0, 0, &documents()));
+            let mut order: Vec<(bool, Veto)> = wanted.iter().chain(&extra).map(|veto| (true, veto.clone())).collect();
+            order.shuffle(&mut random);
+            order.extend(extra.iter().map(|veto| (false, veto.clone())));
+            for record in &world.records {
+                late.apply(&offset(record));
+                if random.random_bool(0.2) {
+                    late.commit();
+                }
+            }
+            let stood = people(&late, at(world.end));
+            for (number, (add, veto)) in (0_u64..).zip(&order) {
+                let (added, removed) = if *add {
+                    (vec![veto.clone()], vec![])
+                } else {
+                    (vec![], vec![veto.clone()])
+                };
+                late.apply(&vetoes(1_000 + number, world.end, &added, &removed));
+                if random.random_bool(0.3) {
+                    late.commit();
+                    late.crash();
+                }
+            }
+            late.commit();
+            regrouped += usize::from(people(&late, at(world.end)) != stood);
+            late.settle(now);
+            check(&late, now, &format!("seed {seed}, permutation {permutation}"));
+            assert!(people(&late, now) == truth, "seed {seed}, permutation {permutation}");
+        }
     }
     assert!(regrouped > 20, "{regrouped}");
 }

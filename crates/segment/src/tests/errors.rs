@@ -69,7 +69,7 @@ fn seg_1_errors_point_at_the_place() {
         (
             json!({ "performed": { "event": "Order", "within": { "last": "3 parsecs" } } }),
             Kind::Document,
-            "spec.where.performed.within.last: \"3 parsecs\" is not a duration: a whole number and one of ms, s, m, h, d, w",
+            "spec.where.performed.within.last: \"3 parsecs\" is not a duration: a whole number and one of ms, s, m, h, d, w, from 1ms to 366000d",
         ),
         (
             json!({ "performed": { "event": "Order", "where": { "property": "total", "greater_or_equal": "50" } } }),

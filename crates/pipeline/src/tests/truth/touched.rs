@@ -3,8 +3,9 @@
 //!
 //! An engine that is opened anew before each record knows of nobody what was asked, so it asks everything.
 
-use super::worlds::World;
+use super::records::records;
 use crate::tests::{Bench, at, same};
+use kith_oracle::World;
 use kith_types::{Record, RecordBody};
 
 /// Takes the records; changes of definitions reach everybody at once, so that changes come in one order.
@@ -41,7 +42,7 @@ fn check(records: &[Record], what: &str) -> usize {
 fn seg_2_asking_what_an_event_touches_tells_what_asking_everything_tells() {
     let mut changes = 0;
     for seed in 0..300 {
-        let random = World::random(seed).records();
+        let random = records(&World::random(seed, 2));
         changes += check(&random, &format!("random trees, seed {seed}"));
     }
     for seed in 0..100 {

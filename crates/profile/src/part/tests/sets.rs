@@ -25,8 +25,14 @@ fn fold_in_groups(plan: &FoldPlan, mut events: Vec<Event>, random: &mut ChaCha8R
     parts.remove(0)
 }
 
+/// How many histories; more than ten thousand where the environment's `KITH_SOAK` says 5.
+fn cases() -> u32 {
+    let soak: u32 = std::env::var("KITH_SOAK").map_or(1, |times| times.parse().unwrap());
+    60 * (1 + 45 * (soak - 1))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn pro_1_permutations_give_equal_bytes(seed: u64, length in 0_usize..120) {

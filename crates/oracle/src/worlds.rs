@@ -1,9 +1,10 @@
 //! Worlds by dice: a few people who share devices, events that come late, twice, at one instant, in the future or with odd
-//! properties, and the instant at which definitions are applied. All spans are whole units, so that much meets a boundary.
+//! properties; definitions that are applied, edited and removed, rules for traits, and vetoes that come and go. All spans are
+//! whole units, so that much meets a boundary.
 
-use super::trees;
-use crate::tests::record_of;
-use kith_types::{Origin, Record, RecordBody, Timestamp};
+use crate::documents::Document;
+use crate::time::{iso, moment};
+use crate::trees::{self, Dice};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,28 +12,60 @@ use serde_json::{Value as Json, json};
 
 /// What a request brings.
 #[derive(Clone, Debug)]
-pub(super) struct Step {
-    pub(super) received: i64,
-    pub(super) import: bool,
-    pub(super) events: Vec<Json>,
+pub struct Step {
+    /// Tells it from the others, also once some are gone.
+    pub id: usize,
+    /// When it is received.
+    pub received: i64,
+    /// Whether it is one of an import.
+    pub import: bool,
+    /// Who sends it.
+    pub source: &'static str,
+    /// What it brings.
+    pub events: Vec<Json>,
 }
 
-/// A history and the definitions that are applied in it.
+/// What is not to be taken for evidence.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VetoOf {
+    /// An event of a step, by its index, does not link an identifier.
+    Event(usize, u32, &'static str),
+    /// Two identifiers are not one person.
+    Pair(&'static str, &'static str),
+}
+
+/// What an operator decides.
 #[derive(Clone, Debug)]
-pub(super) struct World {
-    pub(super) steps: Vec<Step>,
-    /// Kind, name and spec.
-    pub(super) documents: Vec<(String, String, Json)>,
-    /// Before which step they are applied.
-    pub(super) decided: usize,
+pub enum Decision {
+    /// Definitions are applied.
+    Define(Vec<Document>),
+    /// Vetoes are added, others removed.
+    Veto(Vec<VetoOf>, Vec<VetoOf>),
+}
+
+/// What the log takes.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// A request.
+    Step(&'a Step),
+    /// A decision.
+    Decision(&'a Decision),
+}
+
+/// A history and what is decided in it.
+#[derive(Clone, Debug)]
+pub struct World {
+    steps: Vec<Step>,
+    /// Each with the number of steps before it.
+    decisions: Vec<(usize, Decision)>,
 }
 
 /// The length of a span, and how documents write it.
 #[derive(Clone, Copy)]
-pub(super) struct Unit {
-    pub(super) micros: i64,
-    pub(super) word: &'static str,
-    pub(super) factor: i64,
+pub(crate) struct Unit {
+    pub(crate) micros: i64,
+    pub(crate) word: &'static str,
+    pub(crate) factor: i64,
 }
 
 const UNITS: [Unit; 4] = [
@@ -59,7 +92,7 @@ const UNITS: [Unit; 4] = [
 ];
 
 impl Unit {
-    pub(super) fn span(self, count: i64) -> String {
+    pub(crate) fn span(self, count: i64) -> String {
         format!("{}{}", count * self.factor, self.word)
     }
 }
@@ -84,20 +117,17 @@ const EXACT: [&str; 5] = [
     "9007199254740993",
 ];
 
-pub(super) fn iso(micros: i64) -> String {
-    Timestamp::from_micros(micros).to_string()
-}
-
 impl World {
-    pub(super) fn random(seed: u64) -> Self {
+    /// The world of a seed, with so many segments.
+    #[must_use]
+    pub fn random(seed: u64, trees: usize) -> Self {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let unit = *UNITS.choose(&mut random).unwrap();
-        let base = BASES.choose(&mut random).unwrap();
-        let mut now = Timestamp::parse(base).unwrap().as_micros();
-        let base = now;
+        let base = moment(BASES.choose(&mut random).unwrap()).unwrap();
+        let mut now = base;
         let far = random.random_bool(0.1);
         let mut steps = Vec::new();
-        for _ in 0..random.random_range(3..12) {
+        for id in 0..random.random_range(3..12) {
             now += *[0, 0, 1, 2, 2, 4, 9].choose(&mut random).unwrap() * unit.micros / 2;
             if random.random_bool(0.1) {
                 now += 1_000;
@@ -107,8 +137,10 @@ impl World {
                 .map(|_| one_event(&mut random, now, unit, import && far))
                 .collect();
             steps.push(Step {
+                id,
                 received: now,
                 import,
+                source: ["web", "web", "crm"].choose(&mut random).unwrap(),
                 events,
             });
         }
@@ -117,83 +149,141 @@ impl World {
         } else {
             random.random_range(0..=steps.len())
         };
-        let documents = trees::documents(&mut random, unit, base, !far);
-        Self {
-            steps,
-            documents,
-            decided,
+        let mut dice = Dice {
+            random: &mut random,
+            unit,
+            base,
+            calendars: !far,
+        };
+        let mut decisions = vec![(decided, Decision::Define(trees::documents(&mut dice, trees)))];
+        while dice.random.random_bool(0.35) {
+            let at = dice.random.random_range(decided..=steps.len());
+            decisions.push((at, Decision::Define(trees::edits(&mut dice))));
         }
+        decisions.extend(some_vetoes(&mut random, &steps));
+        // Those of one place stay in the order in which they were thrown.
+        decisions.sort_by_key(|(at, _)| *at);
+        Self { steps, decisions }
     }
 
-    /// The records, in the order of the log; the decision is one of them.
-    pub(super) fn records(&self) -> Vec<Record> {
-        let mut records = Vec::new();
+    /// What the log takes, in its order, each with the instant at which it does.
+    #[must_use]
+    pub fn items(&self) -> Vec<(i64, Item<'_>)> {
+        let mut items = Vec::new();
         let mut last = self.steps.first().map_or(0, |step| step.received);
         for at in 0..=self.steps.len() {
             let step = self.steps.get(at);
-            if at == self.decided {
-                let received = if at == 0 {
-                    last
-                } else {
-                    step.map_or(last, |step| (last + step.received) / 2)
-                };
-                let documents: Vec<_> = self
-                    .documents
-                    .iter()
-                    .map(|(kind, name, spec)| (kind.as_str(), name.as_str(), spec.clone()))
-                    .collect();
-                let mut record = crate::tests::decision(records.len() as u64, 0, &documents);
-                record.received_at = Timestamp::from_micros(received);
-                records.push(record);
-            }
+            let between = step.filter(|_| at > 0).map_or(last, |step| (last + step.received) / 2);
+            let here = self.decisions.iter().filter(|(place, _)| *place == at);
+            items.extend(here.map(|(_, decision)| (between, Item::Decision(decision))));
             let Some(step) = step else { break };
             last = step.received;
-            let mut body = json!({"sentAt": iso(step.received), "batch": step.events}).to_string();
-            for exact in EXACT {
-                body = body.replace(&format!("\"#{exact}\""), exact);
-            }
-            let received = Timestamp::from_micros(step.received);
-            let mut record = record_of("main", records.len() as u64, received, &body);
-            if let (true, RecordBody::Envelope(envelope)) = (step.import, &mut record.body) {
-                envelope.origin = Origin::Import;
-            }
-            records.push(record);
+            items.push((step.received, Item::Step(step)));
         }
-        records
+        items
+    }
+
+    /// The place of a step among the items.
+    #[must_use]
+    pub fn place_of(&self, id: usize) -> Option<usize> {
+        let is = |item: &Item<'_>| matches!(item, Item::Step(step) if step.id == id);
+        self.items().iter().position(|(_, item)| is(item))
     }
 
     /// Worlds with one thing less, larger cuts first.
-    pub(super) fn smaller(&self) -> Vec<Self> {
+    #[must_use]
+    pub fn smaller(&self) -> Vec<Self> {
         let mut found = Vec::new();
-        for at in 0..self.steps.len() {
+        let mut cut = |change: &dyn Fn(&mut Self)| {
             let mut cut = self.clone();
-            cut.steps.remove(at);
-            cut.decided -= usize::from(cut.decided > at);
+            change(&mut cut);
             found.push(cut);
+        };
+        for at in 0..self.steps.len() {
+            cut(&|world| {
+                world.steps.remove(at);
+                for (place, _) in &mut world.decisions {
+                    *place -= usize::from(*place > at);
+                }
+            });
             for event in 0..self.steps[at].events.len() {
-                let mut cut = self.clone();
-                cut.steps[at].events.remove(event);
-                found.push(cut);
+                cut(&|world| drop(world.steps[at].events.remove(event)));
             }
         }
-        if self.decided > 0 {
-            found.push(Self {
-                decided: 0,
-                ..self.clone()
-            });
-        }
-        for at in 0..self.documents.len() {
-            let mut cut = self.clone();
-            cut.documents.remove(at);
-            found.push(cut);
-            for condition in trees::smaller(&self.documents[at].2["where"]) {
-                let mut cut = self.clone();
-                cut.documents[at].2["where"] = condition;
-                found.push(cut);
+        for (number, (place, decision)) in self.decisions.iter().enumerate() {
+            cut(&|world| drop(world.decisions.remove(number)));
+            if number == 0 && *place > 0 {
+                cut(&|world| world.decisions[0].0 = 0);
+            }
+            let Decision::Define(documents) = decision else {
+                continue;
+            };
+            for (at, document) in documents.iter().enumerate() {
+                cut(&|world| drop(documents_of(world, number).remove(at)));
+                for condition in trees::smaller(&document.spec["where"]) {
+                    cut(&|world| documents_of(world, number)[at].spec["where"] = condition.clone());
+                }
             }
         }
         found
     }
+}
+
+fn documents_of(world: &mut World, decision: usize) -> &mut Vec<Document> {
+    match &mut world.decisions[decision].1 {
+        Decision::Define(documents) => documents,
+        Decision::Veto(..) => panic!("a veto has no documents"),
+    }
+}
+
+impl Step {
+    /// The body of the request.
+    #[must_use]
+    pub fn body(&self) -> String {
+        let mut body = json!({"sentAt": iso(self.received), "batch": self.events}).to_string();
+        for exact in EXACT {
+            body = body.replace(&format!("\"#{exact}\""), exact);
+        }
+        body
+    }
+}
+
+/// Vetoes that come, of which some go again.
+fn some_vetoes(random: &mut ChaCha8Rng, steps: &[Step]) -> Vec<(usize, Decision)> {
+    const NAMES: [&str; 5] = [
+        "user_id:u1",
+        "user_id:u2",
+        "anonymous_id:a1",
+        "anonymous_id:a2",
+        "email:m1@x.org",
+    ];
+    let mut found = Vec::new();
+    let mut standing: Vec<(usize, VetoOf)> = Vec::new();
+    let mut least = 0;
+    while random.random_bool(0.4) {
+        let at = random.random_range(least..=steps.len());
+        least = at;
+        let name = *NAMES.choose(random).unwrap();
+        let other = *NAMES.choose(random).unwrap();
+        let added = if random.random_bool(0.7) || name == other {
+            let step = steps.choose(random).unwrap();
+            VetoOf::Event(step.id, random.random_range(0..step.events.len()) as u32, name)
+        } else {
+            VetoOf::Pair(name, other)
+        };
+        standing.retain(|(_, veto)| *veto != added);
+        let gone = random.random_bool(0.3) && !standing.is_empty();
+        let removed = gone.then(|| standing.swap_remove(random.random_range(0..standing.len())).1);
+        found.push((at, Decision::Veto(vec![added.clone()], removed.into_iter().collect())));
+        standing.push((at, added));
+    }
+    for (since, veto) in standing {
+        if random.random_bool(0.4) {
+            let at = random.random_range(since.max(least)..=steps.len());
+            found.push((at, Decision::Veto(Vec::new(), vec![veto])));
+        }
+    }
+    found
 }
 
 fn one_event(random: &mut ChaCha8Rng, received: i64, unit: Unit, far: bool) -> Json {

@@ -1,8 +1,9 @@
 //! Computed traits as SQL: the table of functions in `docs/segments.md`. Sums are exact: numbers are added limb by limb,
 //! nine digits each, in units of 10^-18, and an average is a long division rounded half to even.
 
-use super::ask::{Ask, asked_of, scalar};
-use kith_expr::{AggregateSpec, Function, ValueTest};
+use crate::ask::{Ask, asked_of, scalar};
+use crate::documents::text;
+use serde_json::Value as Json;
 
 const LIMB: i64 = 1_000_000_000;
 
@@ -12,36 +13,36 @@ fn whole(count: &str) -> String {
 }
 
 /// Whether the value of a computed trait passes the test.
-pub(super) fn computed(ask: &mut Ask<'_>, spec: &AggregateSpec, test: &ValueTest) -> String {
-    if let Some(sequence) = &spec.sequence {
-        let rows = ask.sequences(&spec.filter, sequence, &spec.window);
+pub(crate) fn computed(ask: &mut Ask<'_>, spec: &Json, test: (&str, &Json)) -> String {
+    let window = spec.get("window");
+    let counted = match (spec.get("sequence"), spec.get("property")) {
+        (Some(sequence), _) => Some(ask.sequences(sequence, window)),
+        (None, None) => Some(ask.rows(spec, window)),
+        _ => None,
+    };
+    if let Some(rows) = counted {
         return asked_of(&whole(&format!("SELECT count(*) {rows}")), test);
     }
-    let Some(path) = &spec.property else {
-        let rows = ask.rows(&spec.filter, &spec.window);
-        return asked_of(&whole(&format!("SELECT count(*) {rows}")), test);
-    };
-    let rows = ask.valued(&spec.filter, &spec.window, path);
+    let rows = ask.valued(spec, window, text(&spec["property"]));
     let known = format!("SELECT p.v AS v, p.currency AS currency, s.place AS place {rows}");
     let numbers = format!("SELECT * FROM ({known}) WHERE substr(v, 1, 1) = 'n'");
-    let value = match spec.function {
-        Function::Accounts => unreachable!("no document writes it"),
-        Function::Count => whole(&format!("SELECT count(*) FROM ({known})")),
-        Function::Min => format!("(SELECT min(v) FROM ({numbers}))"),
-        Function::Max => format!("(SELECT max(v) FROM ({numbers}))"),
-        Function::First => format!("(SELECT v FROM ({known}) ORDER BY place LIMIT 1)"),
-        Function::Last => format!("(SELECT v FROM ({known}) ORDER BY place DESC LIMIT 1)"),
-        Function::MostFrequent => {
+    let function = text(&spec["function"]);
+    let value = match function {
+        "count" => whole(&format!("SELECT count(*) FROM ({known})")),
+        "min" => format!("(SELECT min(v) FROM ({numbers}))"),
+        "max" => format!("(SELECT max(v) FROM ({numbers}))"),
+        "first" => format!("(SELECT v FROM ({known}) ORDER BY place LIMIT 1)"),
+        "last" => format!("(SELECT v FROM ({known}) ORDER BY place DESC LIMIT 1)"),
+        "most_frequent" => {
             format!("(SELECT v FROM ({known}) GROUP BY v ORDER BY count(*) DESC, max(place) DESC LIMIT 1)")
         }
-        Function::UniqueCount => whole(&format!("SELECT count(DISTINCT v) FROM ({known})")),
-        Function::UniqueList => match test {
-            ValueTest::Contains(entry) => {
-                return format!("EXISTS (SELECT 1 FROM ({known}) WHERE v = {})", scalar(entry));
-            }
+        "unique_count" => whole(&format!("SELECT count(DISTINCT v) FROM ({known})")),
+        "unique_list" => match test {
+            ("contains", entry) => return format!("EXISTS (SELECT 1 FROM ({known}) WHERE v = {})", scalar(entry)),
             _ => "'l[]'".to_owned(),
         },
-        Function::Sum | Function::Average => total(&numbers, spec.function == Function::Average),
+        "sum" | "average" => total(&numbers, function == "average"),
+        other => panic!("no function: {other}"),
     };
     asked_of(&value, test)
 }

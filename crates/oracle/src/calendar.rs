@@ -4,7 +4,7 @@
 use rusqlite::Connection;
 
 /// Zones that the worlds use: their names, their offset in winter, and how they change.
-pub(super) const ZONES: [&str; 5] = [
+pub(crate) const ZONES: [&str; 5] = [
     "UTC",
     "Europe/Berlin",
     "America/Havana",
@@ -41,7 +41,7 @@ fn offsets(db: &Connection) -> rusqlite::Result<()> {
 
 /// Fills `period(zone, unit, no, starts)`, `starts` in microseconds, numbered without gaps; hours only of the months in which
 /// worlds with calendars lie.
-pub(super) fn fill(db: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn fill(db: &Connection) -> rusqlite::Result<()> {
     offsets(db)?;
     // A day begins at the first instant at which the clocks show its date.
     db.execute_batch(&format!(

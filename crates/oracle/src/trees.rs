@@ -1,47 +1,65 @@
 //! Segment trees by dice, every operator in turn with operands that the worlds meet.
 
-use super::calendar::ZONES;
-use super::worlds::{Unit, iso};
+use crate::calendar::ZONES;
+use crate::documents::Document;
+use crate::time::iso;
+use crate::worlds::Unit;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
 
 /// The dice with what they need to know of the world.
-struct Dice<'a> {
-    random: &'a mut ChaCha8Rng,
-    unit: Unit,
-    base: i64,
-    calendars: bool,
+pub(crate) struct Dice<'a> {
+    pub(crate) random: &'a mut ChaCha8Rng,
+    pub(crate) unit: Unit,
+    pub(crate) base: i64,
+    pub(crate) calendars: bool,
 }
 
-/// Two computed traits, a segment, and a segment that may refer to it.
-pub(super) fn documents(
-    random: &mut ChaCha8Rng,
-    unit: Unit,
-    base: i64,
-    calendars: bool,
-) -> Vec<(String, String, Json)> {
-    let mut dice = Dice {
-        random,
-        unit,
-        base,
-        calendars,
-    };
-    let document = |kind: &str, name: &str, spec: Json| (kind.to_owned(), name.to_owned(), spec);
+/// Two computed traits, a segment, and so many segments that may refer to it; sometimes rules for traits.
+pub(crate) fn documents(dice: &mut Dice<'_>, trees: usize) -> Vec<Document> {
     let mut found = Vec::new();
-    for name in ["one", "two"] {
-        found.push(document("computed_trait", name, dice.computed_trait()));
+    if dice.random.random_bool(0.4) {
+        found.push(dice.trait_rules());
     }
-    let first = dice.tree(2, false);
-    let second = dice.tree(3, true);
-    found.push(document("segment", "first", json!({"where": first})));
-    found.push(document("segment", "second", json!({"where": second})));
+    for name in ["one", "two"] {
+        found.push(dice.computed(name));
+    }
+    found.push(dice.segment("first", 2, false));
+    found.push(dice.segment("second", 3, true));
+    found.extend((2..trees).map(|number| dice.segment(&format!("tree_{number}"), 3, true)));
     found
 }
 
+/// Other definitions under the names of some that are in force, and the end of one.
+pub(crate) fn edits(dice: &mut Dice<'_>) -> Vec<Document> {
+    let mut found = Vec::new();
+    match dice.random.random_range(0..6) {
+        0 | 1 => found.push(dice.trait_rules()),
+        2 => found.push(dice.computed("one")),
+        3 => found.push(dice.segment("first", 2, false)),
+        4 => found.push(document("segment", "second", Json::Null)),
+        _ => {}
+    }
+    if found.is_empty() || dice.random.random_bool(0.3) {
+        found.push(dice.segment("second", 3, true));
+    }
+    // Of two documents of one name, the one that was thrown first is meant.
+    found.dedup_by(|later, first| later.name == first.name);
+    found
+}
+
+fn document(kind: &str, name: &str, spec: Json) -> Document {
+    Document {
+        kind: kind.to_owned(),
+        name: name.to_owned(),
+        spec,
+    }
+}
+
 /// Conditions with less in them.
-pub(super) fn smaller(condition: &Json) -> Vec<Json> {
+pub(crate) fn smaller(condition: &Json) -> Vec<Json> {
     let mut found = Vec::new();
     for key in ["all", "any"] {
         for (at, part) in condition[key].as_array().into_iter().flatten().enumerate() {
@@ -66,6 +84,42 @@ pub(super) fn smaller(condition: &Json) -> Vec<Json> {
 impl Dice<'_> {
     fn one_of(&mut self, all: &[Json]) -> Json {
         all.choose(self.random).unwrap().clone()
+    }
+
+    fn computed(&mut self, name: &str) -> Document {
+        document("computed_trait", name, self.computed_trait())
+    }
+
+    fn segment(&mut self, name: &str, depth: u32, refers: bool) -> Document {
+        document("segment", name, json!({"where": self.tree(depth, refers)}))
+    }
+
+    fn trait_rules(&mut self) -> Document {
+        let mut spec = json!({});
+        if self.random.random_bool(0.3) {
+            spec["default"] = self.rule();
+        }
+        for name in ["plan", "ends", "address", "tags"] {
+            if self.random.random_bool(0.6) {
+                spec["traits"][name] = self.rule();
+            }
+        }
+        document("trait_rules", "default", spec)
+    }
+
+    fn rule(&mut self) -> Json {
+        self.one_of(&[
+            json!("most_recent"),
+            json!("oldest"),
+            json!("oldest"),
+            json!("most_frequent"),
+            json!("most_frequent"),
+            json!("min"),
+            json!("max"),
+            json!("most_restrictive"),
+            json!({"source_priority": ["crm", "web"]}),
+            json!({"source_priority": ["crm"]}),
+        ])
     }
 
     fn span(&mut self) -> String {
