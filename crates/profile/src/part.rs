@@ -19,11 +19,13 @@ use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
 
 mod adopted;
+mod cut;
 mod held;
 mod plans;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use cut::{Asked, CutPart, Cutter};
 use held::Held;
 pub use held::PlanDirectory;
 pub use plans::{MAX_PLANS, Plans};

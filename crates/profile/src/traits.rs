@@ -5,6 +5,7 @@
 //! the observations that rules may pick (latest, latest that is not empty, oldest, smallest, largest) are kept beside
 //! them. Both are functions of the set of observations.
 
+mod cut;
 mod rules;
 
 pub use rules::{Candidate, Resolved, Survivorship, TraitRules};
