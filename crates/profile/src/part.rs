@@ -238,6 +238,12 @@ impl Part {
         self.traits.names()
     }
 
+    /// How many traits it has, each as often as sources spoke of it.
+    #[must_use]
+    pub fn trait_entries(&self) -> usize {
+        self.traits.len()
+    }
+
     /// What survives of a trait under a rule; `None` when nobody said anything that the rule can take.
     #[must_use]
     pub fn resolve_trait(&self, name: &str, rule: &Survivorship) -> Option<Resolved<'_>> {

@@ -290,6 +290,10 @@ impl TraitSet {
         self.limit();
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub(crate) fn is_limited(&self) -> bool {
         self.limited
     }

@@ -8,6 +8,7 @@
 mod comparison;
 mod document;
 mod everybody;
+mod held;
 mod sample;
 mod tally;
 #[cfg(test)]
@@ -120,7 +121,13 @@ impl Reads {
         let Some(Asking { snapshot, comparison }) = self.compare(space, proposed)? else {
             return Ok(None);
         };
-        let tally = everybody::ask(&*snapshot, space, &comparison, now, threads, go_on)?;
+        let how = everybody::How {
+            now,
+            threads,
+            bytes_held: held::BYTES_HELD,
+            go_on,
+        };
+        let tally = everybody::ask(&*snapshot, space, &comparison, how)?;
         Ok(tally.map(|tally| comparison.impact(tally, now)))
     }
 

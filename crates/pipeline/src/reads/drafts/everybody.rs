@@ -1,34 +1,64 @@
 //! Walks over everybody of a space in a snapshot, component by component, by several threads.
 //!
-//! Components lie in the order of hashes, so their range is cut evenly; each thread takes the next piece. Memory is
-//! bounded by a page of components for each thread, whatever the number of people.
+//! First all parts are read in their order and cut to what is asked, then components, whose range is cut evenly; each thread takes
+//! the next piece. Memory is bounded by a page of components for each thread and by what is held of parts, whatever the
+//! number of people.
 
 use super::comparison::{Asked, Comparison};
+use super::held::{Held, HeldParts, PIECES, Reading, piece_key};
 use super::tally::Tally;
 use crate::reads::parts::StoredParts;
-use crate::{PipelineError, keys};
-use kith_identity::Component;
+use crate::{PipelineError, plans};
+use kith_identity::{Component, Outline, OutlinedPart};
 use kith_profile::Part;
+use kith_profile::limits::MAX_TRAITS;
 use kith_state::{Keyspace, Read};
-use kith_types::{SpaceId, Timestamp};
+use kith_types::{ProfileId, SpaceId, Timestamp};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Pieces of the walk; some 16 for each thread even things out.
-const PIECES: usize = 128;
 /// Components read at once.
-const PAGE: usize = if cfg!(test) { 2 } else { 256 };
+const PAGE: usize = if cfg!(test) { 2 } else { 1024 };
+
+/// How everybody is asked.
+#[derive(Clone, Copy)]
+pub(super) struct How<'a> {
+    /// The instant.
+    pub(super) now: Timestamp,
+    pub(super) threads: usize,
+    /// At most about how many bytes of parts are held.
+    pub(super) bytes_held: usize,
+    /// Asked between people, with how many have been asked so far.
+    pub(super) go_on: &'a (dyn Fn(u64) -> bool + Sync),
+}
 
 /// What the threads of a walk share.
 struct Walk<'a> {
     reader: &'a dyn Read,
     space: &'a SpaceId,
     comparison: &'a Comparison,
+    /// What is asked for of most parts.
+    held: HeldParts,
+    /// The others.
     parts: StoredParts<'a>,
-    now: Timestamp,
-    go_on: &'a (dyn Fn(u64) -> bool + Sync),
+    how: How<'a>,
     next_piece: AtomicUsize,
     people: AtomicU64,
     stopped: AtomicBool,
+}
+
+/// Stored components, one behind the other.
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// What a thread uses again from one component to the next.
+#[derive(Default)]
+struct Reused {
+    outline: Outline,
+    carriers: Vec<u128>,
 }
 
 /// Everybody's answers; nothing when `go_on` said no.
@@ -36,51 +66,69 @@ pub(super) fn ask(
     reader: &dyn Read,
     space: &SpaceId,
     comparison: &Comparison,
-    now: Timestamp,
-    threads: usize,
-    go_on: &(dyn Fn(u64) -> bool + Sync),
+    how: How<'_>,
 ) -> Result<Option<Tally>, PipelineError> {
     let walk = Walk {
         reader,
         space,
         comparison,
+        held: HeldParts::new(how.bytes_held),
         parts: StoredParts::new(reader, space, &comparison.plan),
-        now,
-        go_on,
+        how,
         next_piece: AtomicUsize::new(0),
         people: AtomicU64::new(0),
         stopped: AtomicBool::new(false),
     };
-    let answers = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.clamp(1, PIECES))
-            .map(|_| scope.spawn(|| walk.run()))
-            .collect();
-        let mut answers = vec![walk.run()];
-        answers.extend(others.into_iter().map(|other| {
-            let ended = other.join();
-            ended.unwrap_or_else(|_| {
-                let panicked = "a thread that asks people ended by a panic";
-                Err(PipelineError::storage("people could not be asked", panicked))
-            })
-        }));
-        answers
-    });
+    let plans = plans::load(reader, space)?;
+    let reading = Reading {
+        reader,
+        space,
+        asked: &comparison.asked_of_parts(),
+        plans: &plans,
+    };
+    in_threads(how.threads, &|| walk.held.read(&reading, &|| walk.goes_on()))?;
     let mut tally = Tally::default();
-    for answer in answers {
-        tally.add(answer?, comparison.samples);
+    for answer in in_threads(how.threads, &|| walk.run())? {
+        tally.add(answer, comparison.samples);
     }
     Ok((!walk.stopped.load(Ordering::Acquire)).then_some(tally))
 }
 
+/// What each of several threads comes to.
+fn in_threads<T: Send>(
+    threads: usize,
+    work: &(dyn Fn() -> Result<T, PipelineError> + Sync),
+) -> Result<Vec<T>, PipelineError> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.clamp(1, PIECES)).map(|_| scope.spawn(work)).collect();
+        let mut ended = vec![work()];
+        ended.extend(others.into_iter().map(|other| {
+            other.join().unwrap_or_else(|_| {
+                let panicked = "a thread that asks people ended by a panic";
+                Err(PipelineError::storage("people could not be asked", panicked))
+            })
+        }));
+        ended.into_iter().collect()
+    })
+}
+
 impl Walk<'_> {
+    /// Whether the answer is still wanted.
+    fn goes_on(&self) -> bool {
+        if !(self.how.go_on)(self.people.load(Ordering::Relaxed)) {
+            self.stopped.store(true, Ordering::Release);
+        }
+        !self.stopped.load(Ordering::Acquire)
+    }
+
     fn run(&self) -> Result<Tally, PipelineError> {
-        let mut tally = Tally::default();
+        let (mut tally, mut reused) = (Tally::default(), Reused::default());
         loop {
             let piece = self.next_piece.fetch_add(1, Ordering::Relaxed);
             if piece >= PIECES {
                 return Ok(tally);
             }
-            let asked = self.ask_piece(piece, &mut tally);
+            let asked = self.ask_piece(piece, &mut reused, &mut tally);
             if asked.is_err() || self.stopped.load(Ordering::Acquire) {
                 self.stopped.store(true, Ordering::Release);
                 return asked.map(|()| tally);
@@ -88,31 +136,23 @@ impl Walk<'_> {
         }
     }
 
-    fn ask_piece(&self, piece: usize, tally: &mut Tally) -> Result<(), PipelineError> {
-        let width = u128::MAX / PIECES as u128 + 1;
-        let mut from = keys::wide(self.space, width * piece as u128);
-        let to = match piece + 1 {
-            PIECES => kith_state::prefix_end(&keys::space(self.space)).unwrap_or_default(),
-            next => keys::wide(self.space, width * next as u128),
-        };
+    fn ask_piece(&self, piece: usize, reused: &mut Reused, tally: &mut Tally) -> Result<(), PipelineError> {
+        let mut from = piece_key(self.space, piece);
+        let to = piece_key(self.space, piece + 1);
+        let mut page = Page::default();
         loop {
-            let (mut page, mut last) = (Vec::with_capacity(PAGE), Vec::new());
+            page.clear();
+            let mut last = Vec::new();
             self.reader.scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
-                page.push(Component::decode(bytes).ok());
+                page.push(bytes);
                 last.clear();
                 last.extend_from_slice(key);
-                page.len() < PAGE
+                page.ends.len() < PAGE
             })?;
-            let full = page.len() == PAGE;
-            for component in page {
-                let component = component.ok_or_else(|| PipelineError::corrupt("components"))?;
-                self.ask_component(&component, tally)?;
+            for component in page.components() {
+                self.ask_component(component, reused, tally)?;
             }
-            let people = self.people.load(Ordering::Relaxed);
-            if !(self.go_on)(people) {
-                self.stopped.store(true, Ordering::Release);
-            }
-            if !full || self.stopped.load(Ordering::Acquire) {
+            if !self.goes_on() || page.ends.len() < PAGE {
                 return Ok(());
             }
             last.push(0);
@@ -120,31 +160,97 @@ impl Walk<'_> {
         }
     }
 
-    fn ask_component(&self, component: &Component, tally: &mut Tally) -> Result<(), PipelineError> {
-        let mut carriers = Vec::new();
-        for profile in component.profiles() {
-            let mut whole = Part::default();
+    fn ask_component(&self, bytes: &[u8], reused: &mut Reused, tally: &mut Tally) -> Result<(), PipelineError> {
+        let Reused { outline, carriers } = reused;
+        let corrupt = |_| PipelineError::corrupt("components");
+        outline.read(bytes).map_err(corrupt)?;
+        let damaged = Cell::new(false);
+        for (id, parts) in outline.profiles() {
             carriers.clear();
-            for member in &profile.members {
-                carriers.push(member.part.carrier);
-                let part = self.parts.read(&member.part, member.end)?;
-                match whole.is_empty() {
-                    true => whole = part,
-                    false => whole.merge_from(&part),
-                }
-            }
+            carriers.extend(parts.iter().map(|part| part.key.carrier));
+            let whole = self.whole(parts)?;
             let accounts = self.comparison.accounts(self.reader, self.space, &whole)?;
             let asked = Asked {
-                id: profile.id,
+                id,
                 accounts: &accounts,
-                carriers: &carriers,
-                members: &profile.members,
+                carriers,
+                identifiers: &|most| identifiers(bytes, id, most).unwrap_or_else(|| {
+                    damaged.set(true);
+                    Vec::new()
+                }),
                 whole: &whole,
-                identity_limited: component.is_full(),
+                identity_limited: outline.is_full(),
             };
-            self.comparison.ask(&asked, self.now, tally);
+            self.comparison.ask(&asked, self.how.now, tally);
             self.people.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(())
+        match damaged.get() {
+            true => Err(PipelineError::corrupt("components")),
+            false => Ok(()),
+        }
+    }
+
+    /// A profile's fold, with all that is asked for.
+    fn whole(&self, parts: &[OutlinedPart]) -> Result<Part, PipelineError> {
+        let (mut whole, mut traits) = (Part::default(), 0);
+        for part in parts {
+            let held = match part.key.start {
+                None => self.held.get(part.key.carrier),
+                Some(_) => Held::Unknown,
+            };
+            let stored = match held {
+                Held::Absent => continue,
+                Held::Cut(bytes, count) => {
+                    traits += count;
+                    let part = Part::decode_for(bytes, &self.comparison.plan);
+                    part.map_err(|_| PipelineError::corrupt("parts"))?
+                }
+                Held::Unknown => {
+                    let part = self.parts.read(&part.key, part.end)?;
+                    traits += part.trait_entries();
+                    part
+                }
+            };
+            join(&mut whole, stored);
+        }
+        if traits <= MAX_TRAITS {
+            return Ok(whole);
+        }
+        // A limit may take traits from them together, whichever those are: all must be there.
+        let mut whole = Part::default();
+        for part in parts {
+            join(&mut whole, self.parts.read(&part.key, part.end)?);
+        }
+        Ok(whole)
+    }
+}
+
+fn join(whole: &mut Part, part: Part) {
+    match whole.is_empty() {
+        true => *whole = part,
+        false => whole.merge_from(&part),
+    }
+}
+
+/// The first identifiers of a profile, the oldest first.
+fn identifiers(component: &[u8], id: ProfileId, most: usize) -> Option<Vec<kith_types::Identifier>> {
+    let members = Component::decode(component).ok()?.members_of(id);
+    Some(members.into_iter().take(most).map(|member| member.identifier).collect())
+}
+
+impl Page {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, component: &[u8]) {
+        self.bytes.extend_from_slice(component);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn components(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(from, to)| &self.bytes[from..*to])
     }
 }
