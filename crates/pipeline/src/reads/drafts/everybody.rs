@@ -57,6 +57,7 @@ struct Page {
 /// What a thread uses again from one component to the next.
 #[derive(Default)]
 struct Reused {
+    page: Page,
     outline: Outline,
     carriers: Vec<u128>,
 }
@@ -139,8 +140,8 @@ impl Walk<'_> {
     fn ask_piece(&self, piece: usize, reused: &mut Reused, tally: &mut Tally) -> Result<(), PipelineError> {
         let mut from = piece_key(self.space, piece);
         let to = piece_key(self.space, piece + 1);
-        let mut page = Page::default();
         loop {
+            let page = &mut reused.page;
             page.clear();
             let mut last = Vec::new();
             self.reader.scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
@@ -149,8 +150,9 @@ impl Walk<'_> {
                 last.extend_from_slice(key);
                 page.ends.len() < PAGE
             })?;
+            let Reused { page, outline, carriers } = &mut *reused;
             for component in page.components() {
-                self.ask_component(component, reused, tally)?;
+                self.ask_component(component, (outline, carriers), tally)?;
             }
             if !self.goes_on() || page.ends.len() < PAGE {
                 return Ok(());
@@ -160,8 +162,12 @@ impl Walk<'_> {
         }
     }
 
-    fn ask_component(&self, bytes: &[u8], reused: &mut Reused, tally: &mut Tally) -> Result<(), PipelineError> {
-        let Reused { outline, carriers } = reused;
+    fn ask_component(
+        &self,
+        bytes: &[u8],
+        (outline, carriers): (&mut Outline, &mut Vec<u128>),
+        tally: &mut Tally,
+    ) -> Result<(), PipelineError> {
         let corrupt = |_| PipelineError::corrupt("components");
         outline.read(bytes).map_err(corrupt)?;
         let damaged = Cell::new(false);

@@ -12,8 +12,9 @@ use kith_types::SpaceId;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Pieces that the hashes are cut into. They are as good as drawn by lot, so each piece has as many.
-pub(super) const PIECES: usize = 128;
+/// Pieces that the hashes are cut into, by their first bits. Hashes are as good as drawn by lot, so each piece has as many.
+pub(super) const PIECES: usize = 1 << PIECE_BITS;
+const PIECE_BITS: u32 = 7;
 /// Bytes of all pieces.
 pub(super) const BYTES_HELD: usize = 128 << 20;
 /// What a part takes beside its bytes: its carrier, and where its bytes end.
@@ -29,7 +30,7 @@ pub(super) struct HeldParts {
 }
 
 /// The parts whose carriers lie in one piece of the hashes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Piece {
     /// Ascending.
     carriers: Vec<u128>,
@@ -62,11 +63,9 @@ pub(super) struct Reading<'a> {
 pub(super) fn piece_key(space: &SpaceId, piece: usize) -> Vec<u8> {
     match piece {
         PIECES.. => kith_state::prefix_end(&keys::space(space)).unwrap_or_default(),
-        _ => keys::wide(space, WIDTH * piece as u128),
+        _ => keys::wide(space, (piece as u128) << (u128::BITS - PIECE_BITS)),
     }
 }
-
-const WIDTH: u128 = u128::MAX / PIECES as u128 + 1;
 
 impl HeldParts {
     /// Nothing yet; at most so many bytes.
@@ -81,16 +80,18 @@ impl HeldParts {
     /// Reads pieces until none is left or `go_on` says no. Any number of threads may do so at once.
     pub(super) fn read(&self, reading: &Reading<'_>, go_on: &dyn Fn() -> bool) -> Result<(), PipelineError> {
         let mut cutter = Cutter::new(reading.asked, reading.plans);
+        // Grown once; what is kept is a copy without room to grow.
+        let mut piece = Piece::default();
         loop {
             let number = self.next_piece.fetch_add(1, Ordering::Relaxed);
             let Some(place) = self.pieces.get(number) else {
                 return Ok(());
             };
-            let Some(piece) = self.read_piece(number, reading, &mut cutter, go_on)? else {
+            if !self.read_piece(number, reading, &mut cutter, (&mut piece, go_on))? {
                 return Ok(());
-            };
+            }
             // Each number is drawn once.
-            place.get_or_init(|| piece);
+            place.get_or_init(|| piece.clone());
         }
     }
 
@@ -99,12 +100,13 @@ impl HeldParts {
         number: usize,
         reading: &Reading<'_>,
         cutter: &mut Cutter<'_>,
-        go_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Piece>, PipelineError> {
+        (piece, go_on): (&mut Piece, &dyn Fn() -> bool),
+    ) -> Result<bool, PipelineError> {
+        piece.clear();
         let (from, to) = (piece_key(reading.space, number), piece_key(reading.space, number + 1));
         // A key of a carrier alone; that of an interval goes on.
         let length = from.len();
-        let (mut piece, mut stopped, mut damaged, mut page) = (Piece::default(), false, false, 0);
+        let (mut stopped, mut damaged, mut page) = (false, false, 0);
         let visit = &mut |key: &[u8], bytes: &[u8]| {
             page += 1;
             if page % PAGE == 0 && !go_on() {
@@ -128,18 +130,25 @@ impl HeldParts {
         reading.reader.scan(Keyspace::Parts, &from, &to, visit)?;
         match damaged {
             true => Err(PipelineError::corrupt("parts")),
-            false => Ok((!stopped).then_some(piece)),
+            false => Ok(!stopped),
         }
     }
 
     /// What is known of a part that has no beginning.
     pub(super) fn get(&self, carrier: u128) -> Held<'_> {
-        let piece = self.pieces.get((carrier / WIDTH) as usize).and_then(OnceLock::get);
+        let piece = self.pieces.get((carrier >> (u128::BITS - PIECE_BITS)) as usize).and_then(OnceLock::get);
         piece.map_or(Held::Unknown, |piece| piece.get(carrier))
     }
 }
 
 impl Piece {
+    fn clear(&mut self) {
+        self.carriers.clear();
+        self.ends.clear();
+        self.bytes.clear();
+        self.beyond = None;
+    }
+
     fn taken(&self) -> usize {
         self.bytes.len() + self.carriers.len() * PLACE_BYTES
     }
@@ -174,27 +183,22 @@ impl Piece {
     }
 }
 
-/// Where a hash is among others, ascending. Hashes lie evenly, so it is near where its share of them is; from there the steps
-/// double until it is between two.
+/// Where a hash is among others of its piece, ascending. Hashes lie evenly, so it is near where its share of the piece is; from
+/// there the steps double until it is between two.
 fn place_of(hashes: &[u128], wanted: u128) -> Option<usize> {
-    let (first, last) = (*hashes.first()?, *hashes.last()?);
-    if wanted < first || wanted > last {
-        return None;
-    }
-    let high = |hash: u128| u128::from(((hash - first) >> 64) as u64);
-    let guess = high(wanted) * (hashes.len() as u128 - 1) / high(last).max(1);
-    let guess = usize::try_from(guess).unwrap_or(0).min(hashes.len() - 1);
-    let (mut low, mut end, mut step) = (guess, guess + 1, 8);
+    let share = (wanted << PIECE_BITS) >> 64;
+    let guess = ((share * hashes.len() as u128) >> 64) as usize;
+    let (mut low, mut end, mut step) = (guess, guess, 32);
     while low > 0 && hashes[low] > wanted {
         (end, low) = (low, low.saturating_sub(step));
         step *= 2;
     }
-    step = 8;
-    while end < hashes.len() && hashes[end - 1] < wanted {
-        (low, end) = (end - 1, (end + step).min(hashes.len()));
+    while end < hashes.len() && hashes[end] < wanted {
+        (low, end) = (end + 1, (end + step).min(hashes.len()));
         step *= 2;
     }
-    hashes[low..end].binary_search(&wanted).ok().map(|at| low + at)
+    let between = &hashes[low..hashes.len().min(end + 1)];
+    between.binary_search(&wanted).ok().map(|at| low + at)
 }
 
 #[cfg(test)]
@@ -203,15 +207,17 @@ mod tests {
 
     #[test]
     fn seg_7_a_hash_is_found_wherever_it_lies() {
-        let even: Vec<u128> = (0..500).map(|at| (u128::MAX / 500) * at + 7).collect();
-        let uneven: Vec<u128> = (0..128).map(|bit| 1 << bit).collect();
-        for hashes in [&even[..], &uneven, &even[..1], &even[..2], &[0, u128::MAX]] {
+        let last = u128::MAX >> PIECE_BITS;
+        let even: Vec<u128> = (0..500).map(|at| (last / 500) * at + 7).collect();
+        let uneven: Vec<u128> = (0..u128::BITS - PIECE_BITS).map(|bit| 1 << bit).collect();
+        let late: Vec<u128> = (0..300).map(|at| last - 900 + 3 * at).collect();
+        for hashes in [&even[..], &uneven, &late, &even[..1], &even[..2], &[0, last], &[last]] {
             for (at, hash) in hashes.iter().enumerate() {
                 assert_eq!(place_of(hashes, *hash), Some(at));
                 let before = hash.checked_sub(1).filter(|before| !hashes.contains(before));
                 assert_eq!(before.and_then(|before| place_of(hashes, before)), None);
             }
         }
-        assert_eq!(place_of(&[], 3), None);
+        assert_eq!((place_of(&[], 3), place_of(&[0, 9], last)), (None, None));
     }
 }
