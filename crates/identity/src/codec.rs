@@ -16,6 +16,10 @@ use kith_types::{Address, Identifier, IdentifierType, ProfileId, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
+mod outline;
+
+pub use outline::{Outline, OutlinedPart};
+
 const VERSION: u8 = 1;
 const CUSTOM: u8 = 5;
 const OWNER: u8 = 1;

@@ -193,9 +193,11 @@ impl Component {
     /// Whether it is at a bound, so that evidence may have been refused: who is who around it is approximate.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.nodes.len() >= MAX_IDENTIFIERS
-            || self.links.len() >= MAX_LINKS
-            || self.intervals().saturating_add(2) > MAX_INTERVALS
+        Self::is_at_a_bound(self.nodes.len(), self.links.len(), self.intervals())
+    }
+
+    pub(crate) fn is_at_a_bound(nodes: usize, links: usize, intervals: usize) -> bool {
+        nodes >= MAX_IDENTIFIERS || links >= MAX_LINKS || intervals.saturating_add(2) > MAX_INTERVALS
     }
 
     /// The hashes of its identifiers, ascending.

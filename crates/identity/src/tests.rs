@@ -7,6 +7,7 @@ mod gathered;
 mod keeper;
 mod oracle;
 mod order;
+mod outlined;
 mod rules;
 mod stored;
 mod worlds;

@@ -261,9 +261,10 @@ impl Space {
             found.extend(crate::keys::wide_id(key));
             found.len() < budget
         })?;
-        for id in &found {
-            self.load_profile(store, ProfileId(*id))?;
-        }
+        let space = self.id.clone();
+        crate::ahead::meanwhile(store, &space, &found, || {
+            found.iter().try_for_each(|id| self.load_profile(store, ProfileId(*id)))
+        })?;
         self.swept += found.len() as u64;
         self.sweep = match found.last() {
             Some(last) if found.len() == budget => last.checked_add(1),

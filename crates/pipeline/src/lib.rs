@@ -7,6 +7,7 @@
 mod account_changes;
 mod account_facts;
 mod accounts;
+mod ahead;
 mod backlog;
 mod bytes;
 mod cache;

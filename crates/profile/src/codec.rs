@@ -9,6 +9,8 @@ use crate::mark::Mark;
 use ethnum::I256;
 use kith_types::{Address, Decimal, Timestamp, Value};
 
+mod pass;
+
 pub(crate) fn put_u128(out: &mut Vec<u8>, mut number: u128) {
     loop {
         let low = (number & 0x7f) as u8;

@@ -19,11 +19,13 @@ use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
 
 mod adopted;
+mod cut;
 mod held;
 mod plans;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use cut::{Asked, CutPart, Cutter};
 use held::Held;
 pub use held::PlanDirectory;
 pub use plans::{MAX_PLANS, Plans};
@@ -234,6 +236,12 @@ impl Part {
     /// The names of the traits that anyone spoke of, sorted.
     pub fn trait_names(&self) -> impl Iterator<Item = &str> {
         self.traits.names()
+    }
+
+    /// How many traits it has, each as often as sources spoke of it.
+    #[must_use]
+    pub fn trait_entries(&self) -> usize {
+        self.traits.len()
     }
 
     /// What survives of a trait under a rule; `None` when nobody said anything that the rule can take.

@@ -5,6 +5,7 @@
 //! the observations that rules may pick (latest, latest that is not empty, oldest, smallest, largest) are kept beside
 //! them. Both are functions of the set of observations.
 
+mod cut;
 mod rules;
 
 pub use rules::{Candidate, Resolved, Survivorship, TraitRules};
@@ -287,6 +288,10 @@ impl TraitSet {
             }
         }
         self.limit();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     pub(crate) fn is_limited(&self) -> bool {

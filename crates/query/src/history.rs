@@ -8,11 +8,12 @@ mod fold;
 mod row;
 
 use crate::engine::SqlEngine;
-use crate::error::{SqlError, SqlErrorKind};
+use crate::error::SqlError;
 use crate::functions::CarrierHash;
 use crate::session;
 use crate::table::LakeTable;
 use datafusion::arrow::array::{Array, AsArray};
+use datafusion::arrow::datatypes::Decimal128Type;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, ScalarUDF, col, lit};
@@ -93,17 +94,14 @@ impl SqlEngine {
                 continue;
             };
             let Some(batch) = batch.transpose()? else { break };
-            let carriers = batch.column(0).as_fixed_size_binary();
+            let carriers = batch.column(0).as_primitive::<Decimal128Type>();
             let parts = batch.column(1).as_binary::<i32>();
             for row in 0..batch.num_rows() {
                 if carriers.is_null(row) || parts.is_null(row) {
                     continue;
                 }
-                let Ok(carrier) = carriers.value(row).try_into() else {
-                    return Err(SqlError::new(SqlErrorKind::Internal, "a carrier is not of 16 bytes"));
-                };
                 let fold = CarrierFold {
-                    carrier: u128::from_be_bytes(carrier),
+                    carrier: carriers.value(row).cast_unsigned(),
                     fold: parts.value(row),
                 };
                 take(fold).map_err(DataFusionError::IoError)?;

@@ -82,6 +82,8 @@ struct Started {
 #[derive(Deserialize)]
 struct StatusReply {
     stages: Vec<StageReply>,
+    #[serde(default)]
+    refolds: Vec<Value>,
 }
 
 #[derive(Deserialize)]
@@ -266,6 +268,16 @@ impl MeasuredServer {
             tokio::time::sleep(ASKS_EVERY).await;
         }
         Err(CommandError::new("the pipeline did not take everything within an hour"))
+    }
+
+    /// Whether a definition does not cover history yet.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn is_refolding(&self) -> Result<bool, CommandError> {
+        let reply = self.text(self.http.get(self.url("status"))).await?;
+        let status: StatusReply = serde_json::from_str(&reply).map_err(unread)?;
+        Ok(!status.refolds.is_empty())
     }
 
     /// Commits everything to the tables.

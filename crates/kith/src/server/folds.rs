@@ -27,6 +27,8 @@ const TABLES_MOVE_WITHIN: Duration = Duration::from_secs(30);
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
 /// Bytes before a fold in the file: its carrier, its length.
 const HEAD_BYTES: usize = 20;
+/// Bytes read at once where a fold is: most folds are whole within them.
+const READ_BYTES: usize = 512;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -56,6 +58,8 @@ enum Standing {
 /// Folds in a file without a name, and where each is.
 struct FoldFile {
     file: File,
+    /// Its bytes.
+    length: u64,
     /// The first half of a carrier's hash and the place of its fold, sorted: 16 bytes for each carrier.
     places: Vec<(u64, u64)>,
 }
@@ -186,6 +190,7 @@ impl LakeFolds {
         places.sort_unstable();
         Ok(FoldFile {
             file: writer.into_inner().map_err(std::io::IntoInnerError::into_error)?,
+            length: place,
             places,
         })
     }
@@ -211,14 +216,23 @@ impl FoldFile {
         let half = half_of(carrier);
         let first = self.places.partition_point(|(known, _)| *known < half);
         for (_, place) in self.places[first..].iter().take_while(|(known, _)| *known == half) {
-            let mut head = [0; HEAD_BYTES];
-            self.file.read_exact_at(&mut head, *place)?;
+            let mut read = [0; READ_BYTES];
+            let there = usize::try_from(self.length.saturating_sub(*place))?.min(READ_BYTES);
+            let read = &mut read[..there];
+            self.file.read_exact_at(read, *place)?;
+            let (head, begins) = read.split_at_checked(HEAD_BYTES).ok_or("a fold is cut short")?;
             let (of, length) = head.split_at(16);
             if of != carrier.to_be_bytes() {
                 continue;
             }
-            let mut fold = vec![0; u32::from_be_bytes(length.try_into()?) as usize];
-            self.file.read_exact_at(&mut fold, place + HEAD_BYTES as u64)?;
+            let length = u32::from_be_bytes(length.try_into()?) as usize;
+            let mut fold = begins[..length.min(begins.len())].to_vec();
+            if length > fold.len() {
+                let from = fold.len();
+                fold.resize(length, 0);
+                self.file
+                    .read_exact_at(&mut fold[from..], place + (HEAD_BYTES + from) as u64)?;
+            }
             return Ok(Some(fold));
         }
         Ok(None)

@@ -10,19 +10,20 @@
 mod comparison;
 mod document;
 mod everybody;
+mod held;
 #[cfg(test)]
 mod rules_tests;
 mod sample;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tried;
 
 use super::Reads;
 use crate::definitions::DefinitionDocument;
 use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
 use crate::{PipelineError, definition_history};
 use comparison::Comparison;
-use everybody::Everybody;
 use kith_state::Read;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 pub use sample::{Estimate, Sampler};
@@ -132,11 +133,17 @@ impl Reads {
         let Some(Asking { snapshot, comparison }) = self.compare(space, proposed)? else {
             return Ok(None);
         };
-        let (what, people) = ((space, &comparison), AtomicU64::new(0));
-        let counted = (&people, go_on);
+        let what = (space, &comparison);
+        let people = AtomicU64::new(0);
+        let how = everybody::How {
+            now,
+            threads,
+            bytes_held: held::BYTES_HELD,
+            people: &people,
+            go_on,
+        };
         if !comparison.identity_changes {
-            let everybody = Everybody::Standing(&*snapshot);
-            let tally = everybody::ask(everybody, what, now, threads, counted)?;
+            let tally = everybody::ask(&*snapshot, what, how)?;
             return Ok(tally.map(|tally| comparison.impact(tally, None, now)));
         }
         let scratch = self.dry_runs.scratch();
@@ -151,7 +158,7 @@ impl Reads {
             now,
         };
         let worked = run.run(&trial).and_then(|identity| {
-            let tally = everybody::ask(Everybody::Tried(&trial), what, now, threads, counted)?;
+            let tally = tried::ask(&trial, what, how)?;
             Ok(tally.map(|tally| comparison.impact(tally, Some(identity), now)))
         });
         Ok(trial.outcome(worked)?.flatten())

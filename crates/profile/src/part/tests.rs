@@ -1,6 +1,7 @@
 //! Proofs of PRO-1 to PRO-5 on random histories, in files by subject.
 
 mod aggregates;
+mod cut;
 mod histories;
 mod limits;
 mod sets;

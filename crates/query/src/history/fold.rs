@@ -7,7 +7,7 @@ use super::row::{Columns, Needs};
 use crate::functions::nobody;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, TypeSignature, Volatility,
@@ -95,6 +95,7 @@ impl AggregateUDFImpl for FoldHistory {
             plan: Arc::clone(&self.plan),
             needs: self.needs,
             parts: Vec::new(),
+            sizes: Vec::new(),
             bytes: 0,
             event: nobody()?,
         }))
@@ -106,29 +107,45 @@ struct Folds {
     plan: Arc<FoldPlan>,
     needs: Needs,
     parts: Vec<Part>,
-    /// About how many bytes the parts take beside their places in the list.
+    /// About how many bytes each part took beside its place in the list, when that was last looked at.
+    sizes: Vec<u32>,
+    /// Their sum.
     bytes: usize,
     /// The row that is being folded.
     event: Event,
 }
 
 impl Folds {
-    fn change(&mut self, group: usize, change: impl FnOnce(&mut Part)) -> Result<()> {
-        let Some(part) = self.parts.get_mut(group) else {
-            return exec_err!("a group is beyond those there are");
-        };
-        let before = part.memory_bytes();
-        change(part);
-        self.bytes = (self.bytes + part.memory_bytes()).saturating_sub(before);
-        Ok(())
+    fn grow(&mut self, groups: usize) {
+        self.parts.resize_with(groups, Part::default);
+        self.sizes.resize(groups, 0);
+    }
+
+    fn part(&mut self, group: usize) -> Result<&mut Part> {
+        let beyond = || exec_datafusion_err!("a group is beyond those there are");
+        self.parts.get_mut(group).ok_or_else(beyond)
+    }
+
+    /// Looks again at how many bytes the parts of these groups take, once all rows of a batch are in them.
+    fn measure(&mut self, groups: &[usize]) {
+        for group in groups {
+            if let (Some(part), Some(size)) = (self.parts.get(*group), self.sizes.get_mut(*group)) {
+                let beside = part.memory_bytes().saturating_sub(size_of::<Part>());
+                let now = u32::try_from(beside).unwrap_or(u32::MAX);
+                self.bytes = (self.bytes + now as usize).saturating_sub(*size as usize);
+                *size = now;
+            }
+        }
     }
 
     fn emit(&mut self, emit_to: EmitTo) -> ArrayRef {
         let parts = emit_to.take_needed(&mut self.parts);
         let mut out = BinaryBuilder::with_capacity(parts.len(), parts.len() * 128);
         let mut bytes = Vec::with_capacity(512);
+        let sizes = emit_to.take_needed(&mut self.sizes);
+        let taken: usize = sizes.iter().map(|size| *size as usize).sum();
+        self.bytes = self.bytes.saturating_sub(taken);
         for part in &parts {
-            self.bytes = self.bytes.saturating_sub(part.memory_bytes());
             bytes.clear();
             part.encode_for(&self.plan, &mut bytes);
             out.append_value(&bytes);
@@ -149,15 +166,16 @@ impl GroupsAccumulator for Folds {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.parts.resize_with(total, Part::default);
+        self.grow(total);
         let columns = Columns::new(values, self.needs)?;
         let mut event = std::mem::replace(&mut self.event, nobody()?);
         let plan = Arc::clone(&self.plan);
         for (row, group) in groups.iter().enumerate().filter(|(row, _)| counts(filter, *row)) {
             columns.read(row, &mut event)?;
-            self.change(*group, |part| part.apply(&plan, &event))?;
+            self.part(*group)?.apply(&plan, &event);
         }
         self.event = event;
+        self.measure(groups);
         Ok(())
     }
 
@@ -168,7 +186,7 @@ impl GroupsAccumulator for Folds {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.parts.resize_with(total, Part::default);
+        self.grow(total);
         let [folds] = values else {
             return exec_err!("folds merge with folds");
         };
@@ -179,11 +197,13 @@ impl GroupsAccumulator for Folds {
             }
             let part = Part::decode_for(folds.value(row), &self.plan)
                 .map_err(|error| DataFusionError::External(Box::new(error)))?;
-            self.change(*group, |mine| match mine.is_empty() {
+            let mine = self.part(*group)?;
+            match mine.is_empty() {
                 true => *mine = part,
                 false => mine.merge_from(&part),
-            })?;
+            }
         }
+        self.measure(groups);
         Ok(())
     }
 
@@ -196,6 +216,6 @@ impl GroupsAccumulator for Folds {
     }
 
     fn size(&self) -> usize {
-        self.bytes + self.parts.capacity() * size_of::<Part>()
+        self.bytes + self.parts.capacity() * (size_of::<Part>() + size_of::<u32>())
     }
 }

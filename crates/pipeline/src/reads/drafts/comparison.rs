@@ -11,10 +11,9 @@ use crate::definitions::{DefinitionSet, Definitions, LiveSegment};
 use crate::new_rules::Rearranged;
 use crate::person::PersonOf;
 use kith_expr::{AggregateId, AggregateSpec};
-use kith_identity::Member;
 use kith_profile::{FoldPlan, Part};
 use kith_state::Read;
-use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -40,7 +39,8 @@ impl<'a> Both<'a> {
 pub(super) struct Asked<'a> {
     pub(super) id: ProfileId,
     pub(super) carriers: &'a [u128],
-    pub(super) members: &'a [Member],
+    /// The oldest of their identifiers, at most so many.
+    pub(super) identifiers: &'a dyn Fn(usize) -> Vec<Identifier>,
     pub(super) whole: &'a Part,
     /// Whether a limit has left identifiers of theirs out.
     pub(super) identity_limited: bool,
@@ -229,6 +229,18 @@ impl Comparison {
             };
             tally.traits += u64::from(surviving(&self.before, whole) != surviving(&self.after, whole_then));
         }
+    }
+
+    /// What is asked of people's parts.
+    pub(super) fn asked_of_parts(&self) -> kith_profile::Asked<'_> {
+        let before = self.segments.iter().filter_map(|pair| pair.before);
+        let after = self.segments.iter().filter_map(|pair| pair.after);
+        let before = before.map(|place| &self.before.segments[place].compiled);
+        let after = (after.chain(self.beside.iter().copied())).map(|place| &self.after.segments[place].compiled);
+        let segments: Vec<_> = before.chain(after).collect();
+        let consents = segments.iter().any(|segment| segment.depends_on_consent());
+        let names = segments.iter().flat_map(|segment| segment.traits()).map(|name| &**name);
+        kith_profile::Asked::new(&self.plan, (!self.trait_rules_change).then_some(names), consents)
     }
 
     /// The person as segments see one under these definitions.

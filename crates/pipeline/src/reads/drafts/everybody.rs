@@ -1,139 +1,134 @@
 //! Walks over everybody of a space in a snapshot, component by component, by several threads.
 //!
-//! Components lie in the order of hashes, so their range is cut evenly; each thread takes the next piece. Memory is
-//! bounded by a page of components for each thread, whatever the number of people. Where rules of identity change, it walks
-//! over everybody there would be, and over those there would be no more: each is asked as they are and as they would be.
+//! First all parts are read in their order and cut to what is asked, then components, whose range is cut evenly; each thread takes
+//! the next piece. Memory is bounded by a page of components for each thread and by what is held of parts, whatever the
+//! number of people.
 
-use super::comparison::{Accounts, Asked, Both, Comparison};
+use super::comparison::{Asked, Both, Comparison};
+use super::held::{Held, HeldParts, PIECES, Reading, piece_key};
 use super::tally::Tally;
-use crate::new_rules::{Trial, home_of_profile};
 use crate::reads::parts::StoredParts;
-use crate::{PipelineError, keys};
-use kith_identity::{Component, Member};
+use crate::{PipelineError, plans};
+use kith_identity::{Component, Outline, OutlinedPart};
 use kith_profile::Part;
+use kith_profile::limits::MAX_TRAITS;
 use kith_state::{Keyspace, Read};
 use kith_types::{ProfileId, SpaceId, Timestamp};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-/// Pieces of the walk; some 16 for each thread even things out.
-const PIECES: usize = 128;
 /// Components read at once.
-const PAGE: usize = if cfg!(test) { 2 } else { 256 };
+const PAGE: usize = if cfg!(test) { 2 } else { 1024 };
 
-/// Who is asked.
+/// How everybody is asked.
 #[derive(Clone, Copy)]
-pub(super) enum Everybody<'a> {
-    /// Everybody of a snapshot.
-    Standing(&'a dyn Read),
-    /// Everybody of a snapshot, and everybody there would be by what a trial has staged over it.
-    Tried(&'a Trial<'a>),
-}
-
-/// A look at people: a state, and their parts in it.
-struct Look<'a> {
-    reader: &'a dyn Read,
-    parts: StoredParts<'a>,
+pub(super) struct How<'a> {
+    /// The instant.
+    pub(super) now: Timestamp,
+    pub(super) threads: usize,
+    /// At most about how many bytes of parts are held.
+    pub(super) bytes_held: usize,
+    /// Counts who has been asked.
+    pub(super) people: &'a AtomicU64,
+    /// Asked between people, with how many have been asked so far.
+    pub(super) go_on: &'a (dyn Fn(u64) -> bool + Sync),
 }
 
 /// What the threads of a walk share.
 struct Walk<'a> {
+    reader: &'a dyn Read,
     space: &'a SpaceId,
     comparison: &'a Comparison,
-    /// Whom it walks over.
-    look: Look<'a>,
-    /// Who they are now, where they would be others.
-    tried: Option<(&'a Trial<'a>, Look<'a>)>,
-    now: Timestamp,
-    go_on: &'a (dyn Fn(u64) -> bool + Sync),
+    /// What is asked for of most parts.
+    held: HeldParts,
+    /// The others.
+    parts: StoredParts<'a>,
+    how: How<'a>,
     next_piece: AtomicUsize,
-    people: &'a AtomicU64,
     stopped: AtomicBool,
 }
 
-/// A person as they lie in a look.
-struct Found<'a> {
-    id: ProfileId,
+/// Stored components, one behind the other.
+#[derive(Default)]
+struct Page {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// What a thread uses again from one component to the next.
+#[derive(Default)]
+struct Reused {
+    page: Page,
+    outline: Outline,
     carriers: Vec<u128>,
-    members: &'a [Member],
-    whole: Part,
-    identity_limited: bool,
-    accounts: Accounts,
 }
 
-impl Found<'_> {
-    fn asked(&self) -> Asked<'_> {
-        Asked {
-            id: self.id,
-            accounts: &self.accounts,
-            carriers: &self.carriers,
-            members: self.members,
-            whole: &self.whole,
-            identity_limited: self.identity_limited,
-        }
-    }
-}
-
-/// Everybody's answers, by some threads; nothing when `go_on` said no. `people` counts who has been asked.
+/// Everybody's answers; nothing when `go_on` said no.
 pub(super) fn ask(
-    everybody: Everybody<'_>,
+    reader: &dyn Read,
     (space, comparison): (&SpaceId, &Comparison),
-    now: Timestamp,
-    threads: usize,
-    (people, go_on): (&AtomicU64, &(dyn Fn(u64) -> bool + Sync)),
+    how: How<'_>,
 ) -> Result<Option<Tally>, PipelineError> {
-    let look = |reader| Look {
-        reader,
-        parts: StoredParts::new(reader, space, &comparison.plan),
-    };
-    let then;
-    let (reader, tried): (&dyn Read, _) = match everybody {
-        Everybody::Standing(reader) => (reader, None),
-        Everybody::Tried(trial) => {
-            then = trial.after(space);
-            (&then, Some((trial, look(trial.stands()))))
-        }
-    };
     let walk = Walk {
+        reader,
         space,
         comparison,
-        look: look(reader),
-        tried,
-        now,
-        go_on,
+        held: HeldParts::new(how.bytes_held),
+        parts: StoredParts::new(reader, space, &comparison.plan),
+        how,
         next_piece: AtomicUsize::new(0),
-        people,
         stopped: AtomicBool::new(false),
     };
-    let answers = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.clamp(1, PIECES))
-            .map(|_| scope.spawn(|| walk.run()))
-            .collect();
-        let mut answers = vec![walk.run()];
-        answers.extend(others.into_iter().map(|other| {
-            let ended = other.join();
-            ended.unwrap_or_else(|_| {
-                let panicked = "a thread that asks people ended by a panic";
-                Err(PipelineError::storage("people could not be asked", panicked))
-            })
-        }));
-        answers
-    });
+    let plans = plans::load(reader, space)?;
+    let reading = Reading {
+        reader,
+        space,
+        asked: &comparison.asked_of_parts(),
+        plans: &plans,
+    };
+    in_threads(how.threads, &|| walk.held.read(&reading, &|| walk.goes_on()))?;
     let mut tally = Tally::default();
-    for answer in answers {
-        tally.add(answer?, comparison.samples);
+    for answer in in_threads(how.threads, &|| walk.run())? {
+        tally.add(answer, comparison.samples);
     }
     Ok((!walk.stopped.load(Ordering::Acquire)).then_some(tally))
 }
 
+/// What each of several threads comes to.
+pub(super) fn in_threads<T: Send>(
+    threads: usize,
+    work: &(dyn Fn() -> Result<T, PipelineError> + Sync),
+) -> Result<Vec<T>, PipelineError> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.clamp(1, PIECES)).map(|_| scope.spawn(work)).collect();
+        let mut ended = vec![work()];
+        ended.extend(others.into_iter().map(|other| {
+            other.join().unwrap_or_else(|_| {
+                let panicked = "a thread that asks people ended by a panic";
+                Err(PipelineError::storage("people could not be asked", panicked))
+            })
+        }));
+        ended.into_iter().collect()
+    })
+}
+
 impl Walk<'_> {
+    /// Whether the answer is still wanted.
+    fn goes_on(&self) -> bool {
+        if !(self.how.go_on)(self.how.people.load(Ordering::Relaxed)) {
+            self.stopped.store(true, Ordering::Release);
+        }
+        !self.stopped.load(Ordering::Acquire)
+    }
+
     fn run(&self) -> Result<Tally, PipelineError> {
-        let mut tally = Tally::default();
+        let (mut tally, mut reused) = (Tally::default(), Reused::default());
         loop {
             let piece = self.next_piece.fetch_add(1, Ordering::Relaxed);
             if piece >= PIECES {
                 return Ok(tally);
             }
-            let asked = self.ask_piece(piece, &mut tally);
+            let asked = self.ask_piece(piece, &mut reused, &mut tally);
             if asked.is_err() || self.stopped.load(Ordering::Acquire) {
                 self.stopped.store(true, Ordering::Release);
                 return asked.map(|()| tally);
@@ -141,131 +136,132 @@ impl Walk<'_> {
         }
     }
 
-    fn ask_piece(&self, piece: usize, tally: &mut Tally) -> Result<(), PipelineError> {
-        let width = u128::MAX / PIECES as u128 + 1;
-        let first = width * piece as u128;
-        let mut from = keys::wide(self.space, first);
-        let to = match piece + 1 {
-            PIECES => kith_state::prefix_end(&keys::space(self.space)).unwrap_or_default(),
-            next => keys::wide(self.space, width * next as u128),
-        };
+    fn ask_piece(&self, piece: usize, reused: &mut Reused, tally: &mut Tally) -> Result<(), PipelineError> {
+        let mut from = piece_key(self.space, piece);
+        let to = piece_key(self.space, piece + 1);
         loop {
-            let (mut page, mut last) = (Vec::with_capacity(PAGE), Vec::new());
-            self.look
-                .reader
-                .scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
-                    page.push(Component::decode(bytes).ok());
-                    last.clear();
-                    last.extend_from_slice(key);
-                    page.len() < PAGE
-                })?;
-            let full = page.len() == PAGE;
-            for component in page {
-                let component = component.ok_or_else(|| PipelineError::corrupt("components"))?;
-                self.ask_component(&component, tally)?;
+            let page = &mut reused.page;
+            page.clear();
+            let mut last = Vec::new();
+            self.reader.scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
+                page.push(bytes);
+                last.clear();
+                last.extend_from_slice(key);
+                page.ends.len() < PAGE
+            })?;
+            let Reused {
+                page,
+                outline,
+                carriers,
+            } = &mut *reused;
+            for component in page.components() {
+                self.ask_component(component, (outline, carriers), tally)?;
             }
-            if !self.goes_on() {
+            if !self.goes_on() || page.ends.len() < PAGE {
                 return Ok(());
-            }
-            if !full {
-                break;
             }
             last.push(0);
             from = last;
         }
-        match &self.tried {
-            Some(tried) => self.ask_who_is_gone(tried, (first, first.saturating_add(width - 1)), tally),
-            None => Ok(()),
-        }
     }
 
-    fn goes_on(&self) -> bool {
-        if !(self.go_on)(self.people.load(Ordering::Relaxed)) {
-            self.stopped.store(true, Ordering::Release);
-        }
-        !self.stopped.load(Ordering::Acquire)
-    }
-
-    fn ask_component(&self, component: &Component, tally: &mut Tally) -> Result<(), PipelineError> {
-        for profile in component.profiles() {
-            let found = self.find(&self.look, (profile.id, &profile.members), component)?;
-            let asked = found.asked();
-            match &self.tried {
-                Some(tried) if tried.0.concerns(self.space, profile.id)? => {
-                    self.ask_both(tried, profile.id, Some(&asked), tally)?;
-                }
-                _ => self.comparison.ask(Both::Same(&asked), self.now, tally),
-            }
-            self.people.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Asks whoever there would be no more, of those whose ids lie in a span.
-    fn ask_who_is_gone(
+    fn ask_component(
         &self,
-        tried: &(&Trial<'_>, Look<'_>),
-        (first, last): (u128, u128),
+        bytes: &[u8],
+        (outline, carriers): (&mut Outline, &mut Vec<u128>),
         tally: &mut Tally,
     ) -> Result<(), PipelineError> {
-        let mut from = Some(first);
-        while let Some(start) = from {
-            let some = tried.0.concerned(self.space, start, PAGE)?;
-            let within = some.iter().copied().take_while(|id| *id <= last);
-            for id in within.map(ProfileId) {
-                let key = keys::wide(self.space, id.0);
-                if self.look.reader.get(Keyspace::Profiles, &key)?.is_none() {
-                    self.ask_both(tried, id, None, tally)?;
-                }
-            }
-            from = (some.last().filter(|id| **id < last && self.goes_on())).map(|id| id + 1);
+        let corrupt = |_| PipelineError::corrupt("components");
+        outline.read(bytes).map_err(corrupt)?;
+        let damaged = Cell::new(false);
+        for (id, parts) in outline.profiles() {
+            carriers.clear();
+            carriers.extend(parts.iter().map(|part| part.key.carrier));
+            let whole = self.whole(parts)?;
+            let accounts = self.comparison.accounts(self.reader, self.space, &whole)?;
+            let asked = Asked {
+                id,
+                accounts: &accounts,
+                carriers,
+                identifiers: &|most| {
+                    identifiers(bytes, id, most).unwrap_or_else(|| {
+                        damaged.set(true);
+                        Vec::new()
+                    })
+                },
+                whole: &whole,
+                identity_limited: outline.is_full(),
+            };
+            self.comparison.ask(Both::Same(&asked), self.how.now, tally);
+            self.how.people.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(())
+        match damaged.get() {
+            true => Err(PipelineError::corrupt("components")),
+            false => Ok(()),
+        }
     }
 
-    /// Asks somebody as they stand, where they do, and as they would be, where they would.
-    fn ask_both(
-        &self,
-        (_, stands): &(&Trial<'_>, Look<'_>),
-        id: ProfileId,
-        then: Option<&Asked<'_>>,
-        tally: &mut Tally,
-    ) -> Result<(), PipelineError> {
-        let Some((_, component)) = home_of_profile(stands.reader, self.space, id)? else {
-            self.comparison.ask(Both::Other(None, then), self.now, tally);
-            return Ok(());
-        };
-        let members = component.members_of(id);
-        let found = self.find(stands, (id, &members), &component)?;
-        let both = Both::Other(Some(&found.asked()), then);
-        self.comparison.ask(both, self.now, tally);
-        Ok(())
-    }
-
-    fn find<'b>(
-        &self,
-        look: &Look<'_>,
-        (id, members): (ProfileId, &'b [Member]),
-        component: &Component,
-    ) -> Result<Found<'b>, PipelineError> {
+    /// A profile's fold, with all that is asked for.
+    fn whole(&self, parts: &[OutlinedPart]) -> Result<Part, PipelineError> {
+        let (mut whole, mut traits) = (Part::default(), 0);
+        for part in parts {
+            let held = match part.key.start {
+                None => self.held.get(part.key.carrier),
+                Some(_) => Held::Unknown,
+            };
+            let stored = match held {
+                Held::Absent => continue,
+                Held::Cut(bytes, count) => {
+                    traits += count;
+                    let part = Part::decode_for(bytes, &self.comparison.plan);
+                    part.map_err(|_| PipelineError::corrupt("parts"))?
+                }
+                Held::Unknown => {
+                    let part = self.parts.read(&part.key, part.end)?;
+                    traits += part.trait_entries();
+                    part
+                }
+            };
+            join(&mut whole, stored);
+        }
+        if traits <= MAX_TRAITS {
+            return Ok(whole);
+        }
+        // A limit may take traits from them together, whichever those are: all must be there.
         let mut whole = Part::default();
-        let mut carriers = Vec::with_capacity(members.len());
-        for member in members {
-            carriers.push(member.part.carrier);
-            let part = look.parts.read(&member.part, member.end)?;
-            match whole.is_empty() {
-                true => whole = part,
-                false => whole.merge_from(&part),
-            }
+        for part in parts {
+            join(&mut whole, self.parts.read(&part.key, part.end)?);
         }
-        let accounts = self.comparison.accounts(look.reader, self.space, &whole)?;
-        Ok(Found {
-            id,
-            carriers,
-            members,
-            whole,
-            identity_limited: component.is_full(),
-            accounts,
-        })
+        Ok(whole)
+    }
+}
+
+pub(super) fn join(whole: &mut Part, part: Part) {
+    match whole.is_empty() {
+        true => *whole = part,
+        false => whole.merge_from(&part),
+    }
+}
+
+/// The first identifiers of a profile, the oldest first.
+fn identifiers(component: &[u8], id: ProfileId, most: usize) -> Option<Vec<kith_types::Identifier>> {
+    let members = Component::decode(component).ok()?.members_of(id);
+    Some(members.into_iter().take(most).map(|member| member.identifier).collect())
+}
+
+impl Page {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, component: &[u8]) {
+        self.bytes.extend_from_slice(component);
+        self.ends.push(self.bytes.len());
+    }
+
+    fn components(&self) -> impl Iterator<Item = &[u8]> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins.zip(&self.ends).map(|(from, to)| &self.bytes[from..*to])
     }
 }

@@ -94,10 +94,9 @@ fn show(list: &mut BTreeMap<ProfileId, Shown>, asked: &Asked<'_>, samples: usize
     if samples == 0 || !belongs {
         return;
     }
-    let identifiers = asked.members.iter().take(IDENTIFIERS_SHOWN);
     let shown = Shown {
         id: asked.id,
-        identifiers: identifiers.map(|member| member.identifier.clone()).collect(),
+        identifiers: (asked.identifiers)(IDENTIFIERS_SHOWN),
     };
     list.insert(asked.id, shown);
     if list.len() > samples {

@@ -1,5 +1,7 @@
 //! Drafts against what applying them does: the same people, by the same code.
 
+mod plainly;
+
 use super::{Impact, Proposed, Sampler};
 use crate::definitions::DefinitionDocument;
 use crate::reads::tests::reads_of;

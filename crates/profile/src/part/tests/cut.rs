@@ -1,0 +1,97 @@
+//! Cut parts answer as whole ones do, and damaged bytes are refused.
+
+use super::histories::{all_specs, history};
+use super::*;
+use crate::{Asked, Cutter, Plans};
+use proptest::prelude::*;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// Gives some events a trait with others inside.
+fn with_addresses(mut events: Vec<Event>, random: &mut ChaCha8Rng) -> Vec<Event> {
+    for event in &mut events {
+        if random.random_bool(0.3) {
+            let inside = object(&[
+                ("city", Value::from("Kiel")),
+                ("lines", Value::Array(vec![number("1.5"), Value::Null])),
+            ]);
+            event.traits.push(("address".into(), Value::Object(inside)));
+        }
+    }
+    events
+}
+
+fn cut(part: &Part, plan: &FoldPlan, asked: &Asked<'_>) -> Vec<u8> {
+    let (mut stored, mut out) = (Vec::new(), Vec::new());
+    part.encode_for(plan, &mut stored);
+    Cutter::new(asked, plan).cut(&stored, &mut out).unwrap().unwrap();
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn seg_7_a_cut_part_is_the_part_without_what_nobody_asked_for(seed: u64, length in 0_usize..60) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut specs = all_specs();
+        specs.shuffle(&mut random);
+        let plan = FoldPlan::new(specs.clone());
+        specs.truncate(random.random_range(0..6));
+        let few = FoldPlan::new(specs);
+        let events = history(&mut random, length);
+        let events = with_addresses(events, &mut random);
+        let (one, other) = events.split_at(length / 3);
+        let mut names = vec!["city", "plan", "score", "address.city", "nobody"];
+        names.shuffle(&mut random);
+        names.truncate(random.random_range(0..4));
+        let names = random.random_bool(0.8).then_some(names);
+        let asked = Asked::new(&few, names.map(Vec::into_iter), random.random_bool(0.5));
+        let mut merged = Part::default();
+        for events in [one, other] {
+            let part = fold(&plan, events);
+            let cut = cut(&part, &plan, &asked);
+            let read = Part::decode_for(&cut, &few).unwrap();
+            prop_assert_eq!(bytes(&read), bytes(&part.only(&asked)));
+            merged.merge_from(&read);
+        }
+        let whole = Part::merged([&fold(&plan, one), &fold(&plan, other)].into_iter());
+        prop_assert_eq!(bytes(&merged), bytes(&whole.only(&asked)), "of merged parts as well");
+    }
+}
+
+#[test]
+fn seg_7_parts_that_lack_what_is_asked_for_are_not_cut() {
+    let specs = all_specs();
+    let (few, plan) = (FoldPlan::new(specs[..4].to_vec()), FoldPlan::new(specs));
+    let asked = Asked::new(&plan, None::<std::iter::Empty<&str>>, true);
+    let part = fold(&few, &[event(1, "A", at(0))]);
+    let (mut stored, mut listed, mut out) = (Vec::new(), Vec::new(), vec![7]);
+    part.encode_for(&few, &mut stored);
+    part.encode(&mut listed);
+    let mut plans = Plans::default();
+    plans.remember(&few);
+    for bytes in [&stored, &listed] {
+        assert_eq!(Cutter::new(&asked, &plans).cut(bytes, &mut out), Ok(None), "aggregates");
+    }
+    assert_eq!(
+        Cutter::new(&asked, &plan).cut(&stored, &mut out),
+        Ok(None),
+        "no such plan"
+    );
+    let asked = Asked::new(&few, None::<std::iter::Empty<&str>>, true);
+    listed[0] = 1;
+    assert_eq!(
+        Cutter::new(&asked, &plans).cut(&listed, &mut out),
+        Ok(None),
+        "an older form"
+    );
+    for length in 0..stored.len() {
+        let short = Cutter::new(&asked, &plans).cut(&stored[..length], &mut out);
+        let whole = short.is_ok_and(|cut| cut.is_some() && Part::decode_for(&out[1..], &few).is_ok());
+        assert!(!whole, "{length} bytes are no part");
+        out.truncate(1);
+    }
+    assert_eq!(out, [7]);
+}
