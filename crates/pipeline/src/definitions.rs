@@ -4,14 +4,15 @@
 //! compile the same ones.
 
 use crate::PipelineError;
-use crate::account_facts::AccountsAsked;
+use crate::account_facts::{AccountsAsked, AccountsOf};
+use crate::person::PersonOf;
 use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Evidence, Rules, Vetoes};
-use kith_profile::{FoldPlan, Survivorship, TraitRules};
+use kith_profile::{FoldPlan, Part, Survivorship, TraitRules};
 use kith_segment::{CompiledSegment, SegmentDefinition, SegmentIndex};
-use kith_types::{Event, SegmentName, Timestamp};
+use kith_types::{Event, ProfileId, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -131,7 +132,7 @@ pub struct Definitions {
     pub computed: Vec<ComputedTrait>,
     /// Segments, by name.
     pub segments: Vec<LiveSegment>,
-    /// Which of the segments an event may change, by their places.
+    /// Which of the segments to ask, by their places.
     pub index: SegmentIndex,
     /// How many decisions made them.
     pub version: u64,
@@ -236,16 +237,27 @@ impl DefinitionSet {
                 aggregate: spec.id(),
             })
             .collect();
+        let plan = FoldPlan::new(aggregates);
+        let unknown = Part::default();
+        let nobody = PersonOf {
+            id: ProfileId(0),
+            view: unknown.view(&plan, &trait_rules),
+            carriers: &[],
+            accounts: AccountsOf::default(),
+            identity_limited: false,
+        };
+        let compiled = segments.iter().map(|segment| &segment.compiled);
+        let index = SegmentIndex::new(compiled, plan.ids(), &nobody);
         Ok(Definitions {
             vetoes: vetoes::compile(&self.vetoes, &rules),
             vetoes_decided: self.vetoes.clone(),
             veto_history: self.veto_history.clone(),
             rules: Arc::new(rules),
-            plan: FoldPlan::new(aggregates),
+            plan,
             trait_rules,
             accounts: AccountsAsked::of(account_traits),
             computed,
-            index: SegmentIndex::new(segments.iter().map(|segment| &segment.compiled)),
+            index,
             segments,
             version: self.version,
             decided_at: Timestamp::from_micros(self.decided_at_micros),

@@ -22,7 +22,7 @@ pub mod limits;
 pub use account::{ACCOUNT_VERSION, AccountFold};
 pub use consents::Consent;
 pub use part::{MAX_PLANS, PART_VERSION, Part, PlanDirectory, Plans};
-pub use plan::FoldPlan;
+pub use plan::{Counting, FoldPlan};
 pub use traits::{Candidate, Resolved, Survivorship, TraitRules};
 pub use view::PartView;
 

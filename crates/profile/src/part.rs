@@ -66,6 +66,11 @@ impl Part {
     /// aggregates of the plan; a part with events drops those that the plan no longer has, for it would miss this event
     /// in them.
     pub fn apply(&mut self, plan: &FoldPlan, event: &Event) {
+        self.apply_counting(plan, &plan.counting(event), event);
+    }
+
+    /// [`Part::apply`] of an event of which is known what it counts for: what [`FoldPlan::counting`] says of it.
+    pub fn apply_counting(&mut self, plan: &FoldPlan, counting: &[u32], event: &Event) {
         self.align(plan);
         let first = self.is_empty();
         self.span.take(event.event_time);
@@ -76,14 +81,14 @@ impl Part {
         self.traits.observe(event);
         self.consents.observe(event);
         let same = self.held.is_of(plan);
-        for (slot, spec) in plan.matching(event) {
-            let slot = if same {
+        for slot in counting.iter().map(|slot| *slot as usize) {
+            let held = if same {
                 Some(slot)
             } else {
                 self.held.slot(plan.ids()[slot])
             };
-            if let Some(slot) = slot {
-                self.add(slot, spec, event);
+            if let Some(held) = held {
+                self.add(held, plan.spec_of(slot), event);
             }
         }
     }
@@ -92,10 +97,10 @@ impl Part {
     /// From the first call on the part holds them, so every event of its history must follow, once each.
     pub fn apply_only(&mut self, plan: &FoldPlan, ids: &[AggregateId], event: &Event) {
         self.begin(ids);
-        for (slot, spec) in plan.matching(event) {
+        for slot in plan.counting(event).into_iter().map(|slot| slot as usize) {
             let id = plan.ids()[slot];
-            if let (true, Some(slot)) = (ids.contains(&id), self.held.slot(id)) {
-                self.add(slot, spec, event);
+            if let (true, Some(held)) = (ids.contains(&id), self.held.slot(id)) {
+                self.add(held, plan.spec_of(slot), event);
             }
         }
     }
@@ -199,6 +204,13 @@ impl Part {
             self.horizon = now;
             self.settle_due();
         }
+    }
+
+    /// The slots, in the plan, of the aggregates that its events gave anything to, in rising order: every other one has
+    /// the value that it has of no event, and time alone never changes that. `None` where it is not of the plan.
+    pub fn told_slots(&self, plan: &FoldPlan) -> Option<impl Iterator<Item = u32>> {
+        let known = self.is_empty() || self.is_of(plan);
+        known.then(|| self.entries.iter().map(|entry| entry.slot))
     }
 
     /// Whether it holds no event.
