@@ -149,6 +149,17 @@ impl Definitions {
         evidence
     }
 
+    /// The places of the segments that may answer other than *no, for ever* of a person, in rising order: all but those
+    /// that answer of them what they answer of somebody of whom nothing is known.
+    pub(crate) fn to_ask_of(&self, whole: &Part) -> Vec<usize> {
+        let mut places = Vec::new();
+        match whole.told_slots(&self.plan) {
+            Some(told) => self.index.asked_of(told, whole.trait_names(), &mut places),
+            None => places.extend(0..self.segments.len()),
+        }
+        places
+    }
+
     /// Which evidence did not count at an instant, as operators had decided by then.
     pub(crate) fn vetoes_at(&self, at: Timestamp) -> Result<Cow<'_, Vetoes>, PipelineError> {
         let then = self.veto_history.at(&self.vetoes_decided, at).ok_or_else(|| {

@@ -309,13 +309,9 @@ fn touched(
 }
 
 /// The places of the segments to ask of somebody of whom no instant is known, in rising order: all but those that answer
-/// of them what they answer of nobody, which is *no* for ever, and that they are no member of.
+/// of them what they answer of nobody and that they are no member of.
 fn to_ask(definitions: &Definitions, whole: &Part, record: &ProfileRecord) -> Vec<usize> {
-    let mut places = Vec::new();
-    let Some(told) = whole.told_slots(&definitions.plan) else {
-        return (0..definitions.segments.len()).collect();
-    };
-    definitions.index.asked_of(told, whole.trait_names(), &mut places);
+    let mut places = definitions.to_ask_of(whole);
     let asked = places.len();
     for held in &record.memberships {
         let place = definitions

@@ -14,6 +14,10 @@ pub type Counting = SmallVec<[u32; 24]>;
 pub struct FoldPlan {
     /// Sorted; the position of an id is its slot.
     ids: Arc<[AggregateId]>,
+    /// Where the ids begin whose leading bits are the position here; one more says where all end. Ids are hashes, so
+    /// few share theirs.
+    begin_at: Box<[u32]>,
+    leading_bits: u32,
     fingerprint: u128,
     specs: Box<[AggregateSpec]>,
     /// The slots by their filters.
@@ -28,7 +32,11 @@ impl FoldPlan {
         named.sort_by_key(|(id, _)| *id);
         named.dedup_by_key(|(id, _)| *id);
         let ids: Arc<[AggregateId]> = named.iter().map(|(id, _)| *id).collect();
+        let leading_bits = (2 * ids.len().max(1)).next_power_of_two().trailing_zeros();
+        let begin = |bits: u128| ids.partition_point(|id| id.0 >> (128 - leading_bits) < bits) as u32;
         let mut plan = Self {
+            begin_at: (0..=1_u128 << leading_bits).map(begin).collect(),
+            leading_bits,
             fingerprint: fingerprint_of(&ids),
             ids,
             specs: named.into_iter().map(|(_, spec)| spec).collect(),
@@ -49,7 +57,14 @@ impl FoldPlan {
     /// The aggregate of that id.
     #[must_use]
     pub fn spec(&self, id: AggregateId) -> Option<&AggregateSpec> {
-        self.ids.binary_search(&id).ok().map(|slot| &self.specs[slot])
+        self.slot(id).map(|slot| &self.specs[slot])
+    }
+
+    /// The slot of an aggregate.
+    pub(crate) fn slot(&self, id: AggregateId) -> Option<usize> {
+        let leading = (id.0 >> (128 - self.leading_bits)) as usize;
+        let (from, to) = (self.begin_at[leading] as usize, self.begin_at[leading + 1] as usize);
+        (from..to).find(|slot| self.ids[*slot] == id)
     }
 
     /// A number that two plans share when they compute the same aggregates, whatever the order they were given in.
