@@ -10,6 +10,7 @@ mod area;
 mod calendar;
 mod document;
 mod filter;
+mod filter_index;
 mod path;
 mod sequence;
 mod value_test;
@@ -27,6 +28,7 @@ pub use document::{
     write_window,
 };
 pub use filter::{Condition, EventField, EventFilter, FieldRoot, FilterError};
+pub use filter_index::FilterIndex;
 pub use path::Path;
 pub use sequence::{Follows, Role, Sequence};
 pub use value_test::ValueTest;

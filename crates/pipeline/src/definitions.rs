@@ -4,15 +4,16 @@
 //! compile the same ones.
 
 use crate::PipelineError;
-use crate::account_facts::AccountsAsked;
+use crate::account_facts::{AccountsAsked, AccountsOf};
 use crate::definition_history::Reach;
+use crate::person::PersonOf;
 use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Evidence, Rules, Vetoes};
-use kith_profile::{FoldPlan, Survivorship, TraitRules};
+use kith_profile::{FoldPlan, Part, Survivorship, TraitRules};
 use kith_segment::{CompiledSegment, SegmentDefinition, SegmentIndex};
-use kith_types::{Event, SegmentName, Timestamp};
+use kith_types::{Event, ProfileId, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -134,7 +135,7 @@ pub struct Definitions {
     pub computed: Vec<ComputedTrait>,
     /// Segments, by name.
     pub segments: Vec<LiveSegment>,
-    /// Which of the segments an event may change, by their places.
+    /// Which of the segments to ask, by their places.
     pub index: SegmentIndex,
     /// How many decisions made them.
     pub version: u64,
@@ -149,6 +150,17 @@ impl Definitions {
         let mut evidence = self.rules.read(event);
         self.vetoes.mark(&mut evidence);
         evidence
+    }
+
+    /// The places of the segments that may answer other than *no, for ever* of a person, in rising order: all but those
+    /// that answer of them what they answer of somebody of whom nothing is known.
+    pub(crate) fn to_ask_of(&self, whole: &Part) -> Vec<usize> {
+        let mut places = Vec::new();
+        match whole.told_slots(&self.plan) {
+            Some(told) => self.index.asked_of(told, whole.trait_names(), &mut places),
+            None => places.extend(0..self.segments.len()),
+        }
+        places
     }
 
     /// What operators had decided about evidence by an instant.
@@ -237,16 +249,27 @@ impl DefinitionSet {
                 aggregate: spec.id(),
             })
             .collect();
+        let plan = FoldPlan::new(aggregates);
+        let unknown = Part::default();
+        let nobody = PersonOf {
+            id: ProfileId(0),
+            view: unknown.view(&plan, &trait_rules),
+            carriers: &[],
+            accounts: AccountsOf::default(),
+            identity_limited: false,
+        };
+        let compiled = segments.iter().map(|segment| &segment.compiled);
+        let index = SegmentIndex::new(compiled, plan.ids(), &nobody);
         Ok(Definitions {
             vetoes: vetoes::compile(&self.vetoes, &rules),
             vetoes_decided: self.vetoes.clone(),
             veto_history: self.veto_history.clone(),
             rules: Arc::new(rules),
-            plan: FoldPlan::new(aggregates),
+            plan,
             trait_rules,
             accounts: AccountsAsked::of(account_traits),
             computed,
-            index: SegmentIndex::new(segments.iter().map(|segment| &segment.compiled)),
+            index,
             segments,
             version: self.version,
             decided_at: Timestamp::from_micros(self.decided_at_micros),

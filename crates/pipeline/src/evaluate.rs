@@ -1,17 +1,20 @@
 //! Segments of a person at an instant: changes of membership, and the timer for the next one.
 //!
 //! Of somebody in memory only the segments are asked that an event touches or whose instant has come; the others answer
-//! as they did, and turn when they were to turn. Whoever was loaded or regrouped is asked every segment.
+//! as they did, and turn when they were to turn. Whoever was loaded or regrouped is asked every segment that may answer
+//! other than of somebody of whom nothing is known: they have events of a few kinds, not of all that segments ask for.
 
 use crate::account_facts::AccountsOf;
 use crate::person::PersonOf;
-use crate::record::Membership;
+use crate::place::{Counted, Moment};
+use crate::record::{Membership, ProfileRecord};
 use crate::space::Space;
 use crate::transitions::Transitions;
 use crate::{Definitions, PipelineError};
+use kith_profile::Part;
 use kith_segment::{Cause, Change};
 use kith_state::Read;
-use kith_types::{Event, ProfileId, Timestamp};
+use kith_types::{ProfileId, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -21,7 +24,7 @@ enum Asked<'a> {
     /// All of them: what is known of the person may have changed in any way.
     All,
     /// Those that the event touches, which was just folded; nothing else happened to the person but time.
-    Touched(&'a Event),
+    Touched(Counted<'a>),
     /// Those whose instant has come.
     Due,
 }
@@ -45,11 +48,10 @@ impl Space {
         &mut self,
         store: &dyn Read,
         id: ProfileId,
-        event: &Event,
-        now: Timestamp,
-        cause: Cause,
+        counted: Counted<'_>,
+        Moment { now, cause }: Moment,
     ) -> Result<(), PipelineError> {
-        self.ask(store, id, Asked::Touched(event), (now, cause))
+        self.ask(store, id, Asked::Touched(counted), (now, cause))
     }
 
     fn ask(
@@ -83,8 +85,18 @@ impl Space {
                 identity_limited: false,
             };
             // Beyond the limit of traits an event may push out a trait that it does not speak of.
-            let known = known.filter(|_| !whole.traits_limited());
-            let (mut transitions, places) = to_ask(&definitions, known, asked, now);
+            let known = known.filter(|_| !whole.traits_limited() && !matches!(asked, Asked::All));
+            let is_known = known.is_some();
+            let mut transitions = known.unwrap_or_default();
+            let places = match (asked, is_known) {
+                (Asked::Touched(counted), true) => touched(&definitions, &mut transitions, Some(counted), now),
+                (Asked::Due, true) => touched(&definitions, &mut transitions, None, now),
+                _ => to_ask(&definitions, whole, &entry.record),
+            };
+            #[cfg(test)]
+            if !is_known {
+                check_others(&definitions, &person, &entry.record, &places, now);
+            }
             for place in places {
                 let segment = &definitions.segments[place];
                 let evaluation = segment.compiled.evaluate(&person, now);
@@ -277,28 +289,61 @@ impl Space {
     }
 }
 
-/// The places of the segments to ask, in rising order, and the instants of the others.
-fn to_ask(
+/// The places of the segments to ask of somebody of whom the instants are known: those that the event touches, and those
+/// whose instant has come. They are in rising order, and no longer among the instants.
+fn touched(
     definitions: &Definitions,
-    known: Option<Transitions>,
-    asked: Asked<'_>,
+    known: &mut Transitions,
+    event: Option<Counted<'_>>,
     now: Timestamp,
-) -> (Transitions, Vec<usize>) {
+) -> Vec<usize> {
     let mut places = Vec::new();
-    match (known, asked) {
-        (None, _) | (_, Asked::All) => {
-            places.extend(0..definitions.segments.len());
-            (Transitions::default(), places)
-        }
-        (Some(mut known), Asked::Touched(_) | Asked::Due) => {
-            if let Asked::Touched(event) = asked {
-                definitions.index.touched_by(event, &mut places);
-            }
-            known.add_open(now, &mut places);
-            places.sort_unstable();
-            places.dedup();
-            known.forget(&places);
-            (known, places)
+    if let Some(Counted { event, counting }) = event {
+        definitions.index.touched_by(event, counting, &mut places);
+    }
+    if known.add_open(now, &mut places) {
+        places.sort_unstable();
+        places.dedup();
+    }
+    known.forget(&places);
+    places
+}
+
+/// The places of the segments to ask of somebody of whom no instant is known, in rising order: all but those that answer
+/// of them what they answer of nobody and that they are no member of.
+fn to_ask(definitions: &Definitions, whole: &Part, record: &ProfileRecord) -> Vec<usize> {
+    let mut places = definitions.to_ask_of(whole);
+    let asked = places.len();
+    for held in &record.memberships {
+        let place = definitions
+            .segments
+            .binary_search_by(|segment| segment.name.cmp(&held.segment));
+        places.extend(place.ok().filter(|place| places[..asked].binary_search(place).is_err()));
+    }
+    if places.len() > asked {
+        places.sort_unstable();
+    }
+    places
+}
+
+/// In tests everybody is asked everything: who was not asked a segment would have answered *no* for ever.
+#[cfg(test)]
+fn check_others(
+    definitions: &Definitions,
+    person: &PersonOf<'_>,
+    record: &ProfileRecord,
+    places: &[usize],
+    now: Timestamp,
+) {
+    for (place, segment) in definitions.segments.iter().enumerate() {
+        if places.binary_search(&place).is_err() {
+            let evaluation = segment.compiled.evaluate(person, now);
+            assert!(
+                !evaluation.member && evaluation.next_transition.is_none(),
+                "{}",
+                segment.name
+            );
+            assert!(record.membership(&segment.name).is_none(), "{}", segment.name);
         }
     }
 }

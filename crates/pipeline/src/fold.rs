@@ -5,6 +5,7 @@
 //! first read on; the sweep only visits who would not have been loaded anyway.
 
 use crate::entry::{End, PartSlot, ProfileEntry, StoredRecord};
+use crate::place::Counted;
 use crate::record::ProfileRecord;
 use crate::space::Space;
 use crate::{PipelineError, history, keys, plans};
@@ -109,17 +110,17 @@ impl Space {
     }
 
     /// Folds an event into a loaded profile.
-    pub(crate) fn fold(&mut self, id: ProfileId, key: PartKey, event: &Event) {
+    pub(crate) fn fold(&mut self, id: ProfileId, key: PartKey, Counted { event, counting }: Counted<'_>) {
         let plan = &self.definitions.plan;
         let Some(entry) = self.profiles.get_mut(id.0) else {
             return;
         };
         if let Some(slot) = entry.parts.iter_mut().find(|slot| slot.key == key) {
-            slot.part.apply(plan, event);
+            slot.part.apply_counting(plan, counting, event);
             slot.dirty = true;
         }
         if let Some(merged) = &mut entry.merged {
-            merged.apply(plan, event);
+            merged.apply_counting(plan, counting, event);
         }
         self.profile_changed(id);
     }

@@ -37,6 +37,14 @@ pub(crate) struct Moment {
     pub(crate) cause: Cause,
 }
 
+/// An event with what it counts for, which several ask.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted<'a> {
+    pub(crate) event: &'a Event,
+    /// What the plan in force says.
+    pub(crate) counting: &'a [u32],
+}
+
 /// Who is who from now on, as far as people are put together by it.
 pub(crate) struct Outcome<'a> {
     pub(crate) components: &'a [Component],
@@ -69,24 +77,47 @@ impl Space {
         cause: Cause,
     ) -> Result<Option<ProfileId>, PipelineError> {
         self.sent_names.note(event, &self.id, &mut self.writes);
-        let (profile, affected) = self.place_event(store, event, now, cause)?;
+        let counting = self.definitions.plan.counting(event);
+        let counted = Counted {
+            event,
+            counting: &counting,
+        };
+        let moment = Moment { now, cause };
+        let (profile, affected) = self.place_counted(store, counted, moment)?;
         // Not before whoever the event concerns has been loaded: they take it with the event.
-        self.fold_account(store, event, Moment { now, cause })?;
+        self.fold_account(store, event, moment)?;
         for id in affected {
             self.has_taken(id, self.account_changes.newest());
-            self.evaluate_event(store, id, event, now, cause)?;
+            self.evaluate_event(store, id, counted, moment)?;
         }
         Ok(profile)
     }
 
-    /// Finds the event's person and folds it; answers whom to evaluate, too.
+    /// Finds an event's person and folds it, and evaluates nobody.
     pub(crate) fn place_event(
         &mut self,
         store: &dyn Read,
         event: &Event,
         now: Timestamp,
         cause: Cause,
+    ) -> Result<(), PipelineError> {
+        let counting = self.definitions.plan.counting(event);
+        let counted = Counted {
+            event,
+            counting: &counting,
+        };
+        self.place_counted(store, counted, Moment { now, cause })?;
+        Ok(())
+    }
+
+    /// Finds the event's person and folds it; answers whom to evaluate, too.
+    fn place_counted(
+        &mut self,
+        store: &dyn Read,
+        counted: Counted<'_>,
+        moment: Moment,
     ) -> Result<(Option<ProfileId>, Affected), PipelineError> {
+        let event = counted.event;
         let mut evidence = self.definitions.read(event);
         let Some(carrier) = evidence.carrier().map(|carrier| carrier.hash) else {
             if !event.identifiers.is_empty() {
@@ -107,7 +138,6 @@ impl Space {
             [only] if all_known => self.component(store, only)?.component.place_quickly(&evidence),
             _ => None,
         };
-        let moment = Moment { now, cause };
         let (placement, affected) = match quickly {
             Some(placement) => {
                 self.load_profile(store, placement.profile)?;
@@ -115,7 +145,7 @@ impl Space {
             }
             None => self.regroup(store, &touched, &evidence, moment)?,
         };
-        self.fold(placement.profile, placement.part, event);
+        self.fold(placement.profile, placement.part, counted);
         self.add_history(event, carrier);
         Ok((Some(placement.profile), affected))
     }

@@ -14,7 +14,7 @@ pub(crate) struct Transitions(Vec<Transition>);
 #[derive(Clone, Copy, Debug)]
 struct Transition {
     /// The segment's place in the list of definitions.
-    segment: usize,
+    segment: u32,
     at: Timestamp,
     /// Where the search for the instant ended early, whoever is asked later finds a later one.
     exact: bool,
@@ -26,25 +26,27 @@ impl Transitions {
         self.0.iter().map(|transition| transition.at).min()
     }
 
-    /// Adds the segments that must be asked at `now` whatever happened.
-    pub(crate) fn add_open(&self, now: Timestamp, asked: &mut Vec<usize>) {
+    /// Adds the segments that must be asked at `now` whatever happened; answers whether there are any.
+    pub(crate) fn add_open(&self, now: Timestamp, asked: &mut Vec<usize>) -> bool {
+        let before = asked.len();
         let open = self
             .0
             .iter()
             .filter(|transition| transition.at <= now || !transition.exact);
-        asked.extend(open.map(|transition| transition.segment));
+        asked.extend(open.map(|transition| transition.segment as usize));
+        asked.len() > before
     }
 
     /// Forgets the segments that are asked anew; they are in rising order.
     pub(crate) fn forget(&mut self, asked: &[usize]) {
         self.0
-            .retain(|transition| asked.binary_search(&transition.segment).is_err());
+            .retain(|transition| asked.binary_search(&(transition.segment as usize)).is_err());
     }
 
     /// Takes what a segment answered that is not among them.
     pub(crate) fn take(&mut self, segment: usize, evaluation: Evaluation) {
         let of = |at| Transition {
-            segment,
+            segment: segment as u32,
             at,
             exact: evaluation.exact,
         };

@@ -22,7 +22,7 @@ pub mod limits;
 pub use account::{ACCOUNT_VERSION, AccountFold};
 pub use consents::{Consent, consent_categories};
 pub use part::{Asked, CutPart, Cutter, MAX_PLANS, PART_VERSION, Part, PlanDirectory, Plans};
-pub use plan::FoldPlan;
+pub use plan::{Counting, FoldPlan};
 pub use traits::{Candidate, Resolved, Survivorship, TraitRules};
 pub use view::PartView;
 

@@ -6,10 +6,9 @@
 
 use crate::FoldPlan;
 use crate::PartError;
-use crate::aggregates::{Entry, Sample, value_of_none};
+use crate::aggregates::{Entry, Sample};
 use crate::codec::{Reader, put_len, put_time, put_u64};
 use crate::consents::{Consent, Consents};
-use crate::growth::insert_tight;
 use crate::mark::Mark;
 use crate::span::Span;
 use crate::traits::{Resolved, Survivorship, TraitRules, TraitSet};
@@ -19,13 +18,16 @@ use kith_types::{Event, Timestamp, Value};
 use std::sync::Arc;
 
 mod adopted;
+mod answers;
 mod cut;
+mod entries;
 mod held;
 mod plans;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use cut::{Asked, CutPart, Cutter};
+use entries::Entries;
 use held::Held;
 pub use held::PlanDirectory;
 pub use plans::{MAX_PLANS, Plans};
@@ -40,8 +42,8 @@ pub struct Part {
     horizon: Timestamp,
     /// The aggregates that all events of the part were folded into, sorted.
     held: Held,
-    /// Sorted by slot, the position in `held`.
-    entries: Vec<Entry>,
+    /// By slot, the position in `held`.
+    entries: Entries,
     settles_at: SettlesAt,
     traits: TraitSet,
     consents: Consents,
@@ -68,6 +70,11 @@ impl Part {
     /// aggregates of the plan; a part with events drops those that the plan no longer has, for it would miss this event
     /// in them.
     pub fn apply(&mut self, plan: &FoldPlan, event: &Event) {
+        self.apply_counting(plan, &plan.counting(event), event);
+    }
+
+    /// [`Part::apply`] of an event of which is known what it counts for: what [`FoldPlan::counting`] says of it.
+    pub fn apply_counting(&mut self, plan: &FoldPlan, counting: &[u32], event: &Event) {
         self.align(plan);
         let first = self.is_empty();
         self.span.take(event.event_time);
@@ -78,14 +85,14 @@ impl Part {
         self.traits.observe(event);
         self.consents.observe(event);
         let same = self.held.is_of(plan);
-        for (slot, spec) in plan.matching(event) {
-            let slot = if same {
+        for slot in counting.iter().map(|slot| *slot as usize) {
+            let held = if same {
                 Some(slot)
             } else {
                 self.held.slot(plan.ids()[slot])
             };
-            if let Some(slot) = slot {
-                self.add(slot, spec, event);
+            if let Some(held) = held {
+                self.add(held, plan.spec_of(slot), event);
             }
         }
     }
@@ -94,10 +101,10 @@ impl Part {
     /// From the first call on the part holds them, so every event of its history must follow, once each.
     pub fn apply_only(&mut self, plan: &FoldPlan, ids: &[AggregateId], event: &Event) {
         self.begin(ids);
-        for (slot, spec) in plan.matching(event) {
+        for slot in plan.counting(event).into_iter().map(|slot| slot as usize) {
             let id = plan.ids()[slot];
-            if let (true, Some(slot)) = (ids.contains(&id), self.held.slot(id)) {
-                self.add(slot, spec, event);
+            if let (true, Some(held)) = (ids.contains(&id), self.held.slot(id)) {
+                self.add(held, plan.spec_of(slot), event);
             }
         }
     }
@@ -170,16 +177,16 @@ impl Part {
                     .collect(),
             );
         }
-        for entry in &other.entries {
+        for entry in other.entries.iter() {
             let slot = if same {
                 Some(entry.slot as usize)
             } else {
                 self.held.slot(other.held.ids()[entry.slot as usize])
             };
             let Some(slot) = slot else { continue };
-            match self.entries.binary_search_by_key(&slot, |mine| mine.slot as usize) {
+            match self.entries.find(slot) {
                 Ok(at) => self.entries[at].merge(entry),
-                Err(at) => insert_tight(&mut self.entries, at, entry.in_slot(slot as u32)),
+                Err(at) => self.entries.insert(at, entry.in_slot(slot as u32)),
             }
         }
         self.settle();
@@ -201,6 +208,13 @@ impl Part {
             self.horizon = now;
             self.settle_due();
         }
+    }
+
+    /// The slots, in the plan, of the aggregates that its events gave anything to, in rising order: every other one has
+    /// the value that it has of no event, and time alone never changes that. `None` where it is not of the plan.
+    pub fn told_slots(&self, plan: &FoldPlan) -> Option<impl Iterator<Item = u32>> {
+        let known = self.is_empty() || self.is_of(plan);
+        known.then(|| self.entries.slots().iter().copied())
     }
 
     /// Whether it holds no event.
@@ -283,30 +297,6 @@ impl Part {
         self.consents.all()
     }
 
-    /// The value of an aggregate at `now`, an instant not before the horizon. `Null` for one that is not held.
-    #[must_use]
-    pub fn aggregate(&self, plan: &FoldPlan, id: AggregateId, now: Timestamp) -> Value {
-        match (self.entry(id), plan.spec(id)) {
-            (Some(entry), _) => entry.value(now),
-            (None, Some(spec)) if self.is_empty() || self.held.slot(id).is_some() => value_of_none(spec.function),
-            _ => Value::Null,
-        }
-    }
-
-    /// The next instant, strictly after `after`, at which an aggregate's value may change with no new event.
-    #[must_use]
-    pub fn aggregate_next_change(&self, id: AggregateId, after: Timestamp) -> Option<Timestamp> {
-        self.entry(id)?.next_change(after)
-    }
-
-    /// Whether an aggregate's value at `now` may be other than exact: a limit left something out, or the events of the
-    /// part were not all folded into it.
-    #[must_use]
-    pub fn approximate(&self, id: AggregateId, now: Timestamp) -> bool {
-        let unknown = !self.is_empty() && self.held.slot(id).is_none();
-        unknown || self.entry(id).is_some_and(|entry| entry.approximate(now))
-    }
-
     /// The part as a condition sees a person.
     #[must_use]
     pub fn view<'a>(&'a self, plan: &'a FoldPlan, rules: &'a TraitRules) -> PartView<'a> {
@@ -320,9 +310,7 @@ impl Part {
     /// About how many bytes of memory it takes, for the sizing of caches.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let entries: usize = self.entries.iter().map(Entry::heap_bytes).sum();
-        let own = size_of::<Self>() + self.entries.capacity() * size_of::<Entry>();
-        own + entries + self.traits.heap_bytes() + self.consents.heap_bytes()
+        size_of::<Self>() + self.entries.heap_bytes() + self.traits.heap_bytes() + self.consents.heap_bytes()
     }
 
     /// Appends the part's bytes with the list of its aggregates. Equal parts have equal bytes.
@@ -395,12 +383,12 @@ impl Part {
         part.horizon = reader.time()?;
         part.held = Held::decode(reader, version, plans)?;
         let length = reader.len(5)?;
-        part.entries.reserve_exact(length);
+        part.entries = Entries::of_length(length);
         for _ in 0..length {
             part.entries.push(Entry::decode(reader, version)?);
         }
         let last = part.entries.last().map_or(0, |entry| entry.slot as usize + 1);
-        if last > part.held.ids().len() || !part.entries.is_sorted_by(|one, next| one.slot < next.slot) {
+        if last > part.held.ids().len() || !part.entries.slots().is_sorted_by(|one, next| one < next) {
             return Err(reader.damaged("aggregates are out of order"));
         }
         part.settles_at = part.next_settling();
@@ -408,14 +396,6 @@ impl Part {
         part.consents = Consents::decode(reader)?;
         reader.finish()?;
         Ok(part)
-    }
-
-    fn entry(&self, id: AggregateId) -> Option<&Entry> {
-        let slot = self.held.slot(id)?;
-        self.entries
-            .binary_search_by_key(&slot, |entry| entry.slot as usize)
-            .ok()
-            .map(|at| &self.entries[at])
     }
 
     fn align(&mut self, plan: &FoldPlan) {
@@ -446,10 +426,10 @@ impl Part {
 
     fn add(&mut self, slot: usize, spec: &kith_expr::AggregateSpec, event: &Event) {
         let Some(sample) = Sample::of(spec, event) else { return };
-        let at = match self.entries.binary_search_by_key(&slot, |entry| entry.slot as usize) {
+        let at = match self.entries.find(slot) {
             Ok(at) => at,
             Err(at) => {
-                insert_tight(&mut self.entries, at, Entry::new(slot as u32, spec));
+                self.entries.insert(at, Entry::new(slot as u32, spec));
                 at
             }
         };

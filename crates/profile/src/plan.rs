@@ -1,23 +1,27 @@
 //! What the fold computes beside traits and consent: the aggregates, compiled so that an event meets only those that
 //! can want it.
 
-use kith_expr::{AggregateId, AggregateSpec, EventFilter};
-use kith_types::{Event, EventType};
-use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
+use kith_expr::{AggregateId, AggregateSpec, FilterIndex};
+use kith_types::Event;
+use smallvec::SmallVec;
 use std::sync::Arc;
+
+/// The slots of the aggregates that count an event, each once and in rising order.
+pub type Counting = SmallVec<[u32; 24]>;
 
 /// A set of aggregates, ready to fold events. Cheap to share behind an `Arc`; a change of definitions makes a new one.
 #[derive(Debug)]
 pub struct FoldPlan {
     /// Sorted; the position of an id is its slot.
     ids: Arc<[AggregateId]>,
+    /// Where the ids begin whose leading bits are the position here; one more says where all end. Ids are hashes, so
+    /// few share theirs.
+    begin_at: Box<[u32]>,
+    leading_bits: u32,
     fingerprint: u128,
     specs: Box<[AggregateSpec]>,
-    /// Slots of the aggregates that name events, by event name.
-    by_name: FxHashMap<Box<str>, Vec<u32>>,
-    /// Slots of the aggregates that name no events, by type of event.
-    by_type: [Vec<u32>; 6],
+    /// The slots by their filters.
+    by_filter: FilterIndex,
 }
 
 impl FoldPlan {
@@ -28,28 +32,18 @@ impl FoldPlan {
         named.sort_by_key(|(id, _)| *id);
         named.dedup_by_key(|(id, _)| *id);
         let ids: Arc<[AggregateId]> = named.iter().map(|(id, _)| *id).collect();
+        let leading_bits = (2 * ids.len().max(1)).next_power_of_two().trailing_zeros();
+        let begin = |bits: u128| ids.partition_point(|id| id.0 >> (128 - leading_bits) < bits) as u32;
         let mut plan = Self {
+            begin_at: (0..=1_u128 << leading_bits).map(begin).collect(),
+            leading_bits,
             fingerprint: fingerprint_of(&ids),
             ids,
             specs: named.into_iter().map(|(_, spec)| spec).collect(),
-            by_name: FxHashMap::default(),
-            by_type: Default::default(),
+            by_filter: FilterIndex::default(),
         };
         for (slot, spec) in (0_u32..).zip(&plan.specs) {
-            // Each event must meet a slot once: by name where all its filters have names, else by type.
-            if spec.filters().all(|filter| !filter.names().is_empty()) {
-                let names: BTreeSet<_> = spec.filters().flat_map(EventFilter::names).collect();
-                for name in names {
-                    plan.by_name.entry(name.clone()).or_default().push(slot);
-                }
-                continue;
-            }
-            for (kind, slots) in TYPES.iter().zip(&mut plan.by_type) {
-                let wanted = |filter: &EventFilter| filter.types().is_empty() || filter.types().contains(kind);
-                if spec.filters().any(wanted) {
-                    slots.push(slot);
-                }
-            }
+            spec.filters().for_each(|filter| plan.by_filter.add(filter, slot));
         }
         plan
     }
@@ -63,7 +57,14 @@ impl FoldPlan {
     /// The aggregate of that id.
     #[must_use]
     pub fn spec(&self, id: AggregateId) -> Option<&AggregateSpec> {
-        self.ids.binary_search(&id).ok().map(|slot| &self.specs[slot])
+        self.slot(id).map(|slot| &self.specs[slot])
+    }
+
+    /// The slot of an aggregate.
+    pub(crate) fn slot(&self, id: AggregateId) -> Option<usize> {
+        let leading = (id.0 >> (128 - self.leading_bits)) as usize;
+        let (from, to) = (self.begin_at[leading] as usize, self.begin_at[leading + 1] as usize);
+        (from..to).find(|slot| self.ids[*slot] == id)
     }
 
     /// A number that two plans share when they compute the same aggregates, whatever the order they were given in.
@@ -79,17 +80,19 @@ impl FoldPlan {
         &self.ids
     }
 
-    /// The slots and aggregates that count this event.
-    pub(crate) fn matching<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = (usize, &'a AggregateSpec)> {
-        let by_name = self.by_name.get(&*event.name).map_or(&[][..], Vec::as_slice);
-        let by_type = &self.by_type[TYPES
-            .iter()
-            .position(|kind| *kind == event.event_type)
-            .unwrap_or_default()];
-        let slots = by_name.iter().chain(by_type).map(|slot| *slot as usize);
+    /// The slots of the aggregates that count this event. Whoever folds an event into more than one part asks once.
+    #[must_use]
+    pub fn counting(&self, event: &Event) -> Counting {
+        let mut slots = Counting::new();
+        self.by_filter.passed(event, &mut |slot| slots.push(slot));
+        slots.sort_unstable();
+        slots.dedup();
         slots
-            .map(|slot| (slot, &self.specs[slot]))
-            .filter(|(_, spec)| spec.matches(event))
+    }
+
+    /// The aggregate of a slot.
+    pub(crate) fn spec_of(&self, slot: usize) -> &AggregateSpec {
+        &self.specs[slot]
     }
 }
 
@@ -101,12 +104,3 @@ pub(crate) fn fingerprint_of(ids: &[AggregateId]) -> u128 {
             ^ id.0
     })
 }
-
-const TYPES: [EventType; 6] = [
-    EventType::Identify,
-    EventType::Track,
-    EventType::Page,
-    EventType::Screen,
-    EventType::Group,
-    EventType::Alias,
-];

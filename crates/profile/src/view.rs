@@ -41,7 +41,7 @@ impl PersonView for PartView<'_> {
     }
 
     fn aggregate_next_change(&self, id: AggregateId, after: Timestamp) -> Option<Timestamp> {
-        self.part.aggregate_next_change(id, after)
+        self.part.aggregate_next_change_in(self.plan, id, after)
     }
 
     fn approximate(&self, id: AggregateId, now: Timestamp) -> bool {

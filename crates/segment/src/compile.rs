@@ -76,6 +76,7 @@ pub struct CompiledSegment {
     references: Vec<SegmentName>,
     consents: Vec<Box<str>>,
     uses_identifiers: bool,
+    uses_profile_id: bool,
 }
 
 impl CompiledSegment {
@@ -97,6 +98,7 @@ impl CompiledSegment {
             references: Vec::new(),
             consents: Vec::new(),
             uses_identifiers: false,
+            uses_profile_id: false,
         };
         let explained = compiler.node(&definition.condition).map_err(|problem| {
             SegmentError::new(
@@ -118,6 +120,7 @@ impl CompiledSegment {
             references: sorted(compiler.references),
             consents: sorted(compiler.consents),
             uses_identifiers: compiler.uses_identifiers,
+            uses_profile_id: compiler.uses_profile_id,
         })
     }
 
@@ -193,6 +196,12 @@ impl CompiledSegment {
         self.uses_identifiers
     }
 
+    /// Whether it asks for a share of all people, which nothing that is known of a person decides.
+    #[must_use]
+    pub fn depends_on_profile_id(&self) -> bool {
+        self.uses_profile_id
+    }
+
     /// Whether any event may touch it, whatever it says: it asks for a consent or for identifiers.
     #[must_use]
     pub fn depends_on_every_event(&self) -> bool {
@@ -248,6 +257,7 @@ struct Compiler<'a> {
     references: Vec<SegmentName>,
     consents: Vec<Box<str>>,
     uses_identifiers: bool,
+    uses_profile_id: bool,
 }
 
 impl Compiler<'_> {
@@ -318,7 +328,10 @@ impl Compiler<'_> {
                 })
             }
             Condition::Segment(name) => self.segment(name)?,
-            Condition::Bucket(bucket) => Node::Leaf(Leaf::Bucket(bucket.clone())),
+            Condition::Bucket(bucket) => {
+                self.uses_profile_id = true;
+                Node::Leaf(Leaf::Bucket(bucket.clone()))
+            }
             Condition::Listed(listed) => {
                 self.uses_identifiers = true;
                 Node::Leaf(Leaf::Listed(Arc::clone(listed.hashes())))

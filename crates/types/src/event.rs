@@ -25,6 +25,16 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// All of them.
+    pub const ALL: [EventType; 6] = [
+        Self::Identify,
+        Self::Track,
+        Self::Page,
+        Self::Screen,
+        Self::Group,
+        Self::Alias,
+    ];
+
     /// The name that the wire and the tables use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -41,16 +51,7 @@ impl EventType {
     /// The type of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Identify,
-            Self::Track,
-            Self::Page,
-            Self::Screen,
-            Self::Group,
-            Self::Alias,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

@@ -27,8 +27,15 @@ pub(super) fn document(
         accounts: AccountsOf::new(definitions.accounts.as_ref(), &loaded.accounts),
         identity_limited: loaded.component.is_full(),
     };
-    let limited: Vec<SegmentName> = definitions
-        .segments
+    // Where traits were left out any of them may be one that a segment asks for.
+    let to_ask: Vec<&LiveSegment> = match whole.traits_limited() {
+        true => definitions.segments.iter().collect(),
+        false => {
+            let places = definitions.to_ask_of(whole).into_iter();
+            places.map(|place| &definitions.segments[place]).collect()
+        }
+    };
+    let limited: Vec<SegmentName> = to_ask
         .iter()
         .filter(|segment| segment.compiled.is_approximate(&person, now))
         .map(|segment| segment.name.clone())
@@ -65,8 +72,7 @@ pub(super) fn document(
             .collect(),
         accounts: Vec::new(),
         accounts_limited: false,
-        segments: definitions
-            .segments
+        segments: to_ask
             .iter()
             .filter(|segment| segment.compiled.is_member(&person, now))
             .map(|segment| MembershipView {

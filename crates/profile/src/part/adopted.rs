@@ -1,7 +1,6 @@
 //! Aggregates that were folded elsewhere, from the same events: taken into a part instead of folding them here.
 
 use super::Part;
-use crate::growth::insert_tight;
 use kith_expr::AggregateId;
 
 impl Part {
@@ -20,9 +19,8 @@ impl Part {
             let (Some(entry), Some(slot)) = (folded.entry(id), self.held.slot(id)) else {
                 continue;
             };
-            let found = self.entries.binary_search_by_key(&slot, |mine| mine.slot as usize);
-            if let Err(at) = found {
-                insert_tight(&mut self.entries, at, entry.in_slot(slot as u32));
+            if let Err(at) = self.entries.find(slot) {
+                self.entries.insert(at, entry.in_slot(slot as u32));
             }
         }
         self.settle();

@@ -1,7 +1,7 @@
 //! SEG-1: sequences and lifecycles, pinned by examples: overlapping instances, keys, boundaries, documents, words.
 
-use super::world::{World, compile, define, event_of_type, second};
-use crate::{CompiledSegment, SegmentDefinition, SegmentIndex};
+use super::world::{Kept, World, compile, define, event_of_type, second};
+use crate::{CompiledSegment, SegmentDefinition};
 use kith_types::{Duration, EventType};
 use serde_json::{Value as Json, json};
 
@@ -208,7 +208,8 @@ fn seg_1_either_event_of_a_sequence_touches_its_segment() {
         json!({ "lifecycle": { "stage": "came_back", "event": "C", "after": "1d", "last": "1d" } }),
     ]
     .map(|condition| compile(&condition));
-    let index = SegmentIndex::new(&segments);
+    let kept = Kept::of(&segments);
+    let index = kept.index(&segments);
     let mut touched = Vec::new();
     for (kind, name, properties, expected) in [
         (EventType::Track, "A", json!({}), &[0, 1][..]),
@@ -218,7 +219,7 @@ fn seg_1_either_event_of_a_sequence_touches_its_segment() {
         (EventType::Track, "C", json!({}), &[2]),
     ] {
         let event = event_of_type(kind, name, second(1), &properties);
-        index.touched_by(&event, &mut touched);
+        index.touched_by(&event, &kept.counting(&event), &mut touched);
         assert_eq!(touched, expected, "{event:?}");
         let each: Vec<usize> = (0..3).filter(|place| segments[*place].touched_by(&event)).collect();
         assert_eq!(touched, each);

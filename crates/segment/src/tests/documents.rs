@@ -1,7 +1,7 @@
 //! SEG-1: one tree, written and read back alike; what a compiled segment needs; which events touch it.
 
-use super::world::{compile, define, event_of_type, object, second};
-use crate::{CompiledSegment, CountRange, SegmentDefinition, SegmentIndex};
+use super::world::{Kept, compile, define, event_of_type, object, second};
+use crate::{CompiledSegment, CountRange, SegmentDefinition};
 use kith_expr::{AggregateSpec, EventFilter, Window};
 use kith_types::{Duration, Event, EventType};
 use serde_json::{Value as Json, json};
@@ -122,7 +122,8 @@ fn seg_1_the_index_finds_what_an_event_touches() {
     .iter()
     .map(compile)
     .collect();
-    let index = SegmentIndex::new(&segments);
+    let kept = Kept::of(&segments);
+    let index = kept.index(&segments);
     let identify = |traits: Json| {
         let mut event = event_of_type(EventType::Identify, "identify", second(1), &json!({}));
         event.traits = object(&traits);
@@ -146,11 +147,42 @@ fn seg_1_the_index_finds_what_an_event_touches() {
     ];
     let mut touched = vec![99];
     for (event, expected) in cases {
-        index.touched_by(&event, &mut touched);
+        index.touched_by(&event, &kept.counting(&event), &mut touched);
         assert_eq!(touched, expected, "{event:?}");
         let each: Vec<usize> = (0..segments.len())
             .filter(|place| segments[*place].touched_by(&event))
             .collect();
         assert_eq!(touched, each, "the index and the segments agree");
+    }
+}
+
+#[test]
+fn seg_2_the_index_finds_what_may_answer_other_than_of_nobody() {
+    let segments: Vec<CompiledSegment> = [
+        json!({ "performed": { "event": "Order", "within": { "last": "1d" } } }),
+        json!({ "not_performed": "Order" }),
+        json!({ "consent": "marketing" }),
+        json!({ "trait": "address.city", "equals": "Bonn" }),
+        json!({ "all": [{ "bucket": { "salt": "a", "from": 0, "to": 50 } }, { "performed": "View" }] }),
+        json!({ "all": [{ "performed": "View" }, { "not_performed": "Order" }] }),
+        json!({ "account": { "trait": "plan", "equals": "team" } }),
+    ]
+    .iter()
+    .map(compile)
+    .collect();
+    let kept = Kept::of(&segments);
+    let index = kept.index(&segments);
+    let told = |name: &str| kept.counting(&event_of_type(EventType::Track, name, second(1), &json!({})));
+    let mut asked = vec![99];
+    // Whether they are drawn or may be sent to is for everybody to say, and whoever never ordered is one who did not.
+    for (told, traits, expected) in [
+        (vec![], &[][..], &[1, 2, 4][..]),
+        (told("Order"), &[], &[0, 1, 2, 4, 5, 6]),
+        (told("View"), &[], &[1, 2, 4, 5, 6]),
+        (vec![], &["address", "name"], &[1, 2, 3, 4]),
+        (vec![], &["address.city"], &[1, 2, 3, 4]),
+    ] {
+        index.asked_of(told.into_iter(), traits.iter().copied(), &mut asked);
+        assert_eq!(asked, expected, "{traits:?}");
     }
 }

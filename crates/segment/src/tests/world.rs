@@ -1,6 +1,6 @@
 //! A person as plain lists of events, traits and answers, who answers as naively as can be. Times are in seconds.
 
-use crate::{Account, CompiledSegment, Definitions, Person, SegmentDefinition};
+use crate::{Account, CompiledSegment, Definitions, Person, SegmentDefinition, SegmentIndex};
 use kith_expr::{AggregateId, AggregateSpec, Function, PersonView, parse_aggregate};
 use kith_types::{
     Address, Decimal, Event, EventKey, EventType, Identifier, Object, Origin, ProfileId, SourceName, SpaceId,
@@ -279,4 +279,32 @@ pub(super) fn compile(condition: &Json) -> CompiledSegment {
 
 pub(super) fn number(text: &str) -> Value {
     Value::Number(text.parse::<Decimal>().unwrap())
+}
+
+/// What a fold keeps for segments, sorted.
+pub(super) struct Kept(BTreeMap<AggregateId, AggregateSpec>);
+
+impl Kept {
+    pub(super) fn of(segments: &[CompiledSegment]) -> Self {
+        let specs = segments.iter().flat_map(CompiledSegment::aggregates);
+        Self(specs.map(|spec| (spec.id(), spec.clone())).collect())
+    }
+
+    pub(super) fn index(&self, segments: &[CompiledSegment]) -> SegmentIndex {
+        let ids: Vec<AggregateId> = self.0.keys().copied().collect();
+        let nobody = World {
+            aggregates: self.0.clone(),
+            ..World::default()
+        };
+        SegmentIndex::new(segments, &ids, &nobody)
+    }
+
+    /// The places of what counts an event.
+    pub(super) fn counting(&self, event: &Event) -> Vec<u32> {
+        let places = (0..).zip(self.0.values());
+        places
+            .filter(|(_, spec)| spec.matches(event))
+            .map(|(place, _)| place)
+            .collect()
+    }
 }
