@@ -160,7 +160,7 @@ impl<'a> Passage<'a> {
     /// Who is whose by the tables as they are now, from an instant on.
     fn note_epoch(&mut self, starts: i64) {
         let events = self.events();
-        let held = self.rows("identifiers", |row| read::Held::of(row));
+        let held = self.rows("identifiers", read::Held::of);
         let holders = events.iter().enumerate().filter_map(|(number, event)| {
             let holder = event.holder(&held)?;
             Some((number, holder.to_owned()))
