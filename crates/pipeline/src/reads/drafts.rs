@@ -20,6 +20,7 @@ mod tests;
 use super::Reads;
 use crate::definitions::{DefinitionDocument, DefinitionSet};
 use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
+use crate::rules_progress::RulesPart;
 use crate::{PipelineError, keys};
 use comparison::Comparison;
 use everybody::Everybody;
@@ -133,10 +134,9 @@ impl Reads {
             return Ok(None);
         };
         let (what, people) = ((space, &comparison), AtomicU64::new(0));
-        let counted = (&people, go_on);
         if !comparison.identity_changes {
             let everybody = Everybody::Standing(&*snapshot);
-            let tally = everybody::ask(everybody, what, now, threads, counted)?;
+            let tally = everybody::ask(everybody, what, now, threads, (&people, go_on))?;
             return Ok(tally.map(|tally| comparison.impact(tally, None, now)));
         }
         let scratch = self.dry_runs.scratch();
@@ -151,7 +151,14 @@ impl Reads {
             now,
         };
         let worked = run.run(&trial).and_then(|identity| {
-            let tally = everybody::ask(Everybody::Tried(&trial), what, now, threads, counted)?;
+            let progress = &self.dry_runs.progress;
+            let _under_way = progress.begin(space, RulesPart::Telling);
+            progress.enter(RulesPart::Telling, identity.profiles_after);
+            let go_on = |asked| {
+                progress.has_done(asked);
+                go_on(asked)
+            };
+            let tally = everybody::ask(Everybody::Tried(&trial), what, now, threads, (&people, &go_on))?;
             Ok(tally.map(|tally| comparison.impact(tally, Some(identity), now)))
         });
         Ok(trial.outcome(worked)?.flatten())
