@@ -91,6 +91,56 @@ test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout
   assert.ok(Date.parse(since) <= Date.now(), since)
 })
 
+const LOYAL = `
+kind: segment
+name: loyal
+spec: { where: { performed: { event: Order Completed, at_least: 3 } } }
+---
+kind: computed_trait
+name: orders
+spec: { function: count, event: Order Completed }
+`
+const NO_DESK = `
+kind: identity_rules
+name: default
+spec: { types: { email: { blocked: [desk@example.com] } } }
+`
+
+test('idn_7_a_plan_of_other_rules_tells_what_applying_them_does', { timeout: 180_000 }, async t => {
+  const server = await startServer(t)
+  const writeKey = await server.source('till')
+  await server.apply(LOYAL)
+  const desk = { context: { traits: { email: 'desk@example.com' } } }
+  for (const userId of ['ann', 'cay', 'dee']) {
+    await server.send(writeKey, 'track', { userId, event: 'Order Completed' })
+  }
+  for (const anonymousId of ['t1', 't2', 't3']) {
+    await server.send(writeKey, 'track', { ...desk, anonymousId, event: 'Order Completed' })
+  }
+  const melted = await server.personWhen('email:desk@example.com', person => isIn(person, 'loyal'))
+  const rules = join(server.home, 'no-desk.yaml')
+  await writeFile(rules, NO_DESK)
+  const words = await server.kith('plan', '-f', rules)
+  assert.match(words, /who is who: 4 profiles now, 6 then; 1 would split, 0 would come from several/)
+  assert.match(words, /segment loyal: 0 members \(1 now, 0 enter, 1 leave\)/)
+  const { people } = JSON.parse(await server.kith('plan', '-f', rules, '--json'))
+  const [loyal] = people.segments
+  assert.deepEqual([people.people, people.exact, people.segments.length], [4, true, 1])
+  assert.deepEqual([loyal.name, loyal.size_before, loyal.size, loyal.leaves], ['loyal', 1, 0, 1])
+  assert.equal(loyal.leaving[0].id, melted.id)
+  assert.equal(people.identity.splits[0].into.length, 3)
+  const { body: status } = await server.get('/api/status')
+  assert.equal(status.dry_run, undefined, 'nothing is under way any more')
+
+  await server.kith('apply', '-f', rules, '--wait')
+  const parted = await server.personWhen('anonymous_id:t1', person => !isIn(person, 'loyal'))
+  assert.equal(Number(parted.computed_traits.orders), 1)
+  const then = await Promise.all(['t1', 't2', 't3'].map(one => server.person(`anonymous_id:${one}`)))
+  const told = people.identity.splits[0].into.map(one => one.profile)
+  assert.deepEqual(then.map(one => one.id).sort(), told.sort())
+  assert.match(await server.kith('plan', '-f', rules), /0 to create, 0 to update, 0 to delete, 1 unchanged/)
+})
+
 const THANKS = `
 kind: segment
 name: buyers

@@ -37,8 +37,9 @@ use crate::document::PersonDocument;
 use crate::published::Look;
 use crate::record::ProfileRecord;
 use crate::runner::Pipeline;
-use crate::{PipelineError, history, keys, redirects};
+use crate::{PipelineError, keys, redirects};
 use dry_runs::DryRuns;
+use events::latest_events;
 use kith_identity::{Component, Member};
 use kith_profile::{FoldPlan, Part};
 use kith_segment::Explanation;
@@ -470,34 +471,6 @@ fn load(
         whole,
         accounts: Vec::new(),
     }))
-}
-
-/// A loaded person's events before a place, the latest first.
-fn latest_events(
-    reader: &dyn Read,
-    space: &SpaceId,
-    loaded: &Loaded,
-    before: Option<(Timestamp, Address)>,
-    limit: usize,
-) -> Result<Vec<Event>, PipelineError> {
-    let mut events = Vec::new();
-    if limit == 0 {
-        return Ok(events);
-    }
-    for member in loaded.carrying() {
-        let end = [member.end, before].into_iter().flatten().min();
-        let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
-        let mut left = limit;
-        reader.scan_back(Keyspace::Events, &from, &to, &mut |key, row| {
-            let place = keys::row_place(key);
-            events.extend(place.and_then(|(time, address)| history::decode(space, time, address, row)));
-            left = left.saturating_sub(1);
-            left > 0
-        })?;
-    }
-    events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
-    events.truncate(limit);
-    Ok(events)
 }
 
 #[cfg(test)]

@@ -119,6 +119,11 @@ impl RulesAtWork {
         self.done.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// So many are done of the present part, as somebody else counts.
+    pub(crate) fn has_done(&self, count: u64) {
+        self.done.store(count, Ordering::Relaxed);
+    }
+
     /// How many are done of the present part.
     pub(crate) fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)

@@ -9,6 +9,7 @@ mod relation;
 
 use super::{STEP, Staging, Work, everything};
 use crate::definitions::{DefinitionSet, Definitions};
+use crate::reads::{component_of, home_of};
 use crate::record::ProfileRecord;
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
@@ -260,7 +261,7 @@ impl Space {
         for id in components {
             let key = staged::listed(&self.id, List::Reread, *id);
             self.writes.put(Keyspace::Staged, key, Vec::new());
-            self.take_out(work, &stored_component(work.stands, &self.id, *id)?)?;
+            self.take_out(work, &component_of(work.stands, &self.id, *id)?)?;
         }
         self.stage_step(work)?;
         self.forget_loaded();
@@ -327,7 +328,7 @@ impl Space {
             let some = staged::next_listed(work.reader, &self.id, List::Reread, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
-                let component = stored_component(work.stands, &self.id, id)?;
+                let component = component_of(work.stands, &self.id, id)?;
                 for carrier in component.hashes() {
                     let (from, to) = keys::row_range(&self.id, carrier, None, None);
                     let mut failed = None;
@@ -360,7 +361,7 @@ impl Space {
                 Some(placement) => Some(placement),
                 // A bound kept it out of the event's component; it is in another one.
                 None => match home_of(work.stands, &self.id, old)? {
-                    Some(home) => stored_component(work.stands, &self.id, home)?.place(old, position),
+                    Some(home) => component_of(work.stands, &self.id, home)?.place(old, position),
                     None => None,
                 },
             };
@@ -384,7 +385,7 @@ impl Space {
         let (mut before, mut after) = (Standing::default(), Standing::default());
         let mut homes = BTreeSet::new();
         for id in components {
-            let component = stored_component(work.stands, &self.id, *id)?;
+            let component = component_of(work.stands, &self.id, *id)?;
             before.add(&component);
             for hash in component.hashes() {
                 homes.extend(self.component_of(&work.view, hash)?);
@@ -438,19 +439,6 @@ fn is_named_within(
     Ok(found)
 }
 
-fn home_of(reader: &dyn Read, space: &SpaceId, identifier: u128) -> Result<Option<u128>, PipelineError> {
-    let home = reader.get(Keyspace::Identifiers, &keys::wide(space, identifier))?;
-    let home = home.map(|bytes| bytes.try_into().map(u128::from_be_bytes));
-    home.transpose().map_err(|_| PipelineError::corrupt("identifiers"))
-}
-
-fn stored_component(reader: &dyn Read, space: &SpaceId, id: u128) -> Result<Component, PipelineError> {
-    let stored = reader.get(Keyspace::Components, &keys::wide(space, id))?;
-    stored
-        .and_then(|bytes| Component::decode(&bytes).ok())
-        .ok_or_else(|| PipelineError::corrupt("components"))
-}
-
 /// The component of a profile, where there is such a profile.
 pub(crate) fn home_of_profile(
     reader: &dyn Read,
@@ -462,5 +450,5 @@ pub(crate) fn home_of_profile(
     };
     let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
     let home = home_of(reader, space, record.founder)?.ok_or_else(|| PipelineError::corrupt("identifiers"))?;
-    Ok(Some((home, stored_component(reader, space, home)?)))
+    Ok(Some((home, component_of(reader, space, home)?)))
 }

@@ -22,6 +22,7 @@ mod tried;
 use super::Reads;
 use crate::definitions::DefinitionDocument;
 use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
+use crate::rules_progress::RulesPart;
 use crate::{PipelineError, definition_history};
 use comparison::Comparison;
 use kith_state::Read;
@@ -158,7 +159,15 @@ impl Reads {
             now,
         };
         let worked = run.run(&trial).and_then(|identity| {
-            let tally = tried::ask(&trial, what, how)?;
+            let progress = &self.dry_runs.progress;
+            let _under_way = progress.begin(space, RulesPart::Telling);
+            progress.enter(RulesPart::Telling, identity.profiles_after);
+            let go_on = |asked| {
+                progress.has_done(asked);
+                go_on(asked)
+            };
+            let go_on: &(dyn Fn(u64) -> bool + Sync) = &go_on;
+            let tally = tried::ask(&trial, what, everybody::How { go_on, ..how })?;
             Ok(tally.map(|tally| comparison.impact(tally, Some(identity), now)))
         });
         Ok(trial.outcome(worked)?.flatten())

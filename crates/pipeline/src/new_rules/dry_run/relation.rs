@@ -15,6 +15,9 @@ const PUT_DOWN: Keyspace = Keyspace::Redirects;
 /// A profile, and those of the other side that it is related to.
 type Related = (ProfileId, Vec<ProfileId>);
 
+/// An identifier that moves: from which profile to which, and its hash.
+type Moved = (ProfileId, ProfileId, u128);
+
 /// The relation between the profiles of now and those there would be.
 pub(super) struct Relation<'a> {
     scratch: &'a dyn Store,
@@ -65,7 +68,7 @@ impl<'a> Relation<'a> {
     }
 
     /// How many identifiers move from a profile to another one, and the first of them.
-    pub(super) fn moves(&self, limit: usize) -> Result<(u64, Vec<(ProfileId, ProfileId, u128)>), PipelineError> {
+    pub(super) fn moves(&self, limit: usize) -> Result<(u64, Vec<Moved>), PipelineError> {
         let (mut total, mut first) = (0, Vec::new());
         self.scratch.scan(PUT_DOWN, &[MOVES], &[MOVES + 1], &mut |key, _| {
             total += 1;
