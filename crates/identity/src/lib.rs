@@ -59,8 +59,8 @@ mod why;
 
 pub use apart::Apart;
 pub use apply::Resolver;
-pub use codec::{Outline, OutlinedPart};
 pub use changes::{Applied, Cut, Interval, PartMove, Refusal, Refused, Vanished};
+pub use codec::{Outline, OutlinedPart};
 pub use component::{
     Appearance, Component, ComponentId, MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, Member, PartKey, Placement,
     Position, ProfileMembers,

@@ -13,10 +13,10 @@ mod window;
 
 pub(crate) use tally::Tally;
 
-use crate::{PART_VERSION, PartError};
 use crate::aggregates::window::{put_window, window_of};
 use crate::codec::{Reader, put_u64};
 use crate::mark::{Mark, fits};
+use crate::{PART_VERSION, PartError};
 use counted::Counted;
 use kith_expr::{AggregateSpec, Function, Role, Window};
 use kith_types::{Event, Timestamp, Value};

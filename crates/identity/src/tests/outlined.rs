@@ -23,7 +23,10 @@ fn seg_7_an_outline_has_the_profiles_and_parts_of_its_component() {
                 let mut members: Vec<_> = whole.members.iter().map(|one| (one.part, one.end)).collect();
                 members.sort_unstable();
                 let parts: Vec<_> = parts.iter().map(|part| (part.key, part.end)).collect();
-                intervals += parts.iter().filter(|(key, end)| key.start.is_some() && end.is_some()).count();
+                intervals += parts
+                    .iter()
+                    .filter(|(key, end)| key.start.is_some() && end.is_some())
+                    .count();
                 assert_eq!((whole.id, &members), (id, &parts), "seed {seed}");
             }
             assert_eq!(outline.is_full(), component.is_full());
@@ -34,5 +37,8 @@ fn seg_7_an_outline_has_the_profiles_and_parts_of_its_component() {
             assert!(outline.read(&bytes[..bytes.len() / 2]).is_err() || outline.profiles().count() == profiles.len());
         }
     }
-    assert!(intervals > 20 && many > 20, "{intervals} between two others, {many} of several people");
+    assert!(
+        intervals > 20 && many > 20,
+        "{intervals} between two others, {many} of several people"
+    );
 }

@@ -230,7 +230,8 @@ impl FoldFile {
             if length > fold.len() {
                 let from = fold.len();
                 fold.resize(length, 0);
-                self.file.read_exact_at(&mut fold[from..], place + (HEAD_BYTES + from) as u64)?;
+                self.file
+                    .read_exact_at(&mut fold[from..], place + (HEAD_BYTES + from) as u64)?;
             }
             return Ok(Some(fold));
         }

@@ -150,7 +150,11 @@ impl Walk<'_> {
                 last.extend_from_slice(key);
                 page.ends.len() < PAGE
             })?;
-            let Reused { page, outline, carriers } = &mut *reused;
+            let Reused {
+                page,
+                outline,
+                carriers,
+            } = &mut *reused;
             for component in page.components() {
                 self.ask_component(component, (outline, carriers), tally)?;
             }
@@ -180,10 +184,12 @@ impl Walk<'_> {
                 id,
                 accounts: &accounts,
                 carriers,
-                identifiers: &|most| identifiers(bytes, id, most).unwrap_or_else(|| {
-                    damaged.set(true);
-                    Vec::new()
-                }),
+                identifiers: &|most| {
+                    identifiers(bytes, id, most).unwrap_or_else(|| {
+                        damaged.set(true);
+                        Vec::new()
+                    })
+                },
                 whole: &whole,
                 identity_limited: outline.is_full(),
             };

@@ -136,7 +136,10 @@ impl HeldParts {
 
     /// What is known of a part that has no beginning.
     pub(super) fn get(&self, carrier: u128) -> Held<'_> {
-        let piece = self.pieces.get((carrier >> (u128::BITS - PIECE_BITS)) as usize).and_then(OnceLock::get);
+        let piece = self
+            .pieces
+            .get((carrier >> (u128::BITS - PIECE_BITS)) as usize)
+            .and_then(OnceLock::get);
         piece.map_or(Held::Unknown, |piece| piece.get(carrier))
     }
 }

@@ -205,7 +205,14 @@ impl Sample {
                 id,
                 accounts: &accounts,
                 carriers: &person.carriers,
-                identifiers: &|most| person.members.iter().take(most).map(|member| member.identifier.clone()).collect(),
+                identifiers: &|most| {
+                    person
+                        .members
+                        .iter()
+                        .take(most)
+                        .map(|member| member.identifier.clone())
+                        .collect()
+                },
                 whole: &person.whole,
                 identity_limited: person.identity_limited,
             };

@@ -12,7 +12,10 @@ use rand_chacha::ChaCha8Rng;
 fn with_addresses(mut events: Vec<Event>, random: &mut ChaCha8Rng) -> Vec<Event> {
     for event in &mut events {
         if random.random_bool(0.3) {
-            let inside = object(&[("city", Value::from("Kiel")), ("lines", Value::Array(vec![number("1.5"), Value::Null]))]);
+            let inside = object(&[
+                ("city", Value::from("Kiel")),
+                ("lines", Value::Array(vec![number("1.5"), Value::Null])),
+            ]);
             event.traits.push(("address".into(), Value::Object(inside)));
         }
     }
@@ -72,10 +75,18 @@ fn seg_7_parts_that_lack_what_is_asked_for_are_not_cut() {
     for bytes in [&stored, &listed] {
         assert_eq!(Cutter::new(&asked, &plans).cut(bytes, &mut out), Ok(None), "aggregates");
     }
-    assert_eq!(Cutter::new(&asked, &plan).cut(&stored, &mut out), Ok(None), "no such plan");
+    assert_eq!(
+        Cutter::new(&asked, &plan).cut(&stored, &mut out),
+        Ok(None),
+        "no such plan"
+    );
     let asked = Asked::new(&few, None::<std::iter::Empty<&str>>, true);
     listed[0] = 1;
-    assert_eq!(Cutter::new(&asked, &plans).cut(&listed, &mut out), Ok(None), "an older form");
+    assert_eq!(
+        Cutter::new(&asked, &plans).cut(&listed, &mut out),
+        Ok(None),
+        "an older form"
+    );
     for length in 0..stored.len() {
         let short = Cutter::new(&asked, &plans).cut(&stored[..length], &mut out);
         let whole = short.is_ok_and(|cut| cut.is_some() && Part::decode_for(&out[1..], &few).is_ok());

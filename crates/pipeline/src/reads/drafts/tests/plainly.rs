@@ -29,9 +29,15 @@ fn plainly(reader: &dyn Read, comparison: &Comparison, now: Timestamp) -> Tally 
         true
     };
     reader.scan(Keyspace::Components, &from, &to, keep).unwrap();
-    for (component, profile) in components.iter().flat_map(|one| one.profiles().into_iter().map(move |p| (one, p))) {
+    for (component, profile) in components
+        .iter()
+        .flat_map(|one| one.profiles().into_iter().map(move |p| (one, p)))
+    {
         let members = &profile.members;
-        let of_members: Vec<Part> = members.iter().map(|one| parts.read(&one.part, one.end).unwrap()).collect();
+        let of_members: Vec<Part> = members
+            .iter()
+            .map(|one| parts.read(&one.part, one.end).unwrap())
+            .collect();
         let whole = Part::merged(of_members.iter());
         let asked = Asked {
             id: profile.id,
@@ -58,7 +64,9 @@ fn compared(bench: &Bench, proposed: &Proposed, now: Timestamp) -> Impact {
             bytes_held,
             go_on: &|_| true,
         };
-        let tally = everybody::ask(&*snapshot, &main_space(), &comparison, how).unwrap().unwrap();
+        let tally = everybody::ask(&*snapshot, &main_space(), &comparison, how)
+            .unwrap()
+            .unwrap();
         assert_eq!(comparison.impact(tally, now), expected, "{bytes_held} bytes held");
     }
     expected
@@ -80,7 +88,10 @@ fn seg_7_what_is_held_of_people_answers_as_they_do() {
         bench.decide(end, decided);
         bench.settle(at(end + 1));
         let drafts = |names: &[(&str, &str, serde_json::Value)]| -> Vec<DefinitionDocument> {
-            names.iter().map(|(kind, name, spec)| document(kind, name, spec.clone())).collect()
+            names
+                .iter()
+                .map(|(kind, name, spec)| document(kind, name, spec.clone()))
+                .collect()
         };
         let now = at(end + 2);
         for one in all.chunks(1).skip(2) {
