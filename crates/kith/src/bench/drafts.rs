@@ -21,6 +21,8 @@ const ESTIMATES: usize = 50;
 /// How long a definition may take to cover history, and how often that is asked.
 const COVERS_WITHIN: Duration = Duration::from_secs(3_600);
 const ASKS_EVERY: Duration = Duration::from_millis(100);
+/// Within this the status tells that history is being covered; a sweep that was never seen is over by then.
+const TOLD_WITHIN: Duration = Duration::from_secs(1);
 
 /// Sizes of drafts over so many people: each draft is another, so that nothing of the one before helps.
 ///
@@ -107,8 +109,11 @@ pub(super) async fn seg_4_backfill(bench: &Bench) -> Result<Figures, CommandErro
 /// Waits until the segment is live; answers its size. Sizes are counted for who lists segments, which at many members is work
 /// beside what is measured: so the sweep is followed by the status, and segments are listed once it is over.
 async fn covered(server: &MeasuredServer, began: Instant) -> Result<u64, CommandError> {
+    let mut seen = false;
     while began.elapsed() < COVERS_WITHIN {
-        if !server.is_refolding().await? {
+        let refolding = server.is_refolding().await?;
+        seen |= refolding;
+        if !refolding && (seen || began.elapsed() > TOLD_WITHIN) {
             let listed = server.look("spaces/main/segments").await?;
             let found = listed["segments"].as_array().into_iter().flatten();
             let live = |segment: &&Value| segment["name"] == "backfilled" && segment["state"] == "live";
