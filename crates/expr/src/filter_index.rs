@@ -23,11 +23,13 @@ struct Known {
     numbers: Vec<u32>,
 }
 
+type ByText = HashMap<Box<str>, Vec<Known>>;
+
 /// The filters that may match events of one name or type.
 #[derive(Clone, Debug, Default)]
 struct Filters {
     /// Those that ask a field for a text, by field and text.
-    by_text: Vec<(EventField, HashMap<Box<str>, Vec<Known>>)>,
+    by_text: Vec<(EventField, ByText)>,
     others: Vec<Known>,
 }
 
@@ -66,7 +68,7 @@ impl Filters {
         let at = match self.by_text.iter().position(|(known, _)| known == field) {
             Some(at) => at,
             None => {
-                self.by_text.push((field.clone(), HashMap::new()));
+                self.by_text.push((field.clone(), ByText::new()));
                 self.by_text.len() - 1
             }
         };

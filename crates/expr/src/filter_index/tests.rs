@@ -1,3 +1,5 @@
+//! PRO-4: the index of filters decides exactly as each filter does, by random filters and events.
+
 use super::*;
 use crate::{FieldRoot, Path};
 use kith_types::{Address, EventKey, Object, Origin, SpaceId, Timestamp};
