@@ -48,7 +48,9 @@ test('idn_8_seg_6_the_past_is_told_by_the_definitions_and_rules_of_then', { time
   }
   const holder = async at => {
     const found = await server.attempt(['identity', 'resolve', 'email:nobody@shop.example', '--as-of', at, '--json'])
-    return found.code === 0 ? JSON.parse(found.stdout) : null
+    if (found.code === 0) return JSON.parse(found.stdout)
+    assert.match(found.stderr, /nobody has email:nobody@shop\.example as of/)
+    return null
   }
   const people = async at => {
     const rows = await server.sql(`

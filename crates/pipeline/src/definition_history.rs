@@ -73,7 +73,14 @@ pub(crate) fn decided(
         // An earlier release kept no steps.
         known_from: (before.version > 0).then_some(before.decided_at_micros),
     };
-    let mut reach = before.reach.clone().unwrap_or_else(fresh);
+    let mut reach = match &before.reach {
+        Some(reach) => reach.clone(),
+        None => {
+            // Steps that are there nevertheless are those of before an earlier release was used for a while.
+            forget(store, space, batch)?;
+            fresh()
+        }
+    };
     reach.bytes += bytes.len() as u64;
     while reach.first < after.version && (reach.bytes > MAX_BYTES || after.version - reach.first >= MAX_STEPS) {
         let oldest = key(space, reach.first);
@@ -86,6 +93,15 @@ pub(crate) fn decided(
     }
     batch.put(Keyspace::Meta, key(space, after.version), bytes);
     after.reach = Some(reach);
+    Ok(())
+}
+
+fn forget(store: &dyn Read, space: &SpaceId, batch: &mut Batch) -> Result<(), PipelineError> {
+    let (from, to) = (key(space, 0), key(space, u64::MAX));
+    store.scan(Keyspace::Meta, &from, &to, &mut |key, _| {
+        batch.remove(Keyspace::Meta, key.to_vec());
+        true
+    })?;
     Ok(())
 }
 
@@ -134,14 +150,23 @@ pub(crate) fn in_force(store: &dyn Read, space: &SpaceId) -> Result<DefinitionSe
     }
 }
 
+/// A set that was in force at an instant.
+#[derive(Debug)]
+pub(crate) struct Then {
+    pub(crate) set: DefinitionSet,
+    /// When another one followed; none where it still is in force.
+    pub(crate) until: Option<Timestamp>,
+}
+
 /// The set that was in force at an instant, with the vetoes of now.
 ///
 /// # Errors
 /// [`crate::PipelineErrorKind::Limit`] where that is not known any more.
-pub(crate) fn at(store: &dyn Read, space: &SpaceId, at: Timestamp) -> Result<DefinitionSet, PipelineError> {
+pub(crate) fn at(store: &dyn Read, space: &SpaceId, at: Timestamp) -> Result<Then, PipelineError> {
     let mut then = in_force(store, space)?;
+    let mut until = None;
     if then.version == 0 || then.decided_at_micros <= at.as_micros() {
-        return Ok(then);
+        return Ok(Then { set: then, until });
     }
     let known_from = match &then.reach {
         Some(reach) => reach.known_from,
@@ -151,8 +176,7 @@ pub(crate) fn at(store: &dyn Read, space: &SpaceId, at: Timestamp) -> Result<Def
     if let Some(from) = known_from.filter(|from| at.as_micros() < *from) {
         let from = Timestamp::from_micros(from);
         return Err(PipelineError::limit(format!(
-            "which definitions were in force at {at} is not known, only since {from}: ask as of a later instant, or by the definitions \
-             of today, with known_at"
+            "which definitions were in force at {at} is not known, only since {from}: ask as of a later instant"
         )));
     }
     let (first, end) = (key(space, 0), key(space, u64::MAX));
@@ -160,6 +184,7 @@ pub(crate) fn at(store: &dyn Read, space: &SpaceId, at: Timestamp) -> Result<Def
     store.scan_back(Keyspace::Meta, &first, &end, &mut |key, bytes| match read(bytes) {
         Ok(step) if step.at <= at.as_micros() => false,
         Ok(step) => {
+            until = Some(Timestamp::from_micros(step.at));
             undo(&mut then, step, version_of(key).unwrap_or_default());
             true
         }
@@ -168,7 +193,10 @@ pub(crate) fn at(store: &dyn Read, space: &SpaceId, at: Timestamp) -> Result<Def
             false
         }
     })?;
-    failed.map_or(Ok(then), Err)
+    match failed {
+        Some(failed) => Err(failed),
+        None => Ok(Then { set: then, until }),
+    }
 }
 
 fn undo(set: &mut DefinitionSet, step: Step, version: u64) {
@@ -193,12 +221,8 @@ fn undo(set: &mut DefinitionSet, step: Step, version: u64) {
 
 /// The range of the steps that a state keeps; nothing where it keeps none.
 pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<(Vec<u8>, Vec<u8>)>, PipelineError> {
-    let (mut first, end) = (None, key(space, u64::MAX));
-    store.scan(Keyspace::Meta, &key(space, 0), &end, &mut |key, _| {
-        first = Some(key.to_vec());
-        false
-    })?;
-    Ok(first.map(|first| (first, end)))
+    let reach = in_force(store, space)?.reach;
+    Ok(reach.map(|reach| (key(space, reach.first), key(space, u64::MAX))))
 }
 
 #[cfg(test)]
@@ -215,7 +239,7 @@ mod tests {
 
     /// The documents that were in force, as they are read from a bench's state.
     fn known(bench: &Bench, second: i64) -> Result<DefinitionSet, PipelineError> {
-        at(&*bench.store, &main_space(), moment(second))
+        at(&*bench.store, &main_space(), moment(second)).map(|then| then.set)
     }
 
     #[test]
@@ -306,17 +330,12 @@ mod tests {
         earlier.reach = None;
         let written = serde_json::to_vec(&earlier).unwrap();
         let mut batch = Batch::default();
-        let (from, to) = kept_range(&*bench.store, &main_space()).unwrap().unwrap();
-        for version in [1, 2] {
-            batch.remove(Keyspace::Meta, key(&main_space(), version));
-        }
+        // The first step is still there, as where that release was used again for a while.
+        batch.remove(Keyspace::Meta, key(&main_space(), 2));
         batch.put(Keyspace::Meta, keys::named(&main_space(), DEFINITIONS), written);
         bench.store.commit(batch).unwrap();
         bench.crash();
-        assert!(
-            kept_range(&*bench.store, &main_space()).unwrap().is_none(),
-            "{from:?}..{to:?}"
-        );
+        assert!(kept_range(&*bench.store, &main_space()).unwrap().is_none());
         let buyers = |bench: &Bench, second| {
             let known = known(bench, second).ok()?;
             Some(known.documents["segment"]["buyers"].clone())
@@ -328,6 +347,14 @@ mod tests {
         assert_eq!(buyers(&bench, 19), None);
         assert_eq!(buyers(&bench, 29), Some(performed("Order", 2, 60)));
         assert_eq!(buyers(&bench, 30), Some(performed("Order", 3, 60)));
+        let mut steps = 0;
+        let mut count = |_: &[u8], _: &[u8]| {
+            steps += 1;
+            true
+        };
+        let (from, to) = (key(&main_space(), 0), key(&main_space(), u64::MAX));
+        bench.store.scan(Keyspace::Meta, &from, &to, &mut count).unwrap();
+        assert_eq!(steps, 1, "what cannot be followed is gone");
     }
 
     const GOLDEN: [&str; 4] = [

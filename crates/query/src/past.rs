@@ -40,7 +40,8 @@ pub trait PastIdentity: Send + Sync {
     /// [`SqlErrorKind::Invalid`] where that cannot be told of this instant.
     fn rules(&self, space: &SpaceId, at: Timestamp) -> Result<Arc<Rules>, SqlError>;
 
-    /// Every identifier with who held it as of an instant, until `take` says no. `last_seen` is left out.
+    /// Every identifier with who held it as of an instant, until `take` says no, or `go_on`, which is asked while nothing is
+    /// told. `take` waits for whoever reads: nothing that others need may be held meanwhile. `last_seen` is left out.
     ///
     /// # Errors
     /// As [`PastIdentity::rules`].
@@ -48,6 +49,7 @@ pub trait PastIdentity: Send + Sync {
         &self,
         space: &SpaceId,
         at: Timestamp,
+        go_on: &dyn Fn() -> bool,
         take: &mut dyn FnMut(IdentifierRow) -> bool,
     ) -> Result<(), SqlError>;
 }
@@ -65,6 +67,7 @@ impl PastIdentity for NoPast {
         &self,
         space: &SpaceId,
         at: Timestamp,
+        _: &dyn Fn() -> bool,
         _: &mut dyn FnMut(IdentifierRow) -> bool,
     ) -> Result<(), SqlError> {
         self.rules(space, at).map(drop)
@@ -108,6 +111,17 @@ pub(crate) fn name_tables_of_then(statement: &mut impl VisitMut) -> Result<(), S
     match statement.visit(&mut Naming) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// A table's name as it was called, where a call was written out as it.
+pub(crate) fn as_called(name: &str) -> String {
+    let Some((named, moment)) = name.split_once('@') else {
+        return name.to_owned();
+    };
+    match Timestamp::parse(moment) {
+        Ok(_) => format!("{named}{AS_OF}('{moment}')"),
+        Err(_) => name.to_owned(),
     }
 }
 
@@ -208,7 +222,7 @@ impl PartitionStream for Held {
         let (past, space, at, rows) = (Arc::clone(&self.past), self.space.clone(), self.at, stream.tx());
         stream.spawn_blocking(move || {
             let mut held = Vec::with_capacity(BATCH);
-            let failed = past.identifiers(&space, at, &mut |row| {
+            let failed = past.identifiers(&space, at, &|| !rows.is_closed(), &mut |row| {
                 held.push(row);
                 if held.len() < BATCH {
                     return true;

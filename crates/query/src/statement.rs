@@ -97,6 +97,7 @@ fn missing_table(state: &SessionState, error: SqlError) -> SqlError {
     else {
         return error;
     };
+    let asked = &past::as_called(asked);
     let message = match meant(state, asked) {
         Some(near) => format!("there is no table {asked}: did you mean {near}? SHOW TABLES lists what there is"),
         None => format!("there is no table {asked}: SHOW TABLES lists what there is"),

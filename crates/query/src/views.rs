@@ -36,6 +36,15 @@ LEFT JOIN (SELECT concat(type, chr(31), value) AS key, profile_id, valid_from, v
   AND (i.valid_from IS NULL OR i.valid_from <= e.event_time)
   AND (i.valid_to IS NULL OR e.event_time < i.valid_to)";
 
+/// The same where nothing says how many identifiers there are: they are what is looked up, and events go by.
+const EVENTS_OF_THEN: &str = "\
+SELECT e.*, i.profile_id
+FROM (SELECT concat(type, chr(31), value) AS key, profile_id, valid_from, valid_to FROM identifiers) i
+RIGHT JOIN events e
+  ON i.key = carrier_key(e.identifiers)
+  AND (i.valid_from IS NULL OR i.valid_from <= e.event_time)
+  AND (i.valid_to IS NULL OR e.event_time < i.valid_to)";
+
 /// One row per order, with what its event says.
 const ORDERS: &str = "\
 SELECT
@@ -91,7 +100,8 @@ impl View {
             context.register_table("events", Arc::new(ViewTable::new(received, None)))?;
         }
         context.register_table("identifiers", identifiers)?;
-        let resolved = context.state().create_logical_plan(EVENTS).await?;
+        let sql = if received_by.is_some() { EVENTS_OF_THEN } else { EVENTS };
+        let resolved = context.state().create_logical_plan(sql).await?;
         let resolved = Arc::new(ViewTable::new(resolved, None));
         if self == Self::Events {
             return Ok(resolved);

@@ -80,6 +80,13 @@ pub struct CompiledSegment {
 }
 
 impl CompiledSegment {
+    /// Whether both ask the same, down to the computed traits and segments that they name.
+    #[must_use]
+    pub fn asks_as(&self, other: &Self) -> bool {
+        // Trees are spelt out whole, and say all that they ask.
+        format!("{:?}", self.explained) == format!("{:?}", other.explained)
+    }
+
     /// Resolves what the definition names.
     ///
     /// # Errors

@@ -240,7 +240,9 @@ pub(crate) async fn impact(client: &Client, space: &InSpace, body: &Value) -> Re
         let Ok(status) = client.get(&["api", "status"], &[]).await else {
             continue;
         };
-        let status: Status = read(&status)?;
+        let Ok(status) = read::<Status>(&status) else {
+            continue;
+        };
         if let Some(dry_run) = status.dry_run.filter(|dry_run| dry_run.space == space.space.as_str()) {
             bar.set_message(dry_run.definition);
             bar.set_length(dry_run.records_total);

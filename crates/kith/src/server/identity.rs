@@ -1,7 +1,7 @@
 //! Who is who as the API asks for it: read from what the pipeline has committed, decided in the log.
 
 use super::Parts;
-use super::looking_back::{LookingBack, as_of, refused};
+use super::looking_back::{LookingBack, as_of, read_as_of, refused};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -77,9 +77,11 @@ impl Identity for WhoIsWho {
 
     async fn resolve(&self, space: &SpaceId, person: &PersonRef, asked: AsOf) -> Result<Option<RawJson>, PortError> {
         let now = self.parts.clock.now();
-        let instant = as_of(asked, now)?.unwrap_or_else(|| Instant::then(now));
+        let asked = as_of(asked, now)?;
+        let instant = asked.unwrap_or_else(|| Instant::then(now));
+        let known_at = asked.map(|asked| asked.known_at);
         let (space, name) = (space.clone(), name_of(person));
-        let resolved = LookingBack::read(&self.parts, move |parts| {
+        let resolved = read_as_of(&self.parts, known_at, move |parts| {
             let then = parts.reads.resolve_as_of(&space, &name, instant)?;
             let today = parts.reads.resolve(&space, &name)?;
             Ok(then.map(|then| (then, today)))

@@ -59,6 +59,42 @@ pub(crate) fn refused(error: PipelineError) -> PortError {
     }
 }
 
+/// Waits until all that had been received and was due by an instant is in the state, and nobody is missing from it.
+///
+/// # Errors
+/// Why it is not there.
+pub(crate) fn await_knowledge(parts: &Parts, known_at: Timestamp) -> Result<(), String> {
+    if parts.pipeline.status().rebuilding.is_some() {
+        return Err(
+            "people are missing while a lost state is built again: ask when `kith status` says that it is done"
+                .to_owned(),
+        );
+    }
+    match parts.pipeline.wait_clock(known_at, WAITS) {
+        true => Ok(()),
+        false => Err(format!(
+            "the live state has not come to {known_at} yet: ask again in a while, or as of an earlier instant"
+        )),
+    }
+}
+
+/// As [`LookingBack::read`], once what was known at an instant is there.
+pub(crate) async fn read_as_of<T: Send + 'static>(
+    parts: &Arc<Parts>,
+    known_at: Option<Timestamp>,
+    read: impl FnOnce(&Parts) -> Result<T, PipelineError> + Send + 'static,
+) -> Result<T, PortError> {
+    let answer = LookingBack::read(parts, move |parts| {
+        match known_at.map_or(Ok(()), |at| await_knowledge(parts, at)) {
+            Ok(()) => read(parts).map(Ok),
+            Err(why) => Ok(Err(why)),
+        }
+    });
+    answer
+        .await?
+        .map_err(|why| PortError::new(PortErrorKind::Unavailable, why))
+}
+
 /// The instant asked about; nothing for now.
 pub(crate) fn as_of(asked: AsOf, now: Timestamp) -> Result<Option<kith_pipeline::AsOf>, PortError> {
     if asked == AsOf::default() {

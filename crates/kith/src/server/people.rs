@@ -1,6 +1,6 @@
 //! People as the API shows them, read from what the pipeline has committed.
 
-use super::looking_back::{LookingBack, as_of};
+use super::looking_back::{LookingBack, as_of, read_as_of};
 use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -92,7 +92,7 @@ impl Profiles for People {
             return self.profile(space, person, recent_events).await;
         };
         let (space, name) = (space.clone(), name_of(person));
-        let found = LookingBack::read(&self.0, move |parts| {
+        let found = read_as_of(&self.0, Some(instant.known_at), move |parts| {
             parts.reads.person_as_of(&space, &name, instant, recent_events)
         });
         let found = found.await?;

@@ -1,7 +1,7 @@
 //! Segments as the API shows them.
 
 use super::Parts;
-use super::looking_back::{LookingBack, as_of};
+use super::looking_back::{as_of, read_as_of};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -95,7 +95,7 @@ impl Segments for LiveSegments {
         let instant = as_of(asked, now)?;
         let decided_by = instant.map(|instant| instant.known_at);
         let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
-        let explained = LookingBack::read(&self.0, move |parts| {
+        let explained = read_as_of(&self.0, decided_by, move |parts| {
             if !parts.reads.has_segment(&of, &sought, decided_by)? {
                 return Ok(Err(parts.reads.has_segment(&of, &sought, None)?));
             }

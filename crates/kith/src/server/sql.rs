@@ -1,5 +1,6 @@
 //! SQL over the lake as the API serves it: what a request may read, and the tables of spaces that have none yet.
 
+use super::looking_back::await_knowledge;
 use super::{Parts, Role, ServerConfig};
 use crate::error::CommandError;
 use async_trait::async_trait;
@@ -97,14 +98,17 @@ pub(crate) fn over(config: &ServerConfig, parts: &Arc<Parts>) -> Result<Arc<dyn 
 struct Past(Arc<Parts>);
 
 impl Past {
-    /// An instant that lies in the past.
+    /// An instant that lies in the past, and that the state has come to.
     fn of_past(&self, at: Timestamp) -> Result<Timestamp, SqlError> {
         let now = self.0.clock.now();
-        if at <= now {
-            return Ok(at);
+        if at > now {
+            let message = format!("it is {now}: nothing can be told as of {at}");
+            return Err(SqlError::new(SqlErrorKind::Invalid, message));
         }
-        let message = format!("it is {now}: nothing can be told as of {at}");
-        Err(SqlError::new(SqlErrorKind::Invalid, message))
+        match await_knowledge(&self.0, at) {
+            Ok(()) => Ok(at),
+            Err(why) => Err(SqlError::new(SqlErrorKind::Unavailable, why)),
+        }
     }
 }
 
@@ -117,6 +121,7 @@ impl PastIdentity for Past {
         &self,
         space: &SpaceId,
         at: Timestamp,
+        go_on: &dyn Fn() -> bool,
         take: &mut dyn FnMut(IdentifierRow) -> bool,
     ) -> Result<(), SqlError> {
         let mut row = |held: HeldThen| {
@@ -129,7 +134,8 @@ impl PastIdentity for Past {
                 valid_to: held.to,
             })
         };
-        let told = self.0.reads.identifiers_as_of(space, self.of_past(at)?, &mut row);
+        let at = self.of_past(at)?;
+        let told = self.0.reads.identifiers_as_of(space, at, go_on, &mut row);
         told.map_err(unknown)
     }
 }

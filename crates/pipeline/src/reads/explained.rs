@@ -31,7 +31,7 @@ pub struct Explained {
     pub redirected_from: Option<ProfileId>,
     /// As of when; nothing for now.
     pub as_of: Option<AsOf>,
-    /// Whether the segment has another definition today, or none, than the one of then, by which this explains.
+    /// Whether the segment asks something else today, computed traits and segments that it names included, or is no more.
     pub is_edited: bool,
     /// Why.
     pub explanation: Explanation,
@@ -143,7 +143,7 @@ impl Reads {
             profile: loaded.id,
             redirected_from,
             as_of,
-            is_edited: of_today.is_none_or(|one| one.changed_at != live.changed_at),
+            is_edited: of_today.is_none_or(|one| !one.compiled.asks_as(&live.compiled)),
             explanation,
         }))
     }

@@ -23,7 +23,7 @@ use kith_profile::{AccountFold, Part};
 use kith_state::Read;
 use kith_types::{Address, Event, Identifier, ProfileId, SpaceId, Timestamp};
 use known::Known;
-use rescan::rescan;
+use rescan::{rescan, within_bounds};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, MutexGuard};
@@ -220,7 +220,11 @@ pub(super) fn find_past<'a>(
         large = Some(by.kept.large());
         (rescan(reader, space, definitions, leads, as_of.known_at)?, None)
     };
+    let is_rescanned = today.is_none();
     let components = known.components(space, (by.now, by.then), today);
+    if is_rescanned {
+        within_bounds(&components, as_of.known_at)?;
+    }
     let found = match sought {
         Sought::Identifier(hash) => components.iter().find_map(|component| {
             let placement = component.place(hash, as_of.position())?;

@@ -4,7 +4,7 @@
 //! the space's events at once, within the bound of [`super::rescan`].
 
 use super::AsOf;
-use super::rescan::{RESCANNED_EVENTS_MAX, visit_known};
+use super::rescan::{RESCANNED_EVENTS_MAX, visit_known, within_bounds};
 use crate::definitions::Definitions;
 use crate::reads::Reads;
 use crate::{PipelineError, history, in_order, keys};
@@ -33,6 +33,8 @@ pub struct HeldThen {
 
 /// Whether more is wanted.
 type Take<'a> = &'a mut dyn FnMut(HeldThen) -> bool;
+/// Asked while nothing is told: whether the answer is still wanted.
+type GoOn<'a> = &'a dyn Fn() -> bool;
 
 impl Reads {
     /// The rules of identity that were in force at an instant.
@@ -47,13 +49,19 @@ impl Reads {
         Ok(Arc::clone(&then.rules))
     }
 
-    /// Every identifier of a space with who held it as of an instant, by what was received and decided by then, until `take` says
-    /// no.
+    /// Every identifier of a space with who held it as of an instant, by what was received and decided by then, until `take` or
+    /// `go_on`, which is asked in between, says no. `take` may wait: nothing that others need is held meanwhile.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Limit`] where the definitions of then are forgotten, or their rules read events otherwise than
     /// those of today and there are too many events; otherwise as [`Reads::person`].
-    pub fn identifiers_as_of(&self, space: &SpaceId, at: Timestamp, take: Take<'_>) -> Result<(), PipelineError> {
+    pub fn identifiers_as_of(
+        &self,
+        space: &SpaceId,
+        at: Timestamp,
+        go_on: GoOn<'_>,
+        take: Take<'_>,
+    ) -> Result<(), PipelineError> {
         let Some((now, snapshot)) = self.look(space)? else {
             return Ok(());
         };
@@ -66,10 +74,15 @@ impl Reads {
             at: AsOf::then(at).known_at,
         };
         if then.rules.reads_as(&now.rules) {
-            return known.by_components(take);
+            return known.by_components(go_on, take);
         }
-        let _one_at_a_time = self.past_definitions.large();
-        known.at_once(take)
+        let components = {
+            let _one_at_a_time = self.past_definitions.large();
+            known.at_once(go_on)?
+        };
+        // Whoever takes them may be slow.
+        let _ = components.iter().all(|component| tell(component, take));
+        Ok(())
     }
 }
 
@@ -83,7 +96,7 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn by_components(&self, take: Take<'_>) -> Result<(), PipelineError> {
+    fn by_components(&self, go_on: GoOn<'_>, take: Take<'_>) -> Result<(), PipelineError> {
         let is_alike =
             self.then.vetoes == self.now.vetoes && self.then.rules.fingerprint() == self.now.rules.fingerprint();
         let mut from = keys::space(self.space);
@@ -103,7 +116,7 @@ impl Known<'_> {
                 let today = today.map_err(|_| PipelineError::corrupt("components"))?;
                 let all = is_alike && self.are_all_known(&today)?;
                 let components = if all { vec![today] } else { self.gathered(&today)? };
-                if !components.iter().all(|component| tell(component, take)) {
+                if !go_on() || !components.iter().all(|component| tell(component, take)) {
                     return Ok(());
                 }
             }
@@ -139,13 +152,19 @@ impl Known<'_> {
         })
     }
 
-    fn at_once(&self, take: Take<'_>) -> Result<(), PipelineError> {
+    fn at_once(&self, go_on: GoOn<'_>) -> Result<Vec<Component>, PipelineError> {
         let mut gathering = Gathering::new(self.space, &self.then.rules, self.then.vetoes.apart());
-        visit_known(self.reader, self.space, self.at, RESCANNED_EVENTS_MAX, &mut |event| {
+        let what = (self.space, self.at);
+        let wanted = visit_known(self.reader, what, RESCANNED_EVENTS_MAX, &mut |event| {
             gathering.add(&self.then.read(event));
+            go_on()
         })?;
-        let _ = gathering.components().iter().all(|component| tell(component, take));
-        Ok(())
+        if !wanted {
+            return Ok(Vec::new());
+        }
+        let components = gathering.components();
+        within_bounds(&components, self.at)?;
+        Ok(components)
     }
 }
 

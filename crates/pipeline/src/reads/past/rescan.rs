@@ -8,7 +8,7 @@ use super::{PAST_EVENTS_MAX, PAST_MEGABYTES_MAX};
 use crate::definitions::Definitions;
 use crate::reads::budget::{Budget, too_much};
 use crate::{PipelineError, history, keys};
-use kith_identity::Evidence;
+use kith_identity::{Component, Evidence};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, SpaceId, Timestamp};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -75,8 +75,9 @@ pub(super) fn rescan(
     known_at: Timestamp,
 ) -> Result<Known, PipelineError> {
     let mut connected = Connected::default();
-    visit_known(reader, space, known_at, RESCANNED_EVENTS_MAX, &mut |event| {
+    visit_known(reader, (space, known_at), RESCANNED_EVENTS_MAX, &mut |event| {
         connected.add(&then.rules.read(event));
+        true
     })?;
     let wanted = connected.with(identifier);
     let mut known = Known::of(wanted.iter().copied().collect());
@@ -115,18 +116,32 @@ fn everything(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
-/// Visits every event of a space that was known at an instant, without what it tells, in no order that means anything.
+/// Refuses components that are at a bound: which evidence it kept out then depends on the order in which it came.
+///
+/// # Errors
+/// [`crate::PipelineErrorKind::Limit`].
+pub(super) fn within_bounds(components: &[Component], known_at: Timestamp) -> Result<(), PipelineError> {
+    if !components.iter().any(Component::is_full) {
+        return Ok(());
+    }
+    Err(PipelineError::limit(format!(
+        "rules of identity have changed in how they read events since {known_at}, and by those of then evidence connected as \
+         much as its bound takes; what that left out cannot be told: ask as of a later instant"
+    )))
+}
+
+/// Visits every event of a space that was known at an instant, without what it tells, in no order that means anything, until
+/// `visit` says no; answers whether it did not.
 ///
 /// # Errors
 /// [`crate::PipelineErrorKind::Limit`] where there are more than `max` events, known or not.
 pub(super) fn visit_known(
     reader: &dyn Read,
-    space: &SpaceId,
-    known_at: Timestamp,
+    (space, known_at): (&SpaceId, Timestamp),
     max: usize,
-    visit: &mut dyn FnMut(&Event),
-) -> Result<(), PipelineError> {
-    let (mut looked_at, mut damaged) = (0, false);
+    visit: &mut dyn FnMut(&Event) -> bool,
+) -> Result<bool, PipelineError> {
+    let (mut looked_at, mut wanted, mut damaged) = (0, true, false);
     let (from, to) = everything(space);
     reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
         looked_at += 1;
@@ -134,11 +149,11 @@ pub(super) fn visit_known(
             return false;
         }
         match history::decode_evidence(space, key, row) {
-            Some(event) if event.received_at <= known_at => visit(&event),
+            Some(event) if event.received_at <= known_at => wanted = visit(&event),
             Some(_) => {}
             None => damaged = true,
         }
-        !damaged
+        wanted && !damaged
     })?;
     if damaged {
         return Err(PipelineError::corrupt("history"));
@@ -146,8 +161,8 @@ pub(super) fn visit_known(
     if looked_at > max {
         return Err(PipelineError::limit(format!(
             "rules of identity have changed in how they read events since {known_at}, so whom they connected then is found by going \
-             through all events, and there are more than {max}: ask as of a later instant, or by the rules of today, with known_at"
+             through all events, and there are more than {max}: ask as of a later instant"
         )));
     }
-    Ok(())
+    Ok(wanted)
 }

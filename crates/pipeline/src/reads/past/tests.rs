@@ -382,7 +382,9 @@ fn identifiers_as_of(reads: &Reads, then: Timestamp) -> Vec<HeldThen> {
         told.push(held);
         true
     };
-    reads.identifiers_as_of(&main_space(), then, &mut take).unwrap();
+    reads
+        .identifiers_as_of(&main_space(), then, &|| true, &mut take)
+        .unwrap();
     sort(&mut told);
     told
 }

@@ -10,10 +10,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Sets of definitions that are kept compiled.
 const KEPT: usize = 8;
 
+/// Definitions that were in force from one instant to another, with the vetoes of then.
+struct Kept {
+    space: SpaceId,
+    until: Timestamp,
+    compiled: Arc<Definitions>,
+}
+
 /// Definitions of the past that were asked for lately.
 #[derive(Default)]
 pub(crate) struct PastDefinitions {
-    kept: Mutex<VecDeque<(SpaceId, DefinitionSet, Arc<Definitions>)>>,
+    /// The latest asked for first.
+    kept: Mutex<VecDeque<Kept>>,
     /// Held by who holds a long history in memory, or looks through a whole one.
     large: Mutex<()>,
 }
@@ -35,22 +43,35 @@ impl PastDefinitions {
         if is_today && vetoes == today.vetoes_decided {
             return Ok(Arc::clone(today));
         }
-        let mut set = definition_history::at(reader, space, at)?;
-        set.vetoes = vetoes;
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = |(of, known, _): &(SpaceId, DefinitionSet, Arc<Definitions>)| {
-            of == space
-                && known.documents == set.documents
-                && known.vetoes == set.vetoes
-                && known.version == set.version
+        let knows = |one: &Kept| {
+            let within = one.compiled.decided_at <= at && at < one.until;
+            one.space == *space && within && one.compiled.vetoes_decided == vetoes
         };
-        if let Some((_, _, compiled)) = kept.iter().find(|one| known(one)) {
-            return Ok(Arc::clone(compiled));
+        if !is_today {
+            let mut kept = self.kept();
+            let known = kept.iter().position(knows).and_then(|place| kept.remove(place));
+            if let Some(known) = known {
+                let compiled = Arc::clone(&known.compiled);
+                kept.push_front(known);
+                return Ok(compiled);
+            }
         }
-        let compiled = Arc::new(set.compile()?);
-        kept.truncate(KEPT - 1);
-        kept.push_front((space.clone(), set, Arc::clone(&compiled)));
+        let then = definition_history::at(reader, space, at)?;
+        let compiled = Arc::new(DefinitionSet { vetoes, ..then.set }.compile()?);
+        if let Some(until) = then.until {
+            let mut kept = self.kept();
+            kept.truncate(KEPT - 1);
+            kept.push_front(Kept {
+                space: space.clone(),
+                until,
+                compiled: Arc::clone(&compiled),
+            });
+        }
         Ok(compiled)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until nobody else has a large question, and then keeps others from one.

@@ -265,3 +265,57 @@ fn seg_6_an_event_that_adds_zero_is_behind_a_sum() {
     let reason = explained.unwrap().unwrap().explanation.reason;
     assert_eq!(reason.behind.unwrap().total, 3, "all but the one that is no number");
 }
+
+#[test]
+fn idn_8_what_a_bound_left_out_by_other_rules_is_refused_and_not_guessed() {
+    let mut bench = Bench::new();
+    let shared = |user: i64| event(&format!("user_id:u{user} email:e@x.org"), "Seen", user, json!({}));
+    for user in 0..kith_identity::MAX_IDENTIFIERS as i64 + 5 {
+        bench.take(user, &[shared(user)]);
+    }
+    let blocked = json!({"types": {"email": {"blocked": ["e@x.org"]}}});
+    bench.decide(2_000, &[("identity_rules", "main", blocked)]);
+    bench.take(2_001, &[event("user_id:far", "Seen", 2_001, json!({}))]);
+    bench.commit();
+    let reads = reads_of(&bench);
+    let then = |name: &str, second| reads.resolve_as_of(&main_space(), name, AsOf::then(at(second)));
+    assert_eq!(then("user_id:u3", 1_999).unwrap_err().kind(), PipelineErrorKind::Limit);
+    assert!(then("user_id:u3", 500).unwrap().is_some(), "there were fewer then");
+    assert!(then("user_id:u3", 2_001).unwrap().is_some());
+    let everybody = |second| reads.identifiers_as_of(&main_space(), at(second), &|| true, &mut |_| true);
+    assert_eq!(everybody(1_999).unwrap_err().kind(), PipelineErrorKind::Limit);
+    everybody(500).unwrap();
+    everybody(2_001).unwrap();
+    let mut told = 0;
+    let mut take = |_| {
+        told += 1;
+        true
+    };
+    reads
+        .identifiers_as_of(&main_space(), at(500), &|| false, &mut take)
+        .unwrap();
+    assert_eq!(told, 0, "nobody waits for it any more");
+}
+
+#[test]
+fn seg_6_a_segment_is_edited_where_what_it_names_is() {
+    let mut bench = Bench::new();
+    let orders = |event: &str| ("computed_trait", "orders", json!({"function": "count", "event": event}));
+    let of_orders = json!({"where": {"computed_trait": "orders", "greater_than": 0}});
+    bench.take(1, &[event("user_id:u1", "Order", 1, json!({}))]);
+    bench.decide(10, &[orders("Order"), ("segment", "buyers", of_orders)]);
+    bench.decide(20, &[("segment", "other", performed("Order", 2, 600))]);
+    bench.decide(30, &[orders("Call")]);
+    bench.decide(40, &[orders("Order")]);
+    bench.commit();
+    let reads = reads_of(&bench);
+    let edited = |second| {
+        let (segment, then) = ("buyers".parse().unwrap(), AsOf::then(at(second)));
+        let explained = reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(then), at(50));
+        let explained = explained.unwrap().unwrap();
+        (explained.explanation.member, explained.is_edited)
+    };
+    assert_eq!(edited(15), (true, false), "something else was edited since");
+    assert_eq!(edited(35), (false, true), "what it names was another");
+    assert_eq!(edited(45), (true, false));
+}
