@@ -316,9 +316,9 @@ fn seg_4_sql_over_the_tables_finds_the_members_that_the_tables_have() {
     println!("{count} worlds of {TREES} segments: {seen:?}");
     if count >= 20 {
         assert!(
-            seen.members > 500 && seen.changes > 500 && seen.written > 100,
+            seen.members > 500 && seen.changes > 300 && seen.written > 60,
             "{seen:?}"
         );
-        assert!(seen.edits > 5 && seen.vetoes > 5, "{seen:?}");
+        assert!(seen.edits > 5 && seen.vetoes > 1, "{seen:?}");
     }
 }
