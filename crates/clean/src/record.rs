@@ -120,10 +120,6 @@ pub fn clean_record(record: &Record) -> Cleaned {
     }
 }
 
-/// What a usual event takes as sent at least, and how many events a usual body holds at most.
-const USUAL_EVENT_BYTES: usize = 512;
-const USUAL_EVENTS: usize = 128;
-
 /// Cleans a body of events.
 pub(crate) fn clean_envelope(record: &Record, envelope: &Envelope, limits: &Limits) -> Cleaned {
     let reject = |index: usize, violation: Violation, original: &[u8]| Reject {
@@ -137,8 +133,7 @@ pub(crate) fn clean_envelope(record: &Record, envelope: &Envelope, limits: &Limi
         original: Original::new(original),
     };
     let body = Body::new(&envelope.body);
-    // About as many as there may be, so that the list need not grow step by step.
-    let mut found = Vec::with_capacity((envelope.body.len() / USUAL_EVENT_BYTES).clamp(1, USUAL_EVENTS));
+    let mut found = Vec::new();
     let mut rejects = Vec::new();
     let mut index = 0;
     let walked = walk::<Values>(&body, envelope.route, limits, &mut |range, outcome| {

@@ -413,8 +413,6 @@ impl Engine {
             return Ok(());
         };
         let window = envelope.terms.dedupe_window();
-        self.output.events.reserve(cleaned.events.len());
-        self.output.people.reserve(cleaned.events.len());
         for event in cleaned.events {
             self.apply_event(event, window, now)?;
         }

@@ -356,10 +356,6 @@ impl Space {
     /// Adds everything that the step changed to its transaction.
     pub(crate) fn commit(&mut self, batch: &mut Batch, now: Timestamp) -> Result<(), PipelineError> {
         let writes = std::mem::take(&mut self.writes).into_writes();
-        // A profile, its due time before and after, and a part or two.
-        let of_people = self.dirty_profiles.len() * 4;
-        batch.reserve(writes.len() + self.rows.len() + self.dirty_components.len() + of_people);
-        self.writes.reserve(writes.len());
         for (keyspace, key, value) in writes {
             match value {
                 Some(value) => batch.put(keyspace, key, value),

@@ -297,17 +297,10 @@ impl OpenStore {
         let mut writes = batch.into_writes();
         writes.sort_by(|(one, first, _), (other, second, _)| (one, first).cmp(&(other, second)));
         let (mut ordered, mut rows): (Vec<Write>, Vec<_>) = (Vec::with_capacity(writes.len()), Vec::new());
-        let mut lengths = vec![0; self.trees.len()];
-        writes
-            .iter()
-            .for_each(|(keyspace, ..)| lengths[*keyspace as usize] += 1);
         let mut writes = writes.into_iter().peekable();
         while let Some((keyspace, key, value)) = writes.next() {
             let next = writes.peek();
             if keyspace.is_gathered() {
-                if rows.is_empty() {
-                    rows.reserve_exact(lengths[keyspace as usize]);
-                }
                 rows.push((key, value));
                 if next.is_none_or(|(other, _, _)| *other != keyspace) {
                     let entries = self.now();

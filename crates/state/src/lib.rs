@@ -164,12 +164,6 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Takes memory for so many more writes, where it is known how many come: a list that grows step by step is copied
-    /// from one fresh piece of memory to the next.
-    pub fn reserve(&mut self, more: usize) {
-        self.writes.reserve(more);
-    }
-
     /// Sets a key. In a keyspace that [is gathered](Keyspace::is_gathered) it is one that is not there: see [`Batch::replace`].
     pub fn put(&mut self, keyspace: Keyspace, key: Vec<u8>, value: Vec<u8>) {
         self.writes.push((keyspace, key, Some(value)));
