@@ -162,7 +162,7 @@ impl Standing {
         if component.is_full() {
             self.bounded += profiles.len() as u64;
         }
-        let sizes = profiles.iter().map(|profile| profile.members.len() as u64);
+        let sizes = profiles.iter().map(|profile| profile.size() as u64);
         self.largest = sizes.fold(self.largest, u64::max);
     }
 }
@@ -222,7 +222,7 @@ impl DryRun<'_> {
                 .map(|(profile, into)| {
                     let into: Result<Vec<_>, _> = into.into_iter().map(&mut members).collect();
                     let mut into = into?;
-                    into.sort_by_key(|one| (std::cmp::Reverse(one.members.len()), one.id));
+                    into.sort_by_key(|one| (std::cmp::Reverse(one.size()), one.id));
                     Ok(Split { profile, into })
                 })
                 .collect::<Result<_, PipelineError>>()?,
