@@ -6,6 +6,7 @@
 use crate::evidence::Evidence;
 use crate::left_out::ParkedNode;
 use kith_types::{Address, Identifier, ProfileId, Timestamp};
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 /// Identifiers in a component. Evidence that would exceed it is not joined, and is reported.
@@ -77,6 +78,25 @@ pub struct ProfileMembers {
     pub id: ProfileId,
     /// Its identifiers and intervals, the oldest first.
     pub members: Vec<Member>,
+}
+
+impl Member {
+    /// The identifiers among members, each once, where it comes first: a held one is a member by each of its intervals.
+    pub fn identifiers(members: &[Self]) -> impl Iterator<Item = &Identifier> {
+        let mut seen = FxHashSet::default();
+        let once = members
+            .iter()
+            .filter(move |one| !one.held || seen.insert(one.part.carrier));
+        once.map(|one| &one.identifier)
+    }
+}
+
+impl ProfileMembers {
+    /// How many identifiers it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        Member::identifiers(&self.members).count()
+    }
 }
 
 /// Everything connected by evidence, left-out links included.

@@ -150,7 +150,7 @@ impl<'a> WhatIf<'a> {
             .filter(|(_, into)| into.len() > 1)
             .map(|(profile, into)| {
                 let mut into: Vec<ProfileMembers> = into.iter().filter_map(members).collect();
-                into.sort_by_key(|one| (std::cmp::Reverse(one.members.len()), one.id));
+                into.sort_by_key(|one| (std::cmp::Reverse(one.size()), one.id));
                 Split {
                     profile: *profile,
                     into,
@@ -169,7 +169,7 @@ impl<'a> WhatIf<'a> {
             events: self.events,
             profiles_before: before.iter().map(|one| one.profiles.len() as u64).sum(),
             profiles_after: profiles.len() as u64,
-            largest_after: profiles.values().map(|one| one.members.len() as u64).max().unwrap_or(0),
+            largest_after: profiles.values().map(|one| one.size() as u64).max().unwrap_or(0),
             splits: splits.collect(),
             merges: merges.collect(),
             moves: moves.collect(),

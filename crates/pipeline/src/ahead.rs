@@ -32,11 +32,15 @@ pub(crate) fn meanwhile<T>(store: &dyn Read, space: &SpaceId, people: &[u128], w
             }
         };
         // Without another thread the sweep looks everybody up itself, as it can.
-        let _started = std::thread::Builder::new()
+        let started = std::thread::Builder::new()
             .name("kith-ahead".to_owned())
             .spawn_scoped(scope, looking);
         let worked = work();
         done.store(true, Ordering::Relaxed);
+        if let Ok(started) = started {
+            // A panic of it is its own: the sweep does not need it.
+            let _ = started.join();
+        }
         worked
     })
 }

@@ -104,8 +104,8 @@ impl Space {
     }
 
     /// Stages who is who under the definitions in force, and lists who may not be who they were. Nobody is evaluated.
-    /// Answers whether events were placed again.
-    fn work_out(&mut self, work: Work<'_>, before: &Definitions) -> Result<bool, PipelineError> {
+    /// Answers how many events were placed again.
+    fn work_out(&mut self, work: Work<'_>, before: &Definitions) -> Result<u64, PipelineError> {
         self.forget_loaded();
         self.quiet = true;
         let vetoes_stay = self.definitions.vetoes_decided == before.vetoes_decided;
@@ -116,15 +116,15 @@ impl Space {
         let (events, people) = (work.progress.done(), self.profile_count);
         work.progress.enter(RulesPart::Linking, people);
         let taken_out = self.link_again(work)?;
+        let mut placed = 0;
         if rereads {
             // About as many as belong to those who were taken out.
             let events = events * taken_out / people.max(1);
             work.progress.enter(RulesPart::Placing, events);
-            self.place_rows(work, NOBODY)?;
-            self.place_again(work)?;
+            placed = self.place_rows(work, NOBODY)? + self.place_again(work)?;
         }
         self.quiet = false;
-        Ok(rereads)
+        Ok(placed)
     }
 
     fn forget_loaded(&mut self) {
@@ -274,9 +274,9 @@ impl Space {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Places the events of what was taken out.
-    fn place_again(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
-        let mut from = Some(0);
+    /// Places the events of what was taken out. Answers how many.
+    fn place_again(&mut self, work: Work<'_>) -> Result<u64, PipelineError> {
+        let (mut from, mut placed) = (Some(0), 0);
         while let Some(start) = from {
             let some = staged::next_listed(work.reader, &self.id, List::Reread, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
@@ -286,30 +286,35 @@ impl Space {
                     .and_then(|bytes| Component::decode(&bytes).ok())
                     .ok_or_else(|| PipelineError::corrupt("components"))?;
                 for carrier in component.hashes() {
-                    self.place_rows(work, carrier)?;
+                    placed += self.place_rows(work, carrier)?;
                 }
             }
         }
-        self.stage_step(work)
+        self.stage_step(work)?;
+        Ok(placed)
     }
 
-    /// Places the events that stand under a carrier.
-    fn place_rows(&mut self, work: Work<'_>, carrier: u128) -> Result<(), PipelineError> {
+    /// Places the events that stand under a carrier. Answers how many.
+    fn place_rows(&mut self, work: Work<'_>, carrier: u128) -> Result<u64, PipelineError> {
         let (from, to) = keys::row_range(&self.id, carrier, None, None);
-        let mut failed = None;
+        let (mut placed, mut failed) = (0, None);
         work.stands.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-            failed = self.place_row(work, carrier, key, row).err();
+            match self.place_row(work, carrier, key, row) {
+                Ok(is_placed) => placed += u64::from(is_placed),
+                Err(error) => failed = Some(error),
+            }
             failed.is_none()
         })?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(placed), Err)
     }
 
-    fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<(), PipelineError> {
+    /// Answers whether it is placed: of an event that nobody has, rules may still leave nothing.
+    fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<bool, PipelineError> {
         let damaged = || PipelineError::corrupt("history");
         if carrier == NOBODY {
             let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
             if self.definitions.read(&named).carrier().is_none() {
-                return Ok(());
+                return Ok(false);
             }
             self.writes.remove(Keyspace::Events, key.to_vec());
             if let Some(link) = accounts::link_of_nobody(&self.id, &named) {
@@ -320,7 +325,8 @@ impl Space {
         let event = history::decode(&self.id, time, address, row).ok_or_else(damaged)?;
         work.progress.did(1);
         self.place_event(&work.view, &event, work.now, Cause::Regrouping)?;
-        self.stage_when_full(work)
+        self.stage_when_full(work)?;
+        Ok(true)
     }
 }
 

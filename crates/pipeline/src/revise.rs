@@ -15,6 +15,15 @@ use kith_types::{Address, ProfileId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// What other vetoes concern.
+#[derive(Default)]
+pub(crate) struct ByVetoes {
+    /// Components that may be others.
+    pub(crate) components: BTreeSet<u128>,
+    /// Events that say something else than before.
+    pub(crate) events: BTreeSet<Address>,
+}
+
 impl Space {
     /// Applies a decision about vetoes, from a committed state; what it wrote must be committed before the next record.
     /// Answers whether anything is written.
@@ -41,7 +50,23 @@ impl Space {
         self.definitions = Arc::new(self.set.compile()?);
         self.profiles.clear();
         self.store_definitions()?;
-        let (mut components, mut events) = (BTreeSet::new(), BTreeSet::new());
+        let concerned = self.concerned_by(store, changed)?;
+        for component in &concerned.components {
+            self.revise(store, *component, &concerned.events, now)?;
+        }
+        Ok(true)
+    }
+
+    /// Whose evidence other vetoes concern, under the rules in force.
+    pub(crate) fn concerned_by(
+        &mut self,
+        store: &dyn Read,
+        changed: impl IntoIterator<Item = Veto>,
+    ) -> Result<ByVetoes, PipelineError> {
+        let ByVetoes {
+            mut components,
+            mut events,
+        } = ByVetoes::default();
         for veto in changed {
             match veto.spelt(&self.definitions.rules) {
                 Veto::Event { event, identifier } => {
@@ -56,23 +81,20 @@ impl Space {
                 }
             }
         }
-        for component in components {
-            self.revise(store, component, &events, now)?;
-        }
-        Ok(true)
+        Ok(ByVetoes { components, events })
     }
 
     /// Works out a component anew from the history of its carriers. `touched`: the events that say something else than
-    /// before.
-    fn revise(
+    /// before. Answers how many events it has.
+    pub(crate) fn revise(
         &mut self,
         store: &dyn Read,
         id: u128,
         touched: &BTreeSet<Address>,
         now: Timestamp,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<u64, PipelineError> {
         let before = self.component(store, id)?.component.clone();
-        let after = self.gathered(store, &before, touched)?;
+        let (after, events) = self.gathered(store, &before, touched)?;
         let found: usize = after.iter().map(Component::len).sum();
         if found != before.len() {
             return Err(PipelineError::corrupt("history"));
@@ -94,20 +116,21 @@ impl Space {
                 self.set_component(home, component);
             }
         }
-        Ok(())
+        Ok(events)
     }
 
-    /// The components of a component's events under the rules and vetoes in force; the rows of held identifiers are
-    /// written anew where a touched event has them.
+    /// The components of a component's events under the rules and vetoes in force, and how many events those are; the rows
+    /// of held identifiers are written anew where a touched event has them.
     fn gathered(
         &mut self,
         store: &dyn Read,
         before: &Component,
         touched: &BTreeSet<Address>,
-    ) -> Result<Vec<Component>, PipelineError> {
+    ) -> Result<(Vec<Component>, u64), PipelineError> {
         let definitions = Arc::clone(&self.definitions);
-        let mut presence = BTreeMap::new();
+        let (mut presence, mut events) = (BTreeMap::new(), 0);
         let components = in_order::gather(store, &self.id, &definitions, before, &mut |event, evidence| {
+            events += 1;
             if touched.contains(&event.address) {
                 for held in evidence.held() {
                     let row = history::encode_presence(event.received_at, evidence.signed_in_beside(held));
@@ -119,7 +142,7 @@ impl Space {
         for (key, row) in presence {
             self.writes.replace(Keyspace::Presence, key, row);
         }
-        Ok(components)
+        Ok((components, events))
     }
 
     /// Takes the people concerned apart and puts them together as they are now.

@@ -1,6 +1,7 @@
 //! How far a change of identity rules has come, for those who wait for it: records of all spaces do (contract IDN-2).
 //!
-//! The pipeline's thread counts while it works, anybody may look. Nothing that is worked out depends on it. Where nobody
+//! Whoever works counts: the pipeline's thread, or that of a question about other rules, each in a gauge of its own. Anybody may
+//! look, and nothing that is worked out depends on it: what an answer tells is counted by the work itself. Where nobody
 //! knows how much there is, the work goes over keys that are hashes and lie evenly: how far it is among them says it, about.
 
 use kith_types::SpaceId;
@@ -19,7 +20,8 @@ pub enum RulesPart {
     Placing,
     /// People who may be others are evaluated; they are counted.
     Telling,
-    /// Of a change that is only asked about: people who would be others are compared with who they are; they are counted.
+    /// Of a change that is only asked about: people who would be others are compared with who they are; they are counted. It
+    /// comes before evaluating: first those of whom no event says something else, then, from zero, the others.
     Comparing,
 }
 

@@ -2,7 +2,7 @@
 //! instant has come, need to be asked (contract SEG-2).
 //!
 //! `evaluate` keeps it beside a person in memory. It is never stored: somebody who is loaded or regrouped is asked
-//! everything once. It knows nothing of conditions or of what an event touches.
+//! once whatever may answer other than of nobody. It knows nothing of conditions or of what an event touches.
 
 use kith_segment::Evaluation;
 use kith_types::Timestamp;

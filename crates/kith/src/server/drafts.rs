@@ -15,6 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 const EXACT_AT_ONCE: usize = 1;
 /// Estimates, overlaps and questions about what is around somebody at a time.
 const QUICK_AT_ONCE: usize = 4;
+const EXACT_BUSY: &str = "another question about everybody is being worked out: ask again in a while; the size of a draft is estimated at once with quick";
+const QUICK_BUSY: &str = "other questions are being worked out: ask again in a moment";
 /// How long a request waits for those before it.
 const WAITS: Duration = Duration::from_secs(5);
 /// How long an estimate goes on loading people.
@@ -27,10 +29,32 @@ pub(crate) struct Drafts {
     reads: Reads,
     clock: Arc<dyn Clock>,
     sampler: Arc<Sampler>,
-    exact: Arc<Semaphore>,
-    quick: Arc<Semaphore>,
+    exact: Turns,
+    quick: Turns,
     /// Whether the rest of a sample is being loaded.
     filling: Arc<AtomicBool>,
+}
+
+/// Questions of a kind that are worked out at a time.
+struct Turns {
+    free: Arc<Semaphore>,
+    /// What is told where none becomes free in time.
+    busy: &'static str,
+}
+
+impl Turns {
+    fn new(at_once: usize, busy: &'static str) -> Self {
+        let free = Arc::new(Semaphore::new(at_once));
+        Self { free, busy }
+    }
+
+    /// Held by the work itself, until it ends, also when nobody waits for it any more.
+    async fn take(&self) -> Result<OwnedSemaphorePermit, PortError> {
+        match tokio::time::timeout(WAITS, Arc::clone(&self.free).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(PortError::new(PortErrorKind::Busy, self.busy)),
+        }
+    }
 }
 
 /// Says so when whoever waits for an answer has gone.
@@ -64,8 +88,8 @@ impl Drafts {
             sampler: Arc::new(Sampler::new(reads.clone())),
             reads,
             clock,
-            exact: Arc::new(Semaphore::new(EXACT_AT_ONCE)),
-            quick: Arc::new(Semaphore::new(QUICK_AT_ONCE)),
+            exact: Turns::new(EXACT_AT_ONCE, EXACT_BUSY),
+            quick: Turns::new(QUICK_AT_ONCE, QUICK_BUSY),
             filling: Arc::default(),
         }
     }
@@ -140,7 +164,8 @@ impl Drafts {
     pub(crate) async fn what_if(&self, space: &SpaceId, question: Question) -> Result<RawJson, PortError> {
         // Whatever is not about everybody is about what evidence connects with somebody.
         let of_everybody = question.rules.is_some() && question.around.is_none();
-        let permit = permit(if of_everybody { &self.exact } else { &self.quick }).await?;
+        let turns = if of_everybody { &self.exact } else { &self.quick };
+        let permit = turns.take().await?;
         let (reads, space, now) = (self.reads.clone(), space.clone(), self.clock.now());
         let gone = Arc::new(AtomicBool::new(false));
         let _guard = Gone(Arc::clone(&gone));
@@ -158,7 +183,7 @@ impl Drafts {
         space: &SpaceId,
         segments: &[SegmentName],
     ) -> Result<Option<RawJson>, PortError> {
-        let permit = permit(&self.quick).await?;
+        let permit = self.quick.take().await?;
         let (reads, space, segments) = (self.reads.clone(), space.clone(), segments.to_vec());
         let gone = Arc::new(AtomicBool::new(false));
         let _guard = Gone(Arc::clone(&gone));
@@ -171,7 +196,7 @@ impl Drafts {
     }
 
     async fn exactly(&self, space: &SpaceId, proposed: Proposed) -> Result<Json, PortError> {
-        let permit = permit(&self.exact).await?;
+        let permit = self.exact.take().await?;
         let (reads, space, now) = (self.reads.clone(), space.clone(), self.clock.now());
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let gone = Arc::new(AtomicBool::new(false));
@@ -185,7 +210,7 @@ impl Drafts {
     }
 
     async fn sampled(&self, space: &SpaceId, proposed: Proposed) -> Result<Json, PortError> {
-        let permit = permit(&self.quick).await?;
+        let permit = self.quick.take().await?;
         let (sampler, now) = (Arc::clone(&self.sampler), self.clock.now());
         let (asked_space, asked) = (space.clone(), proposed.clone());
         let counted = tokio::task::spawn_blocking(move || {
@@ -217,17 +242,6 @@ impl Drafts {
                 }
             }
         });
-    }
-}
-
-/// Held by the work itself, until it ends, also when nobody waits for it any more.
-async fn permit(from: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, PortError> {
-    match tokio::time::timeout(WAITS, Arc::clone(from).acquire_owned()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        _ => Err(PortError::new(
-            PortErrorKind::Busy,
-            "another question about everybody is being worked out: ask again in a while, or for an estimate with quick",
-        )),
     }
 }
 

@@ -1,5 +1,5 @@
 //! A change of rules or of vetoes that is only asked about (contract IDN-7): the code that would apply it works it out beside
-//! a snapshot, and nothing takes over.
+//! a snapshot, and nothing takes over. Rules go the way of `new_rules.rs`, vetoes that of `revise.rs`.
 //!
 //! What an applied change stages in the store is staged in a scratch store here, so that what is told before and what is
 //! done after cannot differ. From what stands and what is staged follows who splits, who merges and which identifiers
@@ -114,14 +114,14 @@ impl Read for Trial<'_> {
 pub(crate) enum Concerned {
     /// That of all events: rules are others.
     Everybody,
-    /// That of some components: only vetoes are others, under which events connect what they connected.
+    /// That of some components, of which it is told: only vetoes are others.
     Components(BTreeSet<u128>),
 }
 
 /// What a change would make of who is who. Each list holds the first hundred, its total counts them all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rearranged {
-    /// Events that say something else, or stand beside one that does: they were placed again.
+    /// Events that say something else, or stand beside one that does: they were looked at again.
     pub events: u64,
     /// Profiles now, of all or of the components concerned.
     pub profiles_before: u64,
@@ -162,7 +162,7 @@ impl Standing {
         if component.is_full() {
             self.bounded += profiles.len() as u64;
         }
-        let sizes = profiles.iter().map(|profile| profile.members.len() as u64);
+        let sizes = profiles.iter().map(|profile| profile.size() as u64);
         self.largest = sizes.fold(self.largest, u64::max);
     }
 }
@@ -180,6 +180,7 @@ pub(crate) struct DryRun<'a> {
 
 impl DryRun<'_> {
     /// Works it out beside what stands. Nobody is evaluated: whoever may not be who they were is listed in the scratch store.
+    /// The caller has begun the progress.
     pub(crate) fn run(&self, trial: &Trial<'_>) -> Result<Rearranged, PipelineError> {
         let mut space = Space::to_try(trial, self.space, &self.after)?;
         let staging = Staging {
@@ -188,22 +189,14 @@ impl DryRun<'_> {
             writer: trial.scratch,
         };
         let work = Work::new(staging, self.space, self.progress, self.now)?;
-        let _under_way = self.progress.begin(self.space, RulesPart::Reading);
-        let mut events = 0;
-        match &self.concerned {
-            Concerned::Everybody => {
-                if space.work_out(work, self.before)? {
-                    events = self.progress.done();
-                }
-            }
-            Concerned::Components(components) => {
-                space.work_out_some(work, components)?;
-                events = self.progress.done();
-            }
-        }
-        self.progress.enter(RulesPart::Comparing, 0);
+        let events = match &self.concerned {
+            Concerned::Everybody => space.work_out(work, self.before)?,
+            Concerned::Components(_) => space.work_out_vetoes(work, self.before)?,
+        };
         let mut relation = Relation::new(trial.scratch, STEP);
+        self.progress.enter(RulesPart::Comparing, 0);
         space.relate_changed(work, &mut relation)?;
+        self.progress.enter(RulesPart::Comparing, 0);
         space.relate_reread(work, self.before, &mut relation)?;
         relation.flush()?;
         let (before, after) = match &self.concerned {
@@ -229,7 +222,7 @@ impl DryRun<'_> {
                 .map(|(profile, into)| {
                     let into: Result<Vec<_>, _> = into.into_iter().map(&mut members).collect();
                     let mut into = into?;
-                    into.sort_by_key(|one| (std::cmp::Reverse(one.members.len()), one.id));
+                    into.sort_by_key(|one| (std::cmp::Reverse(one.size()), one.id));
                     Ok(Split { profile, into })
                 })
                 .collect::<Result<_, PipelineError>>()?,
@@ -255,20 +248,21 @@ impl DryRun<'_> {
 }
 
 impl Space {
-    /// As [`Space::work_out`] where events connect what they connected: some components are worked out anew.
-    fn work_out_some(&mut self, work: Work<'_>, components: &BTreeSet<u128>) -> Result<(), PipelineError> {
+    /// As [`Space::work_out`] where only vetoes are others. Answers how many events were looked at again.
+    fn work_out_vetoes(&mut self, work: Work<'_>, before: &Definitions) -> Result<u64, PipelineError> {
         self.quiet = true;
-        for id in components {
-            let key = staged::listed(&self.id, List::Reread, *id);
-            self.writes.put(Keyspace::Staged, key, Vec::new());
-            self.take_out(work, &component_of(work.stands, &self.id, *id)?)?;
+        let vetoes = self.set.vetoes.symmetric_difference(&before.vetoes_decided);
+        let changed: Vec<_> = vetoes.cloned().collect();
+        let concerned = self.concerned_by(work.stands, changed)?;
+        let mut events = 0;
+        for component in &concerned.components {
+            events += self.revise(&work.view, *component, &concerned.events, work.now)?;
+            self.stage_when_full(work)?;
         }
         self.stage_step(work)?;
         self.forget_loaded();
-        work.progress.enter(RulesPart::Placing, 0);
-        self.place_again(work)?;
         self.quiet = false;
-        Ok(())
+        Ok(events)
     }
 
     /// Relates those of whom no event says something else: where each of their identifiers would lead.
@@ -278,12 +272,13 @@ impl Space {
             let some = staged::next_listed(work.reader, &self.id, List::Changed, start, STEP)?;
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
-                work.progress.did(1);
+                work.progress.has_reached(id);
                 let Some((home, component)) = home_of_profile(work.stands, &self.id, ProfileId(id))? else {
                     continue;
                 };
                 let listed = staged::listed(&self.id, List::Reread, home);
                 if work.reader.get(Keyspace::Staged, &listed)?.is_none() {
+                    work.progress.did(1);
                     self.relate_profile(work, ProfileId(id), &component, relation)?;
                     self.age();
                 }
@@ -329,6 +324,8 @@ impl Space {
             from = some.last().and_then(|last| last.checked_add(1));
             for id in some {
                 let component = component_of(work.stands, &self.id, id)?;
+                work.progress.has_reached(id);
+                work.progress.did(component.profiles().len() as u64);
                 for carrier in component.hashes() {
                     let (from, to) = keys::row_range(&self.id, carrier, None, None);
                     let mut failed = None;

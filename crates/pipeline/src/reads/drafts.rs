@@ -18,6 +18,8 @@ mod tally;
 #[cfg(test)]
 mod tests;
 mod tried;
+#[cfg(test)]
+mod veto_tests;
 
 use super::Reads;
 use crate::definitions::DefinitionDocument;
@@ -158,9 +160,9 @@ impl Reads {
             progress: &self.dry_runs.progress,
             now,
         };
+        let progress = &self.dry_runs.progress;
+        let _under_way = progress.begin(space, RulesPart::Reading);
         let worked = run.run(&trial).and_then(|identity| {
-            let progress = &self.dry_runs.progress;
-            let _under_way = progress.begin(space, RulesPart::Telling);
             progress.enter(RulesPart::Telling, identity.profiles_after);
             let go_on = |asked| {
                 progress.has_done(asked);

@@ -10,7 +10,7 @@ use super::shared::shared;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
 use crate::new_rules::{Concerned, DryRun, LISTED_MAX, Trial};
-use crate::rules_progress::RulesAtWork;
+use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, definition_history, history, keys};
 use kith_identity::{Component, How, Joint, LeftOut, Position, Reading, Rules, Stop, WhatIf};
@@ -156,7 +156,7 @@ impl Reads {
     }
 
     /// What other vetoes or other rules would make of people, worked out at `now` as far as `go_on` says so; nothing where it
-    /// said no. About rules around somebody only some events are looked at, and the answer says so where there are more.
+    /// said no, or people are missing from the state just now. About rules around somebody only some events are looked at, and the answer says so where there are more.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Definition`] for rules that cannot be used; otherwise as [`Reads::person`].
@@ -167,6 +167,8 @@ impl Reads {
         now: Timestamp,
         go_on: &(dyn Fn() -> bool + Sync),
     ) -> Result<Option<Value>, PipelineError> {
+        // Asked before the snapshot: once it is false, what was committed then is whole.
+        let rebuilding = self.pipeline.status().rebuilding.is_some();
         let snapshot = self.snapshot()?;
         let in_force = definition_history::in_force(&*snapshot, space)?;
         let before = in_force.compile()?;
@@ -186,6 +188,9 @@ impl Reads {
             proposal.documents.insert("identity_rules".to_owned(), rules);
         }
         let after = proposal.compile()?;
+        if rebuilding {
+            return Ok(None);
+        }
         let named = spelt(&[&*decision.added, &*decision.removed].concat());
         let named = named.iter().flat_map(Veto::identifiers).cloned();
         let around = question.around.iter().filter_map(|sent| before.rules.spell(sent));
@@ -194,7 +199,7 @@ impl Reads {
             homes.extend(home_of(&*snapshot, space, identifier.hash128())?);
         }
         let concerned = match (&question.rules, &question.around) {
-            (Some(_), Some(_)) => return outlook_around(&*snapshot, space, (&before, &after), &homes).map(Some),
+            (Some(_), Some(_)) => return outlook_around(&*snapshot, space, (&before, &after), &homes, go_on),
             (Some(_), None) => Concerned::Everybody,
             (None, _) => Concerned::Components(homes),
         };
@@ -214,37 +219,40 @@ impl Reads {
             progress,
             now,
         };
+        let _under_way = progress.begin(space, RulesPart::Reading);
         let rearranged = trial.outcome(run.run(&trial))?;
         Ok(rearranged.map(|rearranged| rearranged.to_document()))
     }
 }
 
 /// What other rules would make of the events around some components, as far as they are looked at: rules may join others to
-/// them, of whom nothing is said.
+/// them, of whom nothing is said. Nothing where `go_on` said no.
 fn outlook_around(
     reader: &dyn Read,
     space: &SpaceId,
     (before, after): (&Definitions, &Definitions),
     homes: &BTreeSet<u128>,
-) -> Result<Value, PipelineError> {
+    go_on: &dyn Fn() -> bool,
+) -> Result<Option<Value>, PipelineError> {
     let [before, after] = [before, after].map(|definitions| Reading {
         rules: &definitions.rules,
         vetoes: &definitions.vetoes,
     });
     let mut comparison = WhatIf::new(space, before, after);
     let mut budget = Budget::new(WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX << 20);
-    let mut complete = true;
+    let (mut complete, mut goes_on) = (true, true);
     let mut take = |event: &Event, row: &[u8]| {
+        goes_on = goes_on && go_on();
         complete = complete && budget.spend(row);
-        if complete {
+        if goes_on && complete {
             comparison.add(event);
         }
-        complete
+        goes_on && complete
     };
     for home in homes {
         visit(reader, space, &component_of(reader, space, *home)?, &mut take)?;
     }
-    Ok(of_outlook(&comparison.outlook(), complete))
+    Ok((goes_on && go_on()).then(|| of_outlook(&comparison.outlook(), complete)))
 }
 
 /// Visits the events of a component's carriers.

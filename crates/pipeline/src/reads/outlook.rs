@@ -1,7 +1,7 @@
 //! What would become of who is who, as JSON: of everything, and of as much as one question looks at.
 
 use crate::new_rules::{LISTED_MAX, Rearranged};
-use kith_identity::{Merge, Move, Outlook, ProfileMembers, Split};
+use kith_identity::{Member, Merge, Move, Outlook, ProfileMembers, Split};
 use serde_json::{Value, json};
 
 impl Rearranged {
@@ -68,13 +68,7 @@ fn lists(splits: &[Split], merges: &[Merge], moves: &[Move]) -> Value {
 }
 
 fn profile(profile: &ProfileMembers) -> Value {
-    let mut identifiers: Vec<String> = profile
-        .members
-        .iter()
-        .map(|member| member.identifier.to_string())
-        .collect();
-    identifiers.dedup();
-    let count = identifiers.len();
-    identifiers.truncate(LISTED_MAX);
-    json!({"profile": profile.id.to_string(), "identifiers": identifiers, "identifiers_total": count})
+    let shown = Member::identifiers(&profile.members).take(LISTED_MAX);
+    let identifiers: Vec<String> = shown.map(ToString::to_string).collect();
+    json!({"profile": profile.id.to_string(), "identifiers": identifiers, "identifiers_total": profile.size()})
 }

@@ -1,4 +1,5 @@
-//! Stored parts cut down to what a question asks of people, byte by byte: nothing is made of what is not asked for.
+//! Stored parts cut down to what a question asks of people. Of traits and consents that are not asked for nothing is made, their
+//! bytes are passed over; entries of aggregates are decoded to find where they end, and dropped.
 //!
 //! For whoever asks everybody the same. Cut parts are parts: they are read and merged like any other, and a condition that asks
 //! only for what was kept gets the answer that the whole part gives. Limits of traits are an exception, which

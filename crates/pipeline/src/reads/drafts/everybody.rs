@@ -9,7 +9,7 @@ use super::held::{Held, HeldParts, PIECES, Reading, piece_key};
 use super::tally::Tally;
 use crate::reads::parts::StoredParts;
 use crate::{PipelineError, plans};
-use kith_identity::{Component, Outline, OutlinedPart};
+use kith_identity::{Component, Member, Outline, OutlinedPart};
 use kith_profile::Part;
 use kith_profile::limits::MAX_TRAITS;
 use kith_state::{Keyspace, Read};
@@ -246,7 +246,7 @@ pub(super) fn join(whole: &mut Part, part: Part) {
 /// The first identifiers of a profile, the oldest first.
 fn identifiers(component: &[u8], id: ProfileId, most: usize) -> Option<Vec<kith_types::Identifier>> {
     let members = Component::decode(component).ok()?.members_of(id);
-    Some(members.into_iter().take(most).map(|member| member.identifier).collect())
+    Some(Member::identifiers(&members).take(most).cloned().collect())
 }
 
 impl Page {

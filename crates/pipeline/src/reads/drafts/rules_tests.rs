@@ -1,6 +1,7 @@
 //! What is told of changed rules of identity before they are applied, against what applying them does.
 
 use super::tests::{document, impact, members, played, proposed};
+use super::veto_tests::{became, lists, stored};
 use super::{Impact, SegmentImpact, Shown};
 use crate::definitions::DefinitionDocument;
 use crate::reads::tests::reads_of;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Every event that the state has.
-fn events_of(bench: &Bench) -> Vec<Event> {
+pub(super) fn events_of(bench: &Bench) -> Vec<Event> {
     let rows = tree(&*bench.store, Keyspace::Events).into_iter();
     let events = rows.map(|(key, row)| {
         let (time, address) = keys::row_place(&key).unwrap();
@@ -29,7 +30,7 @@ fn events_of(bench: &Bench) -> Vec<Event> {
     events.collect()
 }
 
-fn in_force(bench: &Bench) -> Arc<Definitions> {
+pub(super) fn in_force(bench: &Bench) -> Arc<Definitions> {
     bench.engine.definitions(&main_space()).unwrap()
 }
 
@@ -44,7 +45,7 @@ fn outlook(events: &[Event], before: &Definitions, after: &Definitions) -> Outlo
     comparison.outlook()
 }
 
-fn ids(bench: &Bench) -> BTreeSet<ProfileId> {
+pub(super) fn ids(bench: &Bench) -> BTreeSet<ProfileId> {
     let profiles = tree(&*bench.store, Keyspace::Profiles).into_keys();
     profiles.map(|key| ProfileId(keys::wide_id(&key).unwrap())).collect()
 }
@@ -242,12 +243,17 @@ fn idn_7_what_if_over_all_events_is_what_a_comparison_of_all_events_says() {
         };
         let told = reads_of(&bench).what_if(&main_space(), &question, at(end + 2), &|| true);
         let told = told.unwrap().unwrap();
+        let stood = stored(&bench);
         // Decided after one another: first what evidence counts, then the rules.
         bench.veto(end + 2, &added, &removed);
         if let Some(rules) = &rules {
             bench.decide(end + 2, &[("identity_rules", "main", rules.clone())]);
         }
         bench.settle(at(end + 3));
+        if rules.is_none() {
+            let found = became(&events, &before, &stood, &stored(&bench));
+            assert_eq!(lists(&told), found, "seed {seed}: {question:?}, as applied");
+        }
         let expected = outlook(&events, &before, &in_force(&bench));
         let what = format!("seed {seed}: {question:?}");
         let lists = [

@@ -205,14 +205,7 @@ impl Sample {
                 id,
                 accounts: &accounts,
                 carriers: &person.carriers,
-                identifiers: &|most| {
-                    person
-                        .members
-                        .iter()
-                        .take(most)
-                        .map(|member| member.identifier.clone())
-                        .collect()
-                },
+                identifiers: &|most| Member::identifiers(&person.members).take(most).cloned().collect(),
                 whole: &person.whole,
                 identity_limited: person.identity_limited,
             };

@@ -63,8 +63,7 @@ impl Found<'_> {
     }
 
     fn identifiers(&self, most: usize) -> Vec<Identifier> {
-        let oldest = self.members.iter().take(most);
-        oldest.map(|member| member.identifier.clone()).collect()
+        Member::identifiers(self.members).take(most).cloned().collect()
     }
 }
 

@@ -14,7 +14,7 @@ use crate::tests::{Bench, at, event, identify, main_space};
 use kith_identity::Component;
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
-use kith_types::Timestamp;
+use kith_types::{Identifier, Timestamp};
 use serde_json::json;
 use std::sync::atomic::AtomicU64;
 
@@ -44,7 +44,15 @@ fn plainly(reader: &dyn Read, comparison: &Comparison, now: Timestamp) -> Tally 
             id: profile.id,
             accounts: &comparison.accounts(reader, &space, &whole).unwrap(),
             carriers: &members.iter().map(|one| one.part.carrier).collect::<Vec<_>>(),
-            identifiers: &|most| members.iter().take(most).map(|one| one.identifier.clone()).collect(),
+            identifiers: &|most| {
+                let mut shown: Vec<Identifier> = Vec::new();
+                for member in members {
+                    if !shown.contains(&member.identifier) && shown.len() < most {
+                        shown.push(member.identifier.clone());
+                    }
+                }
+                shown
+            },
             whole: &whole,
             identity_limited: component.is_full(),
         };
