@@ -19,6 +19,9 @@ const MAX_BYTES: u64 = if cfg!(test) { 64 << 10 } else { 64 << 20 };
 /// The named entries that hold the steps, each followed by the number of its decision.
 const REPLACED: &str = "definitions_replaced";
 
+/// Keys from the first on, before the second.
+type Range = (Vec<u8>, Vec<u8>);
+
 /// How far back a set of definitions can be followed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Reach {
@@ -220,7 +223,7 @@ fn undo(set: &mut DefinitionSet, step: Step, version: u64) {
 }
 
 /// The range of the steps that a state keeps; nothing where it keeps none.
-pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<(Vec<u8>, Vec<u8>)>, PipelineError> {
+pub(crate) fn kept_range(store: &dyn Read, space: &SpaceId) -> Result<Option<Range>, PipelineError> {
     let reach = in_force(store, space)?.reach;
     Ok(reach.map(|reach| (key(space, reach.first), key(space, u64::MAX))))
 }
