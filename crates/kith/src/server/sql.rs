@@ -114,7 +114,10 @@ impl Past {
 
 impl PastIdentity for Past {
     fn rules(&self, space: &SpaceId, at: Timestamp) -> Result<Arc<Rules>, SqlError> {
-        self.0.reads.rules_as_of(space, self.of_past(at)?).map_err(unknown)
+        self.0
+            .reads
+            .rules_as_of(space, self.of_past(at)?)
+            .map_err(|error| unknown(&error))
     }
 
     fn identifiers(
@@ -136,11 +139,11 @@ impl PastIdentity for Past {
         };
         let at = self.of_past(at)?;
         let told = self.0.reads.identifiers_as_of(space, at, go_on, &mut row);
-        told.map_err(unknown)
+        told.map_err(|error| unknown(&error))
     }
 }
 
-fn unknown(error: PipelineError) -> SqlError {
+fn unknown(error: &PipelineError) -> SqlError {
     let kind = match error.kind() {
         PipelineErrorKind::Definition | PipelineErrorKind::Limit => SqlErrorKind::Invalid,
         PipelineErrorKind::Storage | PipelineErrorKind::Corrupt => {
