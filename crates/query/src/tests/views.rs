@@ -157,7 +157,7 @@ async fn json_functions_read_columns_and_literals() {
 
 #[tokio::test]
 async fn the_examples_of_the_documentation_run() {
-    let world = World::new().await;
+    let world = super::past::known().await;
     let jo = [("user_id", "jo")];
     world.append(&SpaceId::main(), &[order(1, &jo), order(2, &jo)]).await;
     world.hold(&[held("user_id", "jo", 1, (None, None))]).await;
