@@ -33,6 +33,8 @@ pub struct DefinitionsDecision {
     pub applied: Vec<Document>,
     /// What no longer holds.
     pub removed: Vec<DocumentId>,
+    /// Whether the pipeline takes it once it can without holding anything up, and not at its place in the log.
+    pub when_ready: bool,
 }
 
 impl DefinitionsDecision {
@@ -44,14 +46,17 @@ impl DefinitionsDecision {
             .iter()
             .map(|id| serde_json::json!({ "kind": id.kind.as_str(), "name": id.name }))
             .collect();
-        serde_json::json!({
+        let mut written = serde_json::json!({
             "format": DECISION_FORMAT,
             "author": self.author,
             "reason": self.reason,
             "applied": self.applied.iter().map(Document::to_json).collect::<Vec<_>>(),
             "removed": removed,
-        })
-        .to_string()
+        });
+        if self.when_ready {
+            written["when_ready"] = Value::Bool(true);
+        }
+        written.to_string()
     }
 
     /// Reads what [`DefinitionsDecision::to_json`] wrote.
@@ -92,6 +97,7 @@ impl DefinitionsDecision {
             reason,
             applied: applied.collect::<Result<_, _>>()?,
             removed: removed.collect::<Result<_, _>>()?,
+            when_ready: value["when_ready"].as_bool().unwrap_or(false),
         })
     }
 }

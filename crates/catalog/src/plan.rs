@@ -118,6 +118,7 @@ impl Catalog {
             reason: reason.to_owned(),
             applied,
             removed,
+            when_ready: false,
         }))
     }
 

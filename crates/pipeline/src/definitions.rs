@@ -12,7 +12,7 @@ use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Evidence, Rules, Vetoes};
 use kith_profile::{FoldPlan, Part, Survivorship, TraitRules};
-use kith_segment::{CompiledSegment, SegmentDefinition, SegmentIndex};
+use kith_segment::{Cause, CompiledSegment, SegmentDefinition, SegmentIndex};
 use kith_types::{Event, ProfileId, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,8 @@ use std::sync::Arc;
 pub const DEFINITIONS_APPLIED: &str = "definitions.applied";
 
 /// The kinds of definition that steps use; others are the catalog's and activation's.
-const USED: [&str; 4] = ["identity_rules", "trait_rules", "computed_trait", "segment"];
+const USED: [&str; 4] = [IDENTITY_RULES, "trait_rules", "computed_trait", "segment"];
+pub(crate) const IDENTITY_RULES: &str = "identity_rules";
 
 /// One definition as a decision carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,8 @@ pub struct DefinitionDocument {
 struct WrittenDecision {
     applied: Vec<WrittenDocument>,
     removed: Vec<WrittenName>,
+    #[serde(default)]
+    when_ready: bool,
 }
 
 #[derive(Deserialize)]
@@ -55,8 +58,16 @@ struct WrittenName {
     name: String,
 }
 
-/// The definitions that a decision record changes; `None` when it cannot be read.
-pub(crate) fn read_decision(document: &str) -> Option<Vec<DefinitionDocument>> {
+/// What a decision record says.
+pub(crate) struct Decided {
+    /// The definitions that it changes.
+    pub(crate) changes: Vec<DefinitionDocument>,
+    /// Whether it waits until it can be taken without holding anything up.
+    pub(crate) when_ready: bool,
+}
+
+/// What a decision record says; `None` when it cannot be read.
+pub(crate) fn read_decision(document: &str) -> Option<Decided> {
     let decision: WrittenDecision = serde_json::from_str(document).ok()?;
     let applied = decision.applied.into_iter().map(|document| DefinitionDocument {
         kind: document.kind,
@@ -68,7 +79,10 @@ pub(crate) fn read_decision(document: &str) -> Option<Vec<DefinitionDocument>> {
         name: id.name,
         spec: None,
     });
-    Some(applied.chain(removed).collect())
+    Some(Decided {
+        changes: applied.chain(removed).collect(),
+        when_ready: decision.when_ready,
+    })
 }
 
 /// The documents in force and the decision that made them so.
@@ -80,6 +94,9 @@ pub(crate) struct DefinitionSet {
     pub(crate) version: u64,
     /// When the last of them was, in microseconds.
     pub(crate) decided_at_micros: i64,
+    /// Whether the last of them changed rules of identity and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) only_rules: bool,
     /// When each segment's document became what it is, in microseconds; none where that was before this was kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) segments_changed_micros: BTreeMap<String, i64>,
@@ -141,6 +158,8 @@ pub struct Definitions {
     pub version: u64,
     /// The instant of the last of them.
     pub decided_at: Timestamp,
+    /// With which cause what it changed of memberships is told.
+    pub(crate) cause: Cause,
 }
 
 impl Definitions {
@@ -196,6 +215,11 @@ impl DefinitionSet {
         }
         next.version += 1;
         next.decided_at_micros = at.as_micros();
+        let kinds = self.documents.keys().chain(next.documents.keys());
+        let mut changed = kinds
+            .filter(|kind| self.documents.get(*kind) != next.documents.get(*kind))
+            .peekable();
+        next.only_rules = changed.peek().is_some() && changed.all(|kind| kind == IDENTITY_RULES);
         next
     }
 
@@ -273,6 +297,10 @@ impl DefinitionSet {
             segments,
             version: self.version,
             decided_at: Timestamp::from_micros(self.decided_at_micros),
+            cause: match self.only_rules {
+                true => Cause::Regrouping,
+                false => Cause::Definition,
+            },
         })
     }
 }

@@ -13,6 +13,7 @@ pub use config::EngineConfig;
 
 use crate::dedupe;
 use crate::definitions::Definitions;
+use crate::new_rules::Preparing;
 use crate::output::StepOutput;
 use crate::published::Published;
 use crate::space::Space;
@@ -64,6 +65,8 @@ pub struct Engine {
     clock: Timestamp,
     output: StepOutput,
     published: Arc<Published>,
+    /// Changed rules of identity that are worked out beside the steps.
+    preparing: Option<Preparing>,
     /// Until when timers have fired for some, where they have not for all.
     firing: Option<Timestamp>,
     /// What the committed state says of it.
@@ -126,6 +129,7 @@ impl Engine {
             clock,
             output,
             published: Arc::default(),
+            preparing: None,
             // Whether any are left shows at the first look.
             firing,
             firing_stored: firing,
@@ -147,6 +151,8 @@ impl Engine {
     /// As [`Engine::open`]; this is to be tried again, nothing else.
     pub(crate) fn reopen(&mut self, store_failed: bool) -> Result<(), PipelineError> {
         let published = Arc::clone(&self.published);
+        // It reads the store, which is opened again.
+        self.preparing = None;
         let mut readers = published.write();
         if store_failed {
             self.store.reopen()?;
@@ -316,7 +322,7 @@ impl Engine {
     pub fn commit(&mut self) -> Result<StepOutput, PipelineError> {
         let mut batch = Batch::default();
         for space in self.spaces.values_mut() {
-            space.commit(&mut batch, self.clock)?;
+            space.commit_watched(&mut batch, self.clock)?;
             space.dedupe.commit(&*self.store, &mut batch, self.clock)?;
             self.output.changes.append(&mut space.changes);
             self.output.figures += std::mem::take(&mut space.figures);

@@ -198,7 +198,7 @@ impl Space {
                 approximate: false,
             });
         }
-        self.evaluate(store, id, at, Cause::Definition)
+        self.evaluate(store, id, at, definitions.cause)
     }
 
     /// Fires the timers of a loaded profile that are due before an instant. What reaches somebody late has them: what time

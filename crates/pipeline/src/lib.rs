@@ -48,6 +48,7 @@ mod transitions;
 mod verify;
 mod veto_history;
 mod vetoes;
+mod waiting;
 
 pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, BacklogError, Hole};
 pub use changes::{OutboxMoment, replay_changes};
@@ -76,3 +77,4 @@ pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;
 pub use verify::{Difference, VerifyReport, compare_states, is_between};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};
+pub use waiting::DEFINITIONS_TAKEN;

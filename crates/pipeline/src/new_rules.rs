@@ -8,15 +8,16 @@
 //!
 //! What it holds in memory does not grow with the space: what is still to be done is listed beside the staged writes.
 
+mod beside;
 mod dry_run;
 mod telling;
 
+pub(crate) use beside::{Beside, Preparing};
 pub use dry_run::Rearranged;
 pub(crate) use dry_run::{Concerned, DryRun, LISTED_MAX, Trial, home_of_profile};
 
 use crate::definitions::Definitions;
 use crate::place::NOBODY;
-use crate::record::ProfileRecord;
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
 use crate::staged::{self, List, Overlaid};
@@ -39,6 +40,8 @@ pub(crate) struct Staging<'a> {
     pub(crate) reader: &'a dyn Read,
     /// Takes what is staged.
     pub(crate) writer: &'a dyn Store,
+    /// The trees of which writes are staged; nothing where those of all are.
+    pub(crate) only: Option<&'a [Keyspace]>,
 }
 
 /// What a change of rules works on.
@@ -47,6 +50,7 @@ struct Work<'a> {
     writer: &'a dyn Store,
     reader: &'a dyn Read,
     stands: &'a dyn Read,
+    only: Option<&'a [Keyspace]>,
     /// What stands, with what is staged in its place.
     view: Overlaid<'a>,
     /// Who counts how far it is.
@@ -63,7 +67,12 @@ impl<'a> Work<'a> {
         progress: &'a RulesAtWork,
         now: Timestamp,
     ) -> Result<Self, PipelineError> {
-        let Staging { stands, reader, writer } = staging;
+        let Staging {
+            stands,
+            reader,
+            writer,
+            only,
+        } = staging;
         let (mut has_accounts, (from, to)) = (false, everything(space));
         stands.scan(Keyspace::AccountLinks, &from, &to, &mut |_, _| {
             has_accounts = true;
@@ -73,6 +82,7 @@ impl<'a> Work<'a> {
             writer,
             reader,
             stands,
+            only,
             view: Overlaid { base: reader, space },
             progress,
             has_accounts,
@@ -95,7 +105,27 @@ impl Space {
         let work = Work::new(staging, &id, progress, now)?;
         let _under_way = progress.begin(&id, RulesPart::Reading);
         self.work_out(work, before)?;
-        progress.enter(RulesPart::Telling, 0);
+        self.tell_all(work)
+    }
+
+    /// The same where who is who under the definitions in force is staged already, up to the last record.
+    pub(crate) fn take_prepared(
+        &mut self,
+        staging: Staging<'_>,
+        profile_count: u64,
+        progress: &RulesAtWork,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let id = self.id.clone();
+        let work = Work::new(staging, &id, progress, now)?;
+        let _under_way = progress.begin(&id, RulesPart::Telling);
+        self.forget_loaded();
+        self.profile_count = profile_count;
+        self.tell_all(work)
+    }
+
+    fn tell_all(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
+        work.progress.enter(RulesPart::Telling, 0);
         self.tell_changed(work)?;
         self.store_definitions()?;
         self.stage_step(work)?;
@@ -136,7 +166,7 @@ impl Space {
     fn stage_step(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
         let mut batch = Batch::default();
         self.commit(&mut batch, work.now)?;
-        Ok(work.writer.commit(staged::stage(&self.id, batch))?)
+        Ok(work.writer.commit(staged::stage(&self.id, batch, work.only))?)
     }
 
     fn stage_when_full(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
@@ -220,17 +250,9 @@ impl Space {
     fn take_out(&mut self, work: Work<'_>, component: &Component) -> Result<(), PipelineError> {
         for profile in component.profiles() {
             let key = keys::wide(&self.id, profile.id.0);
-            let stored = work.stands.get(Keyspace::Profiles, &key)?;
-            let record = stored
-                .and_then(|bytes| ProfileRecord::decode(&bytes))
-                .ok_or_else(|| PipelineError::corrupt("profiles"))?;
             self.writes.remove(Keyspace::Profiles, key);
             self.list_changed(profile.id);
             self.profile_count = self.profile_count.saturating_sub(1);
-            self.set_due(profile.id, record.due, None);
-            if let Some(time) = record.due {
-                self.writes.remove(Keyspace::Due, keys::due(&self.id, time, profile.id));
-            }
             for member in &profile.members {
                 self.writes.remove(Keyspace::Parts, keys::part(&self.id, &member.part));
             }

@@ -357,9 +357,11 @@ impl Space {
                 approximate: false,
             });
         }
-        self.set_due(id, record.due, None);
-        if let Some(time) = stored_due {
-            self.writes.remove(Keyspace::Due, keys::due(&self.id, time, id));
+        if !self.quiet {
+            self.set_due(id, record.due, None);
+            if let Some(time) = stored_due {
+                self.writes.remove(Keyspace::Due, keys::due(&self.id, time, id));
+            }
         }
         self.writes.remove(Keyspace::Profiles, keys::wide(&self.id, id.0));
         self.profile_count = self.profile_count.saturating_sub(1);

@@ -18,6 +18,8 @@ pub enum RulesPart {
     Linking,
     /// Events that say something else are placed again; they are counted.
     Placing,
+    /// What steps did meanwhile is taken, too; what they wrote is counted.
+    CatchingUp,
     /// People who may be others are evaluated; they are counted.
     Telling,
     /// Of a change that is only asked about: people who would be others are compared with who they are; they are counted. It
@@ -33,6 +35,7 @@ impl RulesPart {
             Self::Reading => ("reading", "events"),
             Self::Linking => ("linking", "people"),
             Self::Placing => ("placing again", "events"),
+            Self::CatchingUp => ("catching up", "writes"),
             Self::Telling => ("evaluating", "people"),
             Self::Comparing => ("comparing", "people"),
         }

@@ -81,6 +81,7 @@ impl Pipeline {
             step_bytes: 0,
             step_began: None,
             asked_to_end: None,
+            take_again_at: None,
         };
         let guard = PanicTold(Arc::clone(&shared));
         let thread = std::thread::Builder::new()
@@ -140,11 +141,12 @@ impl Pipeline {
         self.wait_until(timeout, |status| status.committed >= sequence)
     }
 
-    /// Blocks until no sweep is under way and every member has taken what was said of their accounts; false when that does not happen within `timeout` or the pipeline has stopped.
+    /// Blocks until no decision waits, no sweep is under way and every member has taken what was said of their accounts;
+    /// false when that does not happen within `timeout` or the pipeline has stopped.
     #[must_use]
     pub fn wait_swept(&self, timeout: Duration) -> bool {
         self.wait_until(timeout, |status| {
-            status.sweeps.is_empty() && status.account_changes_waiting == 0
+            status.decisions_waiting.is_empty() && status.sweeps.is_empty() && status.account_changes_waiting == 0
         })
     }
 
@@ -200,6 +202,8 @@ struct Worker {
     step_began: Option<u64>,
     /// When it was first seen that the pipeline is to end.
     asked_to_end: Option<Instant>,
+    /// Before this the log is not asked again to take a decision.
+    take_again_at: Option<Instant>,
 }
 
 fn body_bytes(body: &RecordBody) -> usize {
@@ -325,6 +329,7 @@ impl Worker {
                 self.commit()?;
             }
             let swept = (caught_up || self.commits >= COMMITS_A_SWEEP) && self.sweep()?;
+            self.take_decisions()?;
             if caught_up && on_time && self.engine.pending() == 0 {
                 self.shared.tell_time(self.engine.clock());
             }
@@ -372,6 +377,26 @@ impl Worker {
             self.hand_on(output);
         }
         Ok(more)
+    }
+
+    /// Puts into the log that a decision is taken which has waited until it can be.
+    fn take_decisions(&mut self) -> Result<(), PipelineError> {
+        if self.is_stopping() || self.take_again_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(());
+        }
+        let Some((space, decision)) = self.engine.next_decision()? else {
+            return Ok(());
+        };
+        match self.log.append_blocking(&space, &RecordBody::Decision(decision)) {
+            Ok(_) => self.engine.was_called(&space),
+            // A log that takes nothing takes no event either: it is tried again when it may have room.
+            Err(error) => {
+                let error = kith_telemetry::error_chain(&error);
+                tracing::warn!(%space, %error, "a decision that waits could not be taken yet");
+                self.take_again_at = Some(Instant::now() + RETRY_FIRST);
+            }
+        }
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), PipelineError> {

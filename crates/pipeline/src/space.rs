@@ -12,6 +12,7 @@ use crate::folds::Awaited;
 use crate::output::{Numbered, StepFigures};
 use crate::sent_names::SentNames;
 use crate::staged::{self, List};
+use crate::waiting::{self, Waiting};
 use crate::{PipelineError, definition_history, history, keys, output, plans};
 use kith_identity::{Component, Position};
 use kith_profile::Plans;
@@ -83,6 +84,12 @@ pub(crate) struct Space {
     pub(crate) swept: u64,
     /// Folds of history that are made elsewhere for the sweep.
     pub(crate) awaited: Option<Awaited>,
+    /// Decisions that wait to be taken, in their order.
+    pub(crate) waiting: Vec<Waiting>,
+    /// The first of them, once the log has the record by which it is taken.
+    pub(crate) called: Option<u64>,
+    /// While a change of rules is worked out beside the steps: the number of the latest step.
+    pub(crate) watched: Option<u64>,
     /// While rules of identity change: nobody is evaluated, nothing is told, and who changed is listed.
     pub(crate) quiet: bool,
     /// While a lost state is built again: changes are made and not told.
@@ -105,6 +112,7 @@ impl Space {
         let mut space = Self {
             account_changes: AccountChanges::load(store, id)?,
             sent_names: SentNames::load(store, id)?,
+            waiting: waiting::load(store, id)?,
             ..Self::bare(store, id, (definitions, set), Dedupe::load(store, id)?, 1)?
         };
         let swept = number_in(store, id, SWEPT_VERSION)?;
@@ -159,6 +167,9 @@ impl Space {
             sweep: None,
             swept: 0,
             awaited: None,
+            waiting: Vec::new(),
+            called: None,
+            watched: None,
             quiet: false,
             silent: false,
             silent_until: Timestamp::MIN,
@@ -349,6 +360,17 @@ impl Space {
         }
         for ((_, _, place), row) in fresh {
             go_on = go_on && visit(*place, row);
+        }
+        Ok(())
+    }
+
+    /// Adds everything that the step changed to its transaction, and where somebody watches, which of who is who that is.
+    pub(crate) fn commit_watched(&mut self, batch: &mut Batch, now: Timestamp) -> Result<(), PipelineError> {
+        let from = batch.len();
+        self.commit(batch, now)?;
+        if let Some(step) = &mut self.watched {
+            *step += 1;
+            staged::list_touched(&self.id, batch, from, *step);
         }
         Ok(())
     }

@@ -30,7 +30,22 @@ pub(crate) enum List {
     Reread = 200,
     /// Profiles that may not stand as they stood.
     Changed = 201,
+    /// Keys of who is who that steps have written while a change of rules is worked out beside them, each with the number of
+    /// the latest step that did.
+    Touched = 202,
 }
+
+/// The trees of who is who and of whose fold is whose. A change of rules that is worked out beside the steps writes no
+/// other.
+pub(crate) const OF_PEOPLE: [Keyspace; 7] = [
+    Keyspace::Components,
+    Keyspace::Identifiers,
+    Keyspace::Parts,
+    Keyspace::Profiles,
+    Keyspace::Events,
+    Keyspace::Presence,
+    Keyspace::AccountLinks,
+];
 
 /// Numbers of trees within staged keys.
 fn number(keyspace: Keyspace) -> u8 {
@@ -63,6 +78,75 @@ fn key_in(space: &SpaceId, tree: u8, key: &[u8]) -> Vec<u8> {
     staged
 }
 
+/// The key under which a write of a tree is staged.
+pub(crate) fn staged_key(space: &SpaceId, keyspace: Keyspace, key: &[u8]) -> Vec<u8> {
+    key_in(space, number(keyspace), key)
+}
+
+/// The key, in the list of what steps have touched, of a key of a tree.
+fn touched_key(space: &SpaceId, keyspace: Keyspace, key: &[u8]) -> Vec<u8> {
+    let mut listed = key_in(space, List::Touched as u8, &[number(keyspace)]);
+    listed.extend_from_slice(key);
+    listed
+}
+
+/// Adds to a step's transaction which keys of who is who it writes: those of its writes from one on.
+pub(crate) fn list_touched(space: &SpaceId, batch: &mut Batch, from: usize, step: u64) {
+    let of_people = batch.writes().iter().skip(from);
+    let of_people = of_people.filter(|(keyspace, ..)| OF_PEOPLE.contains(keyspace));
+    let listed: Vec<_> = of_people
+        .map(|(keyspace, key, _)| touched_key(space, *keyspace, key))
+        .collect();
+    for key in listed {
+        batch.put(Keyspace::Staged, key, step.to_be_bytes().to_vec());
+    }
+}
+
+/// The next keys of a tree, from one on, that a step after `step` has touched, at most so many, and the latest such step;
+/// with where to go on.
+pub(crate) fn next_touched(
+    store: &dyn Read,
+    space: &SpaceId,
+    keyspace: Keyspace,
+    from: &[u8],
+    (step, limit): (u64, usize),
+) -> Result<Touched, PipelineError> {
+    let first = touched_key(space, keyspace, from);
+    let last = key_in(space, List::Touched as u8, &[number(keyspace) + 1]);
+    let mut touched = Touched::default();
+    let mut damaged = false;
+    store.scan(Keyspace::Staged, &first, &last, &mut |key, row| {
+        let (key, at) = (key.get(5..).unwrap_or_default(), row.try_into().map(u64::from_be_bytes));
+        match at {
+            Ok(at) if at > step => {
+                touched.latest = touched.latest.max(at);
+                touched.keys.push(key.to_vec());
+            }
+            Ok(_) => {}
+            Err(_) => damaged = true,
+        }
+        let goes_on = touched.keys.len() < limit && !damaged;
+        if !goes_on {
+            touched.go_on_at = Some([key, &[0]].concat());
+        }
+        goes_on
+    })?;
+    match damaged {
+        true => Err(PipelineError::corrupt("staged writes")),
+        false => Ok(touched),
+    }
+}
+
+/// Keys that steps have touched.
+#[derive(Default)]
+pub(crate) struct Touched {
+    pub(crate) keys: Vec<Vec<u8>>,
+    /// The latest step that touched one of them; 0 where there is none.
+    pub(crate) latest: u64,
+    /// Where to go on; nothing at the end.
+    pub(crate) go_on_at: Option<Vec<u8>>,
+}
+
 /// The key of an entry of a list.
 pub(crate) fn listed(space: &SpaceId, list: List, id: u128) -> Vec<u8> {
     key_in(space, list as u8, &id.to_be_bytes())
@@ -85,10 +169,13 @@ pub(crate) fn next_listed(
     Ok(found)
 }
 
-/// The same writes, to be staged. Entries of lists are staged already.
-pub(crate) fn stage(space: &SpaceId, batch: Batch) -> Batch {
+/// The same writes, to be staged: those of the trees that are named, where some are. Entries of lists are staged already.
+pub(crate) fn stage(space: &SpaceId, batch: Batch, only: Option<&[Keyspace]>) -> Batch {
     let mut staged = Batch::default();
     for (keyspace, key, value) in batch.into_writes() {
+        if keyspace != Keyspace::Staged && only.is_some_and(|only| !only.contains(&keyspace)) {
+            continue;
+        }
         if keyspace == Keyspace::Staged {
             match value {
                 Some(value) => staged.put(keyspace, key, value),
@@ -372,7 +459,7 @@ mod tests {
             (key(&list), Some(vec![])),
             (key(b"\x01\0taken_over"), Some(b"\x01\x01main".to_vec())),
         ];
-        let staged = stage(&space, batch).into_writes();
+        let staged = stage(&space, batch, None).into_writes();
         assert!(staged.iter().all(|(keyspace, ..)| *keyspace == Keyspace::Staged));
         assert!(staged.into_iter().map(|(_, key, value)| (key, value)).eq(wanted));
         let numbers: Vec<u8> = Keyspace::ALL.iter().map(|keyspace| number(*keyspace)).collect();

@@ -194,6 +194,12 @@ impl Batch {
         self.writes.is_empty()
     }
 
+    /// The writes so far, in the order they were made.
+    #[must_use]
+    pub fn writes(&self) -> &[Write] {
+        &self.writes
+    }
+
     /// The writes in the order they were made.
     #[must_use]
     pub fn into_writes(self) -> Vec<Write> {

@@ -49,5 +49,6 @@ pub(crate) fn decision(applied: Vec<Document>, removed: Vec<DocumentId>) -> Defi
         reason: "because".to_owned(),
         applied,
         removed,
+        when_ready: false,
     }
 }

@@ -257,13 +257,14 @@ impl AppliedDefinitions {
         self.validate(space, proposal)?;
         let changes = self.parts.catalog.plan(space, proposal)?;
         let warnings = self.warnings(space, proposal, &changes).await?;
-        let Some(decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
+        let Some(mut decision) = self.parts.catalog.decision_for(space, proposal, author, reason)? else {
             return Ok(Applied {
                 changes,
                 warnings,
                 decided_by: None,
             });
         };
+        decision.when_ready = self.would_hold_up(space, &changes);
         // Whoever asked may be gone before it stands in the log: it is recorded all the same.
         let (parts, space) = (Arc::clone(&self.parts), space.clone());
         let decided = tokio::spawn(async move {
@@ -278,6 +279,19 @@ impl AppliedDefinitions {
             warnings,
             decided_by: Some(decided_by),
         })
+    }
+}
+
+impl AppliedDefinitions {
+    /// Whether records and timers would have to wait while the pipeline takes these changes at their place in the log: rules
+    /// of identity are worked out over all history first, and people take one decision after the other.
+    fn would_hold_up(&self, space: &SpaceId, changes: &[PlannedChange]) -> bool {
+        let mut changed = changes.iter().filter(|change| change.action != ChangeAction::Unchanged);
+        let status = self.parts.pipeline.status();
+        changed.any(|change| change.id.kind == DocumentKind::IdentityRules)
+            || status.sweeps.contains_key(space)
+            || status.decisions_waiting.contains_key(space)
+            || status.account_changes_waiting > 0
     }
 }
 

@@ -226,6 +226,21 @@ impl Operations for Running {
             since: None,
             ends_about: None,
         });
+        let at_work = pipeline.new_rules.as_ref().map(|rules| rules.space.clone());
+        let waiting = pipeline.decisions_waiting.keys().filter(|space| {
+            // What is being done for one that waits is told by itself.
+            Some(*space) != at_work.as_ref() && !pipeline.sweeps.contains_key(*space)
+        });
+        let waiting: Vec<RefoldStatus> = waiting
+            .map(|space| RefoldStatus {
+                space: space.clone(),
+                definition: "a decision that waits".to_owned(),
+                records_done: 0,
+                records_total: 0,
+                since: None,
+                ends_about: None,
+            })
+            .collect();
         let new_rules = pipeline
             .new_rules
             .as_ref()
@@ -254,7 +269,12 @@ impl Operations for Running {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
             stages: stages.into_iter().chain(audiences::stages(&self.0).await?).collect(),
-            refolds: rebuild.into_iter().chain(new_rules).chain(refolds).collect(),
+            refolds: rebuild
+                .into_iter()
+                .chain(new_rules)
+                .chain(refolds)
+                .chain(waiting)
+                .collect(),
             dry_run,
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),

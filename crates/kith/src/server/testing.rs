@@ -25,5 +25,6 @@ pub(super) fn decided(applied: Vec<Document>) -> DefinitionsDecision {
         reason: "because".to_owned(),
         applied,
         removed: Vec::new(),
+        when_ready: false,
     }
 }

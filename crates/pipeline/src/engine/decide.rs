@@ -4,10 +4,14 @@
 //! record is taken.
 
 use super::{CLOCK, Engine, NEXT};
-use crate::definitions::{DEFINITIONS_APPLIED, read_decision};
-use crate::new_rules::Staging;
+use crate::definitions::{
+    DEFINITIONS_APPLIED, Decided, DefinitionDocument, Definitions, IDENTITY_RULES, read_decision,
+};
+use crate::new_rules::{Beside, Preparing, Staging};
+use crate::rules_progress::RulesPart;
 use crate::space::Space;
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
+use crate::waiting::{self, DEFINITIONS_TAKEN, Waiting};
 use crate::{PipelineError, definition_history, staged};
 use kith_state::{Batch, Keyspace};
 use kith_types::{Decision, Record, RecordBody, SpaceId, Timestamp};
@@ -19,12 +23,21 @@ impl Engine {
         let RecordBody::Decision(decision) = &record.body else {
             return false;
         };
-        let behind = self.spaces.get(&record.space).filter(|space| space.is_behind());
-        let (DEFINITIONS_APPLIED, Some(space)) = (&*decision.kind, behind) else {
+        let Some(space) = self.spaces.get(&record.space).filter(|space| space.is_behind()) else {
             return false;
         };
-        let changes = read_decision(&decision.document);
-        changes.is_some_and(|changes| space.set.with(&changes, record.received_at).documents != space.set.documents)
+        let changes = match &*decision.kind {
+            DEFINITIONS_APPLIED => match read_decision(&decision.document) {
+                Some(decided) if !decided.when_ready && space.waiting.is_empty() => decided.changes,
+                _ => return false,
+            },
+            DEFINITIONS_TAKEN => match space.waiting.first() {
+                Some(first) if waiting::read_taken(&decision.document) == Some(first.sequence) => first.changes.clone(),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        space.set.with(&changes, record.received_at).documents != space.set.documents
     }
 
     /// Applies a decision; answers whether people were worked out anew.
@@ -35,18 +48,58 @@ impl Engine {
         sequence: u64,
         now: Timestamp,
     ) -> Result<bool, PipelineError> {
-        if &*decision.kind == IDENTITY_VETOED {
-            return self.apply_vetoes(at, decision, now);
+        match &*decision.kind {
+            IDENTITY_VETOED => return self.apply_vetoes(at, decision, now),
+            DEFINITIONS_TAKEN => return self.take_waiting(at, decision, sequence, now),
+            DEFINITIONS_APPLIED => {}
+            _ => return Ok(false),
         }
-        if &*decision.kind != DEFINITIONS_APPLIED {
-            return Ok(false);
-        }
-        let Some(changes) = read_decision(&decision.document) else {
+        let Some(Decided { changes, when_ready }) = read_decision(&decision.document) else {
             tracing::error!(space = %at, "a decision cannot be read and is passed over");
             return Ok(false);
         };
         let space = self.space(at)?;
-        let mut set = space.set.with(&changes, now);
+        if when_ready || !space.waiting.is_empty() {
+            space.waiting.push(Waiting { sequence, changes });
+            waiting::store(at, &space.waiting, &mut space.writes)?;
+            return Ok(false);
+        }
+        self.carry_through(at, &changes, sequence, now)
+    }
+
+    /// Takes the first of the decisions that wait, where it is the one that the record names. One that was taken already is
+    /// not taken again.
+    fn take_waiting(
+        &mut self,
+        at: &SpaceId,
+        decision: &Decision,
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let Some(named) = waiting::read_taken(&decision.document) else {
+            tracing::error!(space = %at, "a decision cannot be read and is passed over");
+            return Ok(false);
+        };
+        let space = self.space(at)?;
+        if space.waiting.first().is_none_or(|first| first.sequence != named) {
+            return Ok(false);
+        }
+        let Waiting { changes, .. } = space.waiting.remove(0);
+        waiting::store(at, &space.waiting, &mut space.writes)?;
+        space.called = None;
+        self.carry_through(at, &changes, sequence, now)
+    }
+
+    /// Carries changes of definitions through; answers whether people were worked out anew.
+    fn carry_through(
+        &mut self,
+        at: &SpaceId,
+        changes: &[DefinitionDocument],
+        sequence: u64,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let space = self.space(at)?;
+        let mut set = space.set.with(changes, now);
         if set.documents == space.set.documents {
             return Ok(false);
         }
@@ -66,8 +119,12 @@ impl Engine {
         self.commit_inside()?;
         let (store, published) = (Arc::clone(&self.store), Arc::clone(&self.published));
         let made_elsewhere = self.config.folds.clone();
+        let rules_changed = definitions.rules.fingerprint() != self.space(at)?.definitions.rules.fingerprint();
+        let prepared = match rules_changed {
+            true => self.prepared_for(at, &definitions)?,
+            false => None,
+        };
         let space = self.space(at)?;
-        let rules_changed = definitions.rules.fingerprint() != space.definitions.rules.fingerprint();
         let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
         definition_history::decided(&*store, at, &space.set, &mut set, &mut space.writes)?;
         space.set = set;
@@ -76,22 +133,130 @@ impl Engine {
         space.sweep = Some(0);
         space.swept = 0;
         space.forget_folds();
-        if rules_changed {
-            tracing::info!(space = %at, people = space.profile_count, "rules of identity have changed: the difference is worked out");
-            staged::settle(&*store)?;
-            let stands = store.snapshot();
-            let staging = Staging {
-                stands: &*stands,
-                reader: &*store,
-                writer: &*store,
-            };
-            space.take_rules(staging, &before, &published.rules, now)?;
-            self.take_over(at, sequence)?;
-        } else {
+        if !rules_changed {
             space.store_definitions()?;
             space.want_folds(made_elsewhere, &before, sequence);
+            return Ok(false);
         }
-        Ok(rules_changed)
+        tracing::info!(space = %at, people = space.profile_count, "rules of identity have changed: the difference is worked out");
+        if prepared.is_none() {
+            staged::settle(&*store)?;
+        }
+        let stands = store.snapshot();
+        let staging = Staging {
+            stands: &*stands,
+            reader: &*store,
+            writer: &*store,
+            only: None,
+        };
+        match prepared {
+            Some(people) => space.take_prepared(staging, people, &published.rules, now)?,
+            None => space.take_rules(staging, &before, &published.rules, now)?,
+        }
+        self.take_over(at, sequence)?;
+        Ok(true)
+    }
+
+    /// Where rules were worked out beside the steps: has all of it staged, up to the last record, and answers how many people
+    /// there are under them.
+    fn prepared_for(&mut self, at: &SpaceId, definitions: &Definitions) -> Result<Option<u64>, PipelineError> {
+        let Some(preparing) = self.preparing.take() else {
+            return Ok(None);
+        };
+        if let Some(space) = self.spaces.get_mut(&preparing.space) {
+            space.watched = None;
+        }
+        if preparing.space != *at {
+            // It begins again after this.
+            return Ok(None);
+        }
+        let Some(mut beside) = preparing.finish().filter(|beside| beside.is_for(at, definitions)) else {
+            return Ok(None);
+        };
+        let _under_way = self.published.rules.begin(at, RulesPart::CatchingUp);
+        beside.catch_up(&self.published)?;
+        Ok(Some(beside.profile_count()))
+    }
+
+    /// Gets on with decisions that wait, between steps: has changed rules of identity worked out beside them. Answers what to
+    /// put into the log for one that can be taken now; it is asked again until [`Engine::was_called`].
+    pub(crate) fn next_decision(&mut self) -> Result<Option<(SpaceId, Decision)>, PipelineError> {
+        if self.rebuilding().is_some() {
+            return Ok(None);
+        }
+        let waits = |space: &&Space| !space.waiting.is_empty() && space.called.is_none() && !space.is_behind();
+        let waiting: Vec<SpaceId> = (self.spaces.values().filter(waits))
+            .map(|space| space.id.clone())
+            .collect();
+        for id in waiting {
+            if self.is_worked_out(&id)?
+                && let Some(first) = self.space(&id)?.waiting.first()
+            {
+                return Ok(Some((id, waiting::taken(first.sequence)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that the record which [`Engine::next_decision`] gave stands in the log.
+    pub(crate) fn was_called(&mut self, at: &SpaceId) {
+        if let Some(space) = self.spaces.get_mut(at) {
+            space.called = space.waiting.first().map(|first| first.sequence);
+        }
+    }
+
+    /// Whether what the first of the decisions that wait makes of everybody is worked out, or need not be. Begins with it
+    /// where nothing else is being worked out.
+    fn is_worked_out(&mut self, at: &SpaceId) -> Result<bool, PipelineError> {
+        if let Some(preparing) = self.preparing.as_ref().filter(|preparing| preparing.space == *at) {
+            return Ok(preparing.is_done());
+        }
+        if !self.first_changes_rules(at)? {
+            return Ok(true);
+        }
+        if self.preparing.is_some() {
+            return Ok(false);
+        }
+        let Some(beside) = self.begin_beside(at)? else {
+            return Ok(true);
+        };
+        self.preparing = Some(Preparing::start(beside, Arc::clone(&self.published))?);
+        Ok(false)
+    }
+
+    /// Has what was worked out in a test's own steps.
+    #[cfg(test)]
+    pub(crate) fn was_prepared(&mut self, beside: Beside) {
+        self.preparing = Some(Preparing::done(beside));
+    }
+
+    fn first_changes_rules(&mut self, at: &SpaceId) -> Result<bool, PipelineError> {
+        let space = self.space(at)?;
+        let Some(first) = space.waiting.first() else {
+            return Ok(false);
+        };
+        Ok(first.changes.iter().any(|change| change.kind == IDENTITY_RULES))
+    }
+
+    /// What is to be worked out of the first of the decisions that wait; nothing where no rules change, or it cannot be used.
+    pub(crate) fn begin_beside(&mut self, at: &SpaceId) -> Result<Option<Beside>, PipelineError> {
+        self.commit_inside()?;
+        let (store, clock) = (Arc::clone(&self.store), self.clock);
+        let space = self.space(at)?;
+        let Some(first) = space.waiting.first() else {
+            return Ok(None);
+        };
+        let set = space.set.with(&first.changes, clock);
+        let Ok(definitions) = set.compile() else {
+            return Ok(None);
+        };
+        if definitions.rules.fingerprint() == space.definitions.rules.fingerprint() {
+            return Ok(None);
+        }
+        let beside = Beside::begin(&store, at, &space.definitions, (definitions, &set), clock)?;
+        space.watched = Some(0);
+        tracing::info!(space = %at, people = space.profile_count, "rules of identity are to change: the difference is worked out beside the steps");
+        Ok(Some(beside))
     }
 
     /// Makes what a space has staged for the decision at a sequence number stand, at once for readers and for good.

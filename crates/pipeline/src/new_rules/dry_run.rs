@@ -187,6 +187,7 @@ impl DryRun<'_> {
             stands: trial,
             reader: trial,
             writer: trial.scratch,
+            only: None,
         };
         let work = Work::new(staging, self.space, self.progress, self.now)?;
         let events = match &self.concerned {

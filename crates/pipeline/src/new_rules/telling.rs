@@ -54,9 +54,12 @@ impl Space {
         let loaded = self.load_profile(&work.view, id);
         self.quiet = false;
         loaded?;
+        let due = stood.as_ref().and_then(|stood| stood.due);
         if let Some(entry) = self.profiles.get_mut(id.0) {
             entry.record.memberships.clear();
             entry.record.version = self.definitions.version;
+            // Their timer stands as it stood until they are asked.
+            (entry.record.due, entry.stored.due) = (due, due);
         }
         for held in stood.into_iter().flat_map(|stood| stood.memberships) {
             if !self.tell_exit_of_the_gone(id, &held, work.now) {
@@ -69,7 +72,7 @@ impl Space {
             }
         }
         self.profile_changed(id);
-        self.evaluate(&work.view, id, work.now, Cause::Regrouping)
+        self.evaluate(&work.view, id, work.now, self.definitions.cause)
     }
 
     /// Tells the exit from a segment that is no more; answers whether it is one.
@@ -95,8 +98,12 @@ impl Space {
     fn tell_who_is_gone(&mut self, work: Work<'_>, id: ProfileId, stood: &ProfileRecord) -> Result<(), PipelineError> {
         for held in &stood.memberships {
             if !self.tell_exit_of_the_gone(id, held, work.now) {
-                self.tell_exit(id, held, work.now, Cause::Regrouping);
+                self.tell_exit(id, held, work.now, self.definitions.cause);
             }
+        }
+        self.set_due(id, stood.due, None);
+        if let Some(time) = stood.due {
+            self.writes.remove(Keyspace::Due, keys::due(&self.id, time, id));
         }
         let Some(founder) = redirects::founder_of(work.stands, &self.id, id, stood)? else {
             return Ok(());

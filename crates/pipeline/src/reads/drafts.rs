@@ -25,7 +25,7 @@ use super::Reads;
 use crate::definitions::DefinitionDocument;
 use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
 use crate::rules_progress::RulesPart;
-use crate::{PipelineError, definition_history};
+use crate::{PipelineError, definition_history, waiting};
 use comparison::Comparison;
 use kith_state::Read;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
@@ -181,6 +181,13 @@ impl Reads {
         let rebuilding = self.pipeline.status().rebuilding.is_some();
         let snapshot = self.snapshot()?;
         let in_force = definition_history::in_force(&*snapshot, space)?;
+        // What is proposed comes on top of what waits.
+        let to_come = waiting::load(&*snapshot, space)?;
+        let to_come = to_come.into_iter().flat_map(|waiting| waiting.changes);
+        let proposed = &Proposed {
+            changes: to_come.chain(proposed.changes.iter().cloned()).collect(),
+            ..proposed.clone()
+        };
         let comparison = Comparison::new(&in_force, proposed)?;
         if rebuilding {
             return Ok(None);

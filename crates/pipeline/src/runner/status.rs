@@ -36,7 +36,9 @@ pub struct PipelineStatus {
     pub profiles: BTreeMap<SpaceId, u64>,
     /// Sweeps under way, by space.
     pub sweeps: BTreeMap<SpaceId, SweepProgress>,
-    /// Changed rules of identity that are worked out, while records of all spaces wait.
+    /// Decisions that wait until they can be taken, by space.
+    pub decisions_waiting: BTreeMap<SpaceId, u64>,
+    /// Changed rules of identity that are worked out.
     pub new_rules: Option<RulesProgress>,
     /// Changes of accounts that members of theirs have still to take.
     pub account_changes_waiting: u64,
@@ -104,6 +106,7 @@ impl Shared {
             .spaces()
             .filter_map(|(space, _, sweep)| sweep.map(|progress| (space.clone(), progress)))
             .collect();
+        status.decisions_waiting = engine.decisions_waiting();
         drop(status);
         self.moved.notify_all();
     }

@@ -2,6 +2,7 @@
 
 mod account_segments;
 pub(crate) mod accounts;
+mod beside;
 mod clean;
 mod definitions;
 mod docs;

@@ -1,0 +1,208 @@
+//! Changed rules of identity that are worked out beside the steps: whatever comes meanwhile, and however it is cut, what
+//! stands afterwards and what was told is what a run gives that works them out when they are taken.
+
+use super::oracle::{check, tree};
+use super::worlds::{documents, some_rules, some_vetoes, world};
+use super::{Bench, at, decision, main_space, same, vetoes};
+use crate::Veto;
+use crate::new_rules::Beside;
+use crate::published::Published;
+use crate::waiting;
+use kith_state::Keyspace;
+use kith_types::{Duration, Record, RecordBody};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value as Json, json};
+
+/// A decision that waits until it is taken.
+fn when_ready(sequence: u64, second: i64, documents: &[(&str, &str, Json)]) -> Record {
+    let mut record = decision(sequence, second, documents);
+    if let RecordBody::Decision(decision) = &mut record.body {
+        let mut document: Json = serde_json::from_str(&decision.document).unwrap();
+        document["when_ready"] = json!(true);
+        decision.document = document.to_string().into();
+    }
+    record
+}
+
+/// The record by which it is taken.
+fn taken(sequence: u64, second: i64, of: u64) -> Record {
+    Record {
+        body: RecordBody::Decision(waiting::taken(of).unwrap()),
+        ..super::record(sequence, second, &[])
+    }
+}
+
+/// What happened in the worlds of a test.
+#[derive(Debug, Default)]
+struct Seen {
+    taken: usize,
+    prepared: usize,
+    caught_up: u64,
+    with_vetoes: usize,
+}
+
+/// A bench that works changed rules out beside its steps, as the dice say.
+struct Served {
+    bench: Bench,
+    log: Vec<Record>,
+    published: Published,
+    beside: Option<Beside>,
+    /// Decisions that wait, by number.
+    waiting: Vec<u64>,
+    seen: Seen,
+}
+
+impl Served {
+    fn new() -> Self {
+        let mut served = Self {
+            bench: Bench::new(),
+            log: Vec::new(),
+            published: Published::default(),
+            beside: None,
+            waiting: Vec::new(),
+            seen: Seen::default(),
+        };
+        served.take(decision(0, 0, &documents()));
+        served
+    }
+
+    fn take(&mut self, record: Record) {
+        self.bench.apply(&record);
+        self.log.push(record);
+    }
+
+    /// One of the things that happen between two records.
+    fn between(&mut self, random: &mut ChaCha8Rng, second: i64, sequence: u64) {
+        match random.random_range(0..8) {
+            0 | 1 => self.bench.commit(),
+            2 => while self.bench.sweep() {},
+            _ => {}
+        }
+        let Some(first) = self.waiting.first().copied() else {
+            return;
+        };
+        match &mut self.beside {
+            None if random.random_bool(0.6) => {
+                // Only where nobody has still to take a decision.
+                while self.bench.sweep() {}
+                self.beside = self.bench.engine.begin_beside(&main_space()).unwrap();
+                if let Some(beside) = &mut self.beside {
+                    beside.work_out(&self.published).unwrap();
+                }
+            }
+            Some(beside) if random.random_bool(0.4) => {
+                self.seen.caught_up += beside.catch_up(&self.published).unwrap();
+            }
+            _ => {}
+        }
+        if random.random_bool(0.25) {
+            self.call(first, second, sequence);
+        }
+    }
+
+    fn call(&mut self, first: u64, second: i64, sequence: u64) {
+        self.seen.taken += 1;
+        if let Some(beside) = self.beside.take() {
+            self.seen.prepared += 1;
+            self.bench.engine.was_prepared(beside);
+        }
+        self.take(taken(sequence, second, first));
+        self.waiting.remove(0);
+    }
+}
+
+/// A veto of an event where it stands in the log of a test.
+fn placed(veto: &Veto) -> Veto {
+    match veto.clone() {
+        Veto::Event { mut event, identifier } => {
+            event.sequence = (event.sequence + 1) * 100;
+            Veto::Event { event, identifier }
+        }
+        pair @ Veto::Pair { .. } => pair,
+    }
+}
+
+#[test]
+fn seg_2_rules_that_are_worked_out_beside_the_steps_come_to_what_they_come_to_when_they_are_taken() {
+    let soak = super::soak();
+    let mut all = Seen::default();
+    for seed in 0..150 * soak {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let world = world(seed + 90_000, 60, false);
+        let records = world.records.into_iter().filter_map(|mut record| {
+            record.address.sequence = (record.address.sequence + 1) * 100;
+            matches!(record.body, RecordBody::Envelope(_)).then_some(record)
+        });
+        let mut served = Served::new();
+        let mut in_force = Vec::new();
+        for (place, record) in (1_u64..).zip(records.collect::<Vec<_>>()) {
+            let second = (record.received_at.as_micros() - at(0).as_micros()) / 1_000_000;
+            let mut sequence = record.address.sequence;
+            served.take(record);
+            if random.random_bool(0.12) {
+                sequence += 1;
+                let mut changed = vec![("identity_rules", "main", some_rules(&mut random))];
+                if random.random_bool(0.2) {
+                    changed.push(("segment", "more", super::performed("Call Ended", 1, 25)));
+                }
+                if random.random_bool(0.1) {
+                    changed.remove(0);
+                    changed.push(("segment", "pro", Json::Null));
+                }
+                served.take(when_ready(sequence, second, &changed));
+                served.waiting.push(sequence);
+            }
+            if random.random_bool(0.1) {
+                sequence += 1;
+                let (added, removed) = some_vetoes(&mut random, &mut in_force, place);
+                let [added, removed] = [added, removed].map(|list| list.iter().map(placed).collect::<Vec<_>>());
+                served.seen.with_vetoes += usize::from(served.beside.is_some());
+                served.take(vetoes(sequence, second, &added, &removed));
+            }
+            served.between(&mut random, second, sequence + 1);
+        }
+        let mut sequence = 1_000_000;
+        while let Some(first) = served.waiting.first().copied() {
+            served.call(first, world.end, sequence);
+            sequence += 1;
+        }
+        let now = at(world.end + 5) + Duration::from_micros(1);
+        let mut plain = Bench::new();
+        for record in &served.log {
+            plain.apply(record);
+        }
+        let what = format!("seed {seed}");
+        for bench in [&mut served.bench, &mut plain] {
+            bench.settle(now);
+            check(bench, now, &what);
+            assert!(
+                tree(&*bench.store, Keyspace::Staged).is_empty(),
+                "{what}: nothing is left beside"
+            );
+        }
+        same(&served.bench.store, &plain.store, now, &what);
+        let told = |bench: &Bench| {
+            let mut told: Vec<String> = (bench.numbered().iter())
+                .map(|numbered| format!("{} {}", numbered.change.profile, super::tell(&numbered.change)))
+                .collect();
+            told.sort();
+            told
+        };
+        assert_eq!(told(&served.bench), told(&plain), "{what}");
+        let Seen {
+            taken,
+            prepared,
+            caught_up,
+            with_vetoes,
+        } = served.seen;
+        all.taken += taken;
+        all.prepared += prepared;
+        all.caught_up += caught_up;
+        all.with_vetoes += with_vetoes;
+    }
+    assert!(
+        all.prepared > 200 && all.caught_up > 1_000 && all.with_vetoes > 30,
+        "{all:?}"
+    );
+}
