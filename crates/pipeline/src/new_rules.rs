@@ -119,13 +119,13 @@ impl Space {
         let id = self.id.clone();
         let work = Work::new(staging, &id, progress, now)?;
         let _under_way = progress.begin(&id, RulesPart::Telling);
-        self.forget_loaded();
         self.profile_count = profile_count;
         self.tell_all(work)
     }
 
     fn tell_all(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
         work.progress.enter(RulesPart::Telling, 0);
+        self.forget_loaded();
         self.tell_changed(work)?;
         self.store_definitions()?;
         self.stage_step(work)?;

@@ -11,10 +11,10 @@ use crate::definitions::{DefinitionSet, Definitions};
 use crate::published::Published;
 use crate::rules_progress::RulesPart;
 use crate::space::Space;
-use crate::staged::{self, OF_PEOPLE};
+use crate::staged::{self, List, OF_PEOPLE};
 use crate::{PipelineError, definition_history, history, keys};
 use kith_state::{Keyspace, Read, Store};
-use kith_types::{SpaceId, Timestamp};
+use kith_types::{ProfileId, SpaceId, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -102,6 +102,7 @@ impl Beside {
                     space.leave_untouched(work, &*live, keyspace, key)
                 })?;
             }
+            space.leave_who_stands(work, &*live)?;
             space.quiet = false;
             Ok((caught.latest, caught.keys))
         })?;
@@ -183,23 +184,48 @@ impl Space {
         key: Vec<u8>,
     ) -> Result<(), PipelineError> {
         let staged = staged::staged_key(&self.id, keyspace, &key);
-        if work.reader.get(Keyspace::Staged, &staged)?.is_some() {
-            return Ok(());
-        }
-        let (stood, stands) = (work.stands.get(keyspace, &key)?, live.get(keyspace, &key)?);
-        if stood == stands {
-            return Ok(());
-        }
+        let is_staged = work.reader.get(Keyspace::Staged, &staged)?.is_some();
         if keyspace == Keyspace::Profiles {
-            if stood.is_some() && stands.is_some() {
+            let is_here = work.view.get(keyspace, &key)?.is_some();
+            if is_here == live.get(keyspace, &key)?.is_some() {
                 return Ok(());
             }
             let id = keys::wide_id(&key).ok_or_else(|| PipelineError::corrupt("profiles"))?;
-            self.list_changed(kith_types::ProfileId(id));
+            self.list_changed(ProfileId(id));
         }
+        if is_staged {
+            return Ok(());
+        }
+        let (stood, stands) = (work.stands.get(keyspace, &key)?, live.get(keyspace, &key)?);
         match stood {
+            _ if stood == stands => {}
             Some(value) => self.writes.put(keyspace, key, value),
             None => self.writes.remove(keyspace, key),
+        }
+        Ok(())
+    }
+
+    /// Takes off the list who stands in the steps' state and here: what a step makes of them since is seen by what it touches,
+    /// what is made of them here lists them again. Who was not there at the snapshot is left on it.
+    fn leave_who_stands(&mut self, work: Work<'_>, live: &dyn Read) -> Result<(), PipelineError> {
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let some = staged::next_listed(work.reader, &self.id, List::Changed, start, STEP)?;
+            from = some.last().and_then(|last| last.checked_add(1));
+            for id in some {
+                let key = keys::wide(&self.id, id);
+                let stands_everywhere = work.stands.get(Keyspace::Profiles, &key)?.is_some()
+                    && live.get(Keyspace::Profiles, &key)?.is_some()
+                    && work.view.get(Keyspace::Profiles, &key)?.is_some();
+                if stands_everywhere {
+                    self.writes
+                        .remove(Keyspace::Staged, staged::listed(&self.id, List::Changed, id));
+                    let staged = staged::staged_key(&self.id, Keyspace::Profiles, &key);
+                    self.writes.remove(Keyspace::Staged, staged);
+                }
+                self.stage_when_full(work)?;
+            }
+            self.stage_step(work)?;
         }
         Ok(())
     }

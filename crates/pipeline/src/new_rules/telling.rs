@@ -1,4 +1,5 @@
-//! The end of a change of rules: who may not be who they were is compared once with what stood, and the difference told.
+//! The end of a change of rules: whose ids come and go is told at once. Everybody else keeps their record, and takes the
+//! decision as they take any: when they are next loaded, or by the sweep, at the decision's own instant.
 
 use super::{STEP, Work};
 use crate::record::{Membership, ProfileRecord};
@@ -10,7 +11,7 @@ use kith_state::{Keyspace, Read};
 use kith_types::{ProfileId, Timestamp};
 
 impl Space {
-    /// Evaluates everybody who may not be who they were, and tells the difference.
+    /// Goes over those who may not stand as they stood: tells the exits of ids that are gone, and begins new ones.
     pub(super) fn tell_changed(&mut self, work: Work<'_>) -> Result<(), PipelineError> {
         let mut from = Some(0);
         while let Some(start) = from {
@@ -21,58 +22,41 @@ impl Space {
                 work.progress.did(1);
                 let id = ProfileId(id);
                 let key = keys::wide(&self.id, id.0);
-                let stood = match work.stands.get(Keyspace::Profiles, &key)? {
-                    Some(bytes) => {
-                        Some(ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?)
+                let decode =
+                    |bytes: &[u8]| ProfileRecord::decode(bytes).ok_or_else(|| PipelineError::corrupt("profiles"));
+                let stood = work.stands.get(Keyspace::Profiles, &key)?;
+                match (stood, work.view.get(Keyspace::Profiles, &key)?) {
+                    // What they are members of and when they are due stands as it stood until they take the decision.
+                    (Some(_), Some(_)) => {
+                        let staged = staged::staged_key(&self.id, Keyspace::Profiles, &key);
+                        self.writes.remove(Keyspace::Staged, staged);
                     }
-                    None => None,
-                };
-                if work.view.get(Keyspace::Profiles, &key)?.is_some() {
-                    self.tell_who_stands(work, id, stood)?;
-                } else if let Some(stood) = stood {
-                    self.tell_who_is_gone(work, id, &stood)?;
+                    (None, Some(then)) => self.begin_who_is_new(work, id, &decode(&then)?)?,
+                    (Some(stood), None) => self.tell_who_is_gone(work, id, &decode(&stood)?)?,
+                    (None, None) => {}
                 }
+                self.stage_when_full(work)?;
             }
             self.stage_step(work)?;
         }
         Ok(())
     }
 
-    /// Who is found again under their id keeps the memberships that still hold.
-    fn tell_who_stands(
-        &mut self,
-        work: Work<'_>,
-        id: ProfileId,
-        stood: Option<ProfileRecord>,
-    ) -> Result<(), PipelineError> {
-        let redirect = keys::wide(&self.id, id.0);
-        if work.view.get(Keyspace::Redirects, &redirect)?.is_some() {
-            self.writes.remove(Keyspace::Redirects, redirect);
+    /// Who stands under a new id is a member of nothing yet, and has still to take the decision.
+    fn begin_who_is_new(&mut self, work: Work<'_>, id: ProfileId, then: &ProfileRecord) -> Result<(), PipelineError> {
+        let key = keys::wide(&self.id, id.0);
+        if work.view.get(Keyspace::Redirects, &key)?.is_some() {
+            self.writes.remove(Keyspace::Redirects, key.clone());
         }
-        // They have the definitions in force from here on, and not from their own last visit.
-        self.quiet = true;
-        let loaded = self.load_profile(&work.view, id);
-        self.quiet = false;
-        loaded?;
-        let due = stood.as_ref().and_then(|stood| stood.due);
-        if let Some(entry) = self.profiles.get_mut(id.0) {
-            entry.record.memberships.clear();
-            entry.record.version = self.definitions.version;
-            // Their timer stands as it stood until they are asked.
-            (entry.record.due, entry.stored.due) = (due, due);
+        let fresh = ProfileRecord {
+            founder: then.founder,
+            version: self.definitions.version.saturating_sub(1),
+            ..ProfileRecord::default()
+        };
+        if *then != fresh {
+            self.writes.put(Keyspace::Profiles, key, fresh.encode());
         }
-        for held in stood.into_iter().flat_map(|stood| stood.memberships) {
-            if !self.tell_exit_of_the_gone(id, &held, work.now) {
-                let key = keys::member(&self.id, held.segment.as_str(), id);
-                self.writes
-                    .put(Keyspace::Members, key, held.since.as_micros().to_be_bytes().to_vec());
-                if let Some(entry) = self.profiles.get_mut(id.0) {
-                    entry.record.enter(held);
-                }
-            }
-        }
-        self.profile_changed(id);
-        self.evaluate(&work.view, id, work.now, self.definitions.cause)
+        Ok(())
     }
 
     /// Tells the exit from a segment that is no more; answers whether it is one.

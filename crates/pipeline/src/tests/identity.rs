@@ -248,6 +248,7 @@ fn idn_2_an_identifier_that_was_blocked_counts_once_the_rules_allow_it() {
     bench.commit();
     assert!(bench.told().is_empty(), "it names nobody");
     bench.decide(2, &[blocked(json!([]))]);
+    while bench.sweep() {}
     assert_eq!(bench.told(), ["+buyers 2 regrouping"]);
     bench.decide(3, &[blocked(json!(["m1@x.org"])), ("segment", "buyers", Json::Null)]);
     bench.settle(at(4));

@@ -336,6 +336,7 @@ fn seg_5_changed_rules_tell_the_difference_of_memberships_once() {
             second,
             &[("identity_rules", "main", some_rules(&mut random))],
         ));
+        while bench.sweep() {}
         bench.commit();
         let after = members(&bench);
         let mut difference: BTreeMap<Vec<u8>, bool> =
