@@ -287,7 +287,12 @@ spec: { on: entered, segment: known, channel: email, topic: marketing, from: sho
   assert.match(await refused('messages', 'list', '--profile', 'user_id:u2', ...at), /nobody has user_id:u2/)
 
   const then = await refused('profile', 'get', 'user_id:u1', '--as-of', '2020-01-01T00:00:00Z', ...at)
-  assert.match(then, /^error: nobody has user_id:u1 as of 2020-01-01T00:00:00\.000Z\n +it is asked with the knowledge of that instant.*--known-at 2/)
+  assert.match(then, /^error: nobody has user_id:u1 as of 2020-01-01T00:00:00\.000Z\n +what is known of it begins at 2.*--as-of 2.*--known-at 2.* finds it/)
+  const [, asOf, knownAt] = then.match(/--as-of (\S+) --known-at (\S+) finds it/)
+  const found = await server.kith('profile', 'get', 'user_id:u1', '--as-of', asOf, '--known-at', knownAt, ...at)
+  assert.match(found, /user_id:u1/, 'whoever follows the hint finds them')
+  const never = await refused('profile', 'get', 'user_id:u9', '--as-of', '2020-01-01T00:00:00Z', ...at)
+  assert.match(never, /^error: nobody has user_id:u9 as of .*\n +nobody has it now either/)
   const page = await server.kith('profile', 'get', 'user_id:u1', ...at)
   assert.match(page, /Noted {2}app {2}\{"note":"x+…\n/)
   assert.ok(page.split('\n').every(line => line.length < 600), 'long values are cut')

@@ -111,7 +111,7 @@ impl ApiError {
 impl From<PortError> for ApiError {
     fn from(error: PortError) -> Self {
         let (status, code) = match error.kind {
-            PortErrorKind::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            PortErrorKind::NotFound | PortErrorKind::Absent => (StatusCode::NOT_FOUND, "not_found"),
             PortErrorKind::Invalid if error.problems.is_empty() => (StatusCode::BAD_REQUEST, "validation_error"),
             PortErrorKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_definitions"),
             PortErrorKind::Conflict => (StatusCode::CONFLICT, "conflict"),

@@ -17,6 +17,7 @@ mod extract;
 mod handlers;
 mod look;
 mod openapi;
+mod parameters;
 pub mod ports;
 mod raw_json;
 mod routes;

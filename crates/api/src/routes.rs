@@ -6,6 +6,7 @@ use crate::handlers::{
     profiles, rejects, runs, sends, sources, spaces, sql, tail, unsubscribe,
 };
 use crate::look::Look;
+use crate::parameters::{self, Parameters};
 use crate::ports::{
     Definitions, Destinations, Identity, Ingest, Operations, Profiles, Runs, Segments, Sql, Tail, Unsubscribe,
 };
@@ -182,14 +183,20 @@ pub fn router(state: ApiState) -> Router {
     let body_bytes_max = state.limits.body_bytes_max;
     let state = Arc::new(state);
     let mut router = Router::new();
+    let document = crate::openapi::document();
     for endpoint in endpoints() {
+        let parameters = Parameters::of(&document, &endpoint);
         let guard = Guard {
             state: Arc::clone(&state),
             access: endpoint.access,
         };
         router = router.route(
             &endpoint.path,
-            endpoint.handler.layer(from_fn_with_state(guard, authorize)),
+            // The last is asked first: who may not call a route learns nothing of it.
+            endpoint
+                .handler
+                .layer(from_fn_with_state(parameters, parameters::check))
+                .layer(from_fn_with_state(guard, authorize)),
         );
     }
     router

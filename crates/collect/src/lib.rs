@@ -19,7 +19,7 @@ mod sdk_settings;
 pub use doors::{Doors, DoorsConfig};
 pub use ports::{AppendError, Appender, Appending, KeyVerdict, Sources};
 pub use rate::{SpaceDoorLimits, SpaceRates};
-pub use routes::router;
+pub use routes::{Door, paths, router};
 
 #[cfg(test)]
 mod tests;

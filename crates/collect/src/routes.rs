@@ -48,25 +48,55 @@ pub(crate) const SETTINGS_PATH: &str = "/v1/projects/{write_key}/settings";
 /// RudderStack's source configuration.
 pub(crate) const SOURCE_CONFIG_PATH: &str = "/sourceConfig";
 
+/// What a path of the doors does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `POST` of a body: one call, or a batch of them.
+    Body(Route),
+    /// `GET` of an image; the call stands in the query.
+    Pixel(Route),
+    /// `POST` of what an SDK says of itself: taken and forgotten.
+    Metrics,
+    /// `GET` of Segment's settings; the write key stands in the path.
+    Settings,
+    /// `GET` of RudderStack's source configuration.
+    SourceConfig,
+}
+
+/// Every path of the doors, in the form of axum and of OpenAPI alike. Each is served with a slash at its end, too.
+pub fn paths() -> impl Iterator<Item = (&'static str, Door)> {
+    let bodies = BODY_PATHS.iter().map(|(path, route)| (*path, Door::Body(*route)));
+    let pixels = PIXEL_PATHS.iter().map(|(path, route)| (*path, Door::Pixel(*route)));
+    bodies.chain(pixels).chain([
+        (METRICS_PATH, Door::Metrics),
+        (SETTINGS_PATH, Door::Settings),
+        (SOURCE_CONFIG_PATH, Door::SourceConfig),
+    ])
+}
+
 /// The router of all doors. The binary gives it the peer's address by `into_make_service_with_connect_info::<SocketAddr>`.
 pub fn router(doors: Arc<Doors>) -> Router {
     let mut router = Router::new();
-    for (path, route) in BODY_PATHS.iter().copied() {
-        let take = move |State(doors): State<Arc<Doors>>, request: Request<Body>| async move {
-            doors.take(route, request).await
-        };
-        router = both(router, path, post(take));
+    for (path, door) in paths() {
+        router = both(router, path, served(door));
     }
-    for (path, route) in PIXEL_PATHS.iter().copied() {
-        let take = move |State(doors): State<Arc<Doors>>, request: Request<Body>| async move {
-            doors.take_pixel(route, request).await
-        };
-        router = both(router, path, get(take));
-    }
-    router = both(router, METRICS_PATH, post(forget));
-    router = both(router, SETTINGS_PATH, get(settings));
-    router = both(router, SOURCE_CONFIG_PATH, get(source_config));
     router.with_state(doors)
+}
+
+fn served(door: Door) -> MethodRouter<Arc<Doors>> {
+    match door {
+        Door::Body(route) => post(
+            move |State(doors): State<Arc<Doors>>, request: Request<Body>| async move { doors.take(route, request).await },
+        ),
+        Door::Pixel(route) => get(
+            move |State(doors): State<Arc<Doors>>, request: Request<Body>| async move {
+                doors.take_pixel(route, request).await
+            },
+        ),
+        Door::Metrics => post(forget),
+        Door::Settings => get(settings),
+        Door::SourceConfig => get(source_config),
+    }
 }
 
 fn both(router: Router<Arc<Doors>>, path: &str, served: MethodRouter<Arc<Doors>>) -> Router<Arc<Doors>> {

@@ -22,6 +22,8 @@ use url::Url;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How the server says that nobody is found; it does not repeat whom it was asked for.
 const NOBODY: &str = "Profile was not found.";
+/// The same as of an instant; that and the reason follow.
+const NOBODY_THEN: &str = "Profile was not found as of ";
 /// The same of an account.
 const NO_ACCOUNT: &str = "Account was not found.";
 /// Where the server is looked for. Were the environment left to clap, its errors would ask for the flag.
@@ -75,6 +77,13 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     key: Option<String>,
+}
+
+/// The instant as of which nobody is found, and why, by the names of our own arguments.
+fn nobody_then(message: &str) -> Option<(&str, String)> {
+    let (at, why) = message.strip_prefix(NOBODY_THEN)?.split_once(": ")?;
+    let why = why.replace("known_at=", "--known-at ").replace("as_of=", "--as-of ");
+    Some((at, why.replace("as_of and known_at", "--as-of and --known-at")))
 }
 
 /// An answer of the server that is not a success.
@@ -201,17 +210,7 @@ impl Client {
         person: &str,
     ) -> Result<String, CommandError> {
         let absent = format!("nobody has {}", crate::output::shown(person));
-        let asked = |name: &str| query.iter().find(|(known, _)| *known == name).map(|(_, at)| *at);
-        let (Some(at), None) = (asked("as_of"), asked("known_at")) else {
-            return self.get_or(path, query, NOBODY, (absent, None)).await;
-        };
-        let now = Timestamp::from_micros(chrono::Utc::now().timestamp_micros());
-        let hint = format!(
-            "it is asked with the knowledge of that instant: what was received later, such as by an import, was not known then; \
-             `--as-of {at} --known-at {now}` shows what is known of it in hindsight"
-        );
-        let absent = format!("{absent} as of {at}");
-        self.get_or(path, query, NOBODY, (absent, Some(hint))).await
+        self.get_or(path, query, NOBODY, absent).await
     }
 
     /// The text of a `GET` about an account; where there is none, the failure names which was asked for.
@@ -225,7 +224,7 @@ impl Client {
         account: &str,
     ) -> Result<String, CommandError> {
         let absent = format!("no event names the account {}", crate::output::shown(account));
-        self.get_or(path, query, NO_ACCOUNT, (absent, None)).await
+        self.get_or(path, query, NO_ACCOUNT, absent).await
     }
 
     async fn get_or(
@@ -233,7 +232,7 @@ impl Client {
         path: &[&str],
         query: &[(&str, &str)],
         not_found: &str,
-        (absent, hint): (String, Option<String>),
+        absent: String,
     ) -> Result<String, CommandError> {
         let request = self.request(Method::GET, path, query)?.header(ACCEPT, JSON);
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
@@ -241,11 +240,12 @@ impl Client {
             return self.text(response).await;
         }
         let mut refused = refused(response).await;
-        if refused.status == StatusCode::NOT_FOUND && refused.detail.message == not_found {
-            if let Some(hint) = hint {
-                return Err(CommandError::caused(absent, Hint::new(hint)));
+        if refused.status == StatusCode::NOT_FOUND {
+            if refused.detail.message == not_found {
+                refused.detail.message = absent;
+            } else if let Some((at, why)) = nobody_then(&refused.detail.message) {
+                return Err(CommandError::caused(format!("{absent} as of {at}"), Hint::new(why)));
             }
-            refused.detail.message = absent;
         }
         Err(self.explain(&refused))
     }

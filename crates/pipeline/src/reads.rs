@@ -24,11 +24,11 @@ mod unsent;
 pub use behind::BEHIND_LISTED_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
 pub use events::{EventsAsked, EventsFound};
-pub use explained::{EXPLAINED_EVENTS_MAX, Explained};
+pub use explained::{EXPLAINED_EVENTS_MAX, Explained, NoSegment};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};
 pub use one_moment::AtOneMoment;
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
-pub use past::{AsOf, HeldThen, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
+pub use past::{Absent, AsOf, HeldThen, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 pub use unsent::{UNSENT_TOLD_MAX, Unsent};
 
 use crate::account_facts::{self, AccountFacts};

@@ -11,6 +11,8 @@ mod engine;
 mod error;
 mod functions;
 mod history;
+mod listed;
+mod moments;
 mod past;
 mod pruning;
 mod render;

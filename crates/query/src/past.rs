@@ -5,16 +5,17 @@
 //! found where tables are, under the same access. Who was who is asked of [`PastIdentity`] while the statement runs.
 
 use crate::error::{SqlError, SqlErrorKind};
+use crate::moments::Moments;
 use crate::views::View;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor, TableFunctionArgs,
-    Value, VisitMut, VisitorMut,
+    Expr, Ident, ObjectName, ObjectNamePart, TableAlias, TableFactor, VisitMut, VisitorMut,
 };
 use kith_identity::Rules;
 use kith_lake::rows::{self, IdentifierRow};
@@ -95,6 +96,10 @@ impl OfThen {
         }
     }
 
+    fn function(self) -> String {
+        format!("{}{AS_OF}", self.name())
+    }
+
     /// What a table's name asks for, and as of when.
     pub(crate) fn parse(name: &str) -> Option<(Self, Timestamp)> {
         let (name, at) = name.split_once('@')?;
@@ -106,9 +111,12 @@ impl OfThen {
 /// Writes calls of `…_as_of` in `FROM` out as names of tables.
 ///
 /// # Errors
-/// [`SqlErrorKind::Invalid`] for a call without one moment.
-pub(crate) fn name_tables_of_then(statement: &mut impl VisitMut) -> Result<(), SqlError> {
-    match statement.visit(&mut Naming) {
+/// [`SqlErrorKind::Invalid`] for a call without one moment, and for one that is not in `FROM`.
+pub(crate) fn name_tables_of_then(state: &SessionState, statement: &mut impl VisitMut) -> Result<(), SqlError> {
+    let mut naming = Naming {
+        moments: Moments::of(state),
+    };
+    match statement.visit(&mut naming) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -125,9 +133,23 @@ pub(crate) fn as_called(name: &str) -> String {
     }
 }
 
-struct Naming;
+/// The functions, by name, each with what it gives.
+pub(crate) fn functions() -> impl Iterator<Item = (String, &'static str)> {
+    OfThen::all().map(|asked| {
+        let gives = match asked {
+            OfThen::Identifiers => "Who held which identifier as of a past instant.",
+            OfThen::View(View::Events) => "The events received by a past instant, with their people of then.",
+            OfThen::View(View::Orders) => "The orders received by a past instant, with their people of then.",
+        };
+        (asked.function(), gives)
+    })
+}
 
-impl VisitorMut for Naming {
+struct Naming<'a> {
+    moments: Moments<'a>,
+}
+
+impl VisitorMut for Naming<'_> {
     type Break = SqlError;
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<SqlError> {
@@ -137,17 +159,13 @@ impl VisitorMut for Naming {
         let Some((asked, called)) = called(name).zip(args.as_ref()) else {
             return ControlFlow::Continue(());
         };
-        let at = match moment(called) {
-            Some(at) => at,
-            None => {
-                let function = format!("{}{AS_OF}", asked.name());
-                let message = format!("{function} takes one moment, such as {function}('2026-03-01T12:00:00Z')");
-                return ControlFlow::Break(SqlError::new(SqlErrorKind::Invalid, message));
-            }
+        let at = match self.moments.read(&asked.function(), called) {
+            Ok(at) => at,
+            Err(error) => return ControlFlow::Break(error),
         };
         alias.get_or_insert_with(|| TableAlias {
             explicit: true,
-            name: Ident::new(format!("{}{AS_OF}", asked.name())),
+            name: Ident::new(asked.function()),
             columns: Vec::new(),
             at: None,
         });
@@ -160,6 +178,18 @@ impl VisitorMut for Naming {
         name.0.push(ObjectNamePart::Identifier(table));
         ControlFlow::Continue(())
     }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let Expr::Function(function) = expr else {
+            return ControlFlow::Continue(());
+        };
+        let Some(asked) = called(&function.name) else {
+            return ControlFlow::Continue(());
+        };
+        let function = asked.function();
+        let message = format!("{function} gives a table: call it in FROM, as SELECT * FROM curated.{function}(…)");
+        ControlFlow::Break(SqlError::new(SqlErrorKind::Invalid, message))
+    }
 }
 
 /// What a function's name asks for.
@@ -170,16 +200,6 @@ fn called(name: &ObjectName) -> Option<OfThen> {
     let last = last.value.to_ascii_lowercase();
     let asked = last.strip_suffix(AS_OF)?;
     OfThen::all().find(|one| one.name() == asked)
-}
-
-fn moment(args: &TableFunctionArgs) -> Option<Timestamp> {
-    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))] = args.args.as_slice() else {
-        return None;
-    };
-    match &value.value {
-        Value::SingleQuotedString(text) => Timestamp::parse(text).ok(),
-        _ => None,
-    }
 }
 
 /// Who held which identifier of a space as of an instant, as a table.

@@ -181,16 +181,17 @@ impl Zone {
     async fn of_then(&self, asked: OfThen, at: Timestamp) -> Result<Option<Arc<dyn TableProvider>>> {
         let past = &self.requested.past;
         let identifiers = Arc::new(past::identifiers(Arc::clone(past), self.space.clone(), at)?);
+        // An instant of which nothing can be told is refused here, before a row is.
+        let (past, space) = (Arc::clone(past), self.space.clone());
+        let rules = tokio::task::spawn_blocking(move || past.rules(&space, at)).await;
+        let rules = rules.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let rules = rules.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let OfThen::View(view) = asked else {
             return Ok(Some(identifiers));
         };
         let Some(events) = self.requested.table(&self.space, "clean", "events").await? else {
             return Ok(None);
         };
-        let (past, space) = (Arc::clone(past), self.space.clone());
-        let rules = tokio::task::spawn_blocking(move || past.rules(&space, at)).await;
-        let rules = rules.map_err(|error| DataFusionError::External(Box::new(error)))?;
-        let rules = rules.map_err(|error| DataFusionError::External(Box::new(error)))?;
         Ok(Some(view.build(events, identifiers, (rules, Some(at))).await?))
     }
 }

@@ -3,7 +3,7 @@
 //! Two gates: the kind of statement before planning, and every node of the plan after it.
 
 use crate::error::{SqlError, SqlErrorKind};
-use crate::past;
+use crate::{listed, past};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::session_state::SessionState;
@@ -35,9 +35,16 @@ pub(crate) async fn plan(state: &SessionState, sql: &str) -> Result<LogicalPlan,
     let mut statement = state.sql_to_statement(sql, &dialect).map_err(unreadable)?;
     check_statement(&statement)?;
     complete_name(state, &mut statement);
-    name_tables(&mut statement)?;
+    name_tables(state, &mut statement)?;
+    let functions = match &statement {
+        Statement::Statement(statement) => listed::shows_functions(statement),
+        _ => None,
+    };
     let plan = state.statement_to_plan(statement).await;
-    let plan = plan.map_err(|error| missing_table(state, SqlError::from(error)))?;
+    let mut plan = plan.map_err(|error| missing_table(state, SqlError::from(error)))?;
+    if let Some(asked) = functions {
+        plan = listed::with_tables(asked.as_ref(), plan)?;
+    }
     check_plan(&plan)?;
     Ok(plan)
 }
@@ -79,30 +86,79 @@ fn complete_name(state: &SessionState, statement: &mut Statement) {
 }
 
 /// Writes calls of functions of the past out as names of tables.
-fn name_tables(statement: &mut Statement) -> Result<(), SqlError> {
+fn name_tables(state: &SessionState, statement: &mut Statement) -> Result<(), SqlError> {
     match statement {
-        Statement::Statement(statement) => past::name_tables_of_then(&mut **statement),
-        Statement::Explain(explain) => name_tables(&mut explain.statement),
+        Statement::Statement(statement) => past::name_tables_of_then(state, &mut **statement),
+        Statement::Explain(explain) => name_tables(state, &mut explain.statement),
         _ => Ok(()),
     }
 }
 
-/// A table that is not there for this request, with the one that was most likely meant. It knows only what the request may
-/// read, so that a table of others and one that nobody has are told in the same words.
+/// A table, a function that gives one, or a space that is not there for this request, with the one that was most likely meant.
+/// It knows only what the request may read, so that one of others and one that nobody has are told in the same words.
 fn missing_table(state: &SessionState, error: SqlError) -> SqlError {
     let text = error.to_string();
-    let Some(asked) = text
-        .strip_prefix("table '")
-        .and_then(|rest| rest.strip_suffix("' not found"))
-    else {
+    let quoted = |before: &str| text.strip_prefix(before)?.strip_suffix("' not found");
+    let told = |message| SqlError::new(SqlErrorKind::Invalid, message);
+    if let Some(asked) = quoted("table function '") {
+        return told(missing_function(asked));
+    }
+    let Some(asked) = quoted("table '") else {
         return error;
     };
-    let asked = &past::as_called(asked);
-    let message = match meant(state, asked) {
-        Some(near) => format!("there is no table {asked}: did you mean {near}? SHOW TABLES lists what there is"),
-        None => format!("there is no table {asked}: SHOW TABLES lists what there is"),
+    if let Some(missing) = missing_space(state, asked) {
+        return told(missing);
+    }
+    let called = past::as_called(asked);
+    let meant = match called == asked {
+        true => meant(state, asked),
+        false => meant_call(state, &called),
     };
-    SqlError::new(SqlErrorKind::Invalid, message)
+    told(match meant {
+        Some(near) => format!("there is no table {called}: did you mean {near}? SHOW TABLES lists what there is"),
+        None => format!("there is no table {called}: SHOW TABLES lists what there is"),
+    })
+}
+
+fn missing_function(asked: &str) -> String {
+    let names: Vec<String> = past::functions().map(|(name, _)| name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let meant = match nearest(asked, &names) {
+        Some(near) => format!("did you mean curated.{near}? "),
+        None => String::new(),
+    };
+    format!("there is no function {asked} that gives a table: {meant}SHOW FUNCTIONS lists what there is")
+}
+
+/// The space that a whole name of a table says, where the request may read none of that name.
+fn missing_space(state: &SessionState, asked: &str) -> Option<String> {
+    let (space, rest) = asked.split_once('.')?;
+    if !rest.contains('.') || state.catalog_list().catalog(space).is_some() {
+        return None;
+    }
+    let known = state.catalog_list().catalog_names();
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let meant = match nearest(space, &known) {
+        Some(near) => format!("did you mean {near}? "),
+        None => String::new(),
+    };
+    Some(format!(
+        "there is no space {space}: {meant}`kith space list` lists them"
+    ))
+}
+
+/// The function of the past that was meant where its zone is another than theirs: `brand_b.events_as_of(…)` says a space.
+fn meant_call(state: &SessionState, called: &str) -> Option<String> {
+    let own = &state.config_options().catalog.default_catalog;
+    let (space, zone, call) = match *called.splitn(3, '.').collect::<Vec<_>>() {
+        [space, zone, call] => (space, zone, call),
+        _ => return None,
+    };
+    match state.catalog_list().catalog(zone) {
+        Some(_) if space == own => Some(format!("{zone}.curated.{call}")),
+        _ if space == own => Some(format!("curated.{call}")),
+        _ => Some(format!("{space}.curated.{call}")),
+    }
 }
 
 /// The table whose name is most like one that is not there: of the space that the name says, or, where the request may read

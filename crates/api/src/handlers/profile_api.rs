@@ -64,6 +64,14 @@ pub(crate) struct EventsQuery {
     next: Option<String>,
 }
 
+/// What the metadata takes.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MetadataQuery {
+    /// `true` or `false`, for clients that send it: all of it is told either way.
+    verbose: Option<String>,
+}
+
 /// The path of a list.
 pub(crate) type Person = Path<(String, String)>;
 
@@ -193,13 +201,22 @@ pub(crate) async fn events(
     get, path = "/v1/spaces/{space}/collections/users/profiles/{identifier}/metadata",
     operation_id = "profile_api_metadata",
     tag = "profile api",
-    params(("space", description = "The space."), ("identifier", description = "type:value, such as user_id:u1.")),
+    params(
+        ("space", description = "The space."),
+        ("identifier", description = "type:value, such as user_id:u1."),
+        MetadataQuery,
+    ),
     responses(
         (status = 200, description = "The metadata.", body = MetadataBody),
         (status = 404, description = "Nobody has it.", body = ErrorBody),
     ),
 )]
-pub(crate) async fn metadata(state: Api, Path(path): Person) -> Result<Json<MetadataBody>, ApiError> {
+pub(crate) async fn metadata(
+    state: Api,
+    Path(path): Person,
+    Query(query): Query<MetadataQuery>,
+) -> Result<Json<MetadataBody>, ApiError> {
+    parse_flag("verbose", query.verbose.as_deref())?;
     Ok(Json(read_profile(&state, &path).await?.into()))
 }
 

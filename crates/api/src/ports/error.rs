@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum PortErrorKind {
     /// What was named does not exist: 404.
     NotFound,
+    /// Nobody is found as of an instant, and the text says which question finds somebody: 404.
+    Absent,
     /// The request breaks a rule and must be mended: 400, or 422 with problems.
     Invalid,
     /// It exists already, or changed meanwhile: 409.

@@ -1,7 +1,7 @@
 //! Who is who as the API asks for it: read from what the pipeline has committed, decided in the log.
 
 use super::Parts;
-use super::looking_back::{LookingBack, as_of, read_as_of, refused};
+use super::looking_back::{LookingBack, as_of, nobody_then, read_as_of, refused};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -82,11 +82,17 @@ impl Identity for WhoIsWho {
         let known_at = asked.map(|asked| asked.known_at);
         let (space, name) = (space.clone(), name_of(person));
         let resolved = read_as_of(&self.parts, known_at, move |parts| {
-            let then = parts.reads.resolve_as_of(&space, &name, instant)?;
-            let today = parts.reads.resolve(&space, &name)?;
-            Ok(then.map(|then| (then, today)))
+            let Some(then) = parts.reads.resolve_as_of(&space, &name, instant)? else {
+                return Ok(Err(parts.reads.absent_as_of(&space, &name, instant, now)?));
+            };
+            Ok(Ok((then, parts.reads.resolve(&space, &name)?)))
         });
-        Ok(resolved.await?.map(|(then, today)| {
+        let resolved = match resolved.await? {
+            Ok(resolved) => Some(resolved),
+            Err(absent) if asked.is_some() => return Err(nobody_then(instant, absent)),
+            Err(_) => None,
+        };
+        Ok(resolved.map(|(then, today)| {
             let identifiers: Vec<String> = then.identifiers.iter().map(ToString::to_string).collect();
             RawJson::of(&json!({
                 "profile": then.profile.to_string(),

@@ -4,7 +4,7 @@
 
 use super::Parts;
 use kith_api::ports::{AsOf, PortError, PortErrorKind};
-use kith_pipeline::{PipelineError, PipelineErrorKind};
+use kith_pipeline::{Absent, PipelineError, PipelineErrorKind};
 use kith_types::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,4 +107,26 @@ pub(crate) fn as_of(asked: AsOf, now: Timestamp) -> Result<Option<kith_pipeline:
         return Err(PortError::new(PortErrorKind::Invalid, message));
     }
     Ok(Some(kith_pipeline::AsOf { at, known_at }))
+}
+
+/// The answer where nobody is found as of an instant: why, and with which question somebody is.
+pub(crate) fn nobody_then(asked: kith_pipeline::AsOf, absent: Absent) -> PortError {
+    let (at, known_at) = (asked.at, asked.known_at);
+    let why = match absent {
+        Absent::NowToo => "nobody has it now either".to_owned(),
+        Absent::KnownLater(later) => format!(
+            "it was asked with the knowledge of {known_at}: what was received later, such as by an import, was not known then. \
+             as_of={at} known_at={} tells what is known of it in hindsight",
+            later.known_at
+        ),
+        Absent::HappenedLater(later) => format!(
+            "what is known of it begins at {}: as_of={} known_at={} finds it",
+            later.at, later.at, later.known_at
+        ),
+        Absent::FoundNow => "it is found as of now: leave out as_of and known_at".to_owned(),
+    };
+    PortError::new(
+        PortErrorKind::Absent,
+        format!("Profile was not found as of {at}: {why}"),
+    )
 }

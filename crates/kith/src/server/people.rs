@@ -1,6 +1,6 @@
 //! People as the API shows them, read from what the pipeline has committed.
 
-use super::looking_back::{LookingBack, as_of, read_as_of};
+use super::looking_back::{LookingBack, as_of, nobody_then, read_as_of};
 use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -88,15 +88,21 @@ impl Profiles for People {
         recent_events: usize,
         asked: AsOf,
     ) -> Result<Option<Profile>, PortError> {
-        let Some(instant) = as_of(asked, self.0.clock.now())? else {
+        let now = self.0.clock.now();
+        let Some(instant) = as_of(asked, now)? else {
             return self.profile(space, person, recent_events).await;
         };
         let (space, name) = (space.clone(), name_of(person));
         let found = read_as_of(&self.0, Some(instant.known_at), move |parts| {
-            parts.reads.person_as_of(&space, &name, instant, recent_events)
+            match parts.reads.person_as_of(&space, &name, instant, recent_events)? {
+                Some(found) => Ok(Ok(found)),
+                None => Ok(Err(parts.reads.absent_as_of(&space, &name, instant, now)?)),
+            }
         });
-        let found = found.await?;
-        Ok(found.map(|(document, events)| profile(&document, &events, instant.at)))
+        match found.await? {
+            Ok((document, events)) => Ok(Some(profile(&document, &events, instant.at))),
+            Err(absent) => Err(nobody_then(instant, absent)),
+        }
     }
 
     async fn events(

@@ -1,7 +1,7 @@
 //! Segments as the API shows them.
 
 use super::Parts;
-use super::looking_back::{as_of, read_as_of};
+use super::looking_back::{as_of, nobody_then, read_as_of};
 use super::people::name_of;
 use async_trait::async_trait;
 use kith_api::RawJson;
@@ -96,14 +96,17 @@ impl Segments for LiveSegments {
         let decided_by = instant.map(|instant| instant.known_at);
         let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
         let explained = read_as_of(&self.0, decided_by, move |parts| {
-            if !parts.reads.has_segment(&of, &sought, decided_by)? {
-                return Ok(Err(parts.reads.has_segment(&of, &sought, None)?));
-            }
-            Ok(Ok(parts.reads.explain_by_events(&of, &sought, &name, instant, now)?))
+            let explained = parts.reads.explain_by_events(&of, &sought, &name, instant, now)?;
+            let absent = match (&explained, instant) {
+                (Ok(None), Some(instant)) => Some((instant, parts.reads.absent_as_of(&of, &name, instant, now)?)),
+                _ => None,
+            };
+            Ok((explained, absent))
         });
         match explained.await? {
-            Ok(explained) => Ok(explained.map(|explained| RawJson::of(&explained.to_document()))),
-            Err(has_it_today) => Err(no_segment(space, segment, decided_by.filter(|_| has_it_today))),
+            (_, Some((instant, absent))) => Err(nobody_then(instant, absent)),
+            (Ok(explained), None) => Ok(explained.map(|explained| RawJson::of(&explained.to_document()))),
+            (Err(none), None) => Err(no_segment(space, segment, decided_by.filter(|_| none.is_live))),
         }
     }
 }

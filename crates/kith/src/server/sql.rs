@@ -102,7 +102,7 @@ impl Past {
     fn of_past(&self, at: Timestamp) -> Result<Timestamp, SqlError> {
         let now = self.0.clock.now();
         if at > now {
-            let message = format!("it is {now}: nothing can be told as of {at}");
+            let message = format!("nothing can be told as of {at}, which is still to come: it is {now}");
             return Err(SqlError::new(SqlErrorKind::Invalid, message));
         }
         match await_knowledge(&self.0, at) {

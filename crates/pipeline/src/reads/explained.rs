@@ -37,6 +37,13 @@ pub struct Explained {
     pub explanation: Explanation,
 }
 
+/// That a space has no segment, or had none by what was decided at the instant asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoSegment {
+    /// Whether it has one now.
+    pub is_live: bool,
+}
+
 impl Explained {
     /// As a JSON object.
     #[must_use]
@@ -56,27 +63,8 @@ impl Explained {
 }
 
 impl Reads {
-    /// Whether a space has a segment, or had it by what was decided at an instant.
-    ///
-    /// # Errors
-    /// As [`Reads::person_as_of`].
-    pub fn has_segment(
-        &self,
-        space: &SpaceId,
-        segment: &SegmentName,
-        decided_by: Option<Timestamp>,
-    ) -> Result<bool, PipelineError> {
-        let Some((today, snapshot)) = self.look(space)? else {
-            return Ok(false);
-        };
-        let definitions = match decided_by {
-            Some(at) => self.past_definitions.at(&*snapshot, space, &today, at)?,
-            None => today,
-        };
-        Ok(definitions.segments.iter().any(|live| live.name == *segment))
-    }
-
-    /// As [`Reads::explain`], at `now` or as of an instant, with the events behind every leaf.
+    /// As [`Reads::explain`], at `now` or as of an instant, with the events behind every leaf. Nothing where there is no such
+    /// person, and [`NoSegment`] where there is no such segment: both of one moment of the state.
     ///
     /// # Errors
     /// As [`Reads::person_as_of`].
@@ -87,17 +75,19 @@ impl Reads {
         name: &str,
         as_of: Option<AsOf>,
         now: Timestamp,
-    ) -> Result<Option<Explained>, PipelineError> {
+    ) -> Result<Result<Option<Explained>, NoSegment>, PipelineError> {
         let Some((definitions, snapshot)) = self.look(space)? else {
-            return Ok(None);
+            return Ok(Err(NoSegment { is_live: false }));
         };
         let today = Arc::clone(&definitions);
         let definitions = match as_of {
             Some(as_of) => self.past_definitions.at(&*snapshot, space, &today, as_of.known_at)?,
             None => definitions,
         };
+        let of_today = today.segments.iter().find(|one| one.name == *segment);
         let Some(live) = definitions.segments.iter().find(|live| live.name == *segment) else {
-            return Ok(None);
+            let is_live = of_today.is_some();
+            return Ok(Err(NoSegment { is_live }));
         };
         // What is held until the answer is there.
         let (mut folds, mut _large) = (Vec::new(), None);
@@ -112,11 +102,11 @@ impl Reads {
                     (folds, _large) = (past.account_folds, past.large);
                     (past.loaded, past.asked, past.events, true, as_of.at)
                 }
-                None => return Ok(None),
+                None => return Ok(Ok(None)),
             }
         } else {
             let Some((loaded, asked)) = find(&*snapshot, space, &definitions, name)? else {
-                return Ok(None);
+                return Ok(Ok(None));
             };
             let (events, complete) = events_of(&*snapshot, space, &loaded)?;
             let now = now.max(loaded.whole.horizon());
@@ -138,14 +128,13 @@ impl Reads {
             folds: as_of.is_some().then_some(&folds),
         };
         said.attach(&mut explanation.reason)?;
-        let of_today = today.segments.iter().find(|one| one.name == *segment);
-        Ok(Some(Explained {
+        Ok(Ok(Some(Explained {
             profile: loaded.id,
             redirected_from,
             as_of,
             is_edited: of_today.is_none_or(|one| !one.compiled.asks_as(&live.compiled)),
             explanation,
-        }))
+        })))
     }
 }
 

@@ -4,6 +4,7 @@
 //! fold are worked out from the events that were known, by the code that takes them in live. What evidence connects only
 //! grows, so today's component has everything that it connected at any earlier time.
 
+mod absent;
 mod everybody;
 mod known;
 mod rescan;
@@ -17,6 +18,7 @@ use crate::definitions::Definitions;
 use crate::document::{AccountView, PersonDocument};
 use crate::record::ProfileRecord;
 use crate::{PipelineError, redirects};
+pub use absent::Absent;
 pub use everybody::HeldThen;
 use kith_identity::Position;
 use kith_profile::{AccountFold, Part};

@@ -221,7 +221,7 @@ fn seg_6_an_explanation_names_the_event_that_said_it_whoever_sent_it() {
     let (reads, segment) = (reads_of(&bench), PLAN.parse().unwrap());
     let explain = |as_of: Option<AsOf>| {
         let found = reads.explain_by_events(&main_space(), &segment, "user_id:u2", as_of, at(40));
-        found.unwrap().unwrap().to_document()
+        found.unwrap().unwrap().unwrap().to_document()
     };
     let check = |found: Json, member: bool, plan: &str, second: i64| {
         assert_eq!(found["member"], member, "{found:#}");

@@ -126,26 +126,176 @@ async fn idn_8_calls_that_cannot_be_answered_say_why() {
         assert_eq!(error.kind(), SqlErrorKind::Invalid, "{error}");
         error.to_string()
     };
-    for args in ["", "'soon'", "now()", "'2026-01-01', '2026-02-01'", "5"] {
+    let call = "identifiers_as_of takes a moment";
+    for (args, why) in [
+        (
+            "",
+            "identifiers_as_of takes one moment, such as identifiers_as_of('2026-03-01T12:00:00Z') or",
+        ),
+        ("'2026-01-01', '2026-02-01'", "identifiers_as_of takes one moment"),
+        ("'soon'", &format!("{call}, and this is a text that is none (")),
+        (
+            "concat('so', 'on')",
+            &format!("{call}, and this is a text that is none ("),
+        ),
+        (
+            "5",
+            &format!("{call}, and this is a value of the type Int64: write one such as"),
+        ),
+        ("NULL", &format!("{call}, and this is null")),
+        (
+            "INTERVAL '1 day'",
+            &format!("{call}, and this is a value of the type Interval"),
+        ),
+        (
+            "random()",
+            &format!("{call} that can be worked out before any row is read"),
+        ),
+        (
+            "event_time",
+            &format!("{call} that can be worked out before any row is read"),
+        ),
+        (
+            "(SELECT max(event_time) FROM clean.events)",
+            &format!("{call} that can be worked out"),
+        ),
+    ] {
         let told = refused(&format!("SELECT * FROM identifiers_as_of({args})")).await;
-        assert!(told.contains("takes one moment, such as identifiers_as_of('"), "{told}");
+        assert!(told.starts_with(why), "{args}: {told}");
     }
-    assert_eq!(
-        refused("SELECT * FROM identifiers_as_of('2001-01-01')").await,
-        "that is forgotten"
-    );
-    refused("SELECT * FROM nothing_as_of('2026-01-01')").await;
+    for (sql, why) in [
+        ("SELECT * FROM identifiers_as_of('2001-01-01')", "that is forgotten"),
+        (
+            "SELECT identifiers_as_of('2026-01-01')",
+            "identifiers_as_of gives a table: call it in FROM, as SELECT * FROM curated.identifiers_as_of(…)",
+        ),
+        (
+            "SELECT * FROM event_as_of('2026-01-01')",
+            "there is no function event_as_of that gives a table: did you mean curated.events_as_of? \
+             SHOW FUNCTIONS lists what there is",
+        ),
+        (
+            "SELECT * FROM nothing_like_it('2026-01-01')",
+            "there is no function nothing_like_it that gives a table: SHOW FUNCTIONS lists what there is",
+        ),
+        (
+            "SELECT * FROM mian.curated.events_as_of('2026-01-01')",
+            "there is no space mian: did you mean main? `kith space list` lists them",
+        ),
+        (
+            "SELECT * FROM mian.clean.events",
+            "there is no space mian: did you mean main? `kith space list` lists them",
+        ),
+        (
+            "SELECT * FROM main.events_as_of('2026-01-01')",
+            "there is no table main.main.events_as_of('2026-01-01T00:00:00.000Z'): \
+             did you mean main.curated.events_as_of('2026-01-01T00:00:00.000Z')? SHOW TABLES lists what there is",
+        ),
+        (
+            "SELECT * FROM clean.events_as_of('2026-01-01')",
+            "there is no table main.clean.events_as_of('2026-01-01T00:00:00.000Z'): \
+             did you mean curated.events_as_of('2026-01-01T00:00:00.000Z')? SHOW TABLES lists what there is",
+        ),
+    ] {
+        assert_eq!(refused(sql).await, why, "{sql}");
+    }
     let other = SpaceAccess::only(space("other"));
     let sql = "SELECT * FROM main.curated.identifiers_as_of('2026-01-01')";
     let closed = world.run_in(&other, sql).await.unwrap_err().to_string();
-    assert_eq!(
-        closed,
-        "there is no table main.curated.identifiers_as_of('2026-01-01T00:00:00.000Z'): SHOW TABLES lists what there is"
-    );
+    assert_eq!(closed, "there is no space main: `kith space list` lists them");
     let plain = World::new().await;
     let error = plain
         .run("SELECT * FROM identifiers_as_of('2026-01-01')")
         .await
         .unwrap_err();
     assert!(error.to_string().contains("role pipeline"), "{error}");
+}
+
+#[tokio::test]
+async fn idn_8_a_moment_is_whatever_is_known_before_a_row_is_read() {
+    let world = known().await;
+    let owner_at = async |moment: &str| {
+        let sql = format!("SELECT profile_id FROM identifiers_as_of({moment}) i WHERE i.value = 'tablet'");
+        let rows = world.run(&sql).await.unwrap();
+        rows[0]["profile_id"].as_str().unwrap().chars().last().unwrap()
+    };
+    // The tablet moved at 2023-11-15T08:13:20Z.
+    for (moment, owner) in [
+        ("'2023-11-15 08:13:19'", '1'),
+        ("concat('2023-11-15T08', ':13:19.999999Z')", '1'),
+        ("TIMESTAMP '2023-11-15 08:13:20'", '2'),
+        ("CAST('2023-11-15T09:13:19+01:00' AS TIMESTAMP)", '1'),
+        ("DATE '2023-11-15'", '1'),
+        ("DATE '2023-11-15' + INTERVAL '1 day'", '2'),
+        ("to_timestamp_seconds(1700035999)", '1'),
+        ("to_timestamp_nanos(1700036000000000001)", '2'),
+        ("now()", '2'),
+        ("now() - INTERVAL '1 day'", '2'),
+        ("date_trunc('month', TIMESTAMP '2023-12-24 18:00:00')", '2'),
+    ] {
+        assert_eq!(owner_at(moment).await, owner, "{moment}");
+    }
+    // One instant for all of a statement.
+    let sql = "SELECT 1 AS x FROM identifiers_as_of(now()) a JOIN identifiers_as_of(now()) b USING (value) LIMIT 1";
+    let plan = world.text(&format!("EXPLAIN {sql}")).await;
+    let instants: std::collections::BTreeSet<&str> = plan.split("as of ").skip(1).map(|rest| &rest[..20]).collect();
+    assert!(instants.len() < 2, "{plan}");
+    world.run(sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn idn_8_functions_that_give_tables_are_listed() {
+    let world = known().await;
+    let rows = world.run("SHOW FUNCTIONS LIKE '%as_of'").await.unwrap();
+    let named: Vec<&str> = rows.iter().map(|row| row["function_name"].as_str().unwrap()).collect();
+    assert_eq!(named, ["identifiers_as_of", "events_as_of", "orders_as_of"]);
+    for row in &rows {
+        assert_eq!(
+            (&row["function_type"], &row["return_type"]),
+            (&json!("TABLE"), &json!("table"))
+        );
+        assert_eq!(row["parameters"], json!(["moment"]));
+        // What is shown as an example can be run.
+        world
+            .run(row["syntax_example"].as_str().unwrap())
+            .await
+            .unwrap_or_else(|error| panic!("{row}: {error}"));
+    }
+    let all = world.run("SHOW FUNCTIONS").await.unwrap();
+    let has = |name: &str| all.iter().any(|row| row["function_name"] == name);
+    let missing: Vec<&str> = ["orders_as_of", "json_get_text", "upper"]
+        .into_iter()
+        .filter(|name| !has(name))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    assert!(
+        world
+            .run("SHOW FUNCTIONS LIKE 'json_get%'")
+            .await
+            .unwrap()
+            .iter()
+            .all(|row| row["function_type"] == "SCALAR")
+    );
+}
+
+/// Where there are many events, the identifiers are what is held in memory, though nothing says how many they are, and events go by.
+#[tokio::test]
+async fn idn_8_events_of_then_go_by_who_held_what() {
+    let world = known().await;
+    // More than the engine holds without a second thought, as it is set.
+    let many: Vec<_> = (0..10_000)
+        .map(|number| order(number % 4, &[("anonymous_id", "tablet")]))
+        .collect();
+    for _ in 0..14 {
+        world.append(&SpaceId::main(), &many).await;
+    }
+    let sql = format!("EXPLAIN SELECT * FROM curated.events_as_of('{}')", hour(5));
+    let plan = world.run(&sql).await.unwrap();
+    let physical = plan.iter().find(|row| row["plan_type"] == "physical_plan").unwrap();
+    let physical = physical["plan"].as_str().unwrap();
+    let place = |of: &str| physical.find(of).unwrap_or_else(|| panic!("no {of} in {physical}"));
+    // A hash join holds its first input.
+    assert!(place("HashJoinExec") < place("StreamingTableExec"), "{physical}");
+    assert!(place("StreamingTableExec") < place(".parquet"), "{physical}");
+    assert!(physical.contains("join_type=Right"), "{physical}");
 }

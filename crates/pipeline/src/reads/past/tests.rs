@@ -189,9 +189,9 @@ fn explanations_are_those_of_then(records: fn(u64) -> (Vec<Record>, i64)) {
                 for segment in segments(&reads) {
                     let what = format!("seed {seed}, {then}, {segment}, {name}");
                     let said = reads.explain_by_events(&main_space(), &segment, &name, None, then);
-                    let said = said.unwrap().unwrap().explanation;
+                    let said = said.unwrap().unwrap().unwrap().explanation;
                     let told = all.explain_by_events(&main_space(), &segment, &name, Some(AsOf::then(then)), at(0));
-                    let told = told.unwrap().unwrap_or_else(|| panic!("{what}"));
+                    let told = told.unwrap().unwrap().unwrap_or_else(|| panic!("{what}"));
                     assert_eq!(told.explanation, said, "{what}");
                     let key = keys::member(&main_space(), segment.as_str(), profile);
                     let stream = bench.store.get(Keyspace::Members, &key).unwrap().is_some();

@@ -2,11 +2,11 @@
 
 use super::super::super::account_history::LINKS_MAX;
 use super::super::super::tests::reads_of;
-use super::super::AsOf;
 use super::super::rescan::RESCANNED_EVENTS_MAX;
+use super::super::{Absent, AsOf};
 use crate::tests::accounts::group;
 use crate::tests::{Bench, at, event, identify, main_space, performed};
-use crate::{PipelineErrorKind, Veto};
+use crate::{NoSegment, PipelineErrorKind, Veto};
 use kith_types::{Identifier, SegmentName};
 use serde_json::json;
 
@@ -73,7 +73,7 @@ fn seg_6_hindsight_counts_what_came_late_and_nothing_that_came_after() {
             Some(as_of),
             at(0),
         );
-        let why = why.unwrap()?;
+        let why = why.unwrap().unwrap()?;
         let behind = why.explanation.reason.behind?;
         assert_eq!(person.0.segments.is_empty(), !why.explanation.member);
         Some((
@@ -162,10 +162,10 @@ fn idn_8_an_account_with_more_than_one_answer_reads_refuses_only_what_asks_for_i
             let segment = segment.parse().unwrap();
             reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(as_of), at(9))
         };
-        assert!(explained("buyers").unwrap().unwrap().explanation.member);
+        assert!(explained("buyers").unwrap().unwrap().unwrap().explanation.member);
         match explained("of_pro") {
             Err(refused) => assert!(too_much && refused.kind() == PipelineErrorKind::Limit, "{refused}"),
-            Ok(explained) => assert!(!too_much && explained.unwrap().explanation.member),
+            Ok(explained) => assert!(!too_much && explained.unwrap().unwrap().explanation.member),
         }
         assert!(
             reads
@@ -198,32 +198,35 @@ fn seg_6_an_edited_segment_is_explained_by_its_condition_of_then() {
     bench.commit();
     let reads = reads_of(&bench);
     let asked = |as_of: AsOf| {
-        let had = reads
-            .has_segment(&main_space(), &segment, Some(as_of.known_at))
-            .unwrap();
         let explained = reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(as_of), at(50));
         let explained = explained.unwrap();
-        assert_eq!(had, explained.is_some());
-        explained.map(|one| (one.explanation.member, one.is_edited))
+        explained.map(|one| {
+            let one = one.unwrap();
+            (one.explanation.member, one.is_edited)
+        })
     };
     let then = |second| asked(AsOf::then(at(second)));
-    assert_eq!(then(5), None, "there was none");
-    assert_eq!(then(15), Some((true, true)));
-    assert_eq!(then(25), Some((false, true)));
-    assert_eq!(then(35), None, "it was removed");
+    let gone = Err(NoSegment { is_live: false });
+    assert_eq!(then(5), gone, "there was none");
+    assert_eq!(then(15), Ok((true, true)));
+    assert_eq!(then(25), Ok((false, true)));
+    assert_eq!(then(35), gone, "it was removed");
     let (at_five, known_at) = (at(5), at(15));
     assert_eq!(
         asked(AsOf { at: at_five, known_at }),
-        Some((true, true)),
+        Ok((true, true)),
         "by what was decided later"
     );
-    assert!(!reads.has_segment(&main_space(), &segment, None).unwrap());
     bench.decide(60, &[("segment", "buyers", performed("Order", 3, 600))]);
     bench.commit();
     let reads = reads_of(&bench);
     let now = AsOf::then(at(61));
     let explained = reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(now), at(70));
-    assert!(!explained.unwrap().unwrap().is_edited);
+    assert!(!explained.unwrap().unwrap().unwrap().is_edited);
+    let before = reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(AsOf::then(at(35))), at(70));
+    assert_eq!(before.unwrap(), Err(NoSegment { is_live: true }), "it has one again");
+    let nobody = reads.explain_by_events(&main_space(), &segment, "user_id:u2", Some(now), at(70));
+    assert_eq!(nobody.unwrap(), Ok(None));
 }
 
 #[test]
@@ -262,7 +265,7 @@ fn seg_6_an_event_that_adds_zero_is_behind_a_sum() {
     bench.commit();
     let segment = "spenders".parse().unwrap();
     let explained = reads_of(&bench).explain_by_events(&main_space(), &segment, "user_id:u1", None, at(9));
-    let reason = explained.unwrap().unwrap().explanation.reason;
+    let reason = explained.unwrap().unwrap().unwrap().explanation.reason;
     assert_eq!(reason.behind.unwrap().total, 3, "all but the one that is no number");
 }
 
@@ -312,10 +315,50 @@ fn seg_6_a_segment_is_edited_where_what_it_names_is() {
     let edited = |second| {
         let (segment, then) = ("buyers".parse().unwrap(), AsOf::then(at(second)));
         let explained = reads.explain_by_events(&main_space(), &segment, "user_id:u1", Some(then), at(50));
-        let explained = explained.unwrap().unwrap();
+        let explained = explained.unwrap().unwrap().unwrap();
         (explained.explanation.member, explained.is_edited)
     };
     assert_eq!(edited(15), (true, false), "something else was edited since");
     assert_eq!(edited(35), (false, true), "what it names was another");
     assert_eq!(edited(45), (true, false));
+}
+
+#[test]
+fn idn_8_nobody_as_of_an_instant_is_told_with_the_question_that_finds_somebody() {
+    let mut bench = Bench::new();
+    // Received long after it happened.
+    bench.take(100, &[event("user_id:u1", "Order", 20, json!({}))]);
+    bench.take(200, &[event("user_id:u1 email:e@x.org", "Order", 150, json!({}))]);
+    bench.commit();
+    let reads = reads_of(&bench);
+    let ask = |name: &str, second: i64, known: i64| {
+        let as_of = AsOf {
+            at: at(second),
+            known_at: at(known),
+        };
+        let found = |as_of| reads.person_as_of(&main_space(), name, as_of, 0).unwrap().is_some();
+        assert!(!found(as_of), "{name} as of {second}");
+        let absent = reads.absent_as_of(&main_space(), name, as_of, at(300)).unwrap();
+        // Whoever follows the hint finds somebody.
+        if let Absent::KnownLater(asked) | Absent::HappenedLater(asked) = absent {
+            assert!(found(asked), "{name} as of {second}: {absent:?}");
+        }
+        absent
+    };
+    let hindsight = |second| AsOf {
+        at: at(second),
+        known_at: at(300),
+    };
+    assert_eq!(ask("user_id:u1", 50, 50), Absent::KnownLater(hindsight(50)));
+    assert_eq!(ask("user_id:u1", 50, 99), Absent::KnownLater(hindsight(50)));
+    assert_eq!(ask("user_id:u1", 10, 10), Absent::HappenedLater(hindsight(20)));
+    assert_eq!(ask("user_id:u1", 19, 300), Absent::HappenedLater(hindsight(20)));
+    // In hindsight it leads to whoever has it since.
+    assert_eq!(ask("email:e@x.org", 10, 300), Absent::HappenedLater(hindsight(20)));
+    assert_eq!(ask("email:e@x.org", 120, 120), Absent::KnownLater(hindsight(120)));
+    assert_eq!(ask("user_id:u2", 120, 300), Absent::NowToo);
+    assert_eq!(
+        ask(&bench.last_person().to_string(), 10, 10),
+        Absent::HappenedLater(hindsight(20))
+    );
 }
