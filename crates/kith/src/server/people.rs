@@ -96,7 +96,13 @@ impl Profiles for People {
             parts.reads.person_as_of(&space, &name, instant, recent_events)
         });
         let found = found.await?;
-        Ok(found.map(|(document, events)| profile(&document, &events, instant.at)))
+        Ok(found.map(|(document, events)| Profile {
+            as_of: Some(AsOf {
+                at: Some(instant.at),
+                known_at: Some(instant.known_at),
+            }),
+            ..profile(&document, &events, instant.at)
+        }))
     }
 
     async fn events(
@@ -144,6 +150,7 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
     Profile {
         id: document.id,
         redirected_from: document.redirected_from,
+        as_of: None,
         created_at,
         updated_at: document.last_seen.unwrap_or(created_at),
         first_event: (None, None),
