@@ -149,6 +149,7 @@ test('idn_8_a_person_is_given_as_of_a_past_instant_and_in_hindsight', { timeout:
   const then = await get('user_id:jo', '--as-of', early)
   assert.deepEqual(shown(then), [1, 'free', 'buyers'])
   assert.equal(then.id, first.id)
+  assert.deepEqual([then.as_of, then.known_at].map(Date.parse), [Date.parse(early), Date.parse(early)])
   const both = await Promise.all(['user_id:jo', 'anonymous_id:jo-phone'].map(one => get(one, '--as-of', apart)))
   assert.deepEqual(both.map(orders), [1, 1])
   assert.notEqual(both[0].id, both[1].id, 'nobody had told them to be one yet')
@@ -156,7 +157,9 @@ test('idn_8_a_person_is_given_as_of_a_past_instant_and_in_hindsight', { timeout:
   const hindsight = await get('user_id:jo', '--as-of', apart, '--known-at', new Date().toISOString())
   assert.deepEqual(shown(hindsight), [3, 'free', 'buyers'])
   const words = await server.kith('profile', 'get', 'user_id:jo', '--as-of', early)
-  assert.match(words, /^profile prf_/)
+  assert.match(words, /^profile prf_[0-9a-f]+ at \d{4}-\d\d-\d\dT[\d:.]+Z, as known then\n/)
+  const late = await server.kith('profile', 'get', 'user_id:jo', '--as-of', apart, '--known-at', new Date().toISOString())
+  assert.match(late, /^profile prf_[0-9a-f]+ at \S+Z, as known at \S+Z\n/)
   assert.match(words, /orders: 1\b/)
   assert.match(words, /plan: free/)
 

@@ -44,6 +44,12 @@ test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout
   assert.equal(why.path[0].event.type, 'identify')
   const wrong = why.path[0].event.address
   assert.match(await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com'), /are one person/)
+  const { id } = await server.person('user_id:ann')
+  const byId = await server.kith('identity', 'why', 'user_id:ann', id)
+  assert.ok(byId.startsWith(`${id} comes from `) && byId.includes('are one person'), byId)
+  const unknown = await server.attempt(['identity', 'why', 'user_id:nobody', 'email:null'])
+  assert.notEqual(unknown.code, 0)
+  assert.match(unknown.stderr, /user_id:nobody: no event has named this identifier yet; email:null: the rules of identity block this value/)
 
   const asked = ['identity', 'what-if', '--without', wrong, 'email:jo@example.com']
   const outlook = JSON.parse(await server.kith(...asked, '--json'))
@@ -120,7 +126,12 @@ test('idn_7_a_plan_of_other_rules_tells_what_applying_them_does', { timeout: 180
   const melted = await server.personWhen('email:desk@example.com', person => isIn(person, 'loyal'))
   const rules = join(server.home, 'no-desk.yaml')
   await writeFile(rules, NO_DESK)
+  const tried = await server.kith('identity', 'what-if', '--rules', rules)
+  assert.match(tried, /1 profile would split and 0 would come from several\.[^]*would split into:/)
+  assert.match(tried, /anonymous_id:t\d would move from prf_\S+ to prf_\S+\.[^]*/)
+  assert.match(tried, /email:desk@example\.com would be blocked\./)
   const words = await server.kith('plan', '-f', rules)
+  assert.match(words, /\n    1 identifier would be blocked, 0 would be no more\n/)
   assert.match(words, /who is who: 4 profiles now, 6 then; 1 would split, 0 would come from several/)
   assert.match(words, /segment loyal: 0 members \(1 now, 0 enter, 1 leave\)/)
   const { people } = JSON.parse(await server.kith('plan', '-f', rules, '--json'))
@@ -139,6 +150,27 @@ test('idn_7_a_plan_of_other_rules_tells_what_applying_them_does', { timeout: 180
   const told = people.identity.splits[0].into.map(one => one.profile)
   assert.deepEqual(then.map(one => one.id).sort(), told.sort())
   assert.match(await server.kith('plan', '-f', rules), /0 to create, 0 to update, 0 to delete, 1 unchanged/)
+
+  // Of a second document nothing would count: it is refused wherever it comes in.
+  const second = { kind: 'identity_rules', name: 'another', spec: { types: { emial: { limit: 1 } } } }
+  await writeFile(rules, JSON.stringify(second))
+  for (const command of ['plan', 'apply']) {
+    const { code, stderr } = await server.attempt([command, '-f', rules])
+    assert.notEqual(code, 0, command)
+    assert.match(stderr, /identity_rules\/another: a space has one document of kind identity_rules, and there is identity_rules\/default already/)
+  }
+  const path = '/api/spaces/main/definitions'
+  for (const action of ['plan', 'apply', 'impact']) {
+    const { status, body } = await server.get(`${path}/${action}`, { method: 'POST', body: { documents: [second] } })
+    assert.deepEqual([status, body.error.problems[0].document], [400, 'identity_rules/another'], action)
+  }
+  // In the place of the one that there is it is taken.
+  const removals = [{ kind: 'identity_rules', name: 'default' }]
+  const { body: plan } = await server.get(`${path}/plan`, { method: 'POST', body: { documents: [second], removals } })
+  assert.deepEqual(plan.changes.map(({ name, action }) => [name, action]), [['another', 'create'], ['default', 'delete']])
+  assert.deepEqual(plan.warnings, [{
+    document: 'identity_rules/another', message: 'nobody has sent an identifier of a type named "emial"; did you mean "email"?',
+  }])
 })
 
 const THANKS = `

@@ -5,6 +5,9 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// The key under which a document describes the custom types it does not name.
+pub(crate) const OTHER_CUSTOM: &str = "custom";
+
 /// The rules as a document: what is left out has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -15,6 +18,14 @@ pub struct RulesDocument {
     /// By type name; `custom` speaks for all custom types that are not named.
     #[serde(default)]
     pub types: BTreeMap<String, TypeDocument>,
+}
+
+impl RulesDocument {
+    /// The types that it names, without the word for all others.
+    pub fn named_types(&self) -> impl Iterator<Item = &str> {
+        let names = self.types.keys().map(String::as_str);
+        names.filter(|name| *name != OTHER_CUSTOM)
+    }
 }
 
 /// What a document says of one type: what is left out has its default.

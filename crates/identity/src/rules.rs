@@ -3,7 +3,7 @@
 //! Works with the definition document of kind `identity` ([`RulesDocument`]) and with [`crate::Evidence`], which is
 //! read under it. Rules never change in place: a new document is new [`Rules`] with another fingerprint.
 
-use crate::document::{Claim, ReplaceDocument, RulesDocument, TypeDocument};
+use crate::document::{Claim, OTHER_CUSTOM, ReplaceDocument, RulesDocument, TypeDocument};
 use crate::error::IdentityError;
 use crate::evidence::{BlockedBecause, MAX_VALUE_BYTES};
 use crate::normalise::Normaliser;
@@ -17,8 +17,6 @@ use std::sync::Arc;
 
 /// The version of the document format and of the way identity follows from evidence; part of the fingerprint.
 const VERSION: u32 = 1;
-/// The key under which a document describes the custom types it does not name.
-const OTHER_CUSTOM: &str = "custom";
 const MAX_TYPES: usize = 100;
 const MAX_LIMIT: u32 = 500;
 const MAX_BLOCKED: usize = 10_000;
@@ -192,6 +190,12 @@ impl Rules {
             kind: sent.kind.clone(),
             value: Arc::from(&*value),
         })
+    }
+
+    /// Why an identifier as sent is not used; nothing where it is.
+    #[must_use]
+    pub fn refuses(&self, sent: &Identifier) -> Option<BlockedBecause> {
+        self.of(&sent.kind).accept(&sent.value).err()
     }
 
     /// Whether events have the same identifiers, carriers, held identifiers and sign-ins under both rules: what differs

@@ -227,6 +227,28 @@ impl Client {
         self.get_or(path, query, NO_ACCOUNT, absent).await
     }
 
+    /// The text of a `GET` whose failure names its parameters, as `one: …; other: …`: here it names what was given as each.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn get_naming(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, CommandError> {
+        let request = self.request(Method::GET, path, query)?.header(ACCEPT, JSON);
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        if response.status().is_success() {
+            return self.text(response).await;
+        }
+        let mut refused = refused(response).await;
+        let parts = refused.detail.message.split("; ").map(|part| {
+            let given = query.iter().find_map(|(name, value)| {
+                let said = part.strip_prefix(name)?.strip_prefix(": ")?;
+                Some(format!("{}: {said}", crate::output::shown(value)))
+            });
+            given.unwrap_or_else(|| part.to_owned())
+        });
+        refused.detail.message = parts.collect::<Vec<_>>().join("; ");
+        Err(self.explain(&refused))
+    }
+
     async fn get_or(
         &self,
         path: &[&str],

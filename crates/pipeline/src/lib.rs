@@ -69,8 +69,8 @@ pub use output::{Numbered, StepFigures, StepOutput};
 pub use reads::{
     Absent, AsOf, AtOneMoment, BEHIND_LISTED_MAX, EXPLAINED_EVENTS_MAX, Estimate, EventsAsked, EventsFound, Explained,
     HeldThen, Impact, NoSegment, OVERLAP_MAX, Overlap, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Proposed, Question, Reads,
-    Region, Resolved, SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, UNSENT_TOLD_MAX, Unsent, ValueImpact,
-    WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
+    Region, Resolved, SAMPLES_MAX, Sampler, SegmentImpact, Shown, Standing, UNSENT_TOLD_MAX, Unnamed, Unsent,
+    ValueImpact, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX,
 };
 pub use rules_progress::{RulesPart, RulesProgress};
 pub use runner::{Listener, Pipeline, PipelineStatus};

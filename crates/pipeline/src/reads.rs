@@ -20,6 +20,7 @@ mod past;
 mod shared;
 mod shown;
 mod unsent;
+mod why;
 
 pub use behind::BEHIND_LISTED_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
@@ -30,6 +31,7 @@ pub use one_moment::AtOneMoment;
 pub use overlap::{OVERLAP_MAX, Overlap, Region};
 pub use past::{Absent, AsOf, HeldThen, PAST_EVENTS_MAX, PAST_MEGABYTES_MAX, Resolved};
 pub use unsent::{UNSENT_TOLD_MAX, Unsent};
+pub use why::Unnamed;
 
 use crate::account_facts::{self, AccountFacts};
 use crate::definitions::Definitions;

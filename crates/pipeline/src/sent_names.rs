@@ -1,5 +1,5 @@
 //! The names that events of a space have carried: of events, of their properties, of traits of people and of accounts, of
-//! fields of their context and of categories of consent. They let whoever writes a definition be told of a name that nobody has sent (contract SEG-1).
+//! fields of their context, of categories of consent and of types of identifiers. They let whoever writes a definition be told of a name that nobody has sent (contract SEG-1).
 //!
 //! Names are kept by first appearance, so a replay of the log gives the same ones, and bounded, since anybody may invent
 //! some. A name that is known costs a look into a set of hashes and no memory; one that is new is a row of the step. It
@@ -7,7 +7,7 @@
 
 use crate::{PipelineError, keys};
 use kith_state::{Batch, Keyspace, Read};
-use kith_types::{Event, EventType, Object, SpaceId, Value};
+use kith_types::{Event, EventType, IdentifierType, Object, SpaceId, Value};
 use rustc_hash::{FxHashSet, FxHasher};
 use std::collections::BTreeSet;
 use std::hash::Hasher;
@@ -22,10 +22,12 @@ pub(crate) const NAME_BYTES_MAX: usize = 256;
 const NAMES: &str = "sent_name";
 const END: u8 = 0xff;
 /// There where every name of some kinds that the space has ever been sent was noted: those that are kept from the first release
-/// on that kept any, and those that came later. A state of between has the first and does not know the others.
-const KEPT: [&str; 2] = ["names_are_kept", "context_names_are_kept"];
+/// on that kept any, and those that came later. A state of between has those that there were then and does not know the others.
+const KEPT: [&str; 3] = ["names_are_kept", "context_names_are_kept", "identifier_types_are_kept"];
 /// The places of the kinds of each.
-const KEPT_PLACES: [std::ops::Range<u8>; 2] = [0..6, 6..8];
+const KEPT_PLACES: [std::ops::Range<u8>; 3] = [0..6, 6..8, 8..9];
+/// The types of identifiers that there are everywhere, so that nobody needs to send one.
+const EVERYWHERE: [&str; 5] = ["user_id", "email", "phone", "device_id", "anonymous_id"];
 /// Between the steps of a stored name.
 const STEP: char = '\0';
 
@@ -40,10 +42,11 @@ pub(crate) enum NameKind {
     AccountTrait,
     Context,
     Consent,
+    IdentifierType,
 }
 
 impl NameKind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Track,
         Self::Page,
         Self::Screen,
@@ -52,6 +55,7 @@ impl NameKind {
         Self::AccountTrait,
         Self::Context,
         Self::Consent,
+        Self::IdentifierType,
     ];
 
     /// The kind of the names that events of a type have; nothing where they have none.
@@ -67,7 +71,7 @@ impl NameKind {
     /// How many names of the kind a space keeps.
     pub(crate) fn limit(self) -> u16 {
         match self {
-            Self::Track | Self::Page | Self::Screen | Self::Consent => 1_000,
+            Self::Track | Self::Page | Self::Screen | Self::Consent | Self::IdentifierType => 1_000,
             Self::Property | Self::Trait | Self::AccountTrait | Self::Context => 2_000,
         }
     }
@@ -152,7 +156,7 @@ impl SentNames {
 
     /// Notes the names that an event carries.
     pub(crate) fn note(&mut self, event: &Event, space: &SpaceId, writes: &mut Batch) {
-        let [kept, context_kept] = self.kept;
+        let [kept, context_kept, types_kept] = self.kept;
         if kept {
             self.note_said(event, space, writes);
         }
@@ -161,6 +165,13 @@ impl SentNames {
             self.note_fields(kind, &event.context, (kind.hash(), None), space, writes);
             for category in kith_profile::consent_categories(event) {
                 self.note_alone(NameKind::Consent, category, space, writes);
+            }
+        }
+        if types_kept {
+            for identifier in &event.identifiers {
+                if let IdentifierType::Custom(name) = &identifier.kind {
+                    self.note_alone(NameKind::IdentifierType, name, space, writes);
+                }
             }
         }
     }
@@ -316,6 +327,8 @@ impl CommittedNames {
             }
         })?;
         let sent = read.names.iter().any(|names| !names.is_empty());
+        let types = &mut read.names[usize::from(NameKind::IdentifierType.place())];
+        types.extend(EVERYWHERE.map(str::to_owned));
         Ok(sent.then_some(read))
     }
 

@@ -76,7 +76,8 @@ pub(crate) struct ApplyQuery {
 pub(crate) struct PlanBody {
     /// In the order of kinds and names.
     changes: Vec<ChangeBody>,
-    /// Names that a definition asks for and nobody has sent; absent where there are none. They refuse nothing.
+    /// Names that a definition asks for and nobody has sent, and definitions that do not count; absent where there are none. They
+    /// refuse nothing.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<WarningBody>,
     /// The decision's place in the log; absent where nothing changed and in a plan.

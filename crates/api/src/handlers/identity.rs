@@ -22,7 +22,7 @@ const REASON_BYTES_MAX: usize = 2_000;
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct WhyQuery {
-    /// One, as `type:value`.
+    /// One, as `type:value`, or a profile id: that stands for the identifier that it comes from.
     one: Option<String>,
     /// The other.
     other: Option<String>,
@@ -136,7 +136,8 @@ pub(crate) struct VetoedBody {
     params(("space", description = "The space."), WhyQuery),
     responses(
         (status = 200, description = "The evidence between them.", body = RawJson),
-        (status = 404, description = "One of them is unknown.", body = ErrorBody),
+        (status = 400, description = "A profile id that stands for no one identifier.", body = ErrorBody),
+        (status = 404, description = "One of them is unknown, or blocked by the rules.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn why(
@@ -146,13 +147,12 @@ pub(crate) async fn why(
 ) -> Result<Json<RawJson>, ApiError> {
     let space = parse_space(&space)?;
     let given = |name: &str, text: Option<String>| {
-        let text = text.ok_or_else(|| ApiError::invalid(format!("{name} must be given, as type:value")))?;
-        parse_identifier(&text)
+        let text =
+            text.ok_or_else(|| ApiError::invalid(format!("{name} must be given, as type:value or a profile id")))?;
+        parse_person(&text)
     };
     let (one, other) = (given("one", query.one)?, given("other", query.other)?);
-    let why = state.identity.why(&space, &one, &other).await?;
-    why.map(Json)
-        .ok_or_else(|| ApiError::not_found("no event has named one of these identifiers yet"))
+    Ok(Json(state.identity.why(&space, &one, &other).await?))
 }
 
 /// The profile that an identifier or a profile id leads to, or led to as of a moment.

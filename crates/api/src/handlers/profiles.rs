@@ -40,6 +40,12 @@ pub(crate) struct ProfileBody {
     /// The id that was asked for, where it redirects to `id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     redirected_from: Option<String>,
+    /// The past instant that was asked about; absent for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<String>,
+    /// Until when what was received and decided is known to this answer; absent for now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_at: Option<String>,
     /// When its first event was received.
     created_at: String,
     /// When its last event was received.
@@ -185,6 +191,8 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
     ProfileBody {
         id: profile.id.to_string(),
         redirected_from: profile.redirected_from.map(|id| id.to_string()),
+        as_of: moment(profile.as_of.and_then(|asked| asked.at)),
+        known_at: moment(profile.as_of.and_then(|asked| asked.known_at)),
         created_at: profile.created_at.to_string(),
         updated_at: profile.updated_at.to_string(),
         traits: traits(profile.traits),

@@ -62,11 +62,12 @@ pub struct Vetoed {
 /// Tells and decides who is who.
 #[async_trait]
 pub trait Identity: Send + Sync {
-    /// Why two identifiers are, or are not, one person; `None` where one of them is unknown.
+    /// Why two identifiers are, or are not, one person. A profile id stands for the identifier that it comes from.
     ///
     /// # Errors
-    /// A [`PortError`].
-    async fn why(&self, space: &SpaceId, one: &Identifier, other: &Identifier) -> Result<Option<RawJson>, PortError>;
+    /// `NotFound` where one of them is unknown or blocked by the rules, `Invalid` for a profile id that leads to nobody by its
+    /// identifier any more; each says which, as `one` and `other`.
+    async fn why(&self, space: &SpaceId, one: &PersonRef, other: &PersonRef) -> Result<RawJson, PortError>;
 
     /// Who would split and who would merge.
     ///

@@ -11,7 +11,7 @@ use crate::RawJson;
 use async_trait::async_trait;
 use futures::StreamExt;
 use kith_catalog::Proposal;
-use kith_types::{Identifier, ProfileId, SegmentName, SpaceId};
+use kith_types::{ProfileId, SegmentName, SpaceId};
 
 /// Stands in for a role that was left out of `--roles`: 503 with the role's name.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +118,7 @@ impl Definitions for MissingRole {
 
 #[async_trait]
 impl Identity for MissingRole {
-    async fn why(&self, _: &SpaceId, _: &Identifier, _: &Identifier) -> Result<Option<RawJson>, PortError> {
+    async fn why(&self, _: &SpaceId, _: &PersonRef, _: &PersonRef) -> Result<RawJson, PortError> {
         self.refuse()
     }
 

@@ -10,9 +10,16 @@ use serde_json::json;
 
 #[async_trait]
 impl Identity for super::ports::Ports {
-    async fn why(&self, _: &SpaceId, one: &Identifier, other: &Identifier) -> Result<Option<RawJson>, PortError> {
-        let known = [one, other].iter().all(|identifier| &*identifier.value != "nobody");
-        Ok(known.then(|| RawJson::of(&json!({"one": one.to_string(), "other": other.to_string()}))))
+    async fn why(&self, _: &SpaceId, one: &PersonRef, other: &PersonRef) -> Result<RawJson, PortError> {
+        let shown = |person: &PersonRef| match person {
+            PersonRef::Identifier(identifier) => identifier.to_string(),
+            PersonRef::Profile(id) => id.to_string(),
+        };
+        let (one, other) = (shown(one), shown(other));
+        if other.ends_with("nobody") {
+            return Err(PortError::new(PortErrorKind::NotFound, "other: nobody"));
+        }
+        Ok(RawJson::of(&json!({"one": one, "other": other})))
     }
 
     async fn what_if(&self, _: &SpaceId, question: &WhatIf) -> Result<RawJson, PortError> {
@@ -80,13 +87,15 @@ async fn idn_7_why_and_what_if_are_asked_over_http() {
         .get(&format!("{BASE}/why?one=user_id:u&other=email:jo%40x.org"))
         .await;
     assert_eq!(why.json(), json!({"one": "user_id:u", "other": "email:jo@x.org"}));
+    let id = "prf_00000000000000000000000000000010";
+    let of_ids = world
+        .get(&format!("{BASE}/why?one=user_id:u&other=profile_id:{id}"))
+        .await;
+    assert_eq!(of_ids.json(), json!({"one": "user_id:u", "other": id}));
     for (query, status) in [
         ("one=user_id:u&other=user_id:nobody", StatusCode::NOT_FOUND),
         ("one=user_id:u", StatusCode::BAD_REQUEST),
-        (
-            "one=user_id:u&other=prf_00000000000000000000000000000010",
-            StatusCode::BAD_REQUEST,
-        ),
+        ("one=user_id:u&other=jo", StatusCode::BAD_REQUEST),
     ] {
         assert_eq!(
             world.get(&format!("{BASE}/why?{query}")).await.status,

@@ -376,7 +376,10 @@ async fn segments_are_listed_and_explained() {
         .get(&format!("/api/spaces/main/profiles/user_id:u1?{as_of}"))
         .await
         .json();
-    assert_eq!(person["updated_at"], "2024-02-01T00:00:00.000Z");
+    assert_eq!(person["as_of"], "2024-01-01T00:00:00.000Z");
+    assert_eq!(person["known_at"], "2024-02-01T00:00:00.000Z");
+    let now = world.get("/api/spaces/main/profiles/user_id:u1").await.json();
+    assert_eq!((now.get("as_of"), now.get("known_at")), (None, None));
     assert_eq!(
         world.get("/api/spaces/main/segments/none/members").await.status,
         StatusCode::NOT_FOUND

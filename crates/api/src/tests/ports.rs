@@ -116,6 +116,7 @@ impl Profiles for Ports {
         Ok(Some(Profile {
             id: JO,
             redirected_from,
+            as_of: None,
             created_at: moment(5),
             updated_at: moment(10),
             first_event: (web(), Some("m5".to_owned())),
@@ -191,7 +192,7 @@ impl Profiles for Ports {
     ) -> Result<Option<Profile>, PortError> {
         let found = self.profile(space, person, recent_events).await?;
         Ok(found.map(|mut found| {
-            found.updated_at = as_of.known_at.or(as_of.at).unwrap();
+            found.as_of = Some(as_of);
             found
         }))
     }

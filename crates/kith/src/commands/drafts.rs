@@ -78,6 +78,8 @@ struct SegmentCount {
     size_before: Option<u64>,
     enters: u64,
     leaves: u64,
+    #[serde(default)]
+    renamed: u64,
     approximate: u64,
     overlaps: Vec<BesideCount>,
     members: Vec<Shown>,
@@ -291,7 +293,11 @@ fn show_segment(segment: &SegmentCount, shown: usize) -> Result<(), CommandError
         Some(before) => {
             let about = if segment.size_range.is_some() { "about " } else { "" };
             let (enters, leaves) = (segment.enters, segment.leaves);
-            format!("{about}{before} now, {about}{enters} enter, {about}{leaves} leave")
+            let renamed = match segment.renamed {
+                0 => String::new(),
+                renamed => format!(", {renamed} under another id"),
+            };
+            format!("{about}{before} now, {about}{enters} enter, {about}{leaves} leave{renamed}")
         }
     };
     output::line(&format!("segment {}: {size} ({difference})", segment.name))?;

@@ -6,6 +6,7 @@ use crate::error::CommandError;
 use crate::output::{self, Hint};
 use clap::{Args, Subcommand};
 use kith_catalog::{DocumentKind, parse_yaml};
+use kith_types::ProfileId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub(crate) enum IdentityCommand {
 /// Flags of `kith identity why`.
 #[derive(Args, Debug)]
 pub(crate) struct WhyArgs {
-    /// One, as `type:value`, such as email:jo@example.com.
+    /// One, as `type:value`, such as email:jo@example.com, or a profile id: that stands for the identifier that it comes from.
     one: String,
     /// The other.
     other: String,
@@ -146,6 +147,7 @@ struct ResolvedTo {
     redirected_from: Option<String>,
     identifiers: Vec<String>,
     as_of: String,
+    known_at: String,
     profile_today: Option<String>,
 }
 
@@ -237,7 +239,9 @@ async fn resolve(client: &Client, args: &ResolveArgs) -> Result<(), CommandError
         return output::line(&text);
     }
     let resolved: ResolvedTo = read(&text)?;
-    output::line(&format!("profile {} at {}", resolved.profile, resolved.as_of))?;
+    let known_at = (!as_of.is_empty()).then_some(resolved.known_at.as_str());
+    let when = super::profile::told_of(Some(&resolved.as_of), known_at);
+    output::line(&format!("profile {}{when}", resolved.profile))?;
     if let Some(from) = &resolved.redirected_from {
         output::line(&format!("  merged from {from}"))?;
     }
@@ -253,12 +257,19 @@ async fn resolve(client: &Client, args: &ResolveArgs) -> Result<(), CommandError
 
 async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
     let path = ["api", "spaces", args.space.space.as_str(), "identity", "why"];
-    let text = client.get(&path, &[("one", &args.one), ("other", &args.other)]).await?;
+    let asked = [("one", args.one.as_str()), ("other", args.other.as_str())];
+    let text = client.get_naming(&path, &asked).await?;
     if args.json {
         return output::line(&text);
     }
     let why: Why = read(&text)?;
     let (one, other) = (output::shown(&why.one), output::shown(&why.other));
+    for ((_, asked), identifier) in asked.iter().zip([&one, &other]) {
+        let id = asked.strip_prefix("profile_id:").unwrap_or(asked);
+        if id.parse::<ProfileId>().is_ok() {
+            output::line(&format!("{id} comes from {identifier}."))?;
+        }
+    }
     // A shared identifier changes hands: what joined it to somebody may have ended.
     let now_apart = matches!(&why.profiles[..], [Some(one), Some(other)] if one != other);
     let are = match (why.together, now_apart) {
@@ -273,7 +284,9 @@ async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
             profile.as_deref().unwrap_or("nobody")
         ))?;
     }
-    if why.path.is_empty() && !why.together && why.shared.is_empty() {
+    if one == other {
+        output::line("They are one and the same identifier.")?;
+    } else if why.path.is_empty() && !why.together && why.shared.is_empty() {
         output::line("No evidence connects them.")?;
     }
     for joint in &why.path {
@@ -389,13 +402,22 @@ fn rules_in(path: &Path) -> Result<Value, CommandError> {
             .collect();
         CommandError::caused(format!("{name} holds no definition"), Hint::new(lines.join("\n")))
     })?;
-    let rules = documents
+    let mut rules = documents
         .into_iter()
-        .find(|document| document.kind == DocumentKind::IdentityRules);
-    rules.map(|document| document.spec).ok_or_else(|| {
+        .filter(|document| document.kind == DocumentKind::IdentityRules);
+    let Some(first) = rules.next() else {
         let hint = Hint::new("write kind: identity_rules, a name and a spec");
-        CommandError::caused(format!("{name} defines no rules of identity"), hint)
-    })
+        return Err(CommandError::caused(
+            format!("{name} defines no rules of identity"),
+            hint,
+        ));
+    };
+    if let Some(second) = rules.next() {
+        let hint = Hint::new("a space has one document of this kind: keep one of them in the file");
+        let what = format!("{name} holds {} and {}", first.id(), second.id());
+        return Err(CommandError::caused(what, hint));
+    }
+    Ok(first.spec)
 }
 
 async fn decide(client: &Client, veto: Value, args: &DecisionArgs) -> Result<(), CommandError> {

@@ -4,6 +4,7 @@ use crate::error::CommandError;
 use crate::output;
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The server's answer.
 #[derive(Deserialize)]
@@ -24,6 +25,26 @@ pub(super) struct Outlook {
     merges: Vec<Merge>,
     moves_total: u64,
     moves: Vec<Move>,
+    /// What only a look at everybody concerned tells.
+    #[serde(default)]
+    renamed_total: u64,
+    #[serde(default)]
+    renamed: Vec<Renamed>,
+    #[serde(default)]
+    blocked_total: u64,
+    #[serde(default)]
+    blocked: Vec<String>,
+    #[serde(default)]
+    unblocked_total: u64,
+    #[serde(default)]
+    unblocked: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Renamed {
+    from: String,
+    to: String,
+    identifiers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +72,13 @@ struct Members {
     identifiers: Vec<String>,
 }
 
+impl fmt::Display for Renamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let identifiers: Vec<String> = self.identifiers.iter().map(|one| output::shown(one)).collect();
+        write!(f, "{} -> {} ({})", self.from, self.to, identifiers.join(" "))
+    }
+}
+
 /// Puts it into words.
 ///
 /// # Errors
@@ -58,14 +86,7 @@ struct Members {
 pub(super) fn show(outlook: &Outlook) -> Result<(), CommandError> {
     let only_moves = outlook.only_moves();
     if only_moves {
-        for one in &outlook.moves {
-            let identifier = output::shown(&one.identifier);
-            output::line(&format!("{identifier} would move from {} to {}.", one.from, one.to))?;
-        }
-        let more = outlook.moves_total.saturating_sub(outlook.moves.len() as u64);
-        if more > 0 {
-            output::line(&format!("{more} more would move."))?;
-        }
+        outlook.show_moves()?;
     } else {
         output::line(&format!(
             "{} would split and {} would come from several.",
@@ -80,6 +101,7 @@ pub(super) fn show(outlook: &Outlook) -> Result<(), CommandError> {
         counted(outlook.largest_after, "identifier")
     ))?;
     outlook.show_what_was_looked_at()?;
+    outlook.show_blocks()?;
     if only_moves {
         output::line("They would be:")?;
         let people = outlook.splits.iter().flat_map(|split| &split.into);
@@ -95,7 +117,11 @@ pub(super) fn show(outlook: &Outlook) -> Result<(), CommandError> {
         output::line(&format!("{} would merge into:", merge.profiles.join(" and ")))?;
         members(&merge.into)?;
     }
-    Ok(())
+    outlook.show_moves()?;
+    for one in &outlook.renamed {
+        output::line(&format!("Only the id would change: {one}"))?;
+    }
+    more(outlook.renamed_total, outlook.renamed.len(), "would have another id")
 }
 
 /// Puts the counts and the first of each list into words, beside what would become of segments.
@@ -117,6 +143,15 @@ pub(super) fn show_some(outlook: &Outlook, shown: usize) -> Result<(), CommandEr
             "    of whom {bounded} would be at a bound of identity; {before} are now"
         ))?;
     }
+    if outlook.blocked_total + outlook.unblocked_total > 0 {
+        let blocked = counted(outlook.blocked_total, "identifier");
+        let unblocked = outlook.unblocked_total;
+        output::line(&format!("    {blocked} would be blocked, {unblocked} would be no more"))?;
+    }
+    if outlook.renamed_total > 0 {
+        let renamed = counted(outlook.renamed_total, "profile");
+        output::line(&format!("    of {renamed} only the id would change"))?;
+    }
     let list = |what: &str, lines: Vec<String>| {
         if lines.is_empty() {
             return Ok(());
@@ -132,10 +167,38 @@ pub(super) fn show_some(outlook: &Outlook, shown: usize) -> Result<(), CommandEr
         let from = joined(merge.profiles.iter().cloned());
         format!("{from} into {}", named(&merge.into))
     });
-    list("merge", merges.collect())
+    list("merge", merges.collect())?;
+    let named_so = |list: &[String]| list.iter().take(shown).map(|one| output::shown(one)).collect();
+    list("blocked", named_so(&outlook.blocked))?;
+    list("blocked no more", named_so(&outlook.unblocked))?;
+    let renamed = outlook.renamed.iter().take(shown).map(ToString::to_string);
+    list("renamed", renamed.collect())
 }
 
 impl Outlook {
+    fn show_moves(&self) -> Result<(), CommandError> {
+        for one in &self.moves {
+            let identifier = output::shown(&one.identifier);
+            output::line(&format!("{identifier} would move from {} to {}.", one.from, one.to))?;
+        }
+        more(self.moves_total, self.moves.len(), "would move")
+    }
+
+    /// What rules would leave out, or take that was left out.
+    fn show_blocks(&self) -> Result<(), CommandError> {
+        let lists = [
+            (self.blocked_total, &self.blocked, "would be blocked"),
+            (self.unblocked_total, &self.unblocked, "would be blocked no more"),
+        ];
+        for (total, list, what) in lists {
+            for identifier in list {
+                output::line(&format!("{} {what}.", output::shown(identifier)))?;
+            }
+            more(total, list.len(), what)?;
+        }
+        Ok(())
+    }
+
     fn show_what_was_looked_at(&self) -> Result<(), CommandError> {
         let events = counted(self.events, "event");
         let Some(bounded) = self.bounded_after else {
@@ -169,6 +232,14 @@ impl Outlook {
             && self.splits_total + self.merges_total > 0
             && self.splits.iter().all(stays)
             && self.merges.iter().all(remains)
+    }
+}
+
+/// Says how many there are beyond those that were listed.
+fn more(total: u64, listed: usize, what: &str) -> Result<(), CommandError> {
+    match total.saturating_sub(listed as u64) {
+        0 => Ok(()),
+        more => output::line(&format!("{more} more {what}.")),
     }
 }
 

@@ -60,6 +60,8 @@ pub(crate) struct EventsArgs {
 struct Profile {
     id: String,
     redirected_from: Option<String>,
+    as_of: Option<String>,
+    known_at: Option<String>,
     created_at: String,
     updated_at: String,
     traits: Fields,
@@ -165,7 +167,8 @@ async fn get(client: &Client, args: &GetArgs) -> Result<(), CommandError> {
 }
 
 fn show(profile: &Profile) -> Result<(), CommandError> {
-    output::line(&format!("profile {}", profile.id))?;
+    let when = told_of(profile.as_of.as_deref(), profile.known_at.as_deref());
+    output::line(&format!("profile {}{when}", profile.id))?;
     if let Some(from) = &profile.redirected_from {
         output::line(&format!("  merged from {from}"))?;
     }
@@ -221,6 +224,16 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
         &profile.limits_reached,
         Clone::clone,
     )
+}
+
+/// The past instant that an answer speaks of, and by what knowledge; nothing for now.
+pub(crate) fn told_of(as_of: Option<&str>, known_at: Option<&str>) -> String {
+    match (as_of, known_at) {
+        (Some(at), Some(known_at)) if at == known_at => format!(" at {at}, as known then"),
+        (Some(at), Some(known_at)) => format!(" at {at}, as known at {known_at}"),
+        (Some(at), None) => format!(" at {at}"),
+        (None, _) => String::new(),
+    }
 }
 
 /// What somebody answered, in the words that definitions use.

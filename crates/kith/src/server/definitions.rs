@@ -1,12 +1,12 @@
 //! Planning and applying definitions: validated together, appended to the log as a decision, then recorded.
 
-use super::{Parts, decisions};
+use super::{Parts, decisions, one_of_a_kind};
 use async_trait::async_trait;
 use kith_activate::{AskedOfPeople, DestinationDefinition, MessageDefinition, SendingRules};
 use kith_api::RawJson;
 use kith_api::ports::{Applied, Definitions, Planned, PortError, PortErrorKind};
 use kith_catalog::{ChangeAction, DefinitionsDecision, Document, DocumentKind, PlannedChange, Problem, Proposal};
-use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, check_definitions};
+use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, PipelineError, check_definitions};
 use kith_types::{Address, Decision, RecordBody, SpaceId};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -30,7 +30,8 @@ impl AppliedDefinitions {
 
     fn validate(&self, space: &SpaceId, proposal: &Proposal) -> Result<(), PortError> {
         let after = self.parts.catalog.definitions_after(space, proposal)?;
-        let problems = problems_of(&after);
+        let mut problems = one_of_a_kind::seconds(&self.parts.catalog.definitions(space)?, &after);
+        problems.extend(problems_of(&after));
         if problems.is_empty() {
             Ok(())
         } else {
@@ -39,11 +40,10 @@ impl AppliedDefinitions {
     }
 }
 
-/// What is wrong with the definitions that a space would have.
+/// What is wrong with the definitions that a space would have, whatever it has.
 pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut checked = Vec::new();
-    let mut rules = None;
     let segments: Vec<&str> = (documents.iter())
         .filter(|document| document.kind == DocumentKind::Segment)
         .map(|document| document.name.as_str())
@@ -62,13 +62,6 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
                 path: format!("spec.{}", problem.path),
                 message: problem.message,
             }));
-            if document.kind == DocumentKind::SendingRules && rules.replace(&document.name).is_some() {
-                problems.push(Problem {
-                    document: document.id().to_string(),
-                    path: String::new(),
-                    message: "a space has one document of kind sending_rules: remove the other one".to_owned(),
-                });
-            }
             continue;
         }
         checked.push(DefinitionDocument {
@@ -186,7 +179,8 @@ impl AppliedDefinitions {
         })
     }
 
-    /// The names that what changes asks for and nobody has sent. Whatever keeps them from being told refuses nothing.
+    /// The names that what changes asks for and nobody has sent, and documents that do not count. Whatever keeps them from being
+    /// told refuses nothing.
     async fn warnings(
         &self,
         space: &SpaceId,
@@ -201,6 +195,7 @@ impl AppliedDefinitions {
         let concerned: Vec<(String, String)> = (after.iter().filter(|document| changed(document)))
             .map(|document| (document.kind.as_str().to_owned(), document.name.clone()))
             .collect();
+        let mut warnings = one_of_a_kind::uncounted(&after);
         let mut of_messages = self.of_messages(space, &after, &concerned).await;
         let documents = after.into_iter().map(|document| DefinitionDocument {
             kind: document.kind.as_str().to_owned(),
@@ -208,19 +203,17 @@ impl AppliedDefinitions {
             spec: Some(document.spec),
         });
         let unsent = self.parts.drafts.unsent(space, documents.collect(), concerned).await;
-        let mut warnings: Vec<Problem> = unsent
-            .into_iter()
-            .map(|unsent| Problem {
-                document: format!("{}/{}", unsent.kind, unsent.name),
-                path: String::new(),
-                message: unsent.warning,
-            })
-            .collect();
+        warnings.extend(unsent.into_iter().map(|unsent| Problem {
+            document: format!("{}/{}", unsent.kind, unsent.name),
+            path: String::new(),
+            message: unsent.warning,
+        }));
         warnings.append(&mut of_messages);
         Ok(warnings)
     }
 
-    /// The names that templates ask for and nobody has: each send of such a message is skipped where it has no default.
+    /// The names that templates ask for and nobody has, of which each send is skipped where it has no default; and topics that
+    /// nobody was ever asked about, under which nothing is sent.
     async fn of_messages(&self, space: &SpaceId, after: &[Document], concerned: &[(String, String)]) -> Vec<Problem> {
         let kind = DocumentKind::Message;
         let is_concerned = |name: &String| concerned.iter().any(|(of, one)| of == kind.as_str() && one == name);
@@ -232,9 +225,19 @@ impl AppliedDefinitions {
         for message in (after.iter()).filter(|one| one.kind == kind && is_concerned(&one.name)) {
             let asked = AskedOfPeople::of(&message.spec);
             let (reads, of, traits) = (self.parts.reads.clone(), space.clone(), asked.traits);
-            let unsent = tokio::task::spawn_blocking(move || reads.unsent_traits(&of, &traits)).await;
+            let topic = message.spec.get("topic").and_then(Value::as_str).map(str::to_owned);
+            let unsent = tokio::task::spawn_blocking(move || {
+                let traits = reads.unsent_traits(&of, &traits)?;
+                let topic = topic.map_or(Ok(None), |topic| reads.unsent_consent(&of, &topic))?;
+                Ok::<_, PipelineError>((traits, topic))
+            });
             // Whatever keeps it from being told refuses nothing.
-            let unsent = unsent.ok().and_then(Result::ok).unwrap_or_default();
+            let (unsent, topic) = unsent.await.ok().and_then(Result::ok).unwrap_or_default();
+            problems.extend(topic.map(|warning| Problem {
+                document: message.id().to_string(),
+                path: String::new(),
+                message: format!("{warning} (this message goes to nobody who has not allowed its topic)"),
+            }));
             let unknown = asked.computed.iter().filter(|name| !computed.contains(name.as_str()));
             let unknown = unknown.map(|name| format!("there is no computed trait {name:?}"));
             problems.extend(unsent.into_iter().chain(unknown).map(|message_text| Problem {

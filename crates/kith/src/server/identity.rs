@@ -59,10 +59,16 @@ fn shown(veto: PipelineVeto) -> Veto {
 
 #[async_trait]
 impl Identity for WhoIsWho {
-    async fn why(&self, space: &SpaceId, one: &Identifier, other: &Identifier) -> Result<Option<RawJson>, PortError> {
-        let (space, one, other) = (space.clone(), one.clone(), other.clone());
+    async fn why(&self, space: &SpaceId, one: &PersonRef, other: &PersonRef) -> Result<RawJson, PortError> {
+        let (space, one, other) = (space.clone(), name_of(one), name_of(other));
         let why = self.read(move |parts| parts.reads.why(&space, &one, &other)).await?;
-        Ok(why.map(|why| RawJson::of(&why)))
+        why.map(|why| RawJson::of(&why)).map_err(|unnamed| {
+            let kind = match unnamed.needs_other_names() {
+                true => PortErrorKind::Invalid,
+                false => PortErrorKind::NotFound,
+            };
+            PortError::new(kind, unnamed.to_string())
+        })
     }
 
     async fn what_if(&self, space: &SpaceId, question: &WhatIf) -> Result<RawJson, PortError> {

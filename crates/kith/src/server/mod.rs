@@ -17,6 +17,7 @@ mod log_clock;
 mod looking_back;
 mod losses;
 mod metrics;
+mod one_of_a_kind;
 mod operations;
 mod people;
 mod raw_place;

@@ -100,7 +100,13 @@ impl Profiles for People {
             }
         });
         match found.await? {
-            Ok((document, events)) => Ok(Some(profile(&document, &events, instant.at))),
+            Ok((document, events)) => Ok(Some(Profile {
+                as_of: Some(AsOf {
+                    at: Some(instant.at),
+                    known_at: Some(instant.known_at),
+                }),
+                ..profile(&document, &events, instant.at)
+            })),
             Err(absent) => Err(nobody_then(instant, absent)),
         }
     }
@@ -150,6 +156,7 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
     Profile {
         id: document.id,
         redirected_from: document.redirected_from,
+        as_of: None,
         created_at,
         updated_at: document.last_seen.unwrap_or(created_at),
         first_event: (None, None),

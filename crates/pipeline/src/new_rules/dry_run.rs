@@ -6,109 +6,27 @@
 //! move; those pairs are put down in the scratch store, too, and memory holds no more than the first of them.
 
 mod relation;
+mod trial;
 
 use super::{STEP, Staging, Work, everything};
 use crate::definitions::{DefinitionSet, Definitions};
+use crate::place::NOBODY;
 use crate::reads::{component_of, home_of};
 use crate::record::ProfileRecord;
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
-use crate::staged::{self, List, Overlaid};
+use crate::staged::{self, List};
 use crate::{PipelineError, history, keys};
-use kith_identity::{Component, Merge, Move, Position, ProfileMembers, Split, spelt_by_both};
-use kith_state::{Keyspace, Read, StateError, StateErrorKind, Store, Visit};
-use kith_types::{ProfileId, SpaceId, Timestamp};
-use relation::Relation;
+use kith_identity::{Component, Evidence, Merge, Move, Position, ProfileMembers, Split, spelt_by_both};
+use kith_state::{Keyspace, Read};
+use kith_types::{Event, Identifier, ProfileId, SpaceId, Timestamp};
+use relation::{Block, Relation};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+pub(crate) use trial::Trial;
 
 /// Entries of a list in an answer; how many there are is told beside it.
 pub(crate) const LISTED_MAX: usize = 100;
-
-/// A snapshot, with a scratch store for what is staged over it. Once it is called off it reads nothing more.
-pub(crate) struct Trial<'a> {
-    stands: &'a dyn Read,
-    scratch: &'a dyn Store,
-    go_on: &'a (dyn Fn() -> bool + Sync),
-    called_off: AtomicBool,
-}
-
-impl<'a> Trial<'a> {
-    pub(crate) fn new(stands: &'a dyn Read, scratch: &'a dyn Store, go_on: &'a (dyn Fn() -> bool + Sync)) -> Self {
-        Self {
-            stands,
-            scratch,
-            go_on,
-            called_off: AtomicBool::new(false),
-        }
-    }
-
-    /// The state as it would be.
-    pub(crate) fn after<'b>(&'b self, space: &'b SpaceId) -> Overlaid<'b> {
-        Overlaid { base: self, space }
-    }
-
-    /// The state as it is.
-    pub(crate) fn stands(&self) -> &'a dyn Read {
-        self.stands
-    }
-
-    /// Whether a profile may not stand as it stood.
-    pub(crate) fn concerns(&self, space: &SpaceId, id: ProfileId) -> Result<bool, PipelineError> {
-        let listed = staged::listed(space, List::Changed, id.0);
-        Ok(self.get(Keyspace::Staged, &listed)?.is_some())
-    }
-
-    /// The next of the profiles that may not stand as they stood, from one on.
-    pub(crate) fn concerned(&self, space: &SpaceId, from: u128, limit: usize) -> Result<Vec<u128>, PipelineError> {
-        staged::next_listed(self, space, List::Changed, from, limit)
-    }
-
-    /// What came of it; nothing where it was called off.
-    pub(crate) fn outcome<T>(&self, worked: Result<T, PipelineError>) -> Result<Option<T>, PipelineError> {
-        if self.called_off.load(Ordering::Acquire) {
-            return Ok(None);
-        }
-        worked.map(Some)
-    }
-
-    fn goes_on(&self) -> bool {
-        let goes_on = (self.go_on)();
-        self.called_off.fetch_or(!goes_on, Ordering::AcqRel);
-        goes_on
-    }
-
-    fn reader(&self, keyspace: Keyspace) -> Result<&dyn Read, StateError> {
-        if !self.goes_on() {
-            return Err(StateError::new(
-                StateErrorKind::Failed,
-                "the question was called off",
-                None,
-            ));
-        }
-        Ok(match keyspace {
-            Keyspace::Staged => self.scratch,
-            _ => self.stands,
-        })
-    }
-}
-
-impl Read for Trial<'_> {
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        self.reader(keyspace)?.get(keyspace, key)
-    }
-
-    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        let visit = &mut |key: &[u8], value: &[u8]| self.goes_on() && visit(key, value);
-        self.reader(keyspace)?.scan(keyspace, from, to, visit)
-    }
-
-    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        let visit = &mut |key: &[u8], value: &[u8]| self.goes_on() && visit(key, value);
-        self.reader(keyspace)?.scan_back(keyspace, from, to, visit)
-    }
-}
 
 /// Whose evidence a change concerns.
 pub(crate) enum Concerned {
@@ -145,6 +63,18 @@ pub struct Rearranged {
     pub moves_total: u64,
     /// Identifiers that would move from one profile to another, by these.
     pub moves: Vec<Move>,
+    /// Of how many nothing but the id would change: one profile becomes one other.
+    pub renamed_total: u64,
+    /// Who that is, by the id of now, and as whom they would go on.
+    pub renamed: Vec<(ProfileId, ProfileMembers)>,
+    /// How many identifiers that an event names would be left out: blocked, or no value of their type.
+    pub blocked_total: u64,
+    /// Which, by type and value.
+    pub blocked: Vec<Identifier>,
+    /// How many would be left out no more.
+    pub unblocked_total: u64,
+    /// Which.
+    pub unblocked: Vec<Identifier>,
 }
 
 /// Profiles of one side.
@@ -210,6 +140,10 @@ impl DryRun<'_> {
         let (splits_total, splits) = relation.splits(LISTED_MAX)?;
         let (merges_total, merges) = relation.merges(LISTED_MAX)?;
         let (moves_total, moves) = relation.moves(LISTED_MAX)?;
+        let is_renaming = |old, new| trial.is_renaming(self.space, old, new);
+        let (renamed_total, renamed) = relation.renamed(LISTED_MAX, &is_renaming)?;
+        let (blocked_total, blocked) = relation.blocks(Block::Into, LISTED_MAX)?;
+        let (unblocked_total, unblocked) = relation.blocks(Block::OutOf, LISTED_MAX)?;
         let mut members = |id: ProfileId| space.members_then(work, id);
         Ok(Rearranged {
             events,
@@ -244,6 +178,14 @@ impl DryRun<'_> {
                     Ok(Move { identifier, from, to })
                 })
                 .collect::<Result<_, PipelineError>>()?,
+            renamed_total,
+            renamed: (renamed.into_iter())
+                .map(|(old, new)| Ok((old, members(new)?)))
+                .collect::<Result<_, PipelineError>>()?,
+            blocked_total,
+            blocked,
+            unblocked_total,
+            unblocked,
         })
     }
 }
@@ -340,7 +282,23 @@ impl Space {
                 }
             }
         }
-        Ok(())
+        if before.rules.reads_as(&self.definitions.rules) {
+            return Ok(());
+        }
+        // What nobody has: rules may take what these leave out.
+        let (from, to) = keys::row_range(&self.id, NOBODY, None, None);
+        let mut failed = None;
+        work.stands.scan(Keyspace::Events, &from, &to, &mut |key, row| {
+            let nobodys = history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"));
+            let after = &self.definitions;
+            let related = nobodys.and_then(|event| {
+                let (then, now) = (before.read(&event), after.read(&event));
+                relate_blocks(&event, (before, &then), (after, &now), relation)
+            });
+            failed = related.err();
+            failed.is_none()
+        })?;
+        failed.map_or(Ok(()), Err)
     }
 
     fn relate_event(
@@ -353,6 +311,7 @@ impl Space {
         let event = history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"))?;
         let after = Arc::clone(&self.definitions);
         let (then, now) = (before.read(&event), after.read(&event));
+        relate_blocks(&event, (before, &then), (&after, &now), relation)?;
         let position = then.position();
         for (old, new) in spelt_by_both(&event, (&before.rules, &then), (&after.rules, &now)) {
             let stood = match component.place(old, position) {
@@ -402,6 +361,32 @@ impl Space {
         let members = component.members_of(id);
         Ok(ProfileMembers { id, members })
     }
+}
+
+/// Notes the identifiers of an event that one reading of it takes and the other leaves out.
+fn relate_blocks(
+    event: &Event,
+    (before, then): (&Definitions, &Evidence),
+    (after, now): (&Definitions, &Evidence),
+    relation: &mut Relation<'_>,
+) -> Result<(), PipelineError> {
+    for sent in &event.identifiers {
+        let (stays_out, is_out) = (
+            after.rules.refuses(sent).is_some(),
+            before.rules.refuses(sent).is_some(),
+        );
+        let (block, rules, evidence) = match (is_out, stays_out) {
+            (false, true) => (Block::Into, &before.rules, then),
+            (true, false) => (Block::OutOf, &after.rules, now),
+            _ => continue,
+        };
+        let spelt = rules.spell(sent);
+        let is_named = |spelt: &Identifier| evidence.identifiers.iter().any(|named| named.identifier == *spelt);
+        if let Some(spelt) = spelt.filter(is_named) {
+            relation.add_block(block, &spelt)?;
+        }
+    }
+    Ok(())
 }
 
 /// All profiles of a space.

@@ -12,6 +12,8 @@ mod document;
 mod everybody;
 mod held;
 #[cfg(test)]
+mod renamed_tests;
+#[cfg(test)]
 mod rules_tests;
 mod sample;
 mod tally;
@@ -90,6 +92,8 @@ pub struct SegmentImpact {
     pub enters: u64,
     /// Who would leave.
     pub leaves: u64,
+    /// Who would stay under another id, as nothing but their id would change; neither enters nor leaves.
+    pub renamed: u64,
     /// Of whom a limit of the profile may have made the answer other than exact.
     pub approximate: u64,
     /// Of its members then, how many are members of the segments asked for beside it.

@@ -1,4 +1,4 @@
-//! Reading who is who: why two identifiers are one person, and what other vetoes or rules would make of it.
+//! Reading who is who: vetoes, and what other vetoes or rules would make of people.
 //!
 //! From one snapshot each, in JSON as people read it. Nothing here changes anything. What a change would do is worked out by
 //! the code that would do it (`new_rules/dry_run.rs`); only other rules around somebody are a comparison of so many events,
@@ -6,17 +6,16 @@
 
 use super::budget::Budget;
 use super::outlook::of_outlook;
-use super::shared::shared;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
-use crate::new_rules::{Concerned, DryRun, LISTED_MAX, Trial};
+use crate::new_rules::{Concerned, DryRun, Trial};
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, definition_history, history, keys};
-use kith_identity::{Component, How, Joint, LeftOut, Position, Reading, Rules, Stop, WhatIf};
+use kith_identity::{Component, Reading, Rules, WhatIf};
 use kith_state::{Keyspace, Read};
 use kith_types::{Address, Event, Identifier, SpaceId, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -99,60 +98,6 @@ impl Reads {
             named.any(|named| named.identifier == *identifier)
         });
         Ok(names.then_some(spelt))
-    }
-
-    /// Why two identifiers (as sent) are, or are not, one person. Nothing where one of them is unknown.
-    ///
-    /// # Errors
-    /// As [`Reads::person`].
-    pub fn why(&self, space: &SpaceId, one: &Identifier, other: &Identifier) -> Result<Option<Value>, PipelineError> {
-        let Some((definitions, snapshot)) = self.look(space)? else {
-            return Ok(None);
-        };
-        let (Some(one), Some(other)) = (definitions.rules.spell(one), definitions.rules.spell(other)) else {
-            return Ok(None);
-        };
-        let homes = (
-            home_of(&*snapshot, space, one.hash128())?,
-            home_of(&*snapshot, space, other.hash128())?,
-        );
-        let (Some(home), Some(other_home)) = homes else {
-            return Ok(None);
-        };
-        let component = component_of(&*snapshot, space, home)?;
-        let holder = |component: &Component, of: &Identifier| component.holder(of.hash128()).map(|id| id.to_string());
-        let Some(why) = component.why(one.hash128(), other.hash128()) else {
-            let apart = component_of(&*snapshot, space, other_home)?;
-            return Ok(Some(json!({
-                "one": one.to_string(), "other": other.to_string(), "together": false,
-                "profiles": [holder(&component, &one), holder(&apart, &other)],
-                "path": [], "shared": [], "left_out": [], "vetoes": [],
-                "bound_reached": component.is_full() || apart.is_full(),
-            })));
-        };
-        let events = Lookup {
-            reader: &*snapshot,
-            space,
-            component: &component,
-            definitions: &definitions,
-        };
-        let path: Result<Vec<Value>, PipelineError> = why.path.iter().map(|joint| events.joint(joint)).collect();
-        let holders = (component.holder(one.hash128()), component.holder(other.hash128()));
-        let shared = match holders {
-            (Some(one), Some(other)) => shared(&events, one, other),
-            _ => Ok(Vec::new()),
-        };
-        Ok(Some(json!({
-            "one": one.to_string(),
-            "other": other.to_string(),
-            "together": why.together,
-            "profiles": [holder(&component, &one), holder(&component, &other)],
-            "path": path?,
-            "shared": shared?,
-            "left_out": events.left_out(&[&one, &other])?,
-            "vetoes": vetoes_of(&component, &definitions),
-            "bound_reached": component.is_full(),
-        })))
     }
 
     /// What other vetoes or other rules would make of people, worked out at `now` as far as `go_on` says so; nothing where it
@@ -323,116 +268,4 @@ fn visit_rows(
         return Err(PipelineError::corrupt("history"));
     }
     Ok(more)
-}
-
-/// The events behind a component's evidence.
-pub(super) struct Lookup<'a> {
-    reader: &'a dyn Read,
-    space: &'a SpaceId,
-    pub(super) component: &'a Component,
-    definitions: &'a Definitions,
-}
-
-impl Lookup<'_> {
-    /// The event at a position: it lies under one of its identifiers, most likely one of those it joins.
-    pub(super) fn event(&self, at: Position, likely: &[&Identifier]) -> Result<Value, PipelineError> {
-        let likely = likely.iter().map(|identifier| identifier.hash128());
-        for carrier in likely.chain(self.component.hashes()) {
-            let (time, address) = at;
-            let key = keys::row(self.space, carrier, time, address);
-            let Some(row) = self.reader.get(Keyspace::Events, &key)? else {
-                continue;
-            };
-            let event =
-                history::decode(self.space, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
-            let identifiers: Vec<String> = event.identifiers.iter().map(ToString::to_string).collect();
-            return Ok(json!({
-                "address": address.to_string(), "event_time": time.to_string(),
-                "received_at": event.received_at.to_string(), "type": event.event_type.as_str(), "name": &*event.name,
-                "message_id": event.message_id.as_deref(), "source": event.source.as_str(), "identifiers": identifiers,
-            }));
-        }
-        Ok(json!({"address": at.1.to_string(), "event_time": at.0.to_string()}))
-    }
-
-    fn joint(&self, joint: &Joint) -> Result<Value, PipelineError> {
-        let left_out: Vec<Value> = [&joint.from, &joint.to].into_iter().filter_map(left_out_of).collect();
-        Ok(json!({
-            "from": stop(&joint.from),
-            "to": stop(&joint.to),
-            "how": match joint.how {
-                How::NamedTogether => "named_together",
-                How::Alias => "alias",
-                How::SignedIn => "signed_in",
-                How::FirstCompany => "first_seen_beside",
-            },
-            "event": self.event(joint.event, &[&joint.to.identifier, &joint.from.identifier])?,
-            "left_out": left_out,
-        }))
-    }
-
-    /// What links have left out of the profiles of these identifiers, vetoes included.
-    fn left_out(&self, of: &[&Identifier]) -> Result<Value, PipelineError> {
-        let mut members: BTreeSet<Identifier> = BTreeSet::new();
-        let profiles: BTreeSet<_> = of
-            .iter()
-            .filter_map(|one| self.component.holder(one.hash128()))
-            .collect();
-        for profile in profiles {
-            members.extend(
-                self.component
-                    .members_of(profile)
-                    .into_iter()
-                    .map(|member| member.identifier),
-            );
-        }
-        let parked = self
-            .component
-            .parked()
-            .filter(|parked| members.contains(&parked.identifier));
-        let mut told = Vec::new();
-        for parked in parked.take(LISTED_MAX) {
-            told.push(json!({
-                "identifier": parked.identifier.to_string(), "because": parked.because.to_string(),
-                "event": self.event(parked.event, &[&parked.identifier])?,
-            }));
-        }
-        for veto in &self.definitions.vetoes_decided {
-            if let Veto::Event { event, identifier } = veto
-                && members.contains(identifier)
-                && told.len() < LISTED_MAX
-            {
-                let because = LeftOut::Vetoed.to_string();
-                let event = json!({"address": event.to_string()});
-                told.push(json!({"identifier": identifier.to_string(), "because": because, "event": event}));
-            }
-        }
-        Ok(Value::Array(told))
-    }
-}
-
-fn vetoes_of(component: &Component, definitions: &Definitions) -> Vec<Value> {
-    let known: BTreeSet<u128> = component.hashes().collect();
-    let concerns = |veto: &&Veto| {
-        let spelt = veto.spelt(&definitions.rules);
-        spelt
-            .identifiers()
-            .iter()
-            .all(|identifier| known.contains(&identifier.hash128()))
-    };
-    let vetoes = definitions.vetoes_decided.iter().filter(concerns).take(LISTED_MAX);
-    vetoes.filter_map(|veto| serde_json::to_value(veto).ok()).collect()
-}
-
-fn stop(stop: &Stop) -> Value {
-    let mut shown = json!({"identifier": stop.identifier.to_string()});
-    if let Some((time, _)) = stop.start {
-        shown["held_from"] = json!(time.to_string());
-    }
-    shown
-}
-
-fn left_out_of(stop: &Stop) -> Option<Value> {
-    let because = stop.left_out.as_ref()?.to_string();
-    Some(json!({"identifier": stop.identifier.to_string(), "because": because}))
 }

@@ -2,6 +2,7 @@
 
 use crate::new_rules::{LISTED_MAX, Rearranged};
 use kith_identity::{Member, Merge, Move, Outlook, ProfileMembers, Split};
+use kith_types::Identifier;
 use serde_json::{Value, json};
 
 impl Rearranged {
@@ -19,10 +20,26 @@ impl Rearranged {
             ("splits_total", self.splits_total),
             ("merges_total", self.merges_total),
             ("moves_total", self.moves_total),
+            ("renamed_total", self.renamed_total),
+            ("blocked_total", self.blocked_total),
+            ("unblocked_total", self.unblocked_total),
         ];
         for (name, count) in counts {
             document[name] = json!(count);
         }
+        let renamed = self.renamed.iter().map(|(from, into)| {
+            let mut one = profile(into);
+            one["from"] = json!(from.to_string());
+            one["to"] = one["profile"].take();
+            if let Some(fields) = one.as_object_mut() {
+                fields.remove("profile");
+            }
+            one
+        });
+        document["renamed"] = renamed.collect();
+        let named = |list: &[Identifier]| list.iter().map(|one| Value::from(one.to_string())).collect();
+        document["blocked"] = named(&self.blocked);
+        document["unblocked"] = named(&self.unblocked);
         document["complete"] = json!(true);
         document
     }

@@ -1,7 +1,7 @@
 //! What two people share without being one: identifiers that each of them held for a while, such as a tablet on which both
 //! sign in (contract IDN-9).
 
-use super::identity::Lookup;
+use super::why::Lookup;
 use crate::PipelineError;
 use crate::new_rules::LISTED_MAX;
 use kith_identity::Member;
@@ -57,7 +57,6 @@ pub(super) fn shared(events: &Lookup<'_>, one: ProfileId, other: ProfileId) -> R
 mod tests {
     use crate::reads::tests::reads_of;
     use crate::tests::{Bench, at, event, main_space};
-    use kith_types::Identifier;
     use serde_json::json;
 
     #[test]
@@ -71,11 +70,7 @@ mod tests {
         bench.take(5, &[seen("user_id:dee email:d@x.org", 5), seen("user_id:bo", 5)]);
         bench.commit();
         let why = |one: &str, other: &str| {
-            let id = |text: &str| Identifier::parse(text).unwrap();
-            let why = reads_of(&bench)
-                .why(&main_space(), &id(one), &id(other))
-                .unwrap()
-                .unwrap();
+            let why = reads_of(&bench).why(&main_space(), one, other).unwrap().unwrap();
             why["shared"].as_array().unwrap().clone()
         };
         let shared = why("user_id:ann", "user_id:bo");

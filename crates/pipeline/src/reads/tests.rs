@@ -147,7 +147,7 @@ pub(crate) fn reads_of(bench: &Bench) -> Reads {
 #[test]
 fn idn_7_why_names_the_events_and_what_was_left_out() {
     let (mut bench, reads) = melted();
-    let why = |reads: &Reads, one: &str, other: &str| reads.why(&main_space(), &id(one), &id(other)).unwrap();
+    let why = |reads: &Reads, one: &str, other: &str| reads.why(&main_space(), one, other).unwrap();
     let one = why(&reads, "phone:+31612345678", "email:Jo@X.org").unwrap();
     assert_eq!(
         (&one["together"], one["path"].as_array().unwrap().len()),
@@ -169,7 +169,8 @@ fn idn_7_why_names_the_events_and_what_was_left_out() {
     assert_eq!(apart["left_out"][0]["event"]["address"], "1-0-3-0");
     let nothing = why(&reads, "user_id:far", "user_id:ann").unwrap();
     assert_eq!((&nothing["together"], &nothing["path"]), (&json!(false), &json!([])));
-    assert_eq!(why(&reads, "user_id:far", "user_id:nobody"), None);
+    let unknown = why(&reads, "user_id:far", "user_id:nobody").unwrap_err();
+    assert_eq!(unknown.to_string(), "other: no event has named this identifier yet");
     bench.veto(6, &[veto("1-0-2-0", "email:jo@x.org")], &[]);
     bench.commit();
     let vetoed = why(&reads_of(&bench), "user_id:ann", "email:jo@x.org").unwrap();
@@ -178,6 +179,92 @@ fn idn_7_why_names_the_events_and_what_was_left_out() {
         vetoed["vetoes"],
         json!([{"event": "1-0-2-0", "identifier": "email:jo@x.org"}])
     );
+}
+
+#[test]
+fn idn_7_why_takes_a_profile_id_for_the_identifier_that_it_comes_from() {
+    let (bench, reads) = melted();
+    let of = |name: &str| reads.resolve(&main_space(), name).unwrap().unwrap().to_string();
+    let (jo, bo, far) = (of("email:jo@x.org"), of("user_id:bo"), of("user_id:far"));
+    let why = |one: &str, other: &str| reads.why(&main_space(), one, other).unwrap();
+    let ids = why(&format!("profile_id:{jo}"), &bo).unwrap();
+    assert_eq!(ids, why("email:jo@x.org", "user_id:bo").unwrap());
+    assert_eq!((&ids["together"], &ids["profiles"]), (&json!(false), &json!([jo, bo])));
+    // An id that was merged stands for its own identifier still, so the merge is explained.
+    let mut before = Bench::new();
+    before.take(1, &[event("email:jo@x.org", "Order Completed", 1, json!({}))]);
+    before.take(2, &[event("user_id:ann phone:+31612345678", "Seen", 2, json!({}))]);
+    before.commit();
+    let ann = reads_of(&before)
+        .resolve(&main_space(), "user_id:ann")
+        .unwrap()
+        .unwrap()
+        .to_string();
+    let merged = why(&jo, &ann).unwrap();
+    assert_eq!(
+        (&merged["together"], &merged["profiles"]),
+        (&json!(true), &json!([jo, jo]))
+    );
+    assert_eq!(
+        (&merged["one"], merged["path"].as_array().unwrap().len()),
+        (&json!("email:jo@x.org"), 1)
+    );
+    assert_eq!(merged["path"][0]["event"]["address"], "1-0-2-0");
+    // What names nobody is told of each, with the reason.
+    let never = "prf_00000000000000000000000000000010";
+    for (one, other, told) in [
+        (never, far.as_str(), "one: no profile has or had this id"),
+        (
+            "user_id:x",
+            "email:null",
+            "one: no event has named this identifier yet; other: the rules of identity block this value, so it names nobody",
+        ),
+        (
+            &far,
+            "phone:00",
+            "other: by the rules of identity this is no value of its type, so it names nobody",
+        ),
+        (
+            &far,
+            "user_id:0000",
+            "other: the rules of identity block this value by a pattern, so it names nobody",
+        ),
+    ] {
+        let unnamed = why(one, other).unwrap_err();
+        assert_eq!(
+            (unnamed.to_string().as_str(), unnamed.needs_other_names()),
+            (told, false)
+        );
+    }
+    drop(bench);
+}
+
+#[test]
+fn idn_7_why_asks_for_an_identifier_where_that_of_a_profile_changed_hands() {
+    let mut bench = Bench::new();
+    let seen = |identifiers: &str, second| event(identifiers, "Seen", second, json!({}));
+    bench.take(1, &[seen("anonymous_id:tablet user_id:ann", 1)]);
+    bench.take(2, &[seen("anonymous_id:tablet user_id:bo", 2)]);
+    bench.commit();
+    let reads = reads_of(&bench);
+    let of = |name: &str| reads.resolve(&main_space(), name).unwrap().unwrap().to_string();
+    let (ann, bo) = (of("user_id:ann"), of("user_id:bo"));
+    let why = reads.why(&main_space(), &ann, &bo).unwrap();
+    match why {
+        Ok(why) => assert_eq!(
+            why["profiles"],
+            json!([ann, bo]),
+            "whichever stood first, it is of those who were asked"
+        ),
+        Err(unnamed) => {
+            assert!(unnamed.needs_other_names());
+            assert!(
+                unnamed
+                    .to_string()
+                    .starts_with("one: the identifier that this profile comes from belongs to somebody else")
+            );
+        }
+    }
 }
 
 fn veto(event: &str, identifier: &str) -> Veto {

@@ -16,7 +16,7 @@ pub const UNSENT_TOLD_MAX: usize = 100;
 /// A name that a definition asks for and no event of the space has carried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
-    /// The first definition that asks for it: its kind.
+    /// The definition that asks for it: its kind.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -29,9 +29,9 @@ type Asked = (Vec<NameKind>, String);
 
 impl Reads {
     /// Which names those documents ask for that no event of the space has carried, where `documents` are applied on top of
-    /// what is in force; `concerned` are those to tell of, by kind and name. Each name is told once, at most
-    /// [`UNSENT_TOLD_MAX`] of them; nothing is while the space has been sent nothing, or where its state was begun by a
-    /// release that kept no names.
+    /// what is in force; `concerned` are those to tell of, by kind and name. Each name is told once of each of them that asks
+    /// for it, though not of one that only refers to another one of them; at most [`UNSENT_TOLD_MAX`] times in all. Nothing is told
+    /// while the space has been sent nothing, or where its state was begun by a release that kept no names.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Definition`] for documents that cannot be used, otherwise as [`Reads::person`].
@@ -47,14 +47,27 @@ impl Reads {
         };
         let in_force = definition_history::in_force(&*snapshot, space)?;
         let definitions = in_force.with(documents, kith_types::Timestamp::default()).compile()?;
-        let (mut told, mut found) = (BTreeSet::new(), Vec::new());
-        for (kind, name) in concerned {
-            for (kinds, asked) in asked_by(&definitions, kind, name) {
-                let judged = asked.len() <= NAME_BYTES_MAX && asked.split('.').count() <= STEPS_MAX;
-                if !judged || names.may_have(&kinds, &asked) || found.len() >= UNSENT_TOLD_MAX {
-                    continue;
-                }
-                let warning = in_words(&names, &kinds, &asked);
+        let is_unsent = |(kinds, asked): &Asked| {
+            let judged = asked.len() <= NAME_BYTES_MAX && asked.split('.').count() <= STEPS_MAX;
+            judged && !names.may_have(kinds, asked)
+        };
+        let unsent: Vec<Vec<Asked>> = (concerned.iter())
+            .map(|(kind, name)| {
+                let asked = asked_by(&definitions, kind, name);
+                asked.into_iter().filter(is_unsent).collect()
+            })
+            .collect();
+        let mut found = Vec::new();
+        for ((kind, name), asked) in concerned.iter().zip(&unsent) {
+            if asked.is_empty() {
+                continue;
+            }
+            let referred = referred_to(&definitions, kind, name);
+            let theirs = concerned.iter().zip(&unsent).filter(|(one, _)| referred.contains(*one));
+            let theirs: Vec<&Asked> = theirs.flat_map(|(_, asked)| asked).collect();
+            let own = asked.iter().filter(|one| !theirs.contains(one));
+            let mut told = BTreeSet::new();
+            for warning in own.map(|(kinds, name)| in_words(&names, kinds, name)) {
                 if told.insert(warning.clone()) {
                     found.push(Unsent {
                         kind: (*kind).to_owned(),
@@ -64,6 +77,7 @@ impl Reads {
                 }
             }
         }
+        found.truncate(UNSENT_TOLD_MAX);
         Ok(found)
     }
 }
@@ -88,6 +102,22 @@ impl Reads {
     }
 }
 
+impl Reads {
+    /// A word about a category of consent that no event of the space has spoken of; nothing where one has, or that is not known.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn unsent_consent(&self, space: &SpaceId, category: &str) -> Result<Option<String>, PipelineError> {
+        let snapshot = self.snapshot()?;
+        let Some(names) = CommittedNames::read(&*snapshot, space)? else {
+            return Ok(None);
+        };
+        let kinds = [NameKind::Consent];
+        let is_unsent = category.len() <= NAME_BYTES_MAX && !names.may_have(&kinds, category);
+        Ok(is_unsent.then(|| in_words(&names, &kinds, category)))
+    }
+}
+
 fn in_words(names: &CommittedNames, kinds: &[NameKind], asked: &str) -> String {
     let what = match kinds {
         [NameKind::Page] => "a page",
@@ -96,6 +126,7 @@ fn in_words(names: &CommittedNames, kinds: &[NameKind], asked: &str) -> String {
         [NameKind::AccountTrait] => "a trait of an account",
         [NameKind::Context] => "a field of context",
         [NameKind::Consent] => "a category of consent",
+        [NameKind::IdentifierType] => "an identifier of a type",
         [NameKind::Trait, ..] => "a trait",
         _ => "an event",
     };
@@ -133,9 +164,27 @@ fn asked_by(definitions: &Definitions, kind: &str, name: &str) -> Vec<Asked> {
             let traits = definitions.trait_rules.by_name.keys();
             asked.extend(named(&[NameKind::Trait, NameKind::AccountTrait], traits));
         }
+        "identity_rules" => {
+            let types = definitions.rules.document().named_types();
+            asked.extend(types.map(|name| (vec![NameKind::IdentifierType], name.to_owned())));
+        }
         _ => {}
     }
     asked
+}
+
+/// The computed traits and segments that a segment refers to, by kind and name, directly or through others.
+fn referred_to<'a>(definitions: &'a Definitions, kind: &str, name: &str) -> BTreeSet<(&'a str, &'a str)> {
+    let mut segments = definitions.segments.iter();
+    let live = (kind == "segment")
+        .then(|| segments.find(|live| live.name.as_str() == name))
+        .flatten();
+    let computed = live.into_iter().flat_map(|live| live.compiled.computed_traits());
+    let computed = computed.map(|name| ("computed_trait", &**name));
+    let segments = live.into_iter().flat_map(|live| live.compiled.references());
+    computed
+        .chain(segments.map(|name| ("segment", name.as_str())))
+        .collect()
 }
 
 fn named<'a>(kinds: &'a [NameKind], names: impl IntoIterator<Item = &'a Box<str>> + 'a) -> impl Iterator<Item = Asked> {

@@ -143,7 +143,7 @@ fn seg_1_a_name_that_nobody_has_sent_is_told_with_the_nearest_that_somebody_has(
 }
 
 #[test]
-fn seg_1_computed_traits_sequences_and_rules_are_judged_and_each_name_is_told_once() {
+fn seg_1_computed_traits_sequences_and_rules_are_judged_and_each_document_that_asks_is_told() {
     let bench = shop();
     let spent = json!({"function": "sum", "event": "Order Completed", "property": "totl"});
     let sequence = json!({ "sequence": {
@@ -158,18 +158,88 @@ fn seg_1_computed_traits_sequences_and_rules_are_judged_and_each_name_is_told_on
         ),
         document("segment", "repeated", json!({ "where": sequence })),
         document(
+            "segment",
+            "referring",
+            json!({ "where": { "not": { "segment": "repeated" } } }),
+        ),
+        document(
+            "segment",
+            "also",
+            json!({ "where": { "any": [{ "performed": "Ordr Completed" }, { "performed": "Ordr Completed" }] } }),
+        ),
+        document(
             "trait_rules",
             "main",
             json!({ "traits": { "plan": "max", "cuntry": "oldest" } }),
         ),
     ];
+    // What only refers to another one of them is told where that is.
     let expected = [
         "spent: nobody has sent a property named \"totl\"; did you mean \"total\"?",
         "repeated: nobody has sent an event named \"Ordr Completed\"; did you mean \"Order Completed\"?",
         "repeated: nobody has sent a property named \"shiping\"; did you mean \"shipping\"?",
+        "also: nobody has sent an event named \"Ordr Completed\"; did you mean \"Order Completed\"?",
         "main: nobody has sent a trait named \"cuntry\"; did you mean \"country\"?",
     ];
     assert_eq!(told(&bench, &documents), expected);
+}
+
+#[test]
+fn idn_2_a_type_of_identifier_that_nobody_has_sent_is_told_with_the_nearest() {
+    let mut bench = shop();
+    let rules = |types: Json| told(&bench, &[document("identity_rules", "main", json!({ "types": types }))]);
+    let word =
+        |wrong: &str, meant: &str| format!("main: nobody has sent an identifier of a type named {wrong:?}{meant}");
+    let known =
+        json!({ "email": { "limit": 1 }, "phone": {}, "device_id": {}, "custom": { "normalise": "lowercase" } });
+    assert!(
+        rules(known).is_empty(),
+        "those that there are everywhere need nobody who sends them"
+    );
+    let misspelt = rules(json!({ "emial": { "priority": 5 }, "loyalty_id": { "blocked": ["x"] } }));
+    let meant = "; did you mean \"email\"?";
+    assert_eq!(misspelt, [word("emial", meant), word("loyalty_id", "")]);
+    bench.take(2, &[event("user_id:u1 loyalty_id:L-1", "Seen", 2, json!({}))]);
+    bench.commit();
+    let rules = |types: Json| told(&bench, &[document("identity_rules", "main", json!({ "types": types }))]);
+    let misspelt = rules(json!({ "loyalty_id": { "limit": 1 }, "loyaltyid": { "limit": 1 } }));
+    assert_eq!(misspelt, [word("loyaltyid", "; did you mean \"loyalty_id\"?")]);
+    // A state that knows no types warns of none.
+    let mut batch = Batch::default();
+    let mark = crate::keys::named(&main_space(), "identifier_types_are_kept");
+    batch.remove(Keyspace::Meta, mark.clone());
+    bench.store.commit(batch).unwrap();
+    bench.crash();
+    bench.take(3, &[event("user_id:u1 card:C-1", "Seen", 3, json!({}))]);
+    bench.commit();
+    assert!(
+        told(
+            &bench,
+            &[document("identity_rules", "main", json!({ "types": { "crad": {} } }))]
+        )
+        .is_empty()
+    );
+    assert_eq!(bench.store.get(Keyspace::Meta, &mark).unwrap(), None);
+    assert_eq!(
+        told(&bench, &segment(&json!({ "performed": "Sen" }))).len(),
+        1,
+        "of the other kinds all are known"
+    );
+}
+
+#[test]
+fn act_1_a_topic_that_nobody_was_asked_about_is_told_with_the_nearest() {
+    let bench = shop();
+    let told = |topic: &str| reads_of(&bench).unsent_consent(&main_space(), topic).unwrap();
+    assert_eq!(told("marketing"), None);
+    let word = "nobody has sent a category of consent named \"marketng\"; did you mean \"marketing\"?";
+    assert_eq!(told("marketng").as_deref(), Some(word));
+    assert_eq!(
+        reads_of(&Bench::new())
+            .unsent_consent(&main_space(), "marketng")
+            .unwrap(),
+        None
+    );
 }
 
 #[test]
@@ -334,7 +404,7 @@ fn seg_1_the_bytes_of_sent_names_are_those_of_this_release_and_of_the_one_before
         .map(|(kind, number, name)| (vec![*kind, 0, *number, 0xff], (*name).to_owned()))
         .collect();
     assert_eq!(found, wanted);
-    for mark in ["names_are_kept", "context_names_are_kept"] {
+    for mark in ["names_are_kept", "context_names_are_kept", "identifier_types_are_kept"] {
         let mark = crate::keys::named(&main_space(), mark);
         assert_eq!(bench.store.get(Keyspace::Meta, &mark).unwrap(), Some(Vec::new()));
     }

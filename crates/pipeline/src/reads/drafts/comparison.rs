@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub(super) enum Both<'a> {
     /// Who is who stays: the same on both sides.
     Same(&'a Asked<'a>),
-    /// Who may be another one then, or is there on one side only.
+    /// Who may be another one then, has another id then, or is there on one side only.
     Other(Option<&'a Asked<'a>>, Option<&'a Asked<'a>>),
 }
 
@@ -168,6 +168,7 @@ impl Comparison {
     pub(super) fn ask(&self, both: Both<'_>, now: Timestamp, tally: &mut Tally) {
         let (stands, then) = both.sides();
         let Some(shown) = then.or(stands) else { return };
+        let is_renamed = stands.zip(then).is_some_and(|(stands, then)| stands.id != then.id);
         let at = |asked: Option<&Asked<'_>>| asked.map_or(now, |asked| now.max(asked.whole.horizon()));
         let (now, now_then) = (at(stands), at(then));
         let before = stands.map(|asked| self.under(&self.before, asked, &asked.accounts.before));
@@ -195,7 +196,10 @@ impl Comparison {
                     .is_some_and(|person| segment.is_approximate(person, now_then))
             };
             counts.approximate += u64::from(pair.after.is_some_and(unsure));
+            // Who has another id then and leaves is known by the id of now.
+            let shown = stands.filter(|_| is_renamed && !is).unwrap_or(shown);
             counts.count(was, is, shown, self.samples);
+            counts.renamed += u64::from(was && is && is_renamed);
             if is {
                 counts.beside.resize(self.beside.len(), 0);
                 for (place, both) in self.beside.iter().zip(&mut counts.beside) {
@@ -282,7 +286,7 @@ impl Comparison {
         tally.segments.resize_with(self.segments.len(), Counts::default);
         tally.computed.resize(self.computed.len(), 0);
         let differing = (self.segments.iter().zip(tally.segments))
-            .filter(|(pair, counts)| pair.concerned || counts.enters + counts.leaves > 0);
+            .filter(|(pair, counts)| pair.concerned || counts.enters + counts.leaves + counts.renamed > 0);
         let segments = differing.map(|(pair, mut counts)| {
             counts.beside.resize(self.beside.len(), 0);
             let names = self.beside.iter().map(|place| self.after.segments[*place].name.clone());
@@ -293,6 +297,7 @@ impl Comparison {
                 after: pair.after.map(|_| counts.after),
                 enters: counts.enters,
                 leaves: counts.leaves,
+                renamed: counts.renamed,
                 approximate: counts.approximate,
                 beside: names.zip(counts.beside).collect(),
                 members: listed(counts.members),

@@ -116,6 +116,9 @@ fn segment(impact: &SegmentImpact, scaled: &Scaled<'_>) -> Json {
     }
     put(&mut fields, "enters", impact.enters, scaled);
     put(&mut fields, "leaves", impact.leaves, scaled);
+    if impact.renamed > 0 {
+        put(&mut fields, "renamed", impact.renamed, scaled);
+    }
     put(&mut fields, "approximate", impact.approximate, scaled);
     let overlaps = impact.beside.iter().map(|(name, both)| {
         let mut one = Map::from_iter([("segment".to_owned(), Json::from(name.as_str()))]);

@@ -1,7 +1,8 @@
 //! What is told of changed rules of identity before they are applied, against what applying them does.
 
+use super::renamed_tests::{check_blocks, check_renamed};
 use super::tests::{document, impact, members, played, proposed};
-use super::veto_tests::{became, lists, stored};
+use super::veto_tests::{became, lists, related, stored};
 use super::{Impact, SegmentImpact, Shown};
 use crate::definitions::DefinitionDocument;
 use crate::reads::tests::reads_of;
@@ -128,6 +129,7 @@ fn beside(random: &mut ChaCha8Rng) -> Vec<DefinitionDocument> {
 fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
     let soak: u64 = std::env::var("KITH_SOAK").map_or(1, |times| times.parse().unwrap());
     let (mut regrouped, mut entered, mut left, mut moved, mut values_changed) = (0, 0, 0, 0, 0);
+    let (mut renamed_members, mut blocks) = (0, 0);
     for seed in 0..60 * soak {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (mut bench, end) = played(seed + 80_000);
@@ -138,6 +140,7 @@ fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
         let mut changes = beside(&mut random);
         changes.push(document("identity_rules", "main", some_rules(&mut random)));
         let before = (in_force(&bench), ids(&bench), values(&bench, now));
+        let stored_before = stored(&bench);
         let stood: BTreeMap<String, BTreeSet<ProfileId>> = (before.0.segments.iter())
             .map(|live| (live.name.to_string(), members(&bench, live.name.as_str())))
             .collect();
@@ -164,8 +167,18 @@ fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
                 check_people(identity, &outlook(&events_of(&bench), &before.0, &after.0), &what);
                 assert_eq!(identity.profiles_after, after.1.len() as u64, "{what}");
                 moved += identity.moves_total;
+                let found = related(
+                    &events_of(&bench),
+                    (&before.0, &stored_before),
+                    (&after.0, &stored(&bench)),
+                );
+                check_renamed(identity, &found, (&before.1, &after.1), &what);
+                check_blocks(identity, &events_of(&bench), (&before.0, &after.0), &what);
+                blocks += identity.blocked_total.min(1) + identity.unblocked_total.min(1);
             }
         }
+        let renamed = told.identity.iter().flat_map(|identity| &identity.renamed);
+        let renamed: BTreeMap<ProfileId, ProfileId> = renamed.map(|(old, new)| (new.id, *old)).collect();
         assert_eq!(told.people, before.1.len() as u64, "{what}");
         regrouped += u64::from(before.1 != after.1);
 
@@ -178,9 +191,11 @@ fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
                 assert_eq!(was, is, "{what}: {name} is not told of");
                 continue;
             };
-            check_segment(segment, (&was, &is), &format!("{what}: {name}"));
-            enters += segment.enters;
-            leaves += segment.leaves;
+            check_segment(segment, (&was, &is), &renamed, &format!("{what}: {name}"));
+            // Whoever only has another id is told to others as one who goes and one who comes.
+            enters += segment.enters + segment.renamed;
+            leaves += segment.leaves + segment.renamed;
+            renamed_members += segment.renamed;
         }
         // What is told to segments once it has happened is what was told before.
         let changes: Vec<_> = bench.numbered().split_off(so_far);
@@ -192,6 +207,16 @@ fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
         );
         (entered, left) = (entered + enters, left + leaves);
 
+        let mut before = before;
+        // Compared are those who are one person.
+        for (new, old) in &renamed {
+            before.1.remove(old);
+            for name in ["orders", "spent"].map(str::to_owned) {
+                if let Some(value) = before.2.remove(&(name.clone(), *old)) {
+                    before.2.insert((name, *new), value);
+                }
+            }
+        }
         let everybody: BTreeSet<ProfileId> = &before.1 | &after.1;
         for name in ["orders", "spent"] {
             let expected = changed_values(name, (&before.0, &before.2), (&after.0, &after.2), &everybody, now);
@@ -204,15 +229,29 @@ fn idn_7_what_a_plan_tells_of_changed_rules_is_what_applying_them_does() {
         regrouped > 20 && entered > 60 && left > 60 && moved > 60 && values_changed > 40,
         "the worlds must say something: {regrouped} {entered} {left} {moved} {values_changed}"
     );
+    assert!(
+        renamed_members > 5 && blocks > 5,
+        "{renamed_members} keep their place under another id, {blocks} worlds block something else"
+    );
 }
 
-fn check_segment(segment: &SegmentImpact, (was, is): (&BTreeSet<ProfileId>, &BTreeSet<ProfileId>), what: &str) {
+fn check_segment(
+    segment: &SegmentImpact,
+    (was, is): (&BTreeSet<ProfileId>, &BTreeSet<ProfileId>),
+    renamed: &BTreeMap<ProfileId, ProfileId>,
+    what: &str,
+) {
+    let stay = renamed
+        .iter()
+        .filter(|(new, old)| is.contains(new) && was.contains(old));
+    let (stay_new, stay_old): (BTreeSet<ProfileId>, BTreeSet<ProfileId>) = stay.unzip();
+    assert_eq!(segment.renamed, stay_new.len() as u64, "{what} under another id");
     let shown = |list: &[Shown]| -> BTreeSet<ProfileId> { list.iter().map(|shown| shown.id).collect() };
     assert_eq!(segment.before.unwrap_or(0), was.len() as u64, "{what}");
     assert_eq!(segment.after.unwrap_or(0), is.len() as u64, "{what}");
     assert_eq!(&shown(&segment.members), is, "{what}");
-    assert_eq!(shown(&segment.entering), is - was, "{what} enters");
-    assert_eq!(shown(&segment.leaving), was - is, "{what} leaves");
+    assert_eq!(shown(&segment.entering), &(is - was) - &stay_new, "{what} enters");
+    assert_eq!(shown(&segment.leaving), &(was - is) - &stay_old, "{what} leaves");
     assert_eq!(
         (segment.enters, segment.leaves),
         (segment.entering.len() as u64, segment.leaving.len() as u64),

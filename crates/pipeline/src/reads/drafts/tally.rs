@@ -25,6 +25,7 @@ pub(super) struct Counts {
     pub(super) after: u64,
     pub(super) enters: u64,
     pub(super) leaves: u64,
+    pub(super) renamed: u64,
     pub(super) approximate: u64,
     pub(super) beside: Vec<u64>,
     pub(super) members: BTreeMap<ProfileId, Shown>,
@@ -68,6 +69,7 @@ impl Counts {
         self.after += other.after;
         self.enters += other.enters;
         self.leaves += other.leaves;
+        self.renamed += other.renamed;
         self.approximate += other.approximate;
         add_each(&mut self.beside, &other.beside);
         let lists = [

@@ -171,7 +171,10 @@ impl Walk<'_> {
             let within = some.iter().copied().take_while(|id| *id <= last);
             for id in within.map(ProfileId) {
                 let key = keys::wide(self.space, id.0);
-                if self.then.reader.get(Keyspace::Profiles, &key)?.is_none() {
+                // Who only has another id was asked under that.
+                if self.then.reader.get(Keyspace::Profiles, &key)?.is_none()
+                    && self.trial.renamed_to(self.space, id)?.is_none()
+                {
                     self.ask_both(id, None, tally)?;
                 }
             }
@@ -180,9 +183,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Asks somebody as they stand, where they do, and as they would be, where they would.
+    /// Asks somebody as they stand, where they do, maybe under another id, and as they would be, where they would.
     fn ask_both(&self, id: ProfileId, then: Option<&Asked<'_>>, tally: &mut Tally) -> Result<(), PipelineError> {
-        let Some((_, component)) = home_of_profile(self.now.reader, self.space, id)? else {
+        let mut id = id;
+        let mut home = home_of_profile(self.now.reader, self.space, id)?;
+        if home.is_none()
+            && let Some(old) = self.trial.renamed_from(self.space, id)?
+        {
+            id = old;
+            home = home_of_profile(self.now.reader, self.space, old)?;
+        }
+        let Some((_, component)) = home else {
             self.comparison.ask(Both::Other(None, then), self.how.now, tally);
             return Ok(());
         };

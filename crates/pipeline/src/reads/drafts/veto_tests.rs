@@ -5,7 +5,7 @@ use crate::reads::tests::reads_of;
 use crate::tests::oracle::tree;
 use crate::tests::{Bench, at, event, main_space};
 use crate::{Definitions, Question, Veto};
-use kith_identity::{Component, MAX_IDENTIFIERS};
+use kith_identity::{Component, MAX_IDENTIFIERS, spelt_by_both};
 use kith_state::Keyspace;
 use kith_types::{Address, Event, Identifier};
 use serde_json::{Value as Json, json};
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The component of every identifier, as it is stored.
-pub(super) fn stored(bench: &Bench) -> BTreeMap<u128, Arc<Component>> {
+pub(super) fn stored(bench: &Bench) -> Stored {
     let mut of = BTreeMap::new();
     for bytes in tree(&*bench.store, Keyspace::Components).into_values() {
         let component = Arc::new(Component::decode(&bytes).unwrap());
@@ -29,32 +29,41 @@ pub(super) type Lists = (
     BTreeSet<[String; 3]>,
 );
 
-/// What became of each event's identifiers between two states, under rules that stay.
-pub(super) fn became(
+/// Every component, by each of its identifiers.
+pub(super) type Stored = BTreeMap<u128, Arc<Component>>;
+
+/// What became of each event's identifiers between two states, each with the definitions under which it stands: of everybody, also
+/// of whom nothing came but themselves.
+pub(super) fn related(
     events: &[Event],
-    definitions: &Definitions,
-    stood: &BTreeMap<u128, Arc<Component>>,
-    stands: &BTreeMap<u128, Arc<Component>>,
+    (before, stood): (&Definitions, &Stored),
+    (after, stands): (&Definitions, &Stored),
 ) -> Lists {
     let (mut becomes, mut comes_from, mut moves) = Lists::default();
     for event in events {
-        let evidence = definitions.read(event);
-        for named in &evidence.identifiers {
-            let place = |of: &BTreeMap<u128, Arc<Component>>| {
-                let component = of.get(&named.hash)?;
-                let placement = component.place(named.hash, evidence.position())?;
+        let (then, now) = (before.read(event), after.read(event));
+        for (was, is) in spelt_by_both(event, (&before.rules, &then), (&after.rules, &now)) {
+            let place = |of: &Stored, hash: u128| {
+                let placement = of.get(&hash)?.place(hash, then.position())?;
                 Some(placement.profile.to_string())
             };
-            let (Some(old), Some(new)) = (place(stood), place(stands)) else {
+            let (Some(old), Some(new)) = (place(stood, was), place(stands, is)) else {
                 continue;
             };
             if old != new {
+                let named = now.identifiers.iter().find(|named| named.hash == is).unwrap();
                 moves.insert([named.identifier.to_string(), old.clone(), new.clone()]);
             }
             becomes.entry(old.clone()).or_default().insert(new.clone());
             comes_from.entry(new).or_default().insert(old);
         }
     }
+    (becomes, comes_from, moves)
+}
+
+/// Who became several, who came from several, and what moved, under rules that stay.
+pub(super) fn became(events: &[Event], definitions: &Definitions, stood: &Stored, stands: &Stored) -> Lists {
+    let (mut becomes, mut comes_from, moves) = related(events, (definitions, stood), (definitions, stands));
     becomes.retain(|_, into| into.len() > 1);
     comes_from.retain(|_, from| from.len() > 1);
     (becomes, comes_from, moves)
