@@ -1,4 +1,4 @@
-//! How far a change of identity rules has come, for those who wait for it: records of all spaces do (contract IDN-2).
+//! How far a change of identity rules has come, for those who wait for it (contract IDN-2).
 //!
 //! Whoever works counts: the pipeline's thread, or that of a question about other rules, each in a gauge of its own. Anybody may
 //! look, and nothing that is worked out depends on it: what an answer tells is counted by the work itself. Where nobody
@@ -20,7 +20,7 @@ pub enum RulesPart {
     Placing,
     /// What steps did meanwhile is taken, too; what they wrote is counted.
     CatchingUp,
-    /// People who may be others are evaluated; they are counted.
+    /// Ids that come and go are told, of all that may; those are counted.
     Telling,
     /// Of a change that is only asked about: people who would be others are compared with who they are; they are counted. It
     /// comes before evaluating: first those of whom no event says something else, then, from zero, the others.
@@ -36,7 +36,7 @@ impl RulesPart {
             Self::Linking => ("linking", "people"),
             Self::Placing => ("placing again", "events"),
             Self::CatchingUp => ("catching up", "writes"),
-            Self::Telling => ("evaluating", "people"),
+            Self::Telling => ("telling", "people"),
             Self::Comparing => ("comparing", "people"),
         }
     }

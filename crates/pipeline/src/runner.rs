@@ -71,6 +71,7 @@ impl Pipeline {
         log.raise_floor(engine.time_floor())
             .map_err(|error| PipelineError::storage("the log takes no instant", error))?;
         let worker = Worker {
+            found_end: log.durable_end(),
             shared: Arc::clone(&shared),
             log,
             archive,
@@ -202,6 +203,8 @@ struct Worker {
     step_began: Option<u64>,
     /// When it was first seen that the pipeline is to end.
     asked_to_end: Option<Instant>,
+    /// Where the log ended when the thread began.
+    found_end: u64,
     /// Before this the log is not asked again to take a decision.
     take_again_at: Option<Instant>,
 }
@@ -381,14 +384,18 @@ impl Worker {
 
     /// Puts into the log that a decision is taken which has waited until it can be.
     fn take_decisions(&mut self) -> Result<(), PipelineError> {
-        if self.is_stopping() || self.take_again_at.is_some_and(|at| Instant::now() < at) {
+        // The log may have such a record already, of the process before.
+        if self.engine.next() < self.found_end || self.is_stopping() {
+            return Ok(());
+        }
+        if self.take_again_at.is_some_and(|at| Instant::now() < at) {
             return Ok(());
         }
         let Some((space, decision)) = self.engine.next_decision()? else {
             return Ok(());
         };
         match self.log.append_blocking(&space, &RecordBody::Decision(decision)) {
-            Ok(_) => self.engine.was_called(&space),
+            Ok(appended) => self.engine.was_called(&space, appended.address.sequence),
             // A log that takes nothing takes no event either: it is tried again when it may have room.
             Err(error) => {
                 let error = kith_telemetry::error_chain(&error);

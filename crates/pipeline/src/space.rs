@@ -86,7 +86,7 @@ pub(crate) struct Space {
     pub(crate) awaited: Option<Awaited>,
     /// Decisions that wait to be taken, in their order.
     pub(crate) waiting: Vec<Waiting>,
-    /// The first of them, once the log has the record by which it is taken.
+    /// Where the log has the record by which the first of them is taken, once it was put there.
     pub(crate) called: Option<u64>,
     /// While a change of rules is worked out beside the steps: the number of the latest step.
     pub(crate) watched: Option<u64>,

@@ -291,6 +291,10 @@ impl AppliedDefinitions {
     fn would_hold_up(&self, space: &SpaceId, changes: &[PlannedChange]) -> bool {
         let mut changed = changes.iter().filter(|change| change.action != ChangeAction::Unchanged);
         let status = self.parts.pipeline.status();
+        if status.profiles.get(space).is_none_or(|people| *people == 0) && !status.decisions_waiting.contains_key(space)
+        {
+            return false;
+        }
         changed.any(|change| change.id.kind == DocumentKind::IdentityRules)
             || status.sweeps.contains_key(space)
             || status.decisions_waiting.contains_key(space)

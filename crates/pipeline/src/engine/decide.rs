@@ -17,6 +17,18 @@ use kith_state::{Batch, Keyspace};
 use kith_types::{Decision, Record, RecordBody, SpaceId, Timestamp};
 use std::sync::Arc;
 
+impl Space {
+    /// Takes the first of the decisions that wait off their list, where it is the one that is being taken.
+    fn leave_list(&mut self, waited: bool) -> Result<(), PipelineError> {
+        if waited && !self.waiting.is_empty() {
+            self.waiting.remove(0);
+            self.called = None;
+            waiting::store(&self.id, &self.waiting, &mut self.writes)?;
+        }
+        Ok(())
+    }
+}
+
 impl Engine {
     /// Whether a record changes definitions while people have still to take the decision before it.
     pub(super) fn waits_for_people(&self, record: &Record) -> bool {
@@ -64,7 +76,7 @@ impl Engine {
             waiting::store(at, &space.waiting, &mut space.writes)?;
             return Ok(false);
         }
-        self.carry_through(at, &changes, sequence, now)
+        self.carry_through(at, &changes, (sequence, false), now)
     }
 
     /// Takes the first of the decisions that wait, where it is the one that the record names. One that was taken already is
@@ -84,23 +96,30 @@ impl Engine {
         if space.waiting.first().is_none_or(|first| first.sequence != named) {
             return Ok(false);
         }
-        let Waiting { changes, .. } = space.waiting.remove(0);
-        waiting::store(at, &space.waiting, &mut space.writes)?;
-        space.called = None;
-        self.carry_through(at, &changes, sequence, now)
+        // It stays on the list until what it changes is written with that: a process may end before.
+        let changes = space.waiting[0].changes.clone();
+        let derived_anew = self.carry_through(at, &changes, (sequence, true), now)?;
+        // What was worked out for it is of no use any more, where it was not used.
+        if self.preparing.as_ref().is_some_and(|preparing| preparing.space == *at) {
+            self.preparing = None;
+            self.space(at)?.watched = None;
+        }
+        Ok(derived_anew)
     }
 
-    /// Carries changes of definitions through; answers whether people were worked out anew.
+    /// Carries changes of definitions through, for the record at a sequence number: of a decision, or by which the first of those
+    /// that wait is taken. Answers whether people were worked out anew.
     fn carry_through(
         &mut self,
         at: &SpaceId,
         changes: &[DefinitionDocument],
-        sequence: u64,
+        (sequence, waited): (u64, bool),
         now: Timestamp,
     ) -> Result<bool, PipelineError> {
         let space = self.space(at)?;
         let mut set = space.set.with(changes, now);
         if set.documents == space.set.documents {
+            space.leave_list(waited)?;
             return Ok(false);
         }
         let definitions = match set.compile() {
@@ -108,6 +127,7 @@ impl Engine {
             Err(error) => {
                 // The door checks documents before they become decisions; one that slipped through changes nothing.
                 tracing::error!(space = %at, error = %error, "a decision cannot be used and is passed over");
+                space.leave_list(waited)?;
                 return Ok(false);
             }
         };
@@ -125,6 +145,7 @@ impl Engine {
             false => None,
         };
         let space = self.space(at)?;
+        space.leave_list(waited)?;
         let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
         definition_history::decided(&*store, at, &space.set, &mut set, &mut space.writes)?;
         space.set = set;
@@ -166,8 +187,9 @@ impl Engine {
         if let Some(space) = self.spaces.get_mut(&preparing.space) {
             space.watched = None;
         }
-        if preparing.space != *at {
-            // It begins again after this.
+        // That of another space begins again after this. One that is not done has only begun, after a start that found this record
+        // ahead: dropping it ends it, and all of it is worked out here.
+        if preparing.space != *at || !preparing.is_done() {
             return Ok(None);
         }
         let Some(mut beside) = preparing.finish().filter(|beside| beside.is_for(at, definitions)) else {
@@ -175,7 +197,7 @@ impl Engine {
         };
         let _under_way = self.published.rules.begin(at, RulesPart::CatchingUp);
         beside.catch_up(&self.published)?;
-        Ok(Some(beside.profile_count()))
+        Ok((!beside.met_a_bound()).then(|| beside.profile_count()))
     }
 
     /// Gets on with decisions that wait, between steps: has changed rules of identity worked out beside them. Answers what to
@@ -184,7 +206,11 @@ impl Engine {
         if self.rebuilding().is_some() {
             return Ok(None);
         }
-        let waits = |space: &&Space| !space.waiting.is_empty() && space.called.is_none() && !space.is_behind();
+        let next = self.next;
+        // What was said of accounts is taken by everybody once the record is there.
+        let waits = |space: &&Space| {
+            !space.waiting.is_empty() && space.called.is_none_or(|at| at < next) && space.sweep.is_none()
+        };
         let waiting: Vec<SpaceId> = (self.spaces.values().filter(waits))
             .map(|space| space.id.clone())
             .collect();
@@ -198,10 +224,10 @@ impl Engine {
         Ok(None)
     }
 
-    /// Says that the record which [`Engine::next_decision`] gave stands in the log.
-    pub(crate) fn was_called(&mut self, at: &SpaceId) {
+    /// Says that the record which [`Engine::next_decision`] gave stands in the log, and where.
+    pub(crate) fn was_called(&mut self, at: &SpaceId, sequence: u64) {
         if let Some(space) = self.spaces.get_mut(at) {
-            space.called = space.waiting.first().map(|first| first.sequence);
+            space.called = Some(sequence);
         }
     }
 

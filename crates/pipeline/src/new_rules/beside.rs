@@ -74,6 +74,12 @@ impl Beside {
         self.space.profile_count
     }
 
+    /// Whether a bound of identity kept anything out. What is kept out depends on what came first, and events are not placed here in
+    /// the order in which they came: then it is worked out when the decision is taken.
+    pub(crate) fn met_a_bound(&self) -> bool {
+        self.space.figures.beyond_bounds > 0
+    }
+
     /// Works it out over the snapshot.
     pub(crate) fn work_out(&mut self, published: &Published) -> Result<(), PipelineError> {
         let before = Arc::clone(&self.before);

@@ -109,6 +109,7 @@ fn ops_1_nothing_that_is_open_is_told_as_committed_while_a_sweep_waits_for_folds
         step_began: None,
         asked_to_end: None,
         take_again_at: None,
+        found_end: 0,
     };
     let shared = Arc::clone(&worker.shared);
     let status = || locked(&shared.status).clone();

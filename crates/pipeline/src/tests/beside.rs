@@ -1,18 +1,20 @@
 //! Changed rules of identity that are worked out beside the steps: whatever comes meanwhile, and however it is cut, what
 //! stands afterwards and what was told is what a run gives that works them out when they are taken.
 
+use super::new_rules::{copy, ending};
 use super::oracle::{check, tree};
 use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, at, decision, main_space, same, vetoes};
 use crate::Veto;
 use crate::new_rules::Beside;
 use crate::published::Published;
-use crate::waiting;
-use kith_state::Keyspace;
+use crate::{Engine, EngineConfig, waiting};
+use kith_state::{Keyspace, Store};
 use kith_types::{Duration, Record, RecordBody};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
+use std::sync::Arc;
 
 /// A decision that waits until it is taken.
 fn when_ready(sequence: u64, second: i64, documents: &[(&str, &str, Json)]) -> Record {
@@ -205,4 +207,62 @@ fn seg_2_rules_that_are_worked_out_beside_the_steps_come_to_what_they_come_to_wh
         all.prepared > 200 && all.caught_up > 1_000 && all.with_vetoes > 30,
         "{all:?}"
     );
+}
+
+#[test]
+fn seg_2_a_process_that_ends_while_a_decision_is_taken_takes_it_at_its_next_start() {
+    let mut ends = 0;
+    for seed in 0..10 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let world = world(seed + 95_000, 25, false);
+        let mut served = Served::new();
+        for mut record in world.records {
+            record.address.sequence = (record.address.sequence + 1) * 100;
+            if matches!(record.body, RecordBody::Envelope(_)) {
+                served.take(record);
+            }
+        }
+        served.bench.settle(at(world.end));
+        let mut changed = vec![("segment", "more", super::performed("Call Ended", 1, 25))];
+        if seed % 5 > 0 {
+            changed.push(("identity_rules", "main", some_rules(&mut random)));
+        }
+        served.take(when_ready(1_000_000, world.end, &changed));
+        served.bench.commit();
+        let before = copy(&served.bench.store);
+        let record = taken(1_000_001, world.end, 1_000_000);
+        let prepares = seed % 2 == 0;
+        let change = |store: Arc<dyn Store>| -> Result<(), crate::PipelineError> {
+            let mut engine = Engine::open(store, EngineConfig::default())?;
+            let published = Published::default();
+            if prepares && let Some(mut beside) = engine.begin_beside(&main_space())? {
+                beside.work_out(&published)?;
+                beside.catch_up(&published)?;
+                engine.was_prepared(beside);
+            }
+            engine.apply(&record)?;
+            while engine.sweep(&mut Vec::new())? {}
+            engine.commit()?;
+            Ok(())
+        };
+        let undisturbed = copy(&before);
+        change(Arc::clone(&undisturbed) as Arc<dyn Store>).unwrap();
+        let in_force = crate::definition_history::in_force(&*undisturbed, &main_space()).unwrap();
+        assert_eq!(in_force.version, 2, "seed {seed}: it is in force");
+        let mut commits = 0;
+        loop {
+            let store = copy(&before);
+            if change(ending(&store, commits)).is_ok() {
+                break;
+            }
+            commits += 1;
+            ends += 1;
+            change(Arc::clone(&store) as Arc<dyn Store>).unwrap();
+            let what = format!("seed {seed}: ended after {commits} commits");
+            let after = crate::definition_history::in_force(&*store, &main_space()).unwrap();
+            assert_eq!(after, in_force, "{what}");
+            same(&store, &undisturbed, at(world.end), &what);
+        }
+    }
+    assert!(ends > 60, "{ends}");
 }

@@ -140,7 +140,7 @@ fn placed(veto: &Veto) -> Veto {
 }
 
 /// A store whose process ends after so many commits.
-fn ending(store: &Arc<MemoryStore>, commits: u64) -> Arc<dyn Store> {
+pub(super) fn ending(store: &Arc<MemoryStore>, commits: u64) -> Arc<dyn Store> {
     let done = AtomicU64::new(0);
     Arc::new(FailingStore {
         store: Arc::clone(store),
@@ -151,7 +151,7 @@ fn ending(store: &Arc<MemoryStore>, commits: u64) -> Arc<dyn Store> {
     })
 }
 
-fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
+pub(super) fn copy(store: &MemoryStore) -> Arc<MemoryStore> {
     let mut batch = Batch::default();
     for keyspace in Keyspace::ALL {
         store
