@@ -87,6 +87,7 @@ mod tests {
         Document { kind, name, spec }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "a test hands on what it was given")]
     fn told(problems: Vec<Problem>) -> Vec<String> {
         problems.iter().map(ToString::to_string).collect()
     }

@@ -98,7 +98,7 @@ impl Beside {
             let mut caught = CaughtUp::default();
             // Events first: what they make of people here comes before what steps made of them.
             space.take_touched(work, &*live, Keyspace::Events, since, &mut caught, &mut |space, key| {
-                space.place_touched(work, &*live, key)
+                space.place_touched(work, &*live, &key)
             })?;
             if vetoes != space.set.vetoes {
                 space.take_vetoes_beside(work, vetoes)?;
@@ -136,6 +136,9 @@ impl Beside {
     }
 }
 
+/// Takes a key that steps have touched.
+type Take<'a> = dyn FnMut(&mut Space, Vec<u8>) -> Result<(), PipelineError> + 'a;
+
 /// What one look at what steps have touched has come to.
 #[derive(Default)]
 struct CaughtUp {
@@ -152,7 +155,7 @@ impl Space {
         keyspace: Keyspace,
         since: u64,
         caught: &mut CaughtUp,
-        take: &mut dyn FnMut(&mut Self, Vec<u8>) -> Result<(), PipelineError>,
+        take: &mut Take<'_>,
     ) -> Result<(), PipelineError> {
         let mut from = Some(Vec::new());
         while let Some(start) = from {
@@ -171,11 +174,11 @@ impl Space {
     }
 
     /// Places an event that a step has taken, as the definitions here place it. A step writes an event's row once.
-    fn place_touched(&mut self, work: Work<'_>, live: &dyn Read, key: Vec<u8>) -> Result<(), PipelineError> {
-        let Some(row) = live.get(Keyspace::Events, &key)? else {
+    fn place_touched(&mut self, work: Work<'_>, live: &dyn Read, key: &[u8]) -> Result<(), PipelineError> {
+        let Some(row) = live.get(Keyspace::Events, key)? else {
             return Ok(());
         };
-        let (time, address) = keys::row_place(&key).ok_or_else(|| PipelineError::corrupt("history"))?;
+        let (time, address) = keys::row_place(key).ok_or_else(|| PipelineError::corrupt("history"))?;
         let event = history::decode(&self.id, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
         self.place_event(&work.view, &event, work.now, self.definitions.cause)
     }
