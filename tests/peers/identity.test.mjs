@@ -162,7 +162,7 @@ test('idn_7_a_plan_of_other_rules_tells_what_applying_them_does', { timeout: 180
   const path = '/api/spaces/main/definitions'
   for (const action of ['plan', 'apply', 'impact']) {
     const { status, body } = await server.get(`${path}/${action}`, { method: 'POST', body: { documents: [second] } })
-    assert.deepEqual([status, body.error.problems[0].document], [400, 'identity_rules/another'], action)
+    assert.deepEqual([status, body.error.problems[0].document], [422, 'identity_rules/another'], action)
   }
   // In the place of the one that there is it is taken.
   const removals = [{ kind: 'identity_rules', name: 'default' }]
