@@ -83,7 +83,7 @@ test('lak_1_wrong_sql_is_told_with_its_place_and_what_was_meant', { timeout: 60_
     ['SELECT * FROM evnts', 'there is no table main.clean.evnts: did you mean clean.events? SHOW TABLES lists what there is'],
     ['SELECT * FROM clena.events', 'there is no table main.clena.events: did you mean clean.events? SHOW TABLES lists what there is'],
     ['SELECT * FROM profiles', 'there is no table main.clean.profiles: did you mean curated.profiles? SHOW TABLES lists what there is'],
-    ['SELECT * FROM other.clean.events', 'there is no table other.clean.events: did you mean clean.events? SHOW TABLES lists what there is'],
+    ['SELECT * FROM other.clean.events', 'there is no space other: `kith space list` lists them'],
     ['SELECT * FROM warehouse', 'there is no table main.clean.warehouse: SHOW TABLES lists what there is'],
     ['SELECT evnt FROM clean.events', /^(error: )?there is no column evnt: did you mean event\? The columns here are anonymous_id, .*, user_id/],
     ['SELECT e.yonder FROM clean.events e', /^(error: )?there is no column e\.yonder: The columns here are anonymous_id, /],
