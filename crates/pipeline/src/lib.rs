@@ -77,4 +77,3 @@ pub use runner::{Listener, Pipeline, PipelineStatus};
 pub use staged::snapshot_of;
 pub use verify::{Difference, VerifyReport, compare_states, is_between};
 pub use vetoes::{IDENTITY_VETOED, MAX_VETOES, Veto, VetoDecision};
-pub use waiting::DEFINITIONS_TAKEN;

@@ -22,6 +22,8 @@ pub enum RulesPart {
     CatchingUp,
     /// Ids that come and go are told, of all that may; those are counted.
     Telling,
+    /// Of a change that is only asked about: everybody is evaluated on both sides; people are counted.
+    Evaluating,
     /// Of a change that is only asked about: people who would be others are compared with who they are; they are counted. It
     /// comes before evaluating: first those of whom no event says something else, then, from zero, the others.
     Comparing,
@@ -37,6 +39,7 @@ impl RulesPart {
             Self::Placing => ("placing again", "events"),
             Self::CatchingUp => ("catching up", "writes"),
             Self::Telling => ("telling", "people"),
+            Self::Evaluating => ("evaluating", "people"),
             Self::Comparing => ("comparing", "people"),
         }
     }

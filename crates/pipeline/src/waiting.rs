@@ -11,7 +11,7 @@ use kith_types::{Decision, SpaceId};
 use serde::{Deserialize, Serialize};
 
 /// The kind of decision by which one that waits is taken. The pipeline puts it into the log itself.
-pub const DEFINITIONS_TAKEN: &str = "definitions.taken";
+pub(crate) const DEFINITIONS_TAKEN: &str = "definitions.taken";
 
 const FORMAT: u64 = 1;
 /// The named entry that lists what waits.

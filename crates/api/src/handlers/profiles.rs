@@ -40,10 +40,10 @@ pub(crate) struct ProfileBody {
     /// The id that was asked for, where it redirects to `id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     redirected_from: Option<String>,
-    /// The past instant that was asked about; absent for now.
+    /// The past instant that was asked about; absent in an answer about the present.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<String>,
-    /// Until when what was received and decided is known to this answer; absent for now.
+    /// Until when what was received and decided is known to this answer; absent in one about the present.
     #[serde(skip_serializing_if = "Option::is_none")]
     known_at: Option<String>,
     /// When its first event was received.

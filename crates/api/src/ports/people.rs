@@ -30,7 +30,7 @@ pub struct Profile {
     pub id: ProfileId,
     /// The id that was asked for, where it redirects to `id`.
     pub redirected_from: Option<ProfileId>,
-    /// The past instant that it is told of, both moments given; `None` for now.
+    /// The past instant that it is told of, both moments given; `None` for the present.
     pub as_of: Option<AsOf>,
     /// When its first event was received.
     pub created_at: Timestamp,

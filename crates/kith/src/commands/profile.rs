@@ -226,7 +226,7 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
     )
 }
 
-/// The past instant that an answer speaks of, and by what knowledge; nothing for now.
+/// The past instant that an answer speaks of, and by what knowledge; nothing for the present.
 pub(crate) fn told_of(as_of: Option<&str>, known_at: Option<&str>) -> String {
     match (as_of, known_at) {
         (Some(at), Some(known_at)) if at == known_at => format!(" at {at}, as known then"),

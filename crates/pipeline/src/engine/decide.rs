@@ -67,7 +67,7 @@ impl Engine {
             _ => return Ok(false),
         }
         let Some(Decided { changes, when_ready }) = read_decision(&decision.document) else {
-            tracing::error!(space = %at, "a decision cannot be read and is passed over");
+            pass_over_unread(at);
             return Ok(false);
         };
         let space = self.space(at)?;
@@ -89,7 +89,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<bool, PipelineError> {
         let Some(named) = waiting::read_taken(&decision.document) else {
-            tracing::error!(space = %at, "a decision cannot be read and is passed over");
+            pass_over_unread(at);
             return Ok(false);
         };
         let space = self.space(at)?;
@@ -312,7 +312,7 @@ impl Engine {
     /// Applies a decision about evidence; answers whether anything must be committed before the next record.
     fn apply_vetoes(&mut self, at: &SpaceId, decision: &Decision, now: Timestamp) -> Result<bool, PipelineError> {
         let Some(decision) = VetoDecision::read(&decision.document) else {
-            tracing::error!(space = %at, "a decision cannot be read and is passed over");
+            pass_over_unread(at);
             return Ok(false);
         };
         self.space(at)?;
@@ -320,4 +320,9 @@ impl Engine {
         let store = Arc::clone(&self.store);
         self.space(at)?.take_vetoes(&*store, &decision, now)
     }
+}
+
+/// Whoever puts a decision into the log writes one that can be read; one that cannot be changes nothing.
+fn pass_over_unread(at: &SpaceId) {
+    tracing::error!(space = %at, "a decision cannot be read and is passed over");
 }

@@ -12,9 +12,11 @@ use crate::published::Published;
 use crate::rules_progress::RulesPart;
 use crate::space::Space;
 use crate::staged::{self, List, OF_PEOPLE};
+use crate::vetoes::Veto;
 use crate::{PipelineError, definition_history, history, keys};
 use kith_state::{Keyspace, Read, Store};
 use kith_types::{ProfileId, SpaceId, Timestamp};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -240,11 +242,7 @@ impl Space {
     }
 
     /// Takes vetoes that were decided meanwhile.
-    fn take_vetoes_beside(
-        &mut self,
-        work: Work<'_>,
-        vetoes: std::collections::BTreeSet<crate::Veto>,
-    ) -> Result<(), PipelineError> {
+    fn take_vetoes_beside(&mut self, work: Work<'_>, vetoes: BTreeSet<Veto>) -> Result<(), PipelineError> {
         let changed: Vec<_> = vetoes.symmetric_difference(&self.set.vetoes).cloned().collect();
         self.set.vetoes = vetoes;
         self.definitions = Arc::new(self.set.compile()?);

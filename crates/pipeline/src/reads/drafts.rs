@@ -167,7 +167,7 @@ impl Reads {
         let progress = &self.dry_runs.progress;
         let _under_way = progress.begin(space, RulesPart::Reading);
         let worked = run.run(&trial).and_then(|identity| {
-            progress.enter(RulesPart::Telling, identity.profiles_after);
+            progress.enter(RulesPart::Evaluating, identity.profiles_after);
             let go_on = |asked| {
                 progress.has_done(asked);
                 go_on(asked)

@@ -1,11 +1,10 @@
 //! Changed rules of identity that are worked out beside the steps: whatever comes meanwhile, and however it is cut, what
 //! stands afterwards and what was told is what a run gives that works them out when they are taken.
 
-use super::new_rules::{copy, ending};
+use super::new_rules::{copy, ending, placed};
 use super::oracle::{check, tree};
 use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, at, decision, main_space, same, vetoes};
-use crate::Veto;
 use crate::new_rules::Beside;
 use crate::published::Published;
 use crate::{Engine, EngineConfig, waiting};
@@ -111,17 +110,6 @@ impl Served {
         }
         self.take(taken(sequence, second, first));
         self.waiting.remove(0);
-    }
-}
-
-/// A veto of an event where it stands in the log of a test.
-fn placed(veto: &Veto) -> Veto {
-    match veto.clone() {
-        Veto::Event { mut event, identifier } => {
-            event.sequence = (event.sequence + 1) * 100;
-            Veto::Event { event, identifier }
-        }
-        pair @ Veto::Pair { .. } => pair,
     }
 }
 

@@ -129,7 +129,7 @@ impl Changed {
 }
 
 /// A veto as [`some_vetoes`] throws it, of an event where [`events_of`] puts it.
-fn placed(veto: &Veto) -> Veto {
+pub(super) fn placed(veto: &Veto) -> Veto {
     match veto.clone() {
         Veto::Event { mut event, identifier } => {
             event.sequence = (event.sequence + 1) * 100;
