@@ -7,9 +7,11 @@
 mod config;
 mod decide;
 mod standing;
+mod sweeps;
 mod timers;
 
 pub use config::EngineConfig;
+pub use sweeps::SweepProgress;
 
 use crate::dedupe;
 use crate::definitions::Definitions;
@@ -17,11 +19,11 @@ use crate::new_rules::Preparing;
 use crate::output::StepOutput;
 use crate::published::Published;
 use crate::space::Space;
-use crate::staged;
+use crate::staged::Served;
 use crate::{PipelineError, keys};
 use kith_clean::REJECTS_REPLAYED;
 use kith_segment::Cause;
-use kith_state::{Batch, Keyspace, Store};
+use kith_state::{Batch, Keyspace, Read, Store};
 use kith_types::{Duration, Event, Origin, ProfileId, Record, RecordBody, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,19 +38,6 @@ pub(crate) const FIRING: &[u8] = b"\0firing";
 pub(crate) const LEFT_MIDWAY: &[u8] = b"\0rederiving";
 pub(crate) const REBUILT_BEFORE: &[u8] = b"\0rebuilt_before";
 
-/// People swept before other work gets its turn. Tests take few at a time, as they do in all bounds whose edges would be
-/// out of their reach.
-const SWEPT_A_TURN: usize = if cfg!(test) { 2 } else { 2_000 };
-
-/// How far a space's sweep after a decision has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SweepProgress {
-    /// People visited.
-    pub swept: u64,
-    /// People there are.
-    pub profiles: u64,
-}
-
 /// What an event claims its key with: the instant at which earlier claims must still hold, and the end of its own.
 #[derive(Clone, Copy)]
 struct Claim {
@@ -58,7 +47,7 @@ struct Claim {
 
 /// The engine over a store.
 pub struct Engine {
-    store: Arc<dyn Store>,
+    store: Arc<Served>,
     config: EngineConfig,
     spaces: BTreeMap<SpaceId, Space>,
     next: u64,
@@ -79,9 +68,7 @@ impl Engine {
     /// # Errors
     /// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
     pub fn open(store: Arc<dyn Store>, config: EngineConfig) -> Result<Self, PipelineError> {
-        if staged::settle(&*store)? {
-            tracing::info!("rules of identity were changing when the server ended: the change goes on");
-        }
+        let store = Arc::new(Served::open(store)?);
         let number = |key: &[u8]| -> Result<Option<[u8; 8]>, PipelineError> {
             Ok(store.get(Keyspace::Meta, key)?.and_then(|bytes| bytes.try_into().ok()))
         };
@@ -158,7 +145,7 @@ impl Engine {
             self.store.reopen()?;
         }
         self.spaces.clear();
-        let fresh = Self::open(Arc::clone(&self.store), self.config.clone())?;
+        let fresh = Self::open(Arc::clone(self.store.base()), self.config.clone())?;
         readers.clone_from(&fresh.published.read());
         *self = Self {
             published: Arc::clone(&published),
@@ -273,39 +260,6 @@ impl Engine {
         }
         self.next = record.address.sequence + 1;
         Ok(())
-    }
-
-    /// Goes on with the sweeps after decisions; answers whether any is left. Commits first when the step holds
-    /// anything, since a sweep reads the store; what was committed is added to `outputs`.
-    ///
-    /// # Errors
-    /// As [`Engine::apply`].
-    pub fn sweep(&mut self, outputs: &mut Vec<StepOutput>) -> Result<bool, PipelineError> {
-        if !self.is_behind() {
-            return Ok(false);
-        }
-        let mut can_go_on = false;
-        for space in self.spaces.values_mut().filter(|space| space.is_behind()) {
-            can_go_on |= !space.awaits_folds() || space.account_changes.is_busy();
-        }
-        if !can_go_on {
-            // Records go on meanwhile.
-            return Ok(false);
-        }
-        self.sweep_turn()?;
-        let finished = StepOutput {
-            from: self.next,
-            to: self.next,
-            clock: self.clock,
-            ..StepOutput::default()
-        };
-        outputs.push(std::mem::replace(&mut self.output, finished));
-        Ok(self.is_behind())
-    }
-
-    /// Whether somebody has still to take a decision, or what was said of an account of theirs.
-    fn is_behind(&self) -> bool {
-        self.spaces.values().any(Space::is_behind)
     }
 
     /// Takes the events that count, with their people, out of the open step: whoever needs something of them makes it
@@ -473,18 +427,6 @@ impl Engine {
         self.output.events.push(event);
         self.output.people.push(profile);
         Ok(())
-    }
-
-    /// Takes one turn of every sweep, from a committed state to a committed one.
-    fn sweep_turn(&mut self) -> Result<(), PipelineError> {
-        self.commit_inside()?;
-        for space in self.spaces.values_mut() {
-            if !space.awaits_folds_still() {
-                space.sweep_some(&*self.store, SWEPT_A_TURN)?;
-            }
-            space.walk_accounts(&*self.store, SWEPT_A_TURN)?;
-        }
-        self.commit_inside()
     }
 
     /// Commits in the middle of a step: what was done stays with the open step, which is handed on as a whole.

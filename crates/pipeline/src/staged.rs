@@ -3,25 +3,30 @@
 //!
 //! While it is staged, nothing that stands changes: readers see what was, and a process that ends leaves writes that the
 //! next one discards. The commit that sets the mark makes all of them stand: from then on readers see them over what
-//! was ([`Overlaid`]), while they are moved to their places, some in each transaction. A process that ends on that way
-//! goes on with it at its next start.
+//! was ([`Overlaid`]), and so do steps ([`Served`]), while they are moved to their places, some in each transaction. A process
+//! that ends on that way goes on with it at its next start.
+
+mod overlaid;
+mod served;
+
+pub(crate) use overlaid::Overlaid;
+pub use overlaid::snapshot_of;
+pub(crate) use served::Served;
 
 use crate::PipelineError;
-use kith_state::{Batch, Keyspace, Read, StateError, Store, Visit};
+use kith_state::{Batch, Keyspace, Read, Store};
 use kith_types::SpaceId;
 
 /// The key, in [`Keyspace::Meta`], of the mark that staged writes stand. It belongs to no space: spaces change one by one.
-const MARK: &[u8] = b"\0taken_over";
+pub(crate) const MARK: &[u8] = b"\0taken_over";
 /// Raised when the meaning of staged bytes changes.
 const VERSION: u8 = 1;
 
 const PUT: u8 = 1;
 const REMOVED: u8 = 0;
 
-/// Writes moved, or staged rows looked at, at once: so many, or of so many bytes.
-const MOVED_ROWS: usize = if cfg!(test) { 7 } else { 10_000 };
-const MOVED_BYTES: usize = 8 * 1024 * 1024;
-const LOOKED_AT: usize = if cfg!(test) { 2 } else { 500 };
+/// Writes discarded at once.
+const DISCARDED: usize = if cfg!(test) { 7 } else { 10_000 };
 
 /// What is still to be done, kept beside the staged writes. Lists come after all trees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,53 +223,25 @@ fn taken_over(store: &dyn Read) -> Result<Option<SpaceId>, PipelineError> {
         .ok_or_else(|| PipelineError::corrupt("mark of staged writes"))
 }
 
-/// Ends what an earlier process, or this one, left staged: moves what stands to its place, and discards the rest.
-/// Answers whether there was anything.
-pub(crate) fn settle(store: &dyn Store) -> Result<bool, PipelineError> {
-    let stands = taken_over(store)?;
+/// Discards whatever is staged and has not taken over. Answers whether there was anything.
+pub(crate) fn discard(store: &dyn Store) -> Result<bool, PipelineError> {
     // Codes of spaces begin below this.
     let (mut from, end) = (Vec::new(), [0x80]);
-    let mut found = stands.is_some();
+    let mut found = false;
     loop {
-        let (mut batch, mut bytes, mut last) = (Batch::default(), 0, Vec::new());
-        let mut damaged = false;
-        store.scan(Keyspace::Staged, &from, &end, &mut |key, row| {
-            let of_it = stands.as_ref().filter(|space| key.starts_with(&space.code()));
-            if of_it.is_some() && key.get(3).is_some_and(|tree| *tree < List::Reread as u8) {
-                match key
-                    .split_at_checked(4)
-                    .and_then(|(lead, key)| Some((tree_of(lead[3])?, key)))
-                {
-                    Some((keyspace, key)) => match read_row(row) {
-                        // Much of what is placed again stands where it stood.
-                        Some(value) => batch.replace(keyspace, key.to_vec(), value.to_vec()),
-                        None => batch.remove(keyspace, key.to_vec()),
-                    },
-                    None => damaged = true,
-                }
-            }
+        let (mut batch, mut last) = (Batch::default(), Vec::new());
+        store.scan(Keyspace::Staged, &from, &end, &mut |key, _| {
             batch.remove(Keyspace::Staged, key.to_vec());
-            last = key.to_vec();
-            bytes += row.len() + key.len() * 2;
-            !damaged && batch.len() < MOVED_ROWS && bytes < MOVED_BYTES
+            last = [key, &[0]].concat();
+            batch.len() < DISCARDED
         })?;
-        if damaged {
-            return Err(PipelineError::corrupt("staged writes"));
-        }
         if batch.is_empty() {
-            break;
+            return Ok(found);
         }
         found = true;
         store.commit(batch)?;
-        last.push(0);
         from = last;
     }
-    if stands.is_some() {
-        let mut batch = Batch::default();
-        batch.remove(Keyspace::Meta, MARK.to_vec());
-        store.commit(batch)?;
-    }
-    Ok(found)
 }
 
 fn tree_of(wanted: u8) -> Option<Keyspace> {
@@ -272,170 +249,6 @@ fn tree_of(wanted: u8) -> Option<Keyspace> {
         .iter()
         .copied()
         .find(|keyspace| number(*keyspace) == wanted && *keyspace != Keyspace::Staged)
-}
-
-/// What a store holds now: staged writes that have taken over are seen in their places.
-///
-/// # Errors
-/// [`crate::PipelineErrorKind::Storage`] or `Corrupt` when the store cannot be read.
-pub fn snapshot_of(store: &dyn Store) -> Result<Box<dyn Read>, PipelineError> {
-    let base = store.snapshot();
-    Ok(match taken_over(&*base)? {
-        None => base,
-        Some(space) => Box::new(TakenOver { base, space }),
-    })
-}
-
-/// A snapshot in which a space's staged writes stand.
-struct TakenOver {
-    base: Box<dyn Read>,
-    space: SpaceId,
-}
-
-impl TakenOver {
-    fn seen(&self) -> Overlaid<'_> {
-        Overlaid {
-            base: &*self.base,
-            space: &self.space,
-        }
-    }
-}
-
-impl Read for TakenOver {
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        self.seen().get(keyspace, key)
-    }
-
-    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.seen().scan(keyspace, from, to, visit)
-    }
-
-    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        self.seen().scan_back(keyspace, from, to, visit)
-    }
-}
-
-/// What stands, with a space's staged writes over it.
-#[derive(Clone, Copy)]
-pub(crate) struct Overlaid<'a> {
-    pub(crate) base: &'a dyn Read,
-    pub(crate) space: &'a SpaceId,
-}
-
-/// A staged row: its key, and the value or that there is none.
-type Row = (Vec<u8>, Option<Vec<u8>>);
-
-impl Overlaid<'_> {
-    /// The first staged rows of a range, or the last, and whether there may be more.
-    fn rows(&self, keyspace: Keyspace, from: &[u8], to: &[u8], last: bool) -> Result<(Vec<Row>, bool), StateError> {
-        let tree = number(keyspace);
-        let (from, to) = (key_in(self.space, tree, from), key_in(self.space, tree, to));
-        let mut rows = Vec::new();
-        let visit = &mut |key: &[u8], row: &[u8]| {
-            rows.push((
-                key.get(4..).unwrap_or_default().to_vec(),
-                read_row(row).map(<[u8]>::to_vec),
-            ));
-            rows.len() < LOOKED_AT
-        };
-        if last {
-            self.base.scan_back(Keyspace::Staged, &from, &to, visit)?;
-        } else {
-            self.base.scan(Keyspace::Staged, &from, &to, visit)?;
-        }
-        let more = rows.len() == LOOKED_AT;
-        Ok((rows, more))
-    }
-}
-
-/// Visits rows of the base and staged ones in one order; `before` says whether a key comes before another in it.
-struct Merge<'a, 'b, I: Iterator<Item = Row>> {
-    staged: std::iter::Peekable<I>,
-    before: fn(&[u8], &[u8]) -> bool,
-    visit: &'a mut Visit<'b>,
-    go_on: bool,
-}
-
-impl<I: Iterator<Item = Row>> Merge<'_, '_, I> {
-    fn tell(&mut self, key: &[u8], value: Option<&[u8]>) {
-        if let Some(value) = value.filter(|_| self.go_on) {
-            self.go_on = (self.visit)(key, value);
-        }
-    }
-
-    fn base(&mut self, key: &[u8], value: &[u8]) -> bool {
-        let before = self.before;
-        while let Some((staged, new)) = self.staged.next_if(|(staged, _)| before(staged, key)) {
-            self.tell(&staged, new.as_deref());
-        }
-        match self.staged.next_if(|(staged, _)| staged == key) {
-            Some((_, new)) => self.tell(key, new.as_deref()),
-            None => self.tell(key, Some(value)),
-        }
-        self.go_on
-    }
-
-    fn rest(mut self) -> bool {
-        while let Some((key, new)) = self.staged.next() {
-            self.tell(&key, new.as_deref());
-        }
-        self.go_on
-    }
-}
-
-impl Read for Overlaid<'_> {
-    fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let staged = key_in(self.space, number(keyspace), key);
-        match self.base.get(Keyspace::Staged, &staged)? {
-            Some(row) => Ok(read_row(&row).map(<[u8]>::to_vec)),
-            None => self.base.get(keyspace, key),
-        }
-    }
-
-    fn scan(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        let mut from = from.to_vec();
-        loop {
-            let (rows, more) = self.rows(keyspace, &from, to, false)?;
-            let next = rows
-                .last()
-                .filter(|_| more)
-                .map(|(key, _)| [key.as_slice(), &[0]].concat());
-            let mut merge = Merge {
-                staged: rows.into_iter().peekable(),
-                before: |one, other| one < other,
-                visit: &mut *visit,
-                go_on: true,
-            };
-            let upto = next.as_deref().unwrap_or(to);
-            self.base
-                .scan(keyspace, &from, upto, &mut |key, value| merge.base(key, value))?;
-            match (merge.rest(), next) {
-                (true, Some(next)) => from = next,
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn scan_back(&self, keyspace: Keyspace, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<(), StateError> {
-        let mut to = to.to_vec();
-        loop {
-            let (rows, more) = self.rows(keyspace, from, &to, true)?;
-            let next = rows.last().filter(|_| more).map(|(key, _)| key.clone());
-            let mut merge = Merge {
-                staged: rows.into_iter().peekable(),
-                before: |one, other| one > other,
-                visit: &mut *visit,
-                go_on: true,
-            };
-            let downto = next.as_deref().unwrap_or(from);
-            self.base
-                .scan_back(keyspace, downto, &to, &mut |key, value| merge.base(key, value))?;
-            match (merge.rest(), next) {
-                (true, Some(next)) => to = next,
-                _ => return Ok(()),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

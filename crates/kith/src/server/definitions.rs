@@ -16,8 +16,9 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 /// The API's port to definitions.
 pub(crate) struct AppliedDefinitions {
     parts: Arc<Parts>,
-    /// One proposal is applied at a time, so that each is judged by what the one before left.
-    applying: Arc<Mutex<()>>,
+    /// One proposal is applied at a time, so that each is judged by what the one before left. Holds the sequence number of
+    /// the latest decision that was put into the log.
+    applying: Arc<Mutex<Option<u64>>>,
 }
 
 impl AppliedDefinitions {
@@ -169,7 +170,7 @@ impl Definitions for AppliedDefinitions {
 
 impl AppliedDefinitions {
     /// Whoever applies next, once the catalog knows what was decided before.
-    async fn turn(&self) -> Result<OwnedMutexGuard<()>, PortError> {
+    async fn turn(&self) -> Result<OwnedMutexGuard<Option<u64>>, PortError> {
         let turn = Arc::clone(&self.applying).lock_owned().await;
         let caught_up = decisions::record_waiting(&self.parts);
         caught_up.map(|()| turn).map_err(|error| {
@@ -251,7 +252,7 @@ impl AppliedDefinitions {
 
     async fn apply_in(
         &self,
-        turn: OwnedMutexGuard<()>,
+        mut turn: OwnedMutexGuard<Option<u64>>,
         space: &SpaceId,
         proposal: &Proposal,
         author: &str,
@@ -267,11 +268,12 @@ impl AppliedDefinitions {
                 decided_by: None,
             });
         };
-        decision.when_ready = self.would_hold_up(space, &changes);
+        decision.when_ready = self.would_hold_up(space, &changes, *turn);
         // Whoever asked may be gone before it stands in the log: it is recorded all the same.
         let (parts, space) = (Arc::clone(&self.parts), space.clone());
         let decided = tokio::spawn(async move {
             let decided = decide(&parts, &space, &decision).await;
+            *turn = decided.as_ref().map(|at| at.sequence).ok().or(*turn);
             drop(turn);
             parts.activation.notify();
             decided
@@ -287,8 +289,9 @@ impl AppliedDefinitions {
 
 impl AppliedDefinitions {
     /// Whether records and timers would have to wait while the pipeline takes these changes at their place in the log: rules
-    /// of identity are worked out over all history first, and people take one decision after the other.
-    fn would_hold_up(&self, space: &SpaceId, changes: &[PlannedChange]) -> bool {
+    /// of identity are worked out over all history first, and people take one decision after the other. `latest` is the
+    /// decision before, which the pipeline may have yet to take.
+    fn would_hold_up(&self, space: &SpaceId, changes: &[PlannedChange], latest: Option<u64>) -> bool {
         let mut changed = changes.iter().filter(|change| change.action != ChangeAction::Unchanged);
         let status = self.parts.pipeline.status();
         if status.profiles.get(space).is_none_or(|people| *people == 0) && !status.decisions_waiting.contains_key(space)
@@ -299,6 +302,7 @@ impl AppliedDefinitions {
             || status.sweeps.contains_key(space)
             || status.decisions_waiting.contains_key(space)
             || status.account_changes_waiting > 0
+            || latest.is_some_and(|latest| status.committed <= latest)
     }
 }
 

@@ -10,10 +10,11 @@ use crate::definitions::{
 use crate::new_rules::{Beside, Preparing, Staging};
 use crate::rules_progress::RulesPart;
 use crate::space::Space;
+use crate::staged::{self, Served};
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::waiting::{self, DEFINITIONS_TAKEN, Waiting};
-use crate::{PipelineError, definition_history, staged};
-use kith_state::{Batch, Keyspace};
+use crate::{PipelineError, definition_history};
+use kith_state::{Batch, Keyspace, Store};
 use kith_types::{Decision, Record, RecordBody, SpaceId, Timestamp};
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ impl Engine {
         };
         let space = self.space(at)?;
         if when_ready || !space.waiting.is_empty() {
+            tracing::info!(space = %at, sequence, "a decision waits until it can be taken without holding up what comes");
             space.waiting.push(Waiting { sequence, changes });
             waiting::store(at, &space.waiting, &mut space.writes)?;
             return Ok(false);
@@ -133,7 +135,7 @@ impl Engine {
         };
         // One decision is carried through before the next: everybody takes each at its own instant.
         self.space(at)?.give_up_waiting();
-        while self.spaces.get(at).is_some_and(Space::is_behind) {
+        while self.store.is_moving() || self.spaces.get(at).is_some_and(Space::is_behind) {
             self.sweep_turn()?;
         }
         self.commit_inside()?;
@@ -161,7 +163,7 @@ impl Engine {
         }
         tracing::info!(space = %at, people = space.profile_count, "rules of identity have changed: the difference is worked out");
         if prepared.is_none() {
-            staged::settle(&*store)?;
+            staged::discard(&*store)?;
         }
         let stands = store.snapshot();
         let staging = Staging {
@@ -203,7 +205,8 @@ impl Engine {
     /// Gets on with decisions that wait, between steps: has changed rules of identity worked out beside them. Answers what to
     /// put into the log for one that can be taken now; it is asked again until [`Engine::was_called`].
     pub(crate) fn next_decision(&mut self) -> Result<Option<(SpaceId, Decision)>, PipelineError> {
-        if self.rebuilding().is_some() {
+        // Who takes the next one reads what the one before has moved.
+        if self.rebuilding().is_some() || self.store.is_moving() {
             return Ok(None);
         }
         let next = self.next;
@@ -267,7 +270,8 @@ impl Engine {
     /// What is to be worked out of the first of the decisions that wait; nothing where no rules change, or it cannot be used.
     pub(crate) fn begin_beside(&mut self, at: &SpaceId) -> Result<Option<Beside>, PipelineError> {
         self.commit_inside()?;
-        let (store, clock) = (Arc::clone(&self.store), self.clock);
+        while self.move_some()? {}
+        let (store, clock) = (Arc::clone(self.store.base()), self.clock);
         let space = self.space(at)?;
         let Some(first) = space.waiting.first() else {
             return Ok(None);
@@ -305,7 +309,7 @@ impl Engine {
             }
         }
         tracing::info!(space = %at, changes = self.spaces.get(at).map_or(0, |space| space.changes.len()), "changed rules of identity have taken over");
-        staged::settle(&*self.store)?;
+        self.store = Arc::new(Served::taken_over(Arc::clone(self.store.base()), at.clone())?);
         Ok(())
     }
 

@@ -49,7 +49,7 @@ impl Beside {
         (after, set): (Definitions, &DefinitionSet),
         now: Timestamp,
     ) -> Result<Self, PipelineError> {
-        staged::settle(&**store)?;
+        staged::discard(&**store)?;
         let stands = store.snapshot();
         Ok(Self {
             space: Space::to_try(&*stands, id, &(Arc::new(after), set))?,

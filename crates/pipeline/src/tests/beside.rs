@@ -7,8 +7,8 @@ use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, at, decision, main_space, same, vetoes};
 use crate::new_rules::Beside;
 use crate::published::Published;
-use crate::{Engine, EngineConfig, waiting};
-use kith_state::{Keyspace, Store};
+use crate::{Engine, EngineConfig, staged, waiting};
+use kith_state::{Keyspace, Read, Store};
 use kith_types::{Duration, Record, RecordBody};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -41,6 +41,8 @@ struct Seen {
     prepared: usize,
     caught_up: u64,
     with_vetoes: usize,
+    /// Records that came while what had taken over was moved to its place.
+    while_moving: usize,
 }
 
 /// A bench that works changed rules out beside its steps, as the dice say.
@@ -69,6 +71,8 @@ impl Served {
     }
 
     fn take(&mut self, record: Record) {
+        let store = &*self.bench.store;
+        self.seen.while_moving += usize::from(store.get(Keyspace::Meta, staged::MARK).unwrap().is_some());
         self.bench.apply(&record);
         self.log.push(record);
     }
@@ -78,6 +82,7 @@ impl Served {
         match random.random_range(0..8) {
             0 | 1 => self.bench.commit(),
             2 => while self.bench.sweep() {},
+            3 | 4 => _ = self.bench.sweep(),
             _ => {}
         }
         let Some(first) = self.waiting.first().copied() else {
@@ -185,14 +190,16 @@ fn seg_2_rules_that_are_worked_out_beside_the_steps_come_to_what_they_come_to_wh
             prepared,
             caught_up,
             with_vetoes,
+            while_moving,
         } = served.seen;
         all.taken += taken;
         all.prepared += prepared;
         all.caught_up += caught_up;
         all.with_vetoes += with_vetoes;
+        all.while_moving += while_moving;
     }
     assert!(
-        all.prepared > 200 && all.caught_up > 1_000 && all.with_vetoes > 30,
+        all.prepared > 200 && all.caught_up > 1_000 && all.with_vetoes > 30 && all.while_moving > 500,
         "{all:?}"
     );
 }
@@ -204,11 +211,17 @@ fn seg_2_a_process_that_ends_while_a_decision_is_taken_takes_it_at_its_next_star
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let world = world(seed + 95_000, 25, false);
         let mut served = Served::new();
-        for mut record in world.records {
+        let is_envelope = |record: &Record| matches!(record.body, RecordBody::Envelope(_));
+        let mut records: Vec<Record> = world.records.into_iter().filter(is_envelope).collect();
+        // The last of them come once the decision is taken.
+        let mut later = records.split_off(records.len() - 5);
+        for mut record in records {
             record.address.sequence = (record.address.sequence + 1) * 100;
-            if matches!(record.body, RecordBody::Envelope(_)) {
-                served.take(record);
-            }
+            served.take(record);
+        }
+        for (record, sequence) in later.iter_mut().zip(1_000_002..) {
+            record.address.sequence = sequence;
+            record.received_at = at(world.end);
         }
         served.bench.settle(at(world.end));
         let mut changed = vec![("segment", "more", super::performed("Call Ended", 1, 25))];
@@ -229,6 +242,10 @@ fn seg_2_a_process_that_ends_while_a_decision_is_taken_takes_it_at_its_next_star
                 engine.was_prepared(beside);
             }
             engine.apply(&record)?;
+            for record in &later {
+                engine.sweep(&mut Vec::new())?;
+                engine.apply(record)?;
+            }
             while engine.sweep(&mut Vec::new())? {}
             engine.commit()?;
             Ok(())

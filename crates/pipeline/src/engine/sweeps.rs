@@ -1,0 +1,83 @@
+//! What goes on between records after a decision: changed rules are moved to their places, and people take the decision, or
+//! what was said of an account of theirs, some in each turn.
+
+use super::Engine;
+use crate::PipelineError;
+use crate::output::StepOutput;
+use crate::space::Space;
+use std::sync::Arc;
+
+/// People swept before other work gets its turn. Tests take few at a time, as they do in all bounds whose edges would be
+/// out of their reach.
+const SWEPT_A_TURN: usize = if cfg!(test) { 2 } else { 2_000 };
+
+/// How far a space's sweep after a decision has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepProgress {
+    /// People visited.
+    pub swept: u64,
+    /// People there are.
+    pub profiles: u64,
+}
+
+impl Engine {
+    /// Goes on with the sweeps after decisions; answers whether any is left. Commits first when the step holds
+    /// anything, since a sweep reads the store; what was committed is added to `outputs`.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`].
+    pub fn sweep(&mut self, outputs: &mut Vec<StepOutput>) -> Result<bool, PipelineError> {
+        if !self.is_behind() {
+            return Ok(false);
+        }
+        let mut can_go_on = self.store.is_moving();
+        for space in self.spaces.values_mut().filter(|space| space.is_behind()) {
+            can_go_on |= !space.awaits_folds() || space.account_changes.is_busy();
+        }
+        if !can_go_on {
+            // Records go on meanwhile.
+            return Ok(false);
+        }
+        self.sweep_turn()?;
+        let finished = StepOutput {
+            from: self.next,
+            to: self.next,
+            clock: self.clock,
+            ..StepOutput::default()
+        };
+        outputs.push(std::mem::replace(&mut self.output, finished));
+        Ok(self.is_behind())
+    }
+
+    /// Whether changed rules are still moved to their places, or somebody has still to take a decision, or what was said of an
+    /// account of theirs.
+    fn is_behind(&self) -> bool {
+        self.store.is_moving() || self.spaces.values().any(Space::is_behind)
+    }
+
+    /// Moves some of what changed rules have changed to its place. Answers whether there was anything.
+    pub(super) fn move_some(&mut self) -> Result<bool, PipelineError> {
+        let moved = self.store.after_moving_some()?;
+        let any = moved.is_some();
+        if let Some(store) = moved {
+            self.store = Arc::new(store);
+        }
+        Ok(any)
+    }
+
+    /// Takes one turn of every sweep, from a committed state to a committed one; before that, of moving what changed rules have
+    /// changed.
+    pub(super) fn sweep_turn(&mut self) -> Result<(), PipelineError> {
+        self.commit_inside()?;
+        if self.move_some()? {
+            return Ok(());
+        }
+        for space in self.spaces.values_mut() {
+            if !space.awaits_folds_still() {
+                space.sweep_some(&*self.store, SWEPT_A_TURN)?;
+            }
+            space.walk_accounts(&*self.store, SWEPT_A_TURN)?;
+        }
+        self.commit_inside()
+    }
+}
