@@ -19,6 +19,7 @@ mod order;
 mod rejects;
 mod replay;
 mod sent_names;
+mod served;
 mod timers;
 mod truth;
 mod vetoes;
