@@ -293,6 +293,7 @@ pub fn replay_changes(
                 }
             }
             engine.apply(record)?;
+            engine.move_all()?;
             if engine.pending() >= STEP && !hand_on(engine.commit()?)? {
                 return Ok(false);
             }

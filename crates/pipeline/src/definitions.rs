@@ -25,6 +25,12 @@ pub const DEFINITIONS_APPLIED: &str = "definitions.applied";
 const USED: [&str; 4] = [IDENTITY_RULES, "trait_rules", "computed_trait", "segment"];
 pub(crate) const IDENTITY_RULES: &str = "identity_rules";
 
+/// Whether steps use definitions of a kind: such a one changes people.
+#[must_use]
+pub fn is_used(kind: &str) -> bool {
+    USED.contains(&kind)
+}
+
 /// One definition as a decision carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DefinitionDocument {
@@ -199,7 +205,7 @@ impl DefinitionSet {
     /// The set after a decision; what the pipeline does not use is not in it.
     pub(crate) fn with(&self, changes: &[DefinitionDocument], at: Timestamp) -> Self {
         let mut next = self.clone();
-        for change in changes.iter().filter(|change| USED.contains(&change.kind.as_str())) {
+        for change in changes.iter().filter(|change| is_used(&change.kind)) {
             let kind = next.documents.entry(change.kind.clone()).or_default();
             if change.kind == "segment" && kind.get(&change.name) != change.spec.as_ref() {
                 let changed = &mut next.segments_changed_micros;

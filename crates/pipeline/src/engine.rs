@@ -252,7 +252,6 @@ impl Engine {
                 let derived_anew = self.apply_decision(&record.space, decision, record.address.sequence, now)?;
                 self.next = record.address.sequence + 1;
                 if derived_anew {
-                    // Until this the state carries a mark that it is midway.
                     self.commit_inside()?;
                     tracing::info!(space = %record.space, "whoever a decision concerns is worked out anew");
                 }

@@ -54,7 +54,7 @@ pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, 
 pub use changes::{OutboxMoment, replay_changes};
 pub use dedupe::DedupeFigures;
 pub use definitions::{
-    ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions,
+    ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions, is_used,
 };
 pub use document::{
     AccountDocument, AccountMember, AccountMembers, AccountView, IdentifierView, MembershipView, PersonDocument,

@@ -174,11 +174,13 @@ pub(crate) fn next_listed(
     Ok(found)
 }
 
-/// The same writes, to be staged: those of the trees that are named, where some are. Entries of lists are staged already.
+/// The same writes, to be staged: those of the trees that are named, where some are. Entries of lists are staged already. Rows of
+/// the outbox never are: its readers forget them by number, in the store itself, so they are put there as the rest takes over.
 pub(crate) fn stage(space: &SpaceId, batch: Batch, only: Option<&[Keyspace]>) -> Batch {
     let mut staged = Batch::default();
     for (keyspace, key, value) in batch.into_writes() {
-        if keyspace != Keyspace::Staged && only.is_some_and(|only| !only.contains(&keyspace)) {
+        let is_left_out = |only: &[Keyspace]| keyspace != Keyspace::Staged && !only.contains(&keyspace);
+        if keyspace == Keyspace::Outbox || only.is_some_and(is_left_out) {
             continue;
         }
         if keyspace == Keyspace::Staged {
@@ -223,8 +225,12 @@ fn taken_over(store: &dyn Read) -> Result<Option<SpaceId>, PipelineError> {
         .ok_or_else(|| PipelineError::corrupt("mark of staged writes"))
 }
 
-/// Discards whatever is staged and has not taken over. Answers whether there was anything.
+/// Discards whatever is staged. Answers whether there was anything. What has taken over must be in its place.
 pub(crate) fn discard(store: &dyn Store) -> Result<bool, PipelineError> {
+    if let Some(space) = taken_over(store)? {
+        let left = format!("{space} has staged writes that stand");
+        return Err(PipelineError::storage("staged writes may not be discarded", left));
+    }
     // Codes of spaces begin below this.
     let (mut from, end) = (Vec::new(), [0x80]);
     let mut found = false;

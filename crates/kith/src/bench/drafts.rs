@@ -109,19 +109,27 @@ pub(super) async fn seg_4_backfill(bench: &Bench) -> Result<Figures, CommandErro
 /// Waits until the segment is live; answers its size. Sizes are counted for who lists segments, which at many members is work
 /// beside what is measured: so the sweep is followed by the status, and segments are listed once it is over.
 async fn covered(server: &MeasuredServer, began: Instant) -> Result<u64, CommandError> {
+    until_taken(server, began).await?;
+    let listed = server.look("spaces/main/segments").await?;
+    let found = listed["segments"].as_array().into_iter().flatten();
+    let live = |segment: &&Value| segment["name"] == "backfilled" && segment["state"] == "live";
+    let found = found.into_iter().find(live);
+    let found = found.ok_or_else(|| CommandError::new("the segment is not live once history is covered"))?;
+    Ok(found["size"].as_u64().unwrap_or(0))
+}
+
+/// Waits until everybody has taken what was decided at an instant.
+pub(super) async fn until_taken(server: &MeasuredServer, decided: Instant) -> Result<(), CommandError> {
     let mut seen = false;
-    while began.elapsed() < COVERS_WITHIN {
+    while decided.elapsed() < COVERS_WITHIN {
         let refolding = server.is_refolding().await?;
         seen |= refolding;
-        if !refolding && (seen || began.elapsed() > TOLD_WITHIN) {
-            let listed = server.look("spaces/main/segments").await?;
-            let found = listed["segments"].as_array().into_iter().flatten();
-            let live = |segment: &&Value| segment["name"] == "backfilled" && segment["state"] == "live";
-            if let Some(segment) = found.into_iter().find(live) {
-                return Ok(segment["size"].as_u64().unwrap_or(0));
-            }
+        if !refolding && (seen || decided.elapsed() > TOLD_WITHIN) {
+            return Ok(());
         }
         tokio::time::sleep(ASKS_EVERY).await;
     }
-    Err(CommandError::new("the definition did not cover history within an hour"))
+    Err(CommandError::new(
+        "a decision was not taken by everybody within an hour",
+    ))
 }

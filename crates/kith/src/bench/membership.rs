@@ -54,7 +54,8 @@ pub(super) async fn seg_3_acknowledged_to_membership(bench: &Bench) -> Result<Fi
     let streaming = send_all(server.address, waiting, CONNECTIONS, &progress);
     let probing = async {
         tokio::time::sleep(bench.warms_up()).await;
-        probe(&server, bench.lasts).await
+        let start = Instant::now();
+        probe(&server, &|| start.elapsed() < bench.lasts).await
     };
     let (sent, seen) = tokio::join!(streaming, probing);
     let (sent, seen) = (sent?, seen?);
@@ -82,12 +83,15 @@ pub(super) async fn seg_3_acknowledged_to_membership(bench: &Bench) -> Result<Fi
     Ok(figures)
 }
 
-/// Sends probes at an even pace and waits until each is a member.
-async fn probe(server: &MeasuredServer, lasts: Duration) -> Result<Latencies, CommandError> {
+/// Sends probes at an even pace, as long as that goes on, and waits until each is a member.
+pub(super) async fn probe(
+    server: &MeasuredServer,
+    goes_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Latencies, CommandError> {
     let (address, start) = (server.address, Instant::now());
     let mut probes = JoinSet::new();
     let mut number = 0_u32;
-    while start.elapsed() < lasts {
+    while goes_on() {
         let order = format!(
             r#"{{"event":"Order Completed","userId":"probe-{number}","messageId":"probe-{number}","properties":{{"total":250,"revenue":250}}}}"#
         );

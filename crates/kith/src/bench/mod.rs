@@ -16,6 +16,7 @@ mod machine;
 mod many_definitions;
 mod many_segments;
 mod membership;
+mod new_rules;
 mod reads;
 mod report;
 mod server;
@@ -55,6 +56,8 @@ pub(crate) enum BenchSubject {
     DraftSize,
     /// A segment of a count and a sequence, applied after the world's events.
     Backfill,
+    /// Rules of identity that give everybody another id, applied after the world's events.
+    NewRules,
     /// Explanations, why, and people as of a past instant: 100 a second.
     LookingBack,
     /// Transitions that happen because time passes, one by one and all of `--profiles` at one instant.
@@ -128,6 +131,7 @@ impl Bench {
             BenchSubject::ManySegments => many_segments::seg_2_many_segments(self).await,
             BenchSubject::MembershipLatency => membership::seg_3_acknowledged_to_membership(self).await,
             BenchSubject::ProfileRead => reads::api_1_profile_reads(self).await,
+            BenchSubject::NewRules => new_rules::seg_2_new_rules(self).await,
             BenchSubject::LookingBack => looking_back::seg_6_looking_back(self).await,
             BenchSubject::Identity => identity::idn_2_precision_and_recall(self).await,
             BenchSubject::DraftSize => drafts::seg_7_draft_sizes(self).await,
@@ -167,6 +171,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CommandError> {
             BenchSubject::Identity,
             BenchSubject::DraftSize,
             BenchSubject::Backfill,
+            BenchSubject::NewRules,
             BenchSubject::LookingBack,
             BenchSubject::DueTimes,
             BenchSubject::StateSize,

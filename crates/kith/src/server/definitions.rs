@@ -6,19 +6,21 @@ use kith_activate::{AskedOfPeople, DestinationDefinition, MessageDefinition, Sen
 use kith_api::RawJson;
 use kith_api::ports::{Applied, Definitions, Planned, PortError, PortErrorKind};
 use kith_catalog::{ChangeAction, DefinitionsDecision, Document, DocumentKind, PlannedChange, Problem, Proposal};
-use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, PipelineError, check_definitions};
+use kith_pipeline::{DEFINITIONS_APPLIED, DefinitionDocument, PipelineError, check_definitions, is_used};
 use kith_types::{Address, Decision, RecordBody, SpaceId};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// The sequence number of the latest decision about people that came in here, by space.
+type Decided = BTreeMap<SpaceId, u64>;
 
 /// The API's port to definitions.
 pub(crate) struct AppliedDefinitions {
     parts: Arc<Parts>,
-    /// One proposal is applied at a time, so that each is judged by what the one before left. Holds the sequence number of
-    /// the latest decision that was put into the log.
-    applying: Arc<Mutex<Option<u64>>>,
+    /// One proposal is applied at a time, so that each is judged by what the one before left.
+    applying: Arc<Mutex<Decided>>,
 }
 
 impl AppliedDefinitions {
@@ -170,7 +172,7 @@ impl Definitions for AppliedDefinitions {
 
 impl AppliedDefinitions {
     /// Whoever applies next, once the catalog knows what was decided before.
-    async fn turn(&self) -> Result<OwnedMutexGuard<Option<u64>>, PortError> {
+    async fn turn(&self) -> Result<OwnedMutexGuard<Decided>, PortError> {
         let turn = Arc::clone(&self.applying).lock_owned().await;
         let caught_up = decisions::record_waiting(&self.parts);
         caught_up.map(|()| turn).map_err(|error| {
@@ -252,7 +254,7 @@ impl AppliedDefinitions {
 
     async fn apply_in(
         &self,
-        mut turn: OwnedMutexGuard<Option<u64>>,
+        mut turn: OwnedMutexGuard<Decided>,
         space: &SpaceId,
         proposal: &Proposal,
         author: &str,
@@ -268,12 +270,15 @@ impl AppliedDefinitions {
                 decided_by: None,
             });
         };
-        decision.when_ready = self.would_hold_up(space, &changes, *turn);
+        decision.when_ready = self.would_hold_up(space, &changes, turn.get(space).copied());
+        let of_people = changes.iter().any(changes_people);
         // Whoever asked may be gone before it stands in the log: it is recorded all the same.
         let (parts, space) = (Arc::clone(&self.parts), space.clone());
         let decided = tokio::spawn(async move {
             let decided = decide(&parts, &space, &decision).await;
-            *turn = decided.as_ref().map(|at| at.sequence).ok().or(*turn);
+            if let (Ok(at), true) = (&decided, of_people) {
+                turn.insert(space.clone(), at.sequence);
+            }
             drop(turn);
             parts.activation.notify();
             decided
@@ -289,21 +294,34 @@ impl AppliedDefinitions {
 
 impl AppliedDefinitions {
     /// Whether records and timers would have to wait while the pipeline takes these changes at their place in the log: rules
-    /// of identity are worked out over all history first, and people take one decision after the other. `latest` is the
+    /// of identity are worked out over all history first, and people of a space take one decision after the other. `latest` is the
     /// decision before, which the pipeline may have yet to take.
     fn would_hold_up(&self, space: &SpaceId, changes: &[PlannedChange], latest: Option<u64>) -> bool {
-        let mut changed = changes.iter().filter(|change| change.action != ChangeAction::Unchanged);
         let status = self.parts.pipeline.status();
-        if status.profiles.get(space).is_none_or(|people| *people == 0) && !status.decisions_waiting.contains_key(space)
-        {
+        let waiting = status.decisions_waiting.contains_key(space);
+        let has_people = status.profiles.get(space).is_some_and(|people| *people > 0);
+        if !(has_people || waiting) || !changes.iter().any(changes_people) {
             return false;
         }
-        changed.any(|change| change.id.kind == DocumentKind::IdentityRules)
+        // Where no pipeline runs, nobody knows what it has yet to take.
+        let is_behind = self.parts.publisher.is_some() && latest.is_some_and(|latest| status.committed <= latest);
+        waiting
+            || is_behind
+            || changes
+                .iter()
+                .any(|change| is_change(change) && change.id.kind == DocumentKind::IdentityRules)
             || status.sweeps.contains_key(space)
-            || status.decisions_waiting.contains_key(space)
             || status.account_changes_waiting > 0
-            || latest.is_some_and(|latest| status.committed <= latest)
     }
+}
+
+fn is_change(change: &PlannedChange) -> bool {
+    change.action != ChangeAction::Unchanged
+}
+
+/// Whether a change is one that people take. What only the catalog and activation use changes nobody.
+fn changes_people(change: &PlannedChange) -> bool {
+    is_change(change) && is_used(change.id.kind.as_str())
 }
 
 /// Puts a decision into the log and records it.

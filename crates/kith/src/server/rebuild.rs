@@ -115,6 +115,7 @@ fn replay(
                 rows.add(&engine.commit()?)?;
             }
             engine.apply(record)?;
+            engine.move_all()?;
             if engine.pending() >= STEP {
                 rows.add(&engine.commit()?)?;
             }

@@ -1,11 +1,11 @@
 //! Decisions of the log: definitions that are applied, evidence that is vetoed or not any more.
 //!
-//! Works with the engine, of which it is a part, between a committed step and the next. A decision is carried through before the next
-//! record is taken.
+//! Works with the engine, of which it is a part, between a committed step and the next. A decision is in force before the next record
+//! is taken; people take it, and changed rules are moved to their places, in turns after it.
 
 use super::{CLOCK, Engine, NEXT};
 use crate::definitions::{
-    DEFINITIONS_APPLIED, Decided, DefinitionDocument, Definitions, IDENTITY_RULES, read_decision,
+    DEFINITIONS_APPLIED, Decided, DefinitionDocument, Definitions, IDENTITY_RULES, is_used, read_decision,
 };
 use crate::new_rules::{Beside, Preparing, Staging};
 use crate::rules_progress::RulesPart;
@@ -13,7 +13,7 @@ use crate::space::Space;
 use crate::staged::{self, Served};
 use crate::vetoes::{IDENTITY_VETOED, VetoDecision};
 use crate::waiting::{self, DEFINITIONS_TAKEN, Waiting};
-use crate::{PipelineError, definition_history};
+use crate::{PipelineError, definition_history, keys, output};
 use kith_state::{Batch, Keyspace, Store};
 use kith_types::{Decision, Record, RecordBody, SpaceId, Timestamp};
 use std::sync::Arc;
@@ -31,14 +31,18 @@ impl Space {
 }
 
 impl Engine {
-    /// Whether a record changes definitions while people have still to take the decision before it.
-    pub(super) fn waits_for_people(&self, record: &Record) -> bool {
+    /// Whether a record changes definitions while people have still to take the decision before it, or rules while what other
+    /// rules have changed is still moved to its place.
+    pub(super) fn waits_for_turns(&self, record: &Record) -> bool {
         let RecordBody::Decision(decision) = &record.body else {
             return false;
         };
-        let Some(space) = self.spaces.get(&record.space).filter(|space| space.is_behind()) else {
+        let Some(space) = self.spaces.get(&record.space) else {
             return false;
         };
+        if !space.is_behind() && !self.store.is_moving() {
+            return false;
+        }
         let changes = match &*decision.kind {
             DEFINITIONS_APPLIED => match read_decision(&decision.document) {
                 Some(decided) if !decided.when_ready && space.waiting.is_empty() => decided.changes,
@@ -50,7 +54,9 @@ impl Engine {
             },
             _ => return false,
         };
-        space.set.with(&changes, record.received_at).documents != space.set.documents
+        let after = space.set.with(&changes, record.received_at).documents;
+        let changes_rules = after.get(IDENTITY_RULES) != space.set.documents.get(IDENTITY_RULES);
+        after != space.set.documents && (space.is_behind() || changes_rules)
     }
 
     /// Applies a decision; answers whether people were worked out anew.
@@ -72,6 +78,9 @@ impl Engine {
             return Ok(false);
         };
         let space = self.space(at)?;
+        if !changes.iter().any(|change| is_used(&change.kind)) {
+            return Ok(false);
+        }
         if when_ready || !space.waiting.is_empty() {
             tracing::info!(space = %at, sequence, "a decision waits until it can be taken without holding up what comes");
             space.waiting.push(Waiting { sequence, changes });
@@ -133,15 +142,16 @@ impl Engine {
                 return Ok(false);
             }
         };
-        // One decision is carried through before the next: everybody takes each at its own instant.
+        // One decision is carried through before the next: everybody takes each at its own instant. And one space's change of rules is
+        // in its place before another's takes over.
+        let rules_changed = definitions.rules.fingerprint() != self.space(at)?.definitions.rules.fingerprint();
         self.space(at)?.give_up_waiting();
-        while self.store.is_moving() || self.spaces.get(at).is_some_and(Space::is_behind) {
+        while rules_changed && self.store.is_moving() || self.spaces.get(at).is_some_and(Space::is_behind) {
             self.sweep_turn()?;
         }
         self.commit_inside()?;
         let (store, published) = (Arc::clone(&self.store), Arc::clone(&self.published));
         let made_elsewhere = self.config.folds.clone();
-        let rules_changed = definitions.rules.fingerprint() != self.space(at)?.definitions.rules.fingerprint();
         let prepared = match rules_changed {
             true => self.prepared_for(at, &definitions)?,
             false => None,
@@ -205,8 +215,7 @@ impl Engine {
     /// Gets on with decisions that wait, between steps: has changed rules of identity worked out beside them. Answers what to
     /// put into the log for one that can be taken now; it is asked again until [`Engine::was_called`].
     pub(crate) fn next_decision(&mut self) -> Result<Option<(SpaceId, Decision)>, PipelineError> {
-        // Who takes the next one reads what the one before has moved.
-        if self.rebuilding().is_some() || self.store.is_moving() {
+        if self.rebuilding().is_some() {
             return Ok(None);
         }
         let next = self.next;
@@ -243,7 +252,8 @@ impl Engine {
         if !self.first_changes_rules(at)? {
             return Ok(true);
         }
-        if self.preparing.is_some() {
+        // There is one area for what is staged: what another change has left there is moved first.
+        if self.preparing.is_some() || self.store.is_moving() {
             return Ok(false);
         }
         let Some(beside) = self.begin_beside(at)? else {
@@ -270,7 +280,6 @@ impl Engine {
     /// What is to be worked out of the first of the decisions that wait; nothing where no rules change, or it cannot be used.
     pub(crate) fn begin_beside(&mut self, at: &SpaceId) -> Result<Option<Beside>, PipelineError> {
         self.commit_inside()?;
-        while self.move_some()? {}
         let (store, clock) = (Arc::clone(self.store.base()), self.clock);
         let space = self.space(at)?;
         let Some(first) = space.waiting.first() else {
@@ -299,6 +308,10 @@ impl Engine {
             CLOCK.to_vec(),
             self.clock.as_micros().to_be_bytes().to_vec(),
         );
+        for told in self.spaces.get(at).iter().flat_map(|space| &space.changes) {
+            let key = keys::numbered(at, told.number);
+            batch.put(Keyspace::Outbox, key, output::encode_change(&told.change));
+        }
         staged::take_over(at, &mut batch);
         {
             // Readers take definitions and state as one.
@@ -309,7 +322,7 @@ impl Engine {
             }
         }
         tracing::info!(space = %at, changes = self.spaces.get(at).map_or(0, |space| space.changes.len()), "changed rules of identity have taken over");
-        self.store = Arc::new(Served::taken_over(Arc::clone(self.store.base()), at.clone())?);
+        self.store = Arc::new(Served::once_taken_over(Arc::clone(self.store.base()), at.clone()));
         Ok(())
     }
 

@@ -65,15 +65,25 @@ impl Engine {
         Ok(any)
     }
 
-    /// Takes one turn of every sweep, from a committed state to a committed one; before that, of moving what changed rules have
-    /// changed.
+    /// Moves all of what changed rules have changed to its place: for a replay, in which nobody waits for a turn.
+    ///
+    /// # Errors
+    /// As [`Engine::apply`].
+    pub fn move_all(&mut self) -> Result<(), PipelineError> {
+        if self.store.is_moving() {
+            self.commit_inside()?;
+        }
+        while self.move_some()? {}
+        Ok(())
+    }
+
+    /// Takes one turn of everything, from a committed state to a committed one. People of a space whose changed rules are still
+    /// moved are swept after that.
     pub(super) fn sweep_turn(&mut self) -> Result<(), PipelineError> {
         self.commit_inside()?;
-        if self.move_some()? {
-            return Ok(());
-        }
+        self.move_some()?;
         for space in self.spaces.values_mut() {
-            if !space.awaits_folds_still() {
+            if !space.awaits_folds_still() && self.store.moves_of() != Some(&space.id) {
                 space.sweep_some(&*self.store, SWEPT_A_TURN)?;
             }
             space.walk_accounts(&*self.store, SWEPT_A_TURN)?;

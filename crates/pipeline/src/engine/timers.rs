@@ -44,7 +44,7 @@ impl Engine {
             return Ok(false);
         }
         self.clock = now;
-        if self.waits_for_people(record) {
+        if self.waits_for_turns(record) {
             if let Some(space) = self.spaces.get_mut(&record.space) {
                 space.give_up_waiting();
             }

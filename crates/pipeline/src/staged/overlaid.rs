@@ -5,7 +5,9 @@ use crate::PipelineError;
 use kith_state::{Keyspace, Read, StateError, Store, Visit};
 use kith_types::SpaceId;
 
+/// Staged rows looked at, at once: so many, or of so many bytes.
 const LOOKED_AT: usize = if cfg!(test) { 2 } else { 500 };
+const LOOKED_AT_BYTES: usize = 1 << 20;
 
 /// What a store holds now: staged writes that have taken over are seen in their places.
 ///
@@ -63,20 +65,21 @@ impl Overlaid<'_> {
     fn rows(&self, keyspace: Keyspace, from: &[u8], to: &[u8], last: bool) -> Result<(Vec<Row>, bool), StateError> {
         let tree = number(keyspace);
         let (from, to) = (key_in(self.space, tree, from), key_in(self.space, tree, to));
-        let mut rows = Vec::new();
+        let (mut rows, mut bytes, mut more) = (Vec::new(), 0, false);
         let visit = &mut |key: &[u8], row: &[u8]| {
             rows.push((
                 key.get(4..).unwrap_or_default().to_vec(),
                 read_row(row).map(<[u8]>::to_vec),
             ));
-            rows.len() < LOOKED_AT
+            bytes += row.len();
+            more = rows.len() == LOOKED_AT || bytes >= LOOKED_AT_BYTES;
+            !more
         };
         if last {
             self.base.scan_back(Keyspace::Staged, &from, &to, visit)?;
         } else {
             self.base.scan(Keyspace::Staged, &from, &to, visit)?;
         }
-        let more = rows.len() == LOOKED_AT;
         Ok((rows, more))
     }
 }

@@ -5,18 +5,18 @@
 //! for it.
 
 use super::overlaid::TakenOver;
-use super::{List, MARK, Overlaid, discard, key_in, number, read_row, staged_key, taken_over, tree_of};
+use super::{List, MARK, Overlaid, discard, read_row, staged_key, taken_over, tree_of};
 use crate::PipelineError;
 use kith_state::{Batch, Keyspace, Read, StateError, Store, Visit};
 use kith_types::SpaceId;
 use std::sync::Arc;
 
-/// Writes moved at once: so many, or of so many bytes.
+/// Rows moved at once: so many, or of so many bytes.
 const MOVED_ROWS: usize = if cfg!(test) { 7 } else { 10_000 };
 const MOVED_BYTES: usize = 8 * 1024 * 1024;
 
-/// A store, and the writes that are being moved to their places in it. One pipeline writes it, and is told of a new one
-/// whenever some have been moved.
+/// A store as it is between two turns of moving: whoever has moved some goes on with what [`Served::after_moving_some`] gives.
+/// The pipeline alone writes through it; what others remove from the store itself is never staged.
 pub(crate) struct Served {
     base: Arc<dyn Store>,
     moving: Option<Moving>,
@@ -29,40 +29,35 @@ struct Moving {
 }
 
 impl Served {
-    /// A store as an earlier process left it: what has not taken over is discarded, what has goes on being moved.
+    /// A store as it was left: what has not taken over is discarded, what has goes on being moved.
     pub(crate) fn open(base: Arc<dyn Store>) -> Result<Self, PipelineError> {
-        match taken_over(&*base)? {
-            Some(space) => {
-                tracing::info!(%space, "rules of identity had changed when the server ended: what they changed is moved to its place");
-                Self::taken_over(base, space)
-            }
-            None => {
-                if discard(&*base)? {
-                    tracing::info!("rules of identity were changing when the server ended: that begins again");
-                }
-                Ok(Self { base, moving: None })
-            }
+        if let Some(space) = taken_over(&*base)? {
+            tracing::info!(%space, "what changed rules of identity have changed is still on its way to its place");
+            return Ok(Self::once_taken_over(base, space));
         }
+        if discard(&*base)? {
+            tracing::info!("rules of identity were changing when the pipeline ended: that begins again");
+        }
+        Ok(Self { base, moving: None })
     }
 
-    /// The store once a space's staged writes have taken over.
-    pub(crate) fn taken_over(base: Arc<dyn Store>, space: SpaceId) -> Result<Self, PipelineError> {
-        // Readers of the outbox forget rows by their numbers, in the store itself.
-        let outbox = number(Keyspace::Outbox);
-        let (mut from, end) = (Some(key_in(&space, outbox, &[])), key_in(&space, outbox + 1, &[]));
-        while let Some(start) = from {
-            from = move_some(&*base, &space, &start, &end)?;
-        }
+    /// A store in which a space's staged writes have just taken over.
+    pub(crate) fn once_taken_over(base: Arc<dyn Store>, space: SpaceId) -> Self {
         let moving = Some(Moving {
             space,
             from: Vec::new(),
         });
-        Ok(Self { base, moving })
+        Self { base, moving }
     }
 
     /// The store itself, in which what is being moved is not seen.
     pub(crate) fn base(&self) -> &Arc<dyn Store> {
         &self.base
+    }
+
+    /// The space of which something has still to be moved.
+    pub(crate) fn moves_of(&self) -> Option<&SpaceId> {
+        self.moving.as_ref().map(|moving| &moving.space)
     }
 
     /// Whether anything has still to be moved.
@@ -76,8 +71,7 @@ impl Served {
         let Some(Moving { space, from }) = &self.moving else {
             return Ok(None);
         };
-        // Codes of spaces begin below this. What others have staged is of no use to anybody.
-        let moving = match move_some(&*self.base, space, from, &[0x80])? {
+        let moving = match move_rows(&*self.base, space, from)? {
             Some(from) => Some(Moving {
                 space: space.clone(),
                 from,
@@ -86,6 +80,7 @@ impl Served {
                 let mut batch = Batch::default();
                 batch.remove(Keyspace::Meta, MARK.to_vec());
                 self.base.commit(batch)?;
+                tracing::info!(%space, "what changed rules of identity have changed is in its place");
                 None
             }
         };
@@ -101,11 +96,13 @@ impl Served {
     }
 }
 
-/// Moves staged writes of a range to their places if they are of a space's trees, and discards the others. Answers where to go on.
-fn move_some(store: &dyn Store, space: &SpaceId, from: &[u8], end: &[u8]) -> Result<Option<Vec<u8>>, PipelineError> {
-    let (mut batch, mut bytes, mut last) = (Batch::default(), 0, Vec::new());
+/// Moves staged rows of a space's trees to their places, and discards all others, some of them. Answers where to go on.
+fn move_rows(store: &dyn Store, space: &SpaceId, from: &[u8]) -> Result<Option<Vec<u8>>, PipelineError> {
+    let (mut batch, mut last) = (Batch::default(), Vec::new());
+    let (mut rows, mut bytes) = (0, 0);
     let (code, mut damaged) = (space.code(), false);
-    store.scan(Keyspace::Staged, from, end, &mut |key, row| {
+    // Codes of spaces begin below this.
+    store.scan(Keyspace::Staged, from, &[0x80], &mut |key, row| {
         let is_of_a_tree = key.starts_with(&code) && key.get(3).is_some_and(|tree| *tree < List::Reread as u8);
         if is_of_a_tree {
             let place = key.split_at_checked(4);
@@ -120,8 +117,9 @@ fn move_some(store: &dyn Store, space: &SpaceId, from: &[u8], end: &[u8]) -> Res
         }
         batch.remove(Keyspace::Staged, key.to_vec());
         last = key.to_vec();
+        rows += 1;
         bytes += row.len() + key.len() * 2;
-        !damaged && batch.len() < MOVED_ROWS && bytes < MOVED_BYTES
+        !damaged && rows < MOVED_ROWS && bytes < MOVED_BYTES
     })?;
     if damaged {
         return Err(PipelineError::corrupt("staged writes"));

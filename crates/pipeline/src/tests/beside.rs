@@ -7,9 +7,9 @@ use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, at, decision, main_space, same, vetoes};
 use crate::new_rules::Beside;
 use crate::published::Published;
-use crate::{Engine, EngineConfig, staged, waiting};
+use crate::{Engine, EngineConfig, Numbered, staged, waiting};
 use kith_state::{Keyspace, Read, Store};
-use kith_types::{Duration, Record, RecordBody};
+use kith_types::{Duration, Record, RecordBody, SpaceId};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value as Json, json};
@@ -32,6 +32,15 @@ fn taken(sequence: u64, second: i64, of: u64) -> Record {
         body: RecordBody::Decision(waiting::taken(of).unwrap()),
         ..super::record(sequence, second, &[])
     }
+}
+
+/// What was told, in the order of texts: people take a decision in any order.
+fn told(bench: &Bench) -> Vec<String> {
+    let mut told: Vec<String> = (bench.numbered().iter())
+        .map(|Numbered { space, change, .. }| format!("{space} {} {}", change.profile, super::tell(change)))
+        .collect();
+    told.sort();
+    told
 }
 
 /// What happened in the worlds of a test.
@@ -177,13 +186,6 @@ fn seg_2_rules_that_are_worked_out_beside_the_steps_come_to_what_they_come_to_wh
             );
         }
         same(&served.bench.store, &plain.store, now, &what);
-        let told = |bench: &Bench| {
-            let mut told: Vec<String> = (bench.numbered().iter())
-                .map(|numbered| format!("{} {}", numbered.change.profile, super::tell(&numbered.change)))
-                .collect();
-            told.sort();
-            told
-        };
         assert_eq!(told(&served.bench), told(&plain), "{what}");
         let Seen {
             taken,
@@ -270,4 +272,75 @@ fn seg_2_a_process_that_ends_while_a_decision_is_taken_takes_it_at_its_next_star
         }
     }
     assert!(ends > 60, "{ends}");
+}
+
+#[test]
+fn seg_2_spaces_take_decisions_while_what_other_rules_of_another_changed_is_moved_to_its_place() {
+    let mut moved_in_turns = 0;
+    for seed in 0..20 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let other: SpaceId = "other".parse().unwrap();
+        let world = world(seed + 97_000, 50, false);
+        let mut log = vec![decision(0, 0, &documents()), decision(1, 0, &documents())];
+        log[1].space = other.clone();
+        for mut record in world.records {
+            record.address.sequence = log.len() as u64;
+            if matches!(record.body, RecordBody::Envelope(_)) {
+                record.space = if log.len().is_multiple_of(2) {
+                    other.clone()
+                } else {
+                    main_space()
+                };
+                log.push(record);
+            }
+        }
+        let [mut bench, mut plain] = [Bench::new(), Bench::new()];
+        for bench in [&mut bench, &mut plain] {
+            log.iter().for_each(|record| bench.apply(record));
+            bench.settle(at(world.end));
+        }
+        let mut sequence = log.len() as u64;
+        let mut next = |space: &SpaceId, documents: &[(&str, &str, Json)]| {
+            let mut record = decision(sequence, world.end, documents);
+            record.space = space.clone();
+            sequence += 1;
+            record
+        };
+        let rules = |random: &mut ChaCha8Rng| [("identity_rules", "main", some_rules(random))];
+        let changes = [
+            next(&main_space(), &rules(&mut random)),
+            next(&other, &[("segment", "more", super::performed("Call Ended", 1, 25))]),
+            next(&other, &rules(&mut random)),
+        ];
+        let is_moving = |bench: &Bench| bench.store.get(Keyspace::Meta, staged::MARK).unwrap().is_some();
+        bench.apply(&changes[0]);
+        let moves = is_moving(&bench);
+        assert!(
+            bench.engine.make_way(&changes[1]).unwrap(),
+            "seed {seed}: it waits for nobody of another space"
+        );
+        bench.apply(&changes[1]);
+        assert_eq!(
+            is_moving(&bench),
+            moves,
+            "seed {seed}: nothing of another space was moved for it"
+        );
+        let mut turns = 0;
+        while !bench.engine.make_way(&changes[2]).unwrap() {
+            turns += 1;
+        }
+        moved_in_turns += usize::from(moves && turns > 1);
+        bench.apply(&changes[2]);
+        for change in &changes {
+            plain.apply(change);
+            while plain.sweep() {}
+        }
+        let now = at(world.end + 5);
+        bench.settle(now);
+        plain.settle(now);
+        let what = format!("seed {seed}");
+        same(&bench.store, &plain.store, now, &what);
+        assert_eq!(told(&bench), told(&plain), "{what}");
+    }
+    assert!(moved_in_turns > 10, "{moved_in_turns}");
 }

@@ -228,6 +228,7 @@ fn idn_2_readers_see_the_old_rules_or_the_new_and_a_process_may_end_at_any_commi
         let change = |store: Arc<dyn Store>| -> Result<Engine, crate::PipelineError> {
             let mut engine = Engine::open(store, EngineConfig::default())?;
             engine.apply(&rules)?;
+            engine.move_all()?;
             Ok(engine)
         };
         let undisturbed = copy(&before);
@@ -295,7 +296,11 @@ fn idn_7_a_question_about_rules_is_answered_alike_while_others_take_over() {
         let first = decision(1_000_000, end, &[("identity_rules", "main", some_rules(&mut random))]);
         let question = some_rules(&mut random);
         let before = copy(&bench.store);
-        let change = |store: Arc<dyn Store>| Engine::open(store, EngineConfig::default())?.apply(&first);
+        let change = |store: Arc<dyn Store>| {
+            let mut engine = Engine::open(store, EngineConfig::default())?;
+            engine.apply(&first)?;
+            engine.move_all()
+        };
         change(Arc::clone(&bench.store) as Arc<dyn Store>).unwrap();
         let (old, new) = (asked(&before, &question), asked(&bench.store, &question));
         let mut commits = 0;
