@@ -14,7 +14,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use error::{DocumentError, nearest};
+pub use error::{Beside, DocumentError, MISTAKES_MAX, nearest, read_each, with_keys};
 pub use scalars::{json_of_value, parse_duration, parse_path, parse_timestamp, value_of_json};
 pub use sequence::{SEQUENCE_KEYS, parse_sequence_fields, write_sequence_fields};
 pub use window::{WINDOW_KEYS, parse_window};
@@ -22,7 +22,9 @@ pub use write::{write_aggregate, write_filter_fields, write_value_test, write_wi
 
 pub(crate) use write::canonical_text;
 
-use crate::{AggregateSpec, Condition, EventField, EventFilter, FieldRoot, Function, ValueTest, Window};
+use crate::{
+    AggregateSpec, Condition, EventField, EventFilter, FieldRoot, Function, Path, Sequence, ValueTest, Window,
+};
 use kith_types::{EventType, Value};
 use scalars::{list_of, scalar_of, text_of};
 use serde_json::{Map, Value as Json};
@@ -79,12 +81,10 @@ pub fn object_of(json: &Json) -> Result<&Map<String, Json>, DocumentError> {
 /// Checks that an object has no keys but these.
 ///
 /// # Errors
-/// For the first other key, with the nearest of the allowed ones.
+/// For each other key, with the nearest of the allowed ones.
 pub fn check_keys(fields: &Map<String, Json>, allowed: &[&str]) -> Result<(), DocumentError> {
-    match fields.keys().find(|key| !allowed.contains(&key.as_str())) {
-        Some(key) => Err(DocumentError::unknown("key", key, allowed)),
-        None => Ok(()),
-    }
+    let others = fields.keys().filter(|key| !allowed.contains(&key.as_str()));
+    read_each(others.map(|key| Err::<(), _>(DocumentError::unknown("key", key, allowed)))).map(drop)
 }
 
 /// Reads the `spec` of a computed trait.
@@ -93,32 +93,24 @@ pub fn check_keys(fields: &Map<String, Json>, allowed: &[&str]) -> Result<(), Do
 /// With the path of the offending place below `json`.
 pub fn parse_aggregate(json: &Json) -> Result<AggregateSpec, DocumentError> {
     let fields = object_of(json)?;
-    check_keys(fields, &AGGREGATE_KEYS)?;
-    let word = fields
-        .get("function")
-        .ok_or_else(|| DocumentError::new("`function` is missing: what is to be computed?"))?;
-    let word = text_of(word).map_err(|error| error.within("function"))?;
-    let names: Vec<&str> = Function::written().iter().map(|function| function.as_str()).collect();
-    let function =
-        Function::from_name(word).ok_or_else(|| DocumentError::unknown("function", word, &names).within("function"))?;
-    let property = match (fields.get("property"), function) {
-        (Some(_), Function::Count) => {
-            let problem = "a count takes no property: to count the events that have one, add `where: { property: …, exists: true }`";
-            return Err(DocumentError::new(problem).within("property"));
-        }
-        (Some(path), _) => Some(parse_path(path).map_err(|error| error.within("property"))?),
-        (None, Function::Count) => None,
-        (None, _) => return Err(DocumentError::new(format!("`property` is missing: {word} of what?"))),
-    };
+    with_keys(check_keys(fields, &AGGREGATE_KEYS), aggregate_of(fields))
+}
+
+fn aggregate_of(fields: &Map<String, Json>) -> Result<AggregateSpec, DocumentError> {
+    let function = function_of(fields);
+    let known = function.as_ref().ok().copied();
     let window = match fields.get("window") {
-        Some(window) => parse_window(window).map_err(|error| error.within("window"))?,
-        None => Window::AllTime,
+        Some(window) => parse_window(window).map_err(|error| error.within("window")),
+        None => Ok(Window::AllTime),
     };
+    let read = function.beside(property_of(fields, known)).beside(window);
     if let Some(sequence) = fields.get("sequence") {
-        return counted_sequence(fields, function, sequence, window);
+        let ((_, window), (first, sequence)) = read.beside(counted_sequence(fields, known, sequence))?;
+        return Ok(AggregateSpec::sequences(first, sequence, window));
     }
+    let (((function, property), window), filter) = read.beside(parse_filter_fields(fields))?;
     Ok(AggregateSpec {
-        filter: parse_filter_fields(fields)?,
+        filter,
         function,
         property,
         window,
@@ -126,27 +118,53 @@ pub fn parse_aggregate(json: &Json) -> Result<AggregateSpec, DocumentError> {
     })
 }
 
+fn function_of(fields: &Map<String, Json>) -> Result<Function, DocumentError> {
+    let word = fields
+        .get("function")
+        .ok_or_else(|| DocumentError::new("`function` is missing: what is to be computed?"))?;
+    let word = text_of(word).map_err(|error| error.within("function"))?;
+    let names: Vec<&str> = Function::written().iter().map(|function| function.as_str()).collect();
+    Function::from_name(word).ok_or_else(|| DocumentError::unknown("function", word, &names).within("function"))
+}
+
+/// The property that a function is of. Of a function that is not known, nobody can say whether it needs one.
+fn property_of(fields: &Map<String, Json>, function: Option<Function>) -> Result<Option<Path>, DocumentError> {
+    match (fields.get("property"), function) {
+        (Some(_), Some(Function::Count)) => {
+            let problem = "a count takes no property: to count the events that have one, add `where: { property: …, exists: true }`";
+            Err(DocumentError::new(problem).within("property"))
+        }
+        (Some(path), _) => parse_path(path).map(Some).map_err(|error| error.within("property")),
+        (None, None | Some(Function::Count)) => Ok(None),
+        (None, Some(function)) => {
+            let word = function.as_str();
+            Err(DocumentError::new(format!("`property` is missing: {word} of what?")))
+        }
+    }
+}
+
 fn counted_sequence(
     fields: &Map<String, Json>,
-    function: Function,
+    function: Option<Function>,
     sequence: &Json,
-    window: Window,
-) -> Result<AggregateSpec, DocumentError> {
-    if function != Function::Count {
-        let problem = "a sequence can only be counted: use `function: count`";
-        return Err(DocumentError::new(problem).within("function"));
-    }
-    if let Some(key) = FILTER_KEYS.into_iter().find(|key| fields.contains_key(*key)) {
-        let problem = format!("`{key}` does not go with `sequence`: put it inside `first` or `then`");
-        return Err(DocumentError::new(problem).within(key));
-    }
-    let read = |json| {
-        let inner = object_of(json)?;
-        check_keys(inner, &SEQUENCE_KEYS)?;
-        parse_sequence_fields(inner)
+) -> Result<(EventFilter, Sequence), DocumentError> {
+    let counted = match function {
+        None | Some(Function::Count) => Ok(()),
+        Some(_) => {
+            let problem = "a sequence can only be counted: use `function: count`";
+            Err(DocumentError::new(problem).within("function"))
+        }
     };
-    let (first, sequence) = read(sequence).map_err(|error: DocumentError| error.within("sequence"))?;
-    Ok(AggregateSpec::sequences(first, sequence, window))
+    let stray = FILTER_KEYS.into_iter().filter(|key| fields.contains_key(*key));
+    let stray = read_each(stray.map(|key| {
+        let problem = format!("`{key}` does not go with `sequence`: put it inside `first` or `then`");
+        Err::<(), _>(DocumentError::new(problem).within(key))
+    }));
+    let read = object_of(sequence)
+        .and_then(|inner| with_keys(check_keys(inner, &SEQUENCE_KEYS), parse_sequence_fields(inner)));
+    let read = read.map_err(|error: DocumentError| error.within("sequence"));
+    let (_, read) = counted.beside(stray).beside(read)?;
+    Ok(read)
 }
 
 /// Reads an object that holds a filter on events and nothing else.
@@ -155,8 +173,7 @@ fn counted_sequence(
 /// With the path of the offending place below `json`.
 pub fn parse_filter(json: &Json) -> Result<EventFilter, DocumentError> {
     let fields = object_of(json)?;
-    check_keys(fields, &FILTER_KEYS)?;
-    parse_filter_fields(fields)
+    with_keys(check_keys(fields, &FILTER_KEYS), parse_filter_fields(fields))
 }
 
 /// Reads a filter from the [`FILTER_KEYS`] of an object that may have other keys beside them.
@@ -164,31 +181,40 @@ pub fn parse_filter(json: &Json) -> Result<EventFilter, DocumentError> {
 /// # Errors
 /// With the path of the offending place below the object.
 pub fn parse_filter_fields(fields: &Map<String, Json>) -> Result<EventFilter, DocumentError> {
-    let names = one_or_more(fields, "event", "events")?.unwrap_or_default();
-    let words = one_or_more(fields, "type", "types")?;
-    if names.is_empty() && words.is_none() {
-        return Err(DocumentError::new(
-            "`event` or `type` is missing: which events count? (`type: any` for all)",
-        ));
-    }
-    let known = ["any", "identify", "track", "page", "screen", "group", "alias"];
-    let mut types = Vec::new();
-    let words = words.unwrap_or_default();
-    let any = words.iter().any(|word| &**word == "any");
-    for word in words.iter().filter(|_| !any) {
-        types.push(
-            EventType::from_name(word).ok_or_else(|| DocumentError::unknown("type", word, &known).within("type"))?,
-        );
-    }
-    if any && !names.is_empty() {
-        let problem = "`type: any` with an event name: name the types, or leave the type out for track calls";
-        return Err(DocumentError::new(problem).within("type"));
-    }
     let condition = match fields.get("where") {
-        Some(condition) => parse_condition(condition).map_err(|error| error.within("where"))?,
-        None => Condition::ALWAYS,
+        Some(condition) => parse_condition(condition).map_err(|error| error.within("where")),
+        None => Ok(Condition::ALWAYS),
     };
+    let ((names, types), condition) = named_events(fields).beside(condition)?;
     EventFilter::new(types, names, condition).map_err(|error| DocumentError::new(error.to_string()).within("where"))
+}
+
+/// The names and the types of the events that count.
+fn named_events(fields: &Map<String, Json>) -> Result<(Vec<Box<str>>, Vec<EventType>), DocumentError> {
+    let (names, types) = one_or_more(fields, "event", "events").beside(types_of(fields))?;
+    match (names.unwrap_or_default(), types) {
+        (names, None) if names.is_empty() => Err(DocumentError::new(
+            "`event` or `type` is missing: which events count? (`type: any` for all)",
+        )),
+        (names, Some(types)) if types.is_empty() && !names.is_empty() => {
+            let problem = "`type: any` with an event name: name the types, or leave the type out for track calls";
+            Err(DocumentError::new(problem).within("type"))
+        }
+        (names, types) => Ok((names, types.unwrap_or_default())),
+    }
+}
+
+/// The types that are named, none for any; `None` where none is named.
+fn types_of(fields: &Map<String, Json>) -> Result<Option<Vec<EventType>>, DocumentError> {
+    let Some(words) = one_or_more(fields, "type", "types")? else {
+        return Ok(None);
+    };
+    let any = words.iter().any(|word| &**word == "any");
+    let known = ["any", "identify", "track", "page", "screen", "group", "alias"];
+    let types = words.iter().filter(|_| !any).map(|word| {
+        EventType::from_name(word).ok_or_else(|| DocumentError::unknown("type", word, &known).within("type"))
+    });
+    read_each(types).map(Some)
 }
 
 /// Reads a condition on one event: `all`, `any`, `not`, or a test of a `property`, `context` or `trait`.
@@ -196,39 +222,29 @@ pub fn parse_filter_fields(fields: &Map<String, Json>) -> Result<EventFilter, Do
 /// # Errors
 /// With the path of the offending place below `json`.
 pub fn parse_condition(json: &Json) -> Result<Condition, DocumentError> {
-    let mut left = MAX_CONDITIONS;
-    condition_of(json, MAX_DEPTH, &mut left)
+    condition_of(json, MAX_DEPTH, &mut Some(MAX_CONDITIONS))
 }
 
-fn condition_of(json: &Json, depth: usize, left: &mut usize) -> Result<Condition, DocumentError> {
+/// Reads one of a tree; `left` is how many more it may hold, nothing once it has held too many, which is told once.
+fn condition_of(json: &Json, depth: usize, left: &mut Option<usize>) -> Result<Condition, DocumentError> {
     let Some(depth) = depth.checked_sub(1) else {
         return Err(DocumentError::new(format!("conditions nest deeper than {MAX_DEPTH}")));
     };
-    *left = left
-        .checked_sub(1)
-        .ok_or_else(|| DocumentError::new(format!("more than {MAX_CONDITIONS} conditions")))?;
+    *left = left.and_then(|left| left.checked_sub(1));
+    if left.is_none() {
+        return Err(DocumentError::new(format!("more than {MAX_CONDITIONS} conditions")));
+    }
     let fields = object_of(json)?;
     for key in ["all", "any", "not"] {
         let Some(inner) = fields.get(key) else { continue };
-        check_keys(fields, &[key]).map_err(|error| error.hint("put it inside an `all`"))?;
-        if key == "not" {
-            let inner = condition_of(inner, depth, left).map_err(|error| error.within("not"))?;
-            return Ok(Condition::Not(Box::new(inner)));
-        }
-        let parts = list_of(inner).map_err(|error| error.within(key))?;
-        if parts.is_empty() {
-            return Err(DocumentError::new("the list is empty").within(key));
-        }
-        let parts = parts
-            .iter()
-            .enumerate()
-            .map(|(at, part)| condition_of(part, depth, left).map_err(|error| error.item(at).within(key)));
-        let parts = parts.collect::<Result<Vec<_>, _>>()?;
-        return Ok(if key == "all" {
-            Condition::All(parts)
-        } else {
-            Condition::Any(parts)
-        });
+        let stray = check_keys(fields, &[key]).map_err(|error| error.hint("put it inside an `all`"));
+        let read = match key {
+            "not" => condition_of(inner, depth, left).map(|inner| Condition::Not(Box::new(inner))),
+            "any" => conditions_of(inner, depth, left).map(Condition::Any),
+            _ => conditions_of(inner, depth, left).map(Condition::All),
+        };
+        let (_, condition) = stray.beside(read.map_err(|error| error.within(key)))?;
+        return Ok(condition);
     }
     let mut present = ROOTS
         .iter()
@@ -246,12 +262,24 @@ fn condition_of(json: &Json, depth: usize, left: &mut usize) -> Result<Condition
             "one leaf tests one of `property`, `context`, `trait`: use `all` for more",
         ));
     }
-    let path = parse_path(path).map_err(|error| error.within(root.as_str()))?;
-    let test = parse_value_test(fields, &[root.as_str()])?;
+    let path = parse_path(path).map_err(|error| error.within(root.as_str()));
+    let (path, test) = path.beside(parse_value_test(fields, &[root.as_str()]))?;
     if test.is_clock_relative() {
         return Err(DocumentError::new(crate::FilterError::ClockRelative.to_string()));
     }
     Ok(Condition::Test(EventField { root, path }, test))
+}
+
+fn conditions_of(json: &Json, depth: usize, left: &mut Option<usize>) -> Result<Vec<Condition>, DocumentError> {
+    let parts = list_of(json)?;
+    if parts.is_empty() {
+        return Err(DocumentError::new("the list is empty"));
+    }
+    let parts = parts.iter().enumerate();
+    read_each(parts.map_while(|(at, part)| {
+        left.as_ref()?;
+        Some(condition_of(part, depth, left).map_err(|error| error.item(at)))
+    }))
 }
 
 /// Reads the one test among the keys of a leaf. `others` are the keys that the leaf has beside it.
@@ -260,7 +288,10 @@ fn condition_of(json: &Json, depth: usize, left: &mut usize) -> Result<Condition
 /// When there is no test or more than one, a key is unknown, or the operand does not fit.
 pub fn parse_value_test(fields: &Map<String, Json>, others: &[&str]) -> Result<ValueTest, DocumentError> {
     let allowed: Vec<&str> = VALUE_TEST_KEYS.iter().chain(others).copied().collect();
-    check_keys(fields, &allowed)?;
+    with_keys(check_keys(fields, &allowed), value_test_among(fields))
+}
+
+fn value_test_among(fields: &Map<String, Json>) -> Result<ValueTest, DocumentError> {
     let mut present = fields.iter().filter(|(key, _)| VALUE_TEST_KEYS.contains(&key.as_str()));
     let Some((key, operand)) = present.next() else {
         return Err(DocumentError::new(format!(
@@ -293,11 +324,8 @@ fn value_test_of(key: &str, operand: &Json) -> Result<ValueTest, DocumentError> 
         if items.is_empty() {
             return Err(DocumentError::new("the list is empty"));
         }
-        items
-            .iter()
-            .enumerate()
-            .map(|(at, item)| scalar_of(item).map_err(|error| error.item(at)))
-            .collect::<Result<Vec<_>, _>>()
+        let items = items.iter().enumerate();
+        read_each(items.map(|(at, item)| scalar_of(item).map_err(|error| error.item(at))))
     };
     let text = || text_of(operand).map(Box::<str>::from);
     Ok(match key {
@@ -352,7 +380,7 @@ fn one_or_more(fields: &Map<String, Json>, one: &str, more: &str) -> Result<Opti
                     .map(Box::from)
                     .map_err(|error| error.item(at).within(more))
             });
-            words.collect::<Result<_, _>>().map(Some)
+            read_each(words).map(Some)
         }
     }
 }

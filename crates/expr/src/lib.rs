@@ -21,11 +21,11 @@ pub use aggregate::{AggregateId, AggregateSpec, Function};
 pub use area::{Area, MAX_METRES};
 pub use calendar::{CalendarUnit, MAX_PERIODS, Periods, Zone};
 pub use document::{
-    DocumentError, FILTER_KEYS, MAX_CONDITIONS, MAX_DEPTH, MAX_LIST, MAX_TEXT_BYTES, SEQUENCE_KEYS, VALUE_TEST_KEYS,
-    WINDOW_KEYS, check_keys, json_of_value, nearest, object_of, parse_aggregate, parse_condition, parse_duration,
-    parse_filter, parse_filter_fields, parse_path, parse_sequence_fields, parse_timestamp, parse_value_test,
-    parse_window, value_of_json, write_aggregate, write_filter_fields, write_sequence_fields, write_value_test,
-    write_window,
+    Beside, DocumentError, FILTER_KEYS, MAX_CONDITIONS, MAX_DEPTH, MAX_LIST, MAX_TEXT_BYTES, MISTAKES_MAX,
+    SEQUENCE_KEYS, VALUE_TEST_KEYS, WINDOW_KEYS, check_keys, json_of_value, nearest, object_of, parse_aggregate,
+    parse_condition, parse_duration, parse_filter, parse_filter_fields, parse_path, parse_sequence_fields,
+    parse_timestamp, parse_value_test, parse_window, read_each, value_of_json, with_keys, write_aggregate,
+    write_filter_fields, write_sequence_fields, write_value_test, write_window,
 };
 pub use filter::{Condition, EventField, EventFilter, FieldRoot, FilterError};
 pub use filter_index::FilterIndex;

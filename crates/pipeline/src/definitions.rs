@@ -6,6 +6,7 @@
 use crate::PipelineError;
 use crate::account_facts::{AccountsAsked, AccountsOf};
 use crate::definition_history::Reach;
+use crate::definition_problems::DefinitionProblem;
 use crate::person::PersonOf;
 use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
@@ -232,11 +233,17 @@ impl DefinitionSet {
     /// Compiles the set.
     ///
     /// # Errors
-    /// The first document that cannot be used, with its place.
+    /// The documents that cannot be used, with the places of what is wrong.
     pub(crate) fn compile(&self) -> Result<Definitions, PipelineError> {
+        let compiled = self.compile_sound();
+        compiled.map_err(|first| PipelineError::of_definitions(first, self.problems()))
+    }
+
+    /// As [`DefinitionSet::compile`], as far as the first mistake.
+    pub(crate) fn compile_sound(&self) -> Result<Definitions, DefinitionProblem> {
         let of_kind = |kind: &str| self.documents.get(kind).into_iter().flatten();
         let wrong = |kind: &str, name: &str, error: &dyn std::fmt::Display| {
-            PipelineError::of_document(kind, name, &error.to_string())
+            DefinitionProblem::new(kind, name, "", error.to_string())
         };
         let rules = match of_kind("identity_rules").next() {
             Some((name, spec)) => Rules::from_json(spec).map_err(|error| wrong("identity_rules", name, &error))?,
@@ -248,20 +255,21 @@ impl DefinitionSet {
         };
         let mut references = kith_segment::Definitions::default();
         for (name, spec) in of_kind("computed_trait") {
-            let aggregate = kith_expr::parse_aggregate(spec).map_err(|error| wrong("computed_trait", name, &error))?;
+            let aggregate = kith_expr::parse_aggregate(spec)
+                .map_err(|error| wrong("computed_trait", name, &error.within("spec")))?;
             references.computed_traits.insert(name.as_str().into(), aggregate);
         }
         for (name, spec) in of_kind("segment") {
             let segment: SegmentName = name.parse().map_err(|error| wrong("segment", name, &error))?;
             let definition = SegmentDefinition::parse_spec(segment.clone(), spec)
-                .map_err(|error| wrong("segment", name, &error.place()))?;
+                .map_err(|error| wrong("segment", name, error.mistakes()))?;
             references.segments.insert(segment, definition);
         }
         let mut aggregates: Vec<AggregateSpec> = references.computed_traits.values().cloned().collect();
         let (mut segments, mut account_traits) = (Vec::new(), Vec::new());
         for (name, definition) in &references.segments {
             let compiled = CompiledSegment::compile(definition, &references)
-                .map_err(|error| wrong("segment", name.as_str(), &error.place()))?;
+                .map_err(|error| wrong("segment", name.as_str(), error.mistakes()))?;
             aggregates.extend(compiled.aggregates().iter().cloned());
             account_traits.extend(compiled.account_traits().iter().cloned());
             let changed = self.segments_changed_micros.get(name.as_str());
@@ -313,7 +321,7 @@ impl DefinitionSet {
 
 /// The survivorship rules of a document: `default`, and `traits` by name, each a rule's name or, for
 /// `source_priority`, the list of sources, first wins.
-fn parse_trait_rules(spec: &serde_json::Value) -> Result<TraitRules, String> {
+pub(crate) fn parse_trait_rules(spec: &serde_json::Value) -> Result<TraitRules, String> {
     let fields = spec.as_object().ok_or("a map with default and traits is needed")?;
     if let Some(unknown) = fields.keys().find(|key| !["default", "traits"].contains(&key.as_str())) {
         return Err(format!("{unknown:?} is not known here; default and traits are"));
@@ -359,7 +367,7 @@ fn parse_survivorship(place: &str, rule: &serde_json::Value) -> Result<Survivors
 /// Checks documents as they would be applied on top of those in force, without applying them.
 ///
 /// # Errors
-/// The first document that cannot be used, with its place.
+/// The documents that cannot be used, with the places of what is wrong: [`PipelineError::problems`].
 pub fn check_definitions(
     in_force: &[DefinitionDocument],
     changes: &[DefinitionDocument],

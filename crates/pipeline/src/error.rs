@@ -1,5 +1,6 @@
 //! What can go wrong in a step.
 
+use crate::definition_problems::DefinitionProblem;
 use kith_state::StateError;
 
 /// What to do about a failure of the pipeline.
@@ -21,8 +22,8 @@ pub enum PipelineErrorKind {
 pub struct PipelineError {
     kind: PipelineErrorKind,
     message: String,
-    /// The document that must be mended, such as `segment/vip`, and what is wrong with it.
-    document: Option<Box<(String, String)>>,
+    /// What must be mended in definitions.
+    problems: Vec<DefinitionProblem>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -34,12 +35,10 @@ impl PipelineError {
         self.kind
     }
 
-    /// The document that must be mended, such as `segment/vip`, and what is wrong with it; nothing where it is of no document.
+    /// What must be mended in definitions, in the order in which it is told; nothing where it is of none.
     #[must_use]
-    pub fn document(&self) -> Option<(&str, &str)> {
-        self.document
-            .as_deref()
-            .map(|(id, wrong)| (id.as_str(), wrong.as_str()))
+    pub fn problems(&self) -> &[DefinitionProblem] {
+        &self.problems
     }
 
     /// Whether it was the store that failed, which has to be opened again then.
@@ -53,7 +52,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Corrupt,
             message,
-            document: None,
+            problems: Vec::new(),
             source: None,
         }
     }
@@ -64,7 +63,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Corrupt,
             message: message.to_owned(),
-            document: None,
+            problems: Vec::new(),
             source: None,
         }
     }
@@ -73,15 +72,24 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Definition,
             message: message.into(),
-            document: None,
+            problems: Vec::new(),
             source: None,
         }
     }
 
-    pub(crate) fn of_document(kind: &str, name: &str, wrong: &str) -> Self {
+    /// Definitions that cannot be used: `first` is what they were given up for, `problems` is all of it.
+    pub(crate) fn of_definitions(first: DefinitionProblem, mut problems: Vec<DefinitionProblem>) -> Self {
+        if problems.is_empty() {
+            problems.push(first);
+        }
+        let more = match problems.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more to mend)"),
+        };
         Self {
-            document: Some(Box::new((format!("{kind}/{name}"), wrong.to_owned()))),
-            ..Self::definition(format!("{kind} {name}: {wrong}"))
+            message: format!("{}{more}", problems[0]),
+            problems,
+            ..Self::definition(String::new())
         }
     }
 
@@ -89,7 +97,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Limit,
             message: message.into(),
-            document: None,
+            problems: Vec::new(),
             source: None,
         }
     }
@@ -98,7 +106,7 @@ impl PipelineError {
         Self {
             kind: PipelineErrorKind::Storage,
             message: message.to_owned(),
-            document: None,
+            problems: Vec::new(),
             source: Some(source.into()),
         }
     }

@@ -14,6 +14,7 @@ mod cache;
 mod changes;
 mod dedupe;
 mod definition_history;
+mod definition_problems;
 mod definitions;
 mod document;
 mod engine;
@@ -53,6 +54,7 @@ mod waiting;
 pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, BacklogError, Hole};
 pub use changes::{OutboxMoment, replay_changes};
 pub use dedupe::DedupeFigures;
+pub use definition_problems::DefinitionProblem;
 pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions, is_used,
 };

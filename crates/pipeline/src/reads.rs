@@ -48,7 +48,7 @@ use kith_segment::Explanation;
 use kith_state::{Keyspace, Read, Store};
 use kith_types::{Address, Event, EventKey, Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 use shown::document;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Reads what the pipeline has committed.
@@ -292,14 +292,23 @@ impl Reads {
     /// # Errors
     /// As [`Reads::person`].
     pub fn segment_size(&self, space: &SpaceId, segment: &SegmentName) -> Result<u64, PipelineError> {
-        let from = keys::members(space, segment.as_str());
-        let to = kith_state::prefix_end(&from).unwrap_or_default();
-        let mut size = 0;
-        self.snapshot()?.scan(Keyspace::Members, &from, &to, &mut |_, _| {
-            size += 1;
-            true
-        })?;
-        Ok(size)
+        size_of(&*self.snapshot()?, space, segment)
+    }
+
+    /// How many members each of these segments has, at one moment.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn segment_sizes<'a>(
+        &self,
+        space: &SpaceId,
+        segments: impl IntoIterator<Item = &'a SegmentName>,
+    ) -> Result<BTreeMap<SegmentName, u64>, PipelineError> {
+        let snapshot = self.snapshot()?;
+        let sizes = segments
+            .into_iter()
+            .map(|segment| Ok((segment.clone(), size_of(&*snapshot, space, segment)?)));
+        sizes.collect()
     }
 
     /// Why a person is, or is not, in a segment at `now`. `None` when there is no such person or segment.
@@ -334,6 +343,17 @@ impl Reads {
         let space = self.at_one_moment(space)?;
         space.map_or_else(|| Ok(Vec::new()), |space| space.profile_ids())
     }
+}
+
+fn size_of(reader: &dyn Read, space: &SpaceId, segment: &SegmentName) -> Result<u64, PipelineError> {
+    let from = keys::members(space, segment.as_str());
+    let to = kith_state::prefix_end(&from).unwrap_or_default();
+    let mut size = 0;
+    reader.scan(Keyspace::Members, &from, &to, &mut |_, _| {
+        size += 1;
+        true
+    })?;
+    Ok(size)
 }
 
 /// What a name leads to.

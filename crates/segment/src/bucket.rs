@@ -5,7 +5,7 @@
 //! salts draw independently. People who are merged into one have its place from then on.
 
 use crate::document::shown;
-use kith_expr::{DocumentError, check_keys, object_of};
+use kith_expr::{Beside, DocumentError, check_keys, object_of, with_keys};
 use kith_types::{Decimal, ProfileId};
 use serde_json::{Value as Json, json};
 
@@ -56,21 +56,23 @@ impl Bucket {
 
     pub(crate) fn parse(json: &Json) -> Result<Self, DocumentError> {
         let fields = object_of(json).map_err(|error| error.hint("write `{ salt: spring_test, from: 0, to: 50 }`"))?;
-        check_keys(fields, &["salt", "from", "to"])?;
         let salt = fields
             .get("salt")
-            .ok_or_else(|| DocumentError::new("`salt` is missing: a word that draws this split apart from others"))?;
-        let salt = crate::document::filled_text(salt).map_err(|error| error.within("salt"))?;
+            .ok_or_else(|| DocumentError::new("`salt` is missing: a word that draws this split apart from others"));
+        let salt = salt.and_then(|salt| crate::document::filled_text(salt).map_err(|error| error.within("salt")));
         let percent = |key: &str, absent: u32| match fields.get(key) {
             None => Ok(absent),
             Some(json) => percent_of(json).map_err(|error| error.within(key)),
         };
-        let (from, to) = (percent("from", 0)?, percent("to", WHOLE)?);
-        if (from, to) == (0, WHOLE) {
-            let problem = "everybody is from 0 to 100 percent: this says nothing; name `from`, `to` or both";
-            return Err(DocumentError::new(problem));
-        }
-        Self::new(salt, from, to).ok_or_else(|| DocumentError::new("`from` must be less than `to`"))
+        let read = salt.beside(percent("from", 0)).beside(percent("to", WHOLE));
+        let bucket = read.and_then(|((salt, from), to)| {
+            if (from, to) == (0, WHOLE) {
+                let problem = "everybody is from 0 to 100 percent: this says nothing; name `from`, `to` or both";
+                return Err(DocumentError::new(problem));
+            }
+            Self::new(salt, from, to).ok_or_else(|| DocumentError::new("`from` must be less than `to`"))
+        });
+        with_keys(check_keys(fields, &["salt", "from", "to"]), bucket)
     }
 
     pub(crate) fn to_document(&self) -> Json {

@@ -7,7 +7,7 @@
 use crate::english::{lifecycle_phrase, performed_phrase, segment_phrase, sequence_phrase};
 use crate::evaluate::{Leaf, Node};
 use crate::{Condition, SegmentDefinition, SegmentError, SegmentErrorKind};
-use kith_expr::{AggregateId, AggregateSpec, DocumentError};
+use kith_expr::{AggregateId, AggregateSpec, DocumentError, read_each};
 use kith_types::{Event, EventType, SegmentName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,8 +96,8 @@ impl CompiledSegment {
         let mut compiler = Compiler {
             context,
             path: vec![definition.name.clone()],
-            conditions_left: MAX_COMPILED_CONDITIONS,
-            kind: SegmentErrorKind::Document,
+            conditions_left: Some(MAX_COMPILED_CONDITIONS),
+            first: None,
             aggregates: Vec::new(),
             traits: Vec::new(),
             account_traits: Vec::new(),
@@ -108,11 +108,8 @@ impl CompiledSegment {
             uses_profile_id: false,
         };
         let explained = compiler.node(&definition.condition).map_err(|problem| {
-            SegmentError::new(
-                compiler.kind,
-                definition.name.as_str(),
-                problem.within("where").within("spec"),
-            )
+            let kind = compiler.first.unwrap_or(SegmentErrorKind::Document);
+            SegmentError::new(kind, definition.name.as_str(), problem.within("where").within("spec"))
         })?;
         let (aggregate_ids, aggregates) = compiler.aggregates.into_iter().unzip();
         Ok(Self {
@@ -255,8 +252,10 @@ struct Compiler<'a> {
     context: &'a dyn Context,
     /// The segments that are being put in, outermost first.
     path: Vec<SegmentName>,
-    conditions_left: usize,
-    kind: SegmentErrorKind,
+    /// How many more conditions there may be; nothing once there were too many, which is told once.
+    conditions_left: Option<usize>,
+    /// What has to be done about the first mistake.
+    first: Option<SegmentErrorKind>,
     aggregates: Vec<(AggregateId, AggregateSpec)>,
     traits: Vec<Box<str>>,
     account_traits: Vec<Box<str>>,
@@ -269,13 +268,11 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn node(&mut self, condition: &Condition) -> Result<Node, DocumentError> {
-        match self.conditions_left.checked_sub(1) {
-            Some(left) => self.conditions_left = left,
-            None => {
-                let limit = MAX_COMPILED_CONDITIONS;
-                let problem = format!("more than {limit} conditions, those of the segments it refers to included");
-                return Err(self.refuse(SegmentErrorKind::Limit, problem));
-            }
+        self.conditions_left = self.conditions_left.and_then(|left| left.checked_sub(1));
+        if self.conditions_left.is_none() {
+            let limit = MAX_COMPILED_CONDITIONS;
+            let problem = format!("more than {limit} conditions, those of the segments it refers to included");
+            return Err(self.refuse(SegmentErrorKind::Limit, problem));
         }
         Ok(match condition {
             Condition::All(parts) => Node::All(self.nodes(parts, "all")?),
@@ -347,11 +344,11 @@ impl Compiler<'_> {
     }
 
     fn nodes(&mut self, parts: &[Condition], key: &str) -> Result<Box<[Node]>, DocumentError> {
-        let compile = |(at, part)| {
-            self.node(part)
-                .map_err(|error: DocumentError| error.item(at).within(key))
-        };
-        parts.iter().enumerate().map(compile).collect()
+        let nodes = read_each(parts.iter().enumerate().map_while(|(at, part)| {
+            self.conditions_left?;
+            Some(self.node(part).map_err(|error| error.item(at).within(key)))
+        }));
+        nodes.map(Vec::into_boxed_slice)
     }
 
     fn aggregate(&mut self, spec: AggregateSpec) -> AggregateId {
@@ -381,16 +378,17 @@ impl Compiler<'_> {
         };
         self.references.push(name.clone());
         self.path.push(name.clone());
-        // The place of a problem inside the other segment means nothing in this document.
-        let inner = self.node(&definition.condition).map_err(|error| {
+        let inner = self.node(&definition.condition);
+        self.path.pop();
+        // The place of a problem inside the other segment means nothing in this document, and one is enough of those.
+        let inner = inner.map_err(|error| {
             DocumentError::new(format!("within segment {name}: {}", error.problem())).within("segment")
         })?;
-        self.path.pop();
         Ok(Node::Named(segment_phrase(name).into(), Box::new(inner)))
     }
 
     fn unknown(&mut self, what: &str, name: &str, key: &str) -> DocumentError {
-        self.kind = SegmentErrorKind::UnknownReference;
+        self.first.get_or_insert(SegmentErrorKind::UnknownReference);
         let known = if key == "segment" {
             // Those that are being put in cannot be meant: they would be asked within themselves.
             let mut names = self.context.segment_names();
@@ -399,14 +397,19 @@ impl Compiler<'_> {
         } else {
             self.context.computed_trait_names()
         };
-        if known.is_empty() {
-            return DocumentError::new(format!("unknown {what} `{name}`: none is defined")).within(key);
-        }
-        DocumentError::unknown(what, name, &known).within(key)
+        unknown_name(what, name, &known).within(key)
     }
 
     fn refuse(&mut self, kind: SegmentErrorKind, problem: String) -> DocumentError {
-        self.kind = kind;
+        self.first.get_or_insert(kind);
         DocumentError::new(problem)
     }
+}
+
+/// A name that nothing has, with the nearest of those that there are.
+pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> DocumentError {
+    if known.is_empty() {
+        return DocumentError::new(format!("unknown {what} `{name}`: none is defined"));
+    }
+    DocumentError::unknown(what, name, known)
 }

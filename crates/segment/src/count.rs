@@ -3,7 +3,7 @@
 //! All comparisons that documents know (`at_least`, `more_than`, `exactly`, …) come down to one range.
 
 use crate::document::shown;
-use kith_expr::DocumentError;
+use kith_expr::{DocumentError, read_each};
 use serde_json::{Map, Value as Json};
 
 /// The keys that compare a count.
@@ -52,34 +52,19 @@ impl CountRange {
     /// Reads the [`COUNT_KEYS`] of an object that may have other keys beside them; without any: once or more.
     pub(crate) fn parse(fields: &Map<String, Json>) -> Result<Self, DocumentError> {
         let (mut low, mut high) = (None, None);
-        for key in COUNT_KEYS {
-            let Some(json) = fields.get(key) else { continue };
-            let count = json.as_u64().filter(|count| *count <= MAX_COUNT).ok_or_else(|| {
-                DocumentError::new(format!(
-                    "expected a whole number from 0 to {MAX_COUNT}, found {}",
-                    shown(json)
-                ))
-                .within(key)
-            })?;
-            let (from, to) = match key {
-                "at_least" => (Some(count), None),
-                "more_than" => (Some(count + 1), None),
-                "at_most" => (None, Some(count)),
-                "less_than" => {
-                    let below = count
-                        .checked_sub(1)
-                        .ok_or_else(|| DocumentError::new("no count is below 0").within(key))?;
-                    (None, Some(below))
+        let present = COUNT_KEYS.into_iter().filter_map(|key| Some((key, fields.get(key)?)));
+        read_each(present.map(|(key, json)| {
+            let ends = ends_of(key, json).and_then(|(from, to)| {
+                if (from.is_some() && low.is_some()) || (to.is_some() && high.is_some()) {
+                    let problem = "this end of the count is said twice: keep one of the comparisons";
+                    return Err(DocumentError::new(problem));
                 }
-                _ => (Some(count), Some(count)),
-            };
-            if (from.is_some() && low.is_some()) || (to.is_some() && high.is_some()) {
-                let problem = "this end of the count is said twice: keep one of the comparisons";
-                return Err(DocumentError::new(problem).within(key));
-            }
-            low = low.or(from);
-            high = high.or(to);
-        }
+                low = low.or(from);
+                high = high.or(to);
+                Ok(())
+            });
+            ends.map_err(|error: DocumentError| error.within(key))
+        }))?;
         if (low, high) == (None, None) {
             return Ok(Self::ONCE);
         }
@@ -113,4 +98,27 @@ impl CountRange {
             }
         }
     }
+}
+
+/// The ends of a range that one of the [`COUNT_KEYS`] names.
+fn ends_of(key: &str, json: &Json) -> Result<(Option<u64>, Option<u64>), DocumentError> {
+    let count = json.as_u64().filter(|count| *count <= MAX_COUNT).ok_or_else(|| {
+        DocumentError::new(format!(
+            "expected a whole number from 0 to {MAX_COUNT}, found {}",
+            shown(json)
+        ))
+    })?;
+    Ok(match key {
+        "at_least" => (Some(count), None),
+        "more_than" => (Some(count + 1), None),
+        "at_most" => (None, Some(count)),
+        "less_than" => {
+            let below = count.checked_sub(1);
+            (
+                None,
+                Some(below.ok_or_else(|| DocumentError::new("no count is below 0"))?),
+            )
+        }
+        _ => (Some(count), Some(count)),
+    })
 }

@@ -11,7 +11,8 @@ use crate::{SegmentError, SegmentErrorKind};
 use account::write_account;
 use behaviour::{lifecycle, performed, sequence, write_lifecycle, write_performed, write_sequence};
 use kith_expr::{
-    DocumentError, MAX_TEXT_BYTES, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test, write_value_test,
+    Beside, DocumentError, MAX_TEXT_BYTES, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test,
+    read_each, with_keys, write_value_test,
 };
 use kith_types::{Identifier, SegmentName};
 use serde_json::{Map, Value as Json, json};
@@ -46,22 +47,21 @@ impl SegmentDefinition {
         let shown: String = name.chars().take(64).collect();
         let wrong = |problem| SegmentError::new(SegmentErrorKind::Document, &shown, problem);
         let fields = object_of(document).map_err(wrong)?;
-        check_keys(fields, &["kind", "name", "spec"]).map_err(wrong)?;
-        match fields.get("kind").and_then(Json::as_str) {
-            Some(KIND) => {}
-            Some(other) => return Err(wrong(DocumentError::unknown("kind", other, &[KIND]).within("kind"))),
-            None => return Err(wrong(DocumentError::new("`kind: segment` is missing"))),
-        }
-        if !fields.get("name").is_some_and(Json::is_string) {
-            return Err(wrong(DocumentError::new(
-                "`name` is missing: a text such as recent_buyers",
-            )));
-        }
-        let name = name.parse().map_err(|error| wrong(name_error(&error).within("name")))?;
+        let mut reader = Reader::default();
+        let keys = reader.note(check_keys(fields, &["kind", "name", "spec"]));
+        let named = reader.note(kind_of(fields).beside(name_of(fields)));
         let spec = fields
             .get("spec")
-            .ok_or_else(|| wrong(DocumentError::new("`spec` is missing")))?;
-        Self::parse_spec(name, spec)
+            .ok_or_else(|| DocumentError::new("`spec` is missing"));
+        let spec = spec.and_then(|spec| reader.spec(spec).map_err(|error| error.within("spec")));
+        match with_keys(keys, named.beside(spec)) {
+            Ok(((_, name), (description, condition))) => Ok(Self {
+                name,
+                description,
+                condition,
+            }),
+            Err(problem) => Err(reader.error(&shown, problem)),
+        }
     }
 
     /// Reads the `spec` of a document whose `kind` and `name` were read before.
@@ -69,24 +69,14 @@ impl SegmentDefinition {
     /// # Errors
     /// As [`SegmentDefinition::parse`]; paths begin with `spec`.
     pub fn parse_spec(name: SegmentName, spec: &Json) -> Result<Self, SegmentError> {
-        let mut reader = Reader {
-            conditions_left: MAX_CONDITIONS,
-            over_limit: false,
-        };
+        let mut reader = Reader::default();
         match reader.spec(spec) {
             Ok((description, condition)) => Ok(Self {
                 name,
                 description,
                 condition,
             }),
-            Err(problem) => {
-                let kind = if reader.over_limit {
-                    SegmentErrorKind::Limit
-                } else {
-                    SegmentErrorKind::Document
-                };
-                Err(SegmentError::new(kind, name.as_str(), problem.within("spec")))
-            }
+            Err(problem) => Err(reader.error(name.as_str(), problem.within("spec"))),
         }
     }
 
@@ -102,44 +92,94 @@ impl SegmentDefinition {
     }
 }
 
+fn kind_of(fields: &Map<String, Json>) -> Result<(), DocumentError> {
+    match fields.get("kind").and_then(Json::as_str) {
+        Some(KIND) => Ok(()),
+        Some(other) => Err(DocumentError::unknown("kind", other, &[KIND]).within("kind")),
+        None => Err(DocumentError::new("`kind: segment` is missing")),
+    }
+}
+
+fn name_of(fields: &Map<String, Json>) -> Result<SegmentName, DocumentError> {
+    let name = fields.get("name").and_then(Json::as_str);
+    let name = name.ok_or_else(|| DocumentError::new("`name` is missing: a text such as recent_buyers"))?;
+    name.parse().map_err(|error| name_error(&error).within("name"))
+}
+
 fn name_error(error: &kith_types::InvalidName) -> DocumentError {
     DocumentError::new(error.to_string())
 }
 
 /// Counts what was read against the limits.
 struct Reader {
-    conditions_left: usize,
-    over_limit: bool,
+    /// How many more conditions the document may hold; nothing once it has held too many, which is told once.
+    conditions_left: Option<usize>,
+    /// What has to be done about the first mistake.
+    first: Option<SegmentErrorKind>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            conditions_left: Some(MAX_CONDITIONS),
+            first: None,
+        }
+    }
 }
 
 impl Reader {
     fn spec(&mut self, spec: &Json) -> Result<(Box<str>, Condition), DocumentError> {
         let fields = object_of(spec)?;
-        check_keys(fields, &["description", "where"])?;
+        let keys = self.note(check_keys(fields, &["description", "where"]));
         let description = match fields.get("description") {
-            None => "",
-            Some(text) => short_text(text).map_err(|error| error.within("description"))?,
+            None => Ok(""),
+            Some(text) => short_text(text).map_err(|error| error.within("description")),
         };
-        let Some(condition) = fields.get("where") else {
-            return Err(DocumentError::new("`where` is missing: what do the members meet?"));
+        let description = self.note(description);
+        let condition = match fields.get("where") {
+            None => Err(DocumentError::new("`where` is missing: what do the members meet?")),
+            Some(condition) => self.condition(condition, 1).map_err(|error| error.within("where")),
         };
-        let condition = self.condition(condition, 1).map_err(|error| error.within("where"))?;
+        let (description, condition) = with_keys(keys, description.beside(condition))?;
         Ok((description.into(), condition))
     }
 
+    fn error(&self, segment: &str, problem: DocumentError) -> SegmentError {
+        SegmentError::new(self.first.unwrap_or(SegmentErrorKind::Document), segment, problem)
+    }
+
+    /// Keeps in mind that a mistake of the document was met, before those that follow.
+    fn note<T>(&mut self, read: Result<T, DocumentError>) -> Result<T, DocumentError> {
+        if read.is_err() {
+            self.first.get_or_insert(SegmentErrorKind::Document);
+        }
+        read
+    }
+
     fn limit(&mut self, problem: String) -> DocumentError {
-        self.over_limit = true;
+        self.first.get_or_insert(SegmentErrorKind::Limit);
         DocumentError::new(problem)
     }
 
-    fn condition(&mut self, json: &Json, depth: usize) -> Result<Condition, DocumentError> {
+    /// Counts a condition.
+    fn count(&mut self, depth: usize) -> Result<(), DocumentError> {
         if depth > MAX_DEPTH {
             return Err(self.limit(format!("conditions nest deeper than {MAX_DEPTH}")));
         }
-        match self.conditions_left.checked_sub(1) {
-            Some(left) => self.conditions_left = left,
-            None => return Err(self.limit(format!("more than {MAX_CONDITIONS} conditions"))),
+        self.conditions_left = self.conditions_left.and_then(|left| left.checked_sub(1));
+        match self.conditions_left {
+            Some(_) => Ok(()),
+            None => Err(self.limit(format!("more than {MAX_CONDITIONS} conditions"))),
         }
+    }
+
+    fn condition(&mut self, json: &Json, depth: usize) -> Result<Condition, DocumentError> {
+        self.count(depth)?;
+        let read = self.condition_within(json, depth);
+        self.note(read)
+    }
+
+    fn condition_within(&mut self, json: &Json, depth: usize) -> Result<Condition, DocumentError> {
         if json.is_array() {
             return Err(
                 DocumentError::new("expected one condition, found a list").hint("put the list inside `all` or `any`")
@@ -150,19 +190,23 @@ impl Reader {
         let inner = &fields[key];
         match key {
             "trait" | "computed_trait" => {
-                let name: Box<str> = filled_text(inner).map_err(|error| error.within(key))?.into();
-                let test = parse_value_test(fields, &[key])?;
+                let name = filled_text(inner).map_err(|error| error.within(key));
+                let (name, test) = name.beside(parse_value_test(fields, &[key]))?;
+                let name: Box<str> = name.into();
                 Ok(if key == "trait" {
                     Condition::Trait { name, test }
                 } else {
                     Condition::ComputedTrait { name, test }
                 })
             }
-            "consent" => consent(fields),
+            "consent" => with_keys(check_keys(fields, &["consent", "answer"]), consent(fields)),
             _ => {
-                check_keys(fields, &[key])
-                    .map_err(|error| error.hint("what belongs to the condition stands inside it"))?;
-                self.single_key(key, inner, depth).map_err(|error| error.within(key))
+                let stray = check_keys(fields, &[key])
+                    .map_err(|error| error.hint("what belongs to the condition stands inside it"));
+                let stray = self.note(stray);
+                let read = self.single_key(key, inner, depth).map_err(|error| error.within(key));
+                let (_, condition) = stray.beside(read)?;
+                Ok(condition)
             }
         }
     }
@@ -186,17 +230,25 @@ impl Reader {
     }
 
     fn conditions(&mut self, json: &Json, depth: usize) -> Result<Vec<Condition>, DocumentError> {
+        self.each_of(json, |reader, item| reader.condition(item, depth + 1))
+    }
+
+    /// Reads a list of conditions, until there are too many.
+    fn each_of<T>(
+        &mut self,
+        json: &Json,
+        mut read: impl FnMut(&mut Self, &Json) -> Result<T, DocumentError>,
+    ) -> Result<Vec<T>, DocumentError> {
         let Some(items) = json.as_array() else {
             return Err(DocumentError::new("expected a list of conditions").hint("begin each with a dash"));
         };
         if items.is_empty() {
             return Err(DocumentError::new("the list is empty"));
         }
-        let read = |(at, item)| {
-            self.condition(item, depth + 1)
-                .map_err(|error: DocumentError| error.item(at))
-        };
-        items.iter().enumerate().map(read).collect()
+        read_each(items.iter().enumerate().map_while(|(at, item)| {
+            self.conditions_left?;
+            Some(read(self, item).map_err(|error| error.item(at)))
+        }))
     }
 }
 
@@ -226,20 +278,21 @@ fn condition_key(fields: &Map<String, Json>) -> Result<&'static str, DocumentErr
 }
 
 fn consent(fields: &Map<String, Json>) -> Result<Condition, DocumentError> {
-    check_keys(fields, &["consent", "answer"])?;
-    let category = filled_text(&fields["consent"])
-        .map_err(|error| error.within("consent"))?
-        .into();
+    let category = filled_text(&fields["consent"]).map_err(|error| error.within("consent"));
     let words = Consent::ALL.map(Consent::as_str);
-    let answer = match fields.get("answer") {
-        None => Consent::Granted,
-        Some(json) => {
-            let word = filled_text(json).map_err(|error| error.within("answer"))?;
-            let known = Consent::ALL.into_iter().find(|answer| answer.as_str() == word);
-            known.ok_or_else(|| DocumentError::unknown("answer", word, &words).within("answer"))?
-        }
-    };
-    Ok(Condition::Consent { category, answer })
+    let answer = fields.get("answer").map(|json| {
+        let word = filled_text(json)?;
+        let known = Consent::ALL.into_iter().find(|answer| answer.as_str() == word);
+        known.ok_or_else(|| DocumentError::unknown("answer", word, &words))
+    });
+    let answer = answer
+        .unwrap_or(Ok(Consent::Granted))
+        .map_err(|error| error.within("answer"));
+    let (category, answer) = category.beside(answer)?;
+    Ok(Condition::Consent {
+        category: category.into(),
+        answer,
+    })
 }
 
 fn listed(json: &Json) -> Result<Listed, DocumentError> {
@@ -267,8 +320,7 @@ fn listed(json: &Json) -> Result<Listed, DocumentError> {
         });
         identifier.map_err(|error| error.item(at))
     };
-    let identifiers = items.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-    Ok(Listed::new(identifiers))
+    read_each(items.iter().enumerate().map(read)).map(Listed::new)
 }
 
 /// The beginning of a JSON value, for an error.

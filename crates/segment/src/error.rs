@@ -33,7 +33,7 @@ impl SegmentError {
         }
     }
 
-    /// What has to be done.
+    /// What has to be done about the first mistake.
     #[must_use]
     pub fn kind(&self) -> SegmentErrorKind {
         self.kind
@@ -45,16 +45,16 @@ impl SegmentError {
         &self.segment
     }
 
-    /// The place in the document, such as `spec.where.all[0].performed.within`. Empty: the document as a whole.
+    /// What is wrong with its document, with the mistakes after the first.
+    #[must_use]
+    pub fn mistakes(&self) -> &DocumentError {
+        &self.problem
+    }
+
+    /// The place of the first mistake in the document, such as `spec.where.all[0].performed.within`. Empty: the document as a whole.
     #[must_use]
     pub fn path(&self) -> &str {
         self.problem.path()
-    }
-
-    /// The place and what is wrong there, without the segment's name.
-    #[must_use]
-    pub fn place(&self) -> &dyn fmt::Display {
-        &self.problem
     }
 
     /// What is wrong there.

@@ -18,6 +18,7 @@ mod error;
 mod evaluate;
 mod explain;
 mod index;
+mod mistakes;
 mod schema;
 
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use error::{SegmentError, SegmentErrorKind};
 pub use evaluate::{Evaluation, Person};
 pub use explain::{ACCOUNTS_TOLD_MAX, Explanation, Reason};
 pub use index::SegmentIndex;
+pub use mistakes::mistakes;
 pub use schema::schema;

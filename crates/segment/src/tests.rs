@@ -5,6 +5,7 @@ mod behaviour;
 mod documents;
 mod errors;
 mod instants;
+mod mistakes;
 mod operators;
 mod oracle;
 mod people;

@@ -67,7 +67,8 @@ pub(crate) struct ImpactQuery {
     request_body = DraftBody,
     responses(
         (status = 200, description = "`segments`: the draft, then others that name it, each with its `size`, who `enters` and `leaves`, and samples of people. An estimate has beside each count the range (`size_range`) that it lies in 95 times in 100.", body = RawJson),
-        (status = 400, description = "A draft that cannot be used.", body = ErrorBody),
+        (status = 400, description = "A parameter that must be mended.", body = ErrorBody),
+        (status = 422, description = "The draft must be mended.", body = ErrorBody),
         (status = 429, description = "Other drafts are being counted.", body = ErrorBody),
     ),
 )]

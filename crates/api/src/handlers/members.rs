@@ -48,8 +48,10 @@ pub(crate) struct SegmentList {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SegmentBody {
     name: String,
-    /// How many profiles are in it now.
+    /// How many profiles were in it at `counted_at`.
     size: u64,
+    /// When they were counted: now, or where counting takes long at most ten times as long ago as it takes.
+    counted_at: String,
     /// `live`, or `backfilling` while its history is being folded.
     state: &'static str,
     /// How much of its history is folded, from 0 to 1.
@@ -81,7 +83,7 @@ pub(crate) struct MemberBody {
     approximate: bool,
 }
 
-/// Lists the segments of a space with their sizes.
+/// Lists the segments of a space with their sizes, and when these were counted.
 #[utoipa::path(
     get, path = "/api/spaces/{space}/segments", operation_id = "list_segments", tag = "segments",
     params(("space", description = "The space.")),
@@ -199,6 +201,7 @@ fn segment_body(segment: &SegmentStatus) -> SegmentBody {
     SegmentBody {
         name: segment.name.to_string(),
         size: segment.size,
+        counted_at: segment.counted_at.to_string(),
         state,
         progress,
         updated_at,

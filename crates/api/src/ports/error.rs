@@ -65,13 +65,9 @@ impl PortError {
     /// Documents that a validator refused.
     #[must_use]
     pub fn problems(problems: Vec<Problem>) -> Self {
-        let message = format!(
-            "{} of the definitions' fields must be mended; nothing was applied",
-            problems.len()
-        );
         Self {
             kind: PortErrorKind::Invalid,
-            message,
+            message: "the definitions must be mended; nothing was applied".to_owned(),
             problems,
             retry_after: None,
             cause: None,

@@ -22,8 +22,10 @@ pub enum SegmentState {
 pub struct SegmentStatus {
     /// Its name.
     pub name: SegmentName,
-    /// How many profiles are in it now.
+    /// How many profiles were in it when they were counted.
     pub size: u64,
+    /// When that was.
+    pub counted_at: Timestamp,
     /// Whether it covers all history.
     pub state: SegmentState,
     /// When its definition last changed.
@@ -61,7 +63,7 @@ pub struct SegmentDraft {
 /// Reads segments.
 #[async_trait]
 pub trait Segments: Send + Sync {
-    /// Every segment of the space, by name.
+    /// Every segment of the space, by name. Where there are many members the sizes may be those of a while ago.
     ///
     /// # Errors
     /// A [`PortError`].

@@ -357,7 +357,7 @@ async fn segments_are_listed_and_explained() {
     let list = world.get("/api/spaces/main/segments").await.json();
     assert_eq!(
         list["segments"][0],
-        json!({ "name": "big_spenders", "size": 5, "state": "live", "progress": 1.0, "updated_at": "2023-11-14T22:13:20.001Z" })
+        json!({ "name": "big_spenders", "size": 5, "counted_at": "2023-11-14T22:13:20.002Z", "state": "live", "progress": 1.0, "updated_at": "2023-11-14T22:13:20.001Z" })
     );
     assert_eq!(
         (&list["segments"][1]["state"], &list["segments"][1]["progress"]),

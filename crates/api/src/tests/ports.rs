@@ -244,6 +244,7 @@ impl Segments for Ports {
         let status = |name: &str, state| SegmentStatus {
             name: name.parse().unwrap(),
             size: 5,
+            counted_at: moment(2),
             state,
             updated_at: Some(moment(1)),
         };

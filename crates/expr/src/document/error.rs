@@ -3,12 +3,21 @@
 use serde_json::Value as Json;
 use std::fmt;
 
-/// What is wrong with a document, and where. Its text is meant for the person who wrote the document; the remedy is
-/// always to change the document.
+/// The most mistakes of one document that are told; the others are counted.
+pub const MISTAKES_MAX: usize = 20;
+
+/// What is wrong with a document, and where: one mistake, and those after it in the order in which the document is read.
+/// Its text is meant for the person who wrote the document; the remedy is always to change the document.
+///
+/// Readers go on after a mistake as far as what follows has a meaning without it, see [`Beside`] and [`read_each`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentError {
     path: String,
     problem: String,
+    /// The mistakes after this one; they have none of their own.
+    others: Vec<DocumentError>,
+    /// How many more there are.
+    left_out: usize,
 }
 
 impl DocumentError {
@@ -18,6 +27,8 @@ impl DocumentError {
         Self {
             path: String::new(),
             problem: problem.into(),
+            others: Vec::new(),
+            left_out: 0,
         }
     }
 
@@ -31,32 +42,73 @@ impl DocumentError {
         })
     }
 
-    /// The same problem, seen from the object whose key `step` holds the place.
+    /// The same mistakes, seen from the object whose key `step` holds the place.
     #[must_use]
     pub fn within(mut self, step: &str) -> Self {
-        let dot = if self.path.is_empty() || self.path.starts_with('[') {
-            ""
-        } else {
-            "."
-        };
-        self.path = format!("{step}{dot}{}", self.path);
+        self.each_mut(|one| {
+            let dot = if one.path.is_empty() || one.path.starts_with('[') {
+                ""
+            } else {
+                "."
+            };
+            one.path = format!("{step}{dot}{}", one.path);
+        });
         self
     }
 
-    /// The same problem, seen from the list whose entry `at`, from 0, holds the place.
+    /// The same mistakes, seen from the list whose entry `at`, from 0, holds the place.
     #[must_use]
     pub fn item(self, at: usize) -> Self {
         self.within(&format!("[{at}]"))
     }
 
-    /// The same problem with advice after it.
+    /// The same mistakes with advice after each.
     #[must_use]
     pub fn hint(mut self, advice: &str) -> Self {
-        self.problem = format!("{}; {advice}", self.problem);
+        self.each_mut(|one| one.problem = format!("{}; {advice}", one.problem));
         self
     }
 
-    /// The place: keys and list positions from the top of the document, such as `where.all[0].greater_than`. Empty: the
+    /// These mistakes, then the others.
+    #[must_use]
+    pub fn and(mut self, mut others: Self) -> Self {
+        self.left_out += std::mem::take(&mut others.left_out);
+        let after = std::mem::take(&mut others.others);
+        self.others.push(others);
+        self.others.extend(after);
+        self
+    }
+
+    /// The first [`MISTAKES_MAX`] mistakes, and how many more there are.
+    pub fn told(&self) -> (impl Iterator<Item = &Self>, usize) {
+        let count = 1 + self.others.len() + self.left_out;
+        let told = std::iter::once(self).chain(&self.others).take(MISTAKES_MAX);
+        (told, count.saturating_sub(MISTAKES_MAX))
+    }
+
+    /// As [`DocumentError::and`], of the others only those that lie deeper than the place that is being read.
+    fn and_deeper(mut self, mut others: Self) -> Self {
+        self.left_out += std::mem::take(&mut others.left_out);
+        let after = std::mem::take(&mut others.others);
+        let deeper = std::iter::once(others).chain(after).filter(|one| !one.path.is_empty());
+        self.others.extend(deeper);
+        self
+    }
+
+    /// The same with no more than [`MISTAKES_MAX`] held, the others counted.
+    fn bounded(mut self) -> Self {
+        let held = MISTAKES_MAX - 1;
+        self.left_out += self.others.len().saturating_sub(held);
+        self.others.truncate(held);
+        self
+    }
+
+    fn each_mut(&mut self, mut change: impl FnMut(&mut Self)) {
+        self.others.iter_mut().for_each(&mut change);
+        change(self);
+    }
+
+    /// The place of the first mistake: keys and list positions from the top of the document, such as `where.all[0].greater_than`. Empty: the
     /// document as a whole.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -81,6 +133,61 @@ impl fmt::Display for DocumentError {
 }
 
 impl std::error::Error for DocumentError {}
+
+/// Reads two parts of a document that have a meaning without one another.
+pub trait Beside<T> {
+    /// Both, or what is wrong with the one and then with the other.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    fn beside<U>(self, other: Result<U, DocumentError>) -> Result<(T, U), DocumentError>;
+}
+
+impl<T> Beside<T> for Result<T, DocumentError> {
+    fn beside<U>(self, other: Result<U, DocumentError>) -> Result<(T, U), DocumentError> {
+        match (self, other) {
+            (Ok(one), Ok(other)) => Ok((one, other)),
+            (Ok(_), Err(wrong)) | (Err(wrong), Ok(_)) => Err(wrong),
+            (Err(wrong), Err(others)) => Err(wrong.and(others)),
+        }
+    }
+}
+
+/// Reads all of a list.
+///
+/// # Errors
+/// What is wrong with any of them, in their order.
+pub fn read_each<T>(read: impl IntoIterator<Item = Result<T, DocumentError>>) -> Result<Vec<T>, DocumentError> {
+    let mut all = Vec::new();
+    let mut found: Option<DocumentError> = None;
+    for one in read {
+        match one {
+            Ok(one) => all.push(one),
+            Err(wrong) => {
+                found = Some(match found {
+                    Some(before) => before.and(wrong).bounded(),
+                    None => wrong.bounded(),
+                });
+            }
+        }
+    }
+    found.map_or(Ok(all), Err)
+}
+
+/// What is read of an object whose keys were checked by [`super::check_keys`].
+///
+/// Where it has unknown ones, what else is wrong of the object itself is left out: a key that is missing may be the one that
+/// is misspelt.
+///
+/// # Errors
+/// For the unknown keys, then as `read`.
+pub fn with_keys<T>(keys: Result<(), DocumentError>, read: Result<T, DocumentError>) -> Result<T, DocumentError> {
+    match (keys, read) {
+        (Ok(()), read) => read,
+        (Err(unknown), Ok(_)) => Err(unknown),
+        (Err(unknown), Err(found)) => Err(unknown.and_deeper(found)),
+    }
+}
 
 /// The word of `known` that `word` was most likely meant to be: at most a third of its letters differ, whatever their
 /// case.

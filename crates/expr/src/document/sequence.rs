@@ -4,7 +4,7 @@
 
 use super::scalars::text_of;
 use super::write::filter_fields;
-use super::{DocumentError, object_of, parse_duration, parse_filter, parse_path};
+use super::{Beside, DocumentError, object_of, parse_duration, parse_filter, parse_path};
 use crate::{Condition, EventFilter, Follows, Sequence};
 use kith_types::{Duration, EventType, Object, Value};
 use serde_json::{Map, Value as Json};
@@ -17,38 +17,60 @@ pub const SEQUENCE_KEYS: [&str; 6] = ["first", "then", "then_not", "gap_less_tha
 /// # Errors
 /// With the path of the offending place below the object.
 pub fn parse_sequence_fields(fields: &Map<String, Json>) -> Result<(EventFilter, Sequence), DocumentError> {
-    let filter = |key: &str| {
-        fields
-            .get(key)
-            .map(|json| event_filter(json).map_err(|error| error.within(key)))
-            .transpose()
-    };
+    let first = filter_at(fields, "first")
+        .and_then(|first| first.ok_or_else(|| DocumentError::new("`first` is missing: which event begins it?")));
+    let same = fields
+        .get("same")
+        .map(|json| parse_path(json).map_err(|error| error.within("same")))
+        .transpose();
+    let ((first, (then, follows)), same) = first.beside(following(fields)).beside(same)?;
+    Ok((first, Sequence { then, follows, same }))
+}
+
+/// What follows, and when.
+fn following(fields: &Map<String, Json>) -> Result<(EventFilter, Follows), DocumentError> {
     let span = |key: &str| {
         fields
             .get(key)
             .map(|json| parse_duration(json).map_err(|error| error.within(key)))
             .transpose()
     };
-    let first = filter("first")?.ok_or_else(|| DocumentError::new("`first` is missing: which event begins it?"))?;
-    let (then, follows) = match (filter("then")?, filter("then_not")?) {
-        (Some(then), None) => (then, gaps(span("gap_at_least")?, span("gap_less_than")?)?),
-        (None, Some(then)) => {
-            if fields.contains_key("gap_at_least") {
-                let problem = "`gap_at_least` does not go with `then_not`: say with `gap_less_than` for how long nothing may follow";
-                return Err(DocumentError::new(problem).within("gap_at_least"));
-            }
-            let until = span("gap_less_than")?
-                .ok_or_else(|| DocumentError::new("`gap_less_than` is missing: for how long must it not follow?"))?;
-            (then, Follows::Nothing { until })
+    let (then, follows) = match (filter_at(fields, "then"), filter_at(fields, "then_not")) {
+        (Ok(None), Ok(None)) => return Err(DocumentError::new("`then` or `then_not` is missing: what follows?")),
+        (then, Ok(None)) => {
+            let spans = span("gap_at_least").beside(span("gap_less_than"));
+            (then, spans.and_then(|(from, until)| gaps(from, until)))
         }
-        (Some(_), Some(_)) => return Err(DocumentError::new("both `then` and `then_not`: keep one")),
-        (None, None) => return Err(DocumentError::new("`then` or `then_not` is missing: what follows?")),
+        (Ok(None), then_not) => {
+            let stray = match fields.contains_key("gap_at_least") {
+                false => Ok(()),
+                true => {
+                    let problem = "`gap_at_least` does not go with `then_not`: say with `gap_less_than` for how long nothing may follow";
+                    Err(DocumentError::new(problem).within("gap_at_least"))
+                }
+            };
+            let until = span("gap_less_than").and_then(|until| {
+                until.ok_or_else(|| DocumentError::new("`gap_less_than` is missing: for how long must it not follow?"))
+            });
+            let follows = stray.beside(until).map(|((), until)| Follows::Nothing { until });
+            (then_not, follows)
+        }
+        (then, then_not) => {
+            then.beside(then_not)?;
+            return Err(DocumentError::new("both `then` and `then_not`: keep one"));
+        }
     };
-    let same = fields
-        .get("same")
-        .map(|json| parse_path(json).map_err(|error| error.within("same")))
-        .transpose()?;
-    Ok((first, Sequence { then, follows, same }))
+    match then.beside(follows)? {
+        (Some(then), follows) => Ok((then, follows)),
+        (None, _) => Err(DocumentError::new("`then` or `then_not` is missing: what follows?")),
+    }
+}
+
+fn filter_at(fields: &Map<String, Json>, key: &str) -> Result<Option<EventFilter>, DocumentError> {
+    let filter = fields
+        .get(key)
+        .map(|json| event_filter(json).map_err(|error| error.within(key)));
+    filter.transpose()
 }
 
 fn gaps(from: Option<Duration>, until: Option<Duration>) -> Result<Follows, DocumentError> {

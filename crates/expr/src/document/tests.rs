@@ -359,3 +359,42 @@ fn pro_4_every_window_is_read_and_written() {
         );
     }
 }
+
+#[test]
+fn pro_4_all_mistakes_of_a_computed_trait_are_told_at_once() {
+    for (document, expected) in [
+        (
+            json!({ "function": "sums", "event": 5, "type": "trak", "where": { "all": [{ "property": "x" }, { "propert": 1 }] },
+                "window": { "ago": { "from": "x", "to": 5 } } }),
+            &[
+                "function: unknown function `sums`: did you mean `sum`?",
+                "window.ago.from: \"x\" is not a duration: a whole number and one of ms, s, m, h, d, w, from 1ms to 366000d",
+                "window.ago.to: expected a span such as 30d, found a number",
+                "event: expected a text, found a number; put it in quotes",
+                "type: unknown type `trak`: did you mean `track`?",
+                "where.all[0]: what is asked of the value? Add one of equals, not_equals, greater_than, greater_or_equal, less_than, less_or_equal, contains, starts_with, ends_with, any_of, none_of, exists, not_exists, is, before, after, within_last, before_last, near",
+                "where.all[1]: unknown key `propert`: did you mean `property`?",
+            ][..],
+        ),
+        (
+            json!({ "function": "max", "property": "total", "event": "A", "sequence": { "first": {}, "then": "B", "gap_less_than": 1 } }),
+            &[
+                "function: a sequence can only be counted: use `function: count`",
+                "event: `event` does not go with `sequence`: put it inside `first` or `then`",
+                "sequence.first: `event` or `type` is missing: which events count? (`type: any` for all)",
+                "sequence.gap_less_than: expected a span such as 30d, found a number",
+            ],
+        ),
+        (
+            json!({ "function": "count", "evnt": "A", "propert": "x" }),
+            &[
+                "unknown key `evnt`: did you mean `event`?",
+                "unknown key `propert`: did you mean `property`?",
+            ],
+        ),
+    ] {
+        let wrong = parse_aggregate(&document).unwrap_err();
+        let told: Vec<String> = wrong.told().0.map(ToString::to_string).collect();
+        assert_eq!(told, expected, "{document}");
+    }
+}

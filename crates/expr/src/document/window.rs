@@ -4,7 +4,7 @@
 //! It reads; `write` writes. It never asks what time it is.
 
 use super::scalars::text_of;
-use super::{DocumentError, check_keys, object_of, parse_duration, parse_timestamp};
+use super::{Beside, DocumentError, check_keys, object_of, parse_duration, parse_timestamp, read_each, with_keys};
 use crate::{CalendarUnit, MAX_PERIODS, Periods, Window, Zone};
 use kith_types::Timestamp;
 use serde_json::{Map, Value as Json};
@@ -31,7 +31,10 @@ pub fn parse_window(json: &Json) -> Result<Window, DocumentError> {
         return Ok(Window::AllTime);
     }
     let fields = object_of(json).map_err(|error| error.hint("write `last: 30d` or `between: { from: …, to: … }`"))?;
-    check_keys(fields, &WINDOW_KEYS)?;
+    with_keys(check_keys(fields, &WINDOW_KEYS), window_of(fields))
+}
+
+fn window_of(fields: &Map<String, Json>) -> Result<Window, DocumentError> {
     let mut kinds = WINDOW_KEYS[..KINDS].iter().filter(|key| fields.contains_key(**key));
     let (Some(kind), None) = (kinds.next(), kinds.next()) else {
         let known = WINDOW_KEYS[..KINDS].join("`, `");
@@ -42,79 +45,87 @@ pub fn parse_window(json: &Json) -> Result<Window, DocumentError> {
         "previous" => &["previous", "count", "zone"],
         kind => &[kind],
     };
-    if let Some(other) = fields.keys().find(|key| !others.contains(&key.as_str())) {
+    let known = fields.keys().filter(|key| WINDOW_KEYS.contains(&key.as_str()));
+    let stray = read_each(known.filter(|key| !others.contains(&key.as_str())).map(|other| {
         let problem = format!("`{other}` does not go with `{kind}`");
-        return Err(DocumentError::new(problem).within(other));
-    }
+        Err::<(), _>(DocumentError::new(problem).within(other))
+    }));
     let inner = &fields[*kind];
     let window = match *kind {
         "last" => parse_duration(inner).map(Window::Last),
         "before_last" => parse_duration(inner).map(Window::BeforeLast),
         "ago" => ago_of(inner),
         "between" => between_of(inner),
-        _ => return calendar_of(kind, inner, fields),
+        _ => {
+            let (_, window) = stray.beside(calendar_of(kind, inner, fields))?;
+            return Ok(window);
+        }
     };
-    window.map_err(|error| error.within(kind))
+    let (_, window) = stray.beside(window.map_err(|error| error.within(kind)))?;
+    Ok(window)
 }
 
 fn ago_of(json: &Json) -> Result<Window, DocumentError> {
     let fields = object_of(json)?;
-    check_keys(fields, &["from", "to"])?;
     let end = |key: &str| {
         let end = fields.get(key).ok_or_else(|| {
             DocumentError::new(format!("`{key}` is missing")).hint("write `ago: { from: 60d, to: 30d }`")
         })?;
         parse_duration(end).map_err(|error| error.within(key))
     };
-    let (from, to) = (end("from")?, end("to")?);
-    if from <= to {
-        let problem = format!("`from` ({from}) must be longer ago than `to` ({to})");
-        return Err(DocumentError::new(problem));
-    }
-    Ok(Window::Ago { from, to })
+    let window = end("from").beside(end("to")).and_then(|(from, to)| {
+        if from <= to {
+            let problem = format!("`from` ({from}) must be longer ago than `to` ({to})");
+            return Err(DocumentError::new(problem));
+        }
+        Ok(Window::Ago { from, to })
+    });
+    with_keys(check_keys(fields, &["from", "to"]), window)
 }
 
 fn between_of(json: &Json) -> Result<Window, DocumentError> {
     let fields = object_of(json)?;
-    check_keys(fields, &["from", "to"])?;
     let end = |key: &str| {
         fields
             .get(key)
             .map(|end| parse_timestamp(end).map_err(|error| error.within(key)))
             .transpose()
     };
-    let (from, to) = (end("from")?, end("to")?);
-    if from.is_none() && to.is_none() {
-        return Err(DocumentError::new("expected `from`, `to` or both"));
-    }
-    let (from, to) = (from.unwrap_or(Timestamp::MIN), to.unwrap_or(Timestamp::MAX));
-    if from >= to {
-        return Err(DocumentError::new(format!(
-            "`from` ({from}) must be before `to` ({to})"
-        )));
-    }
-    Ok(Window::Between { from, to })
+    let window = end("from").beside(end("to")).and_then(|ends| {
+        if ends == (None, None) {
+            return Err(DocumentError::new("expected `from`, `to` or both"));
+        }
+        let (from, to) = (ends.0.unwrap_or(Timestamp::MIN), ends.1.unwrap_or(Timestamp::MAX));
+        if from >= to {
+            return Err(DocumentError::new(format!(
+                "`from` ({from}) must be before `to` ({to})"
+            )));
+        }
+        Ok(Window::Between { from, to })
+    });
+    with_keys(check_keys(fields, &["from", "to"]), window)
 }
 
 fn calendar_of(kind: &str, unit: &Json, fields: &Map<String, Json>) -> Result<Window, DocumentError> {
     let names = CalendarUnit::ALL.map(CalendarUnit::as_str);
-    let word = text_of(unit).map_err(|error| error.within(kind))?;
-    let unit =
-        CalendarUnit::from_name(word).ok_or_else(|| DocumentError::unknown("period", word, &names).within(kind))?;
+    let unit = text_of(unit)
+        .and_then(|word| CalendarUnit::from_name(word).ok_or_else(|| DocumentError::unknown("period", word, &names)));
+    let unit = unit.map_err(|error| error.within(kind));
     let zone = match fields.get("zone") {
-        None => Zone::UTC,
-        Some(json) => zone_of(json).map_err(|error| error.within("zone"))?,
+        None => Ok(Zone::UTC),
+        Some(json) => zone_of(json).map_err(|error| error.within("zone")),
     };
-    let previous = match fields.get("count") {
-        None => u32::from(kind == "previous"),
+    let previous = match fields.get("count").filter(|_| kind == "previous") {
+        None => Ok(u32::from(kind == "previous")),
         Some(json) => json
             .as_u64()
             .and_then(|count| u32::try_from(count).ok())
             .filter(|count| (1..=MAX_PERIODS).contains(count))
             .ok_or_else(|| {
                 DocumentError::new(format!("expected a whole number from 1 to {MAX_PERIODS}")).within("count")
-            })?,
+            }),
     };
+    let ((unit, zone), previous) = unit.beside(zone).beside(previous)?;
     Ok(Window::Calendar(Periods { zone, unit, previous }))
 }
 

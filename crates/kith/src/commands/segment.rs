@@ -70,6 +70,7 @@ struct SegmentList {
 struct Segment {
     name: String,
     size: u64,
+    counted_at: String,
     state: String,
     progress: f64,
     updated_at: Option<String>,
@@ -178,7 +179,7 @@ async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), Comman
         .get(&["api", "spaces", space.space.as_str(), "segments"], &[])
         .await?;
     let list: SegmentList = read(&text)?;
-    let mut table = Table::new(&["segment", "members", "state", "defined"]);
+    let mut table = Table::new(&["segment", "members", "counted", "state", "defined"]);
     for segment in &list.segments {
         if json {
             output::line(segment.get())?;
@@ -192,6 +193,7 @@ async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), Comman
         table.row(vec![
             Cell::text(&segment.name),
             Cell::number(segment.size),
+            Cell::text(&segment.counted_at),
             Cell::text(&state),
             Cell::text(&segment.updated_at.unwrap_or_default()),
         ])?;

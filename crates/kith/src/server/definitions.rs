@@ -74,17 +74,19 @@ pub(crate) fn problems_of(documents: &[Document]) -> Vec<Problem> {
         });
     }
     if let Err(error) = check_definitions(&[], &checked) {
-        let (document, message) = match error.document() {
-            Some((document, wrong)) => (document.to_owned(), wrong.to_owned()),
-            None => ("definitions".to_owned(), error.to_string()),
-        };
-        problems.push(Problem {
-            document,
-            path: String::new(),
-            message,
-        });
+        problems.extend(problems_told(&error));
     }
     problems
+}
+
+/// What the pipeline says is wrong with definitions.
+pub(crate) fn problems_told(error: &PipelineError) -> Vec<Problem> {
+    let problems = error.problems().iter().map(|problem| Problem {
+        document: problem.document.clone(),
+        path: problem.path.clone(),
+        message: problem.message.clone(),
+    });
+    problems.collect()
 }
 
 /// A message that waits for entries of segments that nobody can enter, or a destination that is told of them.
@@ -340,3 +342,6 @@ async fn decide(parts: &Parts, space: &SpaceId, decision: &DefinitionsDecision) 
     parts.messages.forget();
     Ok(appended.address)
 }
+
+#[cfg(test)]
+mod tests;

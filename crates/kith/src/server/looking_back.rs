@@ -3,6 +3,7 @@
 //! Works with the ports to people, segments and identity. It never reads anything itself.
 
 use super::Parts;
+use super::definitions::problems_told;
 use kith_api::ports::{AsOf, PortError, PortErrorKind};
 use kith_pipeline::{Absent, PipelineError, PipelineErrorKind};
 use kith_types::Timestamp;
@@ -52,6 +53,7 @@ impl LookingBack {
 /// What a failure of the pipeline says to a client.
 pub(crate) fn refused(error: PipelineError) -> PortError {
     match error.kind() {
+        PipelineErrorKind::Definition if !error.problems().is_empty() => PortError::problems(problems_told(&error)),
         PipelineErrorKind::Definition | PipelineErrorKind::Limit => {
             PortError::new(PortErrorKind::Invalid, error.to_string())
         }

@@ -24,6 +24,7 @@ mod raw_place;
 mod rebuild;
 mod rejects;
 mod runs;
+mod segment_sizes;
 mod segments;
 mod sending;
 mod sources;
@@ -366,7 +367,7 @@ fn api_state(config: &ServerConfig, parts: &Arc<Parts>) -> Result<ApiState, Comm
     Ok(ApiState {
         catalog: Arc::clone(&parts.catalog),
         profiles: Arc::new(people::People(Arc::clone(parts))),
-        segments: Arc::new(segments::LiveSegments(Arc::clone(parts))),
+        segments: Arc::new(segments::LiveSegments::new(Arc::clone(parts))),
         definitions: Arc::new(definitions::AppliedDefinitions::new(Arc::clone(parts))),
         identity: Arc::new(identity::WhoIsWho::new(Arc::clone(parts))),
         sql: sql::over(config, parts)?,

@@ -3,6 +3,7 @@
 use super::Parts;
 use super::looking_back::{as_of, nobody_then, read_as_of};
 use super::people::name_of;
+use super::segment_sizes::{Counting, SegmentSizes};
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
@@ -12,33 +13,48 @@ use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::sync::Arc;
 
 /// The API's port to segments.
-pub(crate) struct LiveSegments(pub(crate) Arc<Parts>);
+pub(crate) struct LiveSegments {
+    parts: Arc<Parts>,
+    sizes: SegmentSizes,
+}
+
+impl LiveSegments {
+    pub(crate) fn new(parts: Arc<Parts>) -> Self {
+        Self {
+            sizes: SegmentSizes::new(Arc::clone(&parts.clock)),
+            parts,
+        }
+    }
+}
 
 #[async_trait]
 impl Segments for LiveSegments {
     async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
-        let Some(definitions) = self.0.pipeline.definitions(space) else {
+        let Some(definitions) = self.parts.pipeline.definitions(space) else {
             return Ok(Vec::new());
         };
-        let sweep = self.0.pipeline.status().sweeps.get(space).copied();
+        let status = self.parts.pipeline.status();
+        let sweep = status.sweeps.get(space).copied();
         let state = sweep.map_or(SegmentState::Live, |progress| SegmentState::Backfilling {
             progress: (progress.swept as f64 / progress.profiles.max(1) as f64).min(1.0),
         });
-        let (reads, space) = (self.0.reads.clone(), space.clone());
-        let listed = tokio::task::spawn_blocking(move || {
-            let mut listed = Vec::with_capacity(definitions.segments.len());
-            for segment in &definitions.segments {
-                listed.push(SegmentStatus {
-                    name: segment.name.clone(),
-                    size: reads.segment_size(&space, &segment.name)?,
-                    state,
-                    updated_at: Some(segment.changed_at),
-                });
-            }
-            Ok(listed)
+        let counting = Counting {
+            version: definitions.version,
+            whole: sweep.is_none() && status.rebuilding.is_none(),
+        };
+        let (reads, of, asked) = (self.parts.reads.clone(), space.clone(), Arc::clone(&definitions));
+        let counted = self.sizes.of(space, counting, move || {
+            reads.segment_sizes(&of, asked.segments.iter().map(|segment| &segment.name))
         });
-        let listed: Result<_, kith_pipeline::PipelineError> = listed.await.map_err(PortError::internal)?;
-        listed.map_err(PortError::internal)
+        let counted = counted.await?;
+        let listed = definitions.segments.iter().map(|segment| SegmentStatus {
+            name: segment.name.clone(),
+            size: counted.sizes.get(&segment.name).copied().unwrap_or_default(),
+            counted_at: counted.counted_at,
+            state,
+            updated_at: Some(segment.changed_at),
+        });
+        Ok(listed.collect())
     }
 
     async fn members(
@@ -48,13 +64,18 @@ impl Segments for LiveSegments {
         after: Option<ProfileId>,
         limit: usize,
     ) -> Result<Option<Vec<Member>>, PortError> {
-        let Some(definitions) = self.0.pipeline.definitions(space) else {
+        let Some(definitions) = self.parts.pipeline.definitions(space) else {
             return Ok(None);
         };
         if definitions.segments.iter().all(|live| live.name != *segment) {
             return Ok(None);
         }
-        let (reads, space, segment, now) = (self.0.reads.clone(), space.clone(), segment.clone(), self.0.clock.now());
+        let (reads, space, segment, now) = (
+            self.parts.reads.clone(),
+            space.clone(),
+            segment.clone(),
+            self.parts.clock.now(),
+        );
         let members = tokio::task::spawn_blocking(move || {
             let mut members = Vec::new();
             for (profile, since) in reads.members(&space, &segment, after, limit)? {
@@ -77,11 +98,11 @@ impl Segments for LiveSegments {
     }
 
     async fn estimate(&self, space: &SpaceId, draft: &SegmentDraft) -> Result<RawJson, PortError> {
-        self.0.drafts.estimate(space, draft).await
+        self.parts.drafts.estimate(space, draft).await
     }
 
     async fn overlap(&self, space: &SpaceId, segments: &[SegmentName]) -> Result<Option<RawJson>, PortError> {
-        self.0.drafts.overlap(space, segments).await
+        self.parts.drafts.overlap(space, segments).await
     }
 
     async fn explain(
@@ -91,11 +112,11 @@ impl Segments for LiveSegments {
         person: &PersonRef,
         asked: AsOf,
     ) -> Result<Option<RawJson>, PortError> {
-        let now = self.0.clock.now();
+        let now = self.parts.clock.now();
         let instant = as_of(asked, now)?;
         let decided_by = instant.map(|instant| instant.known_at);
         let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
-        let explained = read_as_of(&self.0, decided_by, move |parts| {
+        let explained = read_as_of(&self.parts, decided_by, move |parts| {
             let explained = parts.reads.explain_by_events(&of, &sought, &name, instant, now)?;
             let absent = match (&explained, instant) {
                 (Ok(None), Some(instant)) => Some((instant, parts.reads.absent_as_of(&of, &name, instant, now)?)),

@@ -13,6 +13,7 @@ mod folds;
 mod handover;
 mod identity;
 mod marks;
+mod mistakes;
 mod new_rules;
 pub(crate) mod oracle;
 mod order;

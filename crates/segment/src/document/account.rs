@@ -1,8 +1,10 @@
 //! `account`: conditions on the traits of one account, read and written.
 
 use super::{Reader, filled_text};
-use crate::{AccountCondition, MAX_CONDITIONS, MAX_DEPTH};
-use kith_expr::{DocumentError, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test, write_value_test};
+use crate::AccountCondition;
+use kith_expr::{
+    Beside, DocumentError, VALUE_TEST_KEYS, check_keys, nearest, object_of, parse_value_test, write_value_test,
+};
 use serde_json::{Map, Value as Json, json};
 
 /// The keys that say what a condition on an account is; each has exactly one of them.
@@ -11,13 +13,12 @@ const ACCOUNT_KEYS: [&str; 4] = ["trait", "all", "any", "not"];
 impl Reader {
     /// Reads what stands inside `account`.
     pub(super) fn account(&mut self, json: &Json, depth: usize) -> Result<AccountCondition, DocumentError> {
-        if depth > MAX_DEPTH {
-            return Err(self.limit(format!("conditions nest deeper than {MAX_DEPTH}")));
-        }
-        match self.conditions_left.checked_sub(1) {
-            Some(left) => self.conditions_left = left,
-            None => return Err(self.limit(format!("more than {MAX_CONDITIONS} conditions"))),
-        }
+        self.count(depth)?;
+        let read = self.account_within(json, depth);
+        self.note(read)
+    }
+
+    fn account_within(&mut self, json: &Json, depth: usize) -> Result<AccountCondition, DocumentError> {
         if json.is_array() {
             return Err(
                 DocumentError::new("expected one condition, found a list").hint("put the list inside `all` or `any`")
@@ -27,13 +28,14 @@ impl Reader {
         let key = account_key(fields)?;
         let inner = &fields[key];
         if key == "trait" {
-            let name = filled_text(inner).map_err(|error| error.within(key))?.into();
-            return Ok(AccountCondition::Trait {
-                name,
-                test: parse_value_test(fields, &[key])?,
-            });
+            let name = filled_text(inner).map_err(|error| error.within(key));
+            let (name, test) = name.beside(parse_value_test(fields, &[key]))?;
+            let name = name.into();
+            return Ok(AccountCondition::Trait { name, test });
         }
-        check_keys(fields, &[key]).map_err(|error| error.hint("what belongs to the condition stands inside it"))?;
+        let stray =
+            check_keys(fields, &[key]).map_err(|error| error.hint("what belongs to the condition stands inside it"));
+        let stray = self.note(stray);
         let read = match key {
             "not" => self
                 .account(inner, depth + 1)
@@ -41,21 +43,12 @@ impl Reader {
             "any" => self.accounts(inner, depth).map(AccountCondition::Any),
             _ => self.accounts(inner, depth).map(AccountCondition::All),
         };
-        read.map_err(|error| error.within(key))
+        let (_, condition) = stray.beside(read.map_err(|error| error.within(key)))?;
+        Ok(condition)
     }
 
     fn accounts(&mut self, json: &Json, depth: usize) -> Result<Vec<AccountCondition>, DocumentError> {
-        let Some(items) = json.as_array() else {
-            return Err(DocumentError::new("expected a list of conditions").hint("begin each with a dash"));
-        };
-        if items.is_empty() {
-            return Err(DocumentError::new("the list is empty"));
-        }
-        let read = |(at, item)| {
-            self.account(item, depth + 1)
-                .map_err(|error: DocumentError| error.item(at))
-        };
-        items.iter().enumerate().map(read).collect()
+        self.each_of(json, |reader, item| reader.account(item, depth + 1))
     }
 }
 

@@ -7,8 +7,9 @@ use crate::count::COUNT_KEYS;
 use crate::definition::MAX_REGULAR_TIMES;
 use crate::{Condition, CountRange, Lifecycle, Performed, SequencePerformed, Stage};
 use kith_expr::{
-    DocumentError, EventFilter, FILTER_KEYS, SEQUENCE_KEYS, Window, check_keys, object_of, parse_duration,
-    parse_filter_fields, parse_sequence_fields, parse_window, write_filter_fields, write_sequence_fields, write_window,
+    Beside, DocumentError, EventFilter, FILTER_KEYS, SEQUENCE_KEYS, Window, check_keys, object_of, parse_duration,
+    parse_filter_fields, parse_sequence_fields, parse_window, read_each, with_keys, write_filter_fields,
+    write_sequence_fields, write_window,
 };
 use kith_types::Duration;
 use serde_json::{Map, Value as Json, json};
@@ -25,43 +26,55 @@ pub(super) fn performed(json: &Json, positive: bool) -> Result<Condition, Docume
     }
     let fields = object_of(json).map_err(|error| error.hint("write an event's name or `{ event: … }`"))?;
     let counted = COUNT_KEYS.into_iter().find(|key| fields.contains_key(*key));
-    if let (false, Some(key)) = (positive, counted) {
-        let problem = "`not_performed` means not once and takes no count: use `performed` with `at_most` or `exactly`";
-        return Err(DocumentError::new(problem).within(key));
-    }
+    let uncounted = match counted.filter(|_| !positive) {
+        None => Ok(()),
+        Some(key) => {
+            let problem =
+                "`not_performed` means not once and takes no count: use `performed` with `at_most` or `exactly`";
+            Err(DocumentError::new(problem).within(key))
+        }
+    };
     let mut allowed = FILTER_KEYS.to_vec();
     allowed.push("within");
-    if positive {
+    if counted.is_some() || positive {
         allowed.extend(COUNT_KEYS);
     }
-    check_keys(fields, &allowed)?;
-    let filter = parse_filter_fields(fields)?;
-    let window = window_of(fields)?;
-    let count = if positive {
-        CountRange::parse(fields)?
-    } else {
-        CountRange::NEVER
+    let count = match positive {
+        true => CountRange::parse(fields),
+        false => Ok(CountRange::NEVER),
     };
+    let read = parse_filter_fields(fields).beside(window_of(fields)).beside(count);
+    let (_, ((filter, window), count)) = uncounted.beside(with_keys(check_keys(fields, &allowed), read))?;
     Ok(Condition::Performed(Performed { filter, count, window }))
 }
 
 pub(super) fn sequence(json: &Json) -> Result<Condition, DocumentError> {
     let fields = object_of(json).map_err(|error| error.hint("write `{ first: …, then: … }`"))?;
     let allowed = [&SEQUENCE_KEYS[..], &COUNT_KEYS[..], &["within"]].concat();
-    check_keys(fields, &allowed)?;
-    if fields
-        .get("within")
-        .is_some_and(|within| parse_duration(within).is_ok())
-    {
-        let problem = "expected a window such as `{ last: 30d }`; the time between the two events is `gap_less_than`";
-        return Err(DocumentError::new(problem).within("within"));
-    }
-    let (first, sequence) = parse_sequence_fields(fields)?;
+    let is_span = |within: &Json| parse_duration(within).is_ok();
+    let window = match fields.get("within").is_some_and(is_span) {
+        false => Ok(()),
+        true => {
+            let problem =
+                "expected a window such as `{ last: 30d }`; the time between the two events is `gap_less_than`";
+            Err(DocumentError::new(problem).within("within"))
+        }
+    };
+    let read = match &window {
+        Ok(()) => window_of(fields),
+        // Told already.
+        Err(_) => Ok(Window::AllTime),
+    };
+    let read = window
+        .beside(parse_sequence_fields(fields))
+        .beside(CountRange::parse(fields))
+        .beside(read);
+    let (((_, (first, sequence)), count), window) = with_keys(check_keys(fields, &allowed), read)?;
     Ok(Condition::Sequence(Box::new(SequencePerformed {
         first,
         sequence,
-        count: CountRange::parse(fields)?,
-        window: window_of(fields)?,
+        count,
+        window,
     })))
 }
 
@@ -70,7 +83,12 @@ const LIFECYCLE_KEYS: [&str; 5] = ["stage", "last", "after", "every", "times"];
 
 pub(super) fn lifecycle(json: &Json) -> Result<Condition, DocumentError> {
     let fields = object_of(json).map_err(|error| error.hint("write `{ stage: stopped, event: …, after: 30d }`"))?;
-    check_keys(fields, &[&LIFECYCLE_KEYS[..], &FILTER_KEYS[..]].concat())?;
+    let keys = check_keys(fields, &[&LIFECYCLE_KEYS[..], &FILTER_KEYS[..]].concat());
+    let (stage, filter) = with_keys(keys, stage_of(fields).beside(parse_filter_fields(fields)))?;
+    Ok(Condition::Lifecycle(Lifecycle { filter, stage }))
+}
+
+fn stage_of(fields: &Map<String, Json>) -> Result<Stage, DocumentError> {
     let word = fields.get("stage").ok_or_else(|| {
         let known = Stage::NAMES.join(", ");
         DocumentError::new(format!("`stage` is missing: one of {known}"))
@@ -83,32 +101,27 @@ pub(super) fn lifecycle(json: &Json) -> Result<Condition, DocumentError> {
         "came_back" => &["after", "last"],
         other => return Err(DocumentError::unknown("stage", other, &Stage::NAMES).within("stage")),
     };
-    let stray = LIFECYCLE_KEYS[1..]
-        .iter()
-        .find(|key| fields.contains_key(**key) && !takes.contains(key));
-    if let Some(key) = stray {
+    let present = LIFECYCLE_KEYS[1..].iter().filter(|key| fields.contains_key(**key));
+    let stray = read_each(present.filter(|key| !takes.contains(key)).map(|key| {
         let problem = format!("`{key}` does not go with `{word}`, which takes {}", takes.join(" and "));
-        return Err(DocumentError::new(problem).within(key));
-    }
+        Err::<(), _>(DocumentError::new(problem).within(key))
+    }));
     let missing = |key: &str| DocumentError::new(format!("`{key}` is missing: `{word}` takes {}", takes.join(" and ")));
     let span = |key: &str| -> Result<Duration, DocumentError> {
         let json = fields.get(key).ok_or_else(|| missing(key))?;
         parse_duration(json).map_err(|error| error.within(key))
     };
     let stage = match word {
-        "first_time" => Stage::FirstTime { last: span("last")? },
-        "stopped" => Stage::Stopped { after: span("after")? },
-        "came_back" => Stage::CameBack {
-            after: span("after")?,
-            last: span("last")?,
-        },
-        _ => Stage::Regularly {
-            every: span("every")?,
-            times: times_of(fields.get("times").ok_or_else(|| missing("times"))?)?,
-        },
+        "first_time" => span("last").map(|last| Stage::FirstTime { last }),
+        "stopped" => span("after").map(|after| Stage::Stopped { after }),
+        "came_back" => (span("after").beside(span("last"))).map(|(after, last)| Stage::CameBack { after, last }),
+        _ => {
+            let times = fields.get("times").ok_or_else(|| missing("times")).and_then(times_of);
+            (span("every").beside(times)).map(|(every, times)| Stage::Regularly { every, times })
+        }
     };
-    let filter = parse_filter_fields(fields)?;
-    Ok(Condition::Lifecycle(Lifecycle { filter, stage }))
+    let (_, stage) = stray.beside(stage)?;
+    Ok(stage)
 }
 
 fn times_of(json: &Json) -> Result<u32, DocumentError> {
