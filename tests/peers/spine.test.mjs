@@ -226,10 +226,17 @@ test('definitions_are_planned_applied_and_exported', { timeout: 60_000 }, async 
   assert.equal(changed[0].action, 'update')
   assert.ok(changed[0].diff.some(line => line.startsWith('-') && line.includes('Bonn')), changed[0].diff.join('\n'))
 
-  await writeFile(file, 'kind: segment\nname: wrong\nspec: { where: { performed: { event: A, within: { lst: 3s } } } }\n')
-  const refused = await server.attempt(['apply', '-f', file])
-  assert.notEqual(refused.code, 0)
-  assert.match(refused.stderr, /did you mean `last`/)
+  await writeFile(file, 'kind: segment\nname: wrong\nspec: { where: { performed: { event: A, at_lest: 2, within: { lst: 3s } } } }\n')
+  for (const command of [['apply'], ['plan'], ['segment', 'estimate']]) {
+    const refused = await server.attempt([...command, '-f', file])
+    assert.notEqual(refused.code, 0)
+    const told = refused.stderr.split('\n').filter(line => line.startsWith('  - '))
+    assert.deepEqual(told.map(line => line.slice(line.indexOf('segment/wrong'))), [
+      'segment/wrong: spec.where.performed: unknown key `at_lest`: did you mean `at_least`?',
+      'segment/wrong: spec.where.performed.within: unknown key `lst`: did you mean `last`?',
+    ], 'all mistakes at once')
+    assert.ok(told.every(line => line.includes('.yaml:1: ')), 'each with its place in the file')
+  }
 })
 
 test('seg_1_apply_refuses_segments_that_refer_to_one_another_in_a_circle_and_names_it', { timeout: 60_000 }, async () => {

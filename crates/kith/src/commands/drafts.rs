@@ -10,6 +10,7 @@ use crate::output;
 use crate::table::{Cell, Table};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use kith_catalog::document_places;
 use kith_types::SegmentName;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -160,7 +161,11 @@ pub(crate) async fn estimate(client: &Client, args: &EstimateArgs) -> Result<(),
         "name": draft["name"], "spec": draft["spec"], "quick": args.quick, "samples": args.samples, "overlap": overlap,
     });
     let path = ["api", "spaces", args.space.space.as_str(), "segments", "estimate"];
-    let text = client.post(&path, &body).await?;
+    let answer = client.try_post(&path, body.to_string().into()).await;
+    let text = answer.map_err(|error| client.unreachable(error))?.map_err(|refused| {
+        let places = document_places(&args.file);
+        client.explain(&refused.placed(|document| places.get(document).cloned()))
+    })?;
     if args.json {
         return output::line(&text);
     }
