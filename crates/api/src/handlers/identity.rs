@@ -189,6 +189,7 @@ pub(crate) async fn resolve(
     responses(
         (status = 200, description = "Who would split and who would merge.", body = RawJson),
         (status = 400, description = "Rules or vetoes that cannot be used.", body = ErrorBody),
+        (status = 404, description = "An event that is not there, or does not name the identifier.", body = ErrorBody),
     ),
 )]
 pub(crate) async fn what_if(state: Api, Path(space): Path<String>, body: Bytes) -> Result<Json<RawJson>, ApiError> {

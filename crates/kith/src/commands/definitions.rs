@@ -105,6 +105,7 @@ struct Refolding {
 struct Stage {
     name: String,
     through: Option<String>,
+    lag_records: u64,
 }
 
 #[derive(Deserialize)]
@@ -152,10 +153,12 @@ pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), Comma
     if args.proposal.json {
         output::line(&text)?;
     }
-    match read::<Plan>(&text)?.decided_by {
-        Some(decision) if args.wait => wait_for_refolds(client, args.proposal.space.space.as_str(), &decision).await,
-        _ => Ok(()),
+    if !args.wait {
+        return Ok(());
     }
+    // Where nothing changes, what was decided before may still be on its way.
+    let decided_by = read::<Plan>(&text)?.decided_by;
+    wait_for_refolds(client, args.proposal.space.space.as_str(), decided_by.as_deref()).await
 }
 
 /// Sends a proposal, puts what came of it into words unless JSON is wanted, and gives what was sent and answered.
@@ -238,9 +241,11 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
     }
 }
 
-/// Returns when the pipeline has taken the decision and folds no definition of the space over its history any more.
-async fn wait_for_refolds(client: &Client, space: &str, decision: &str) -> Result<(), CommandError> {
-    let decision: Option<Address> = decision.parse().ok();
+/// Returns when the pipeline has taken the decision, or without one all that is in the log by now, and folds no definition of the
+/// space over its history any more.
+async fn wait_for_refolds(client: &Client, space: &str, decision: Option<&str>) -> Result<(), CommandError> {
+    let decision = decision.and_then(|decision| decision.parse::<Address>().ok());
+    let mut end = decision.map(|decision| decision.sequence + 1);
     let bar = ProgressBar::new(0);
     if let Ok(style) = ProgressStyle::with_template("folding history  {bar:40}  {percent}%  {eta}") {
         bar.set_style(style);
@@ -249,12 +254,14 @@ async fn wait_for_refolds(client: &Client, space: &str, decision: &str) -> Resul
         let status: Refolding = read(&client.get(&["api", "status"], &[]).await?)?;
         let pipeline = status.stages.iter().find(|stage| stage.name == "pipeline");
         let through = pipeline.and_then(|stage| stage.through.as_deref()?.parse::<Address>().ok());
+        let taken = through.map_or(0, |through| through.sequence + 1);
+        let end = *end.get_or_insert(taken + pipeline.map_or(0, |stage| stage.lag_records));
         let (mut done, mut total) = (0, 0);
         for refold in status.refolds.iter().filter(|refold| refold.space == space) {
             done += refold.records_done;
             total += refold.records_total.max(refold.records_done + 1);
         }
-        if total == 0 && through >= decision {
+        if total == 0 && taken >= end {
             bar.finish_and_clear();
             return Ok(());
         }

@@ -433,8 +433,8 @@ async fn decide(client: &Client, veto: Value, args: &DecisionArgs) -> Result<(),
     output::line(match (&vetoed.decided_by, vetoed.applied) {
         (None, _) => "that is decided already",
         (Some(_), true) if !vetoed.unknown.is_empty() => "decided; nobody is regrouped by it now",
-        (Some(_), true) => "decided; people are regrouped",
-        (Some(_), false) => "decided; people will be regrouped once the pipeline has come to it",
+        (Some(_), true) => "decided; whoever it concerns is regrouped",
+        (Some(_), false) => "decided; whoever it concerns will be regrouped once the pipeline has come to it",
     })?;
     for unknown in &vetoed.unknown {
         let shown = output::shown(unknown);

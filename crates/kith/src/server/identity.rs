@@ -72,9 +72,11 @@ impl Identity for WhoIsWho {
     }
 
     async fn what_if(&self, space: &SpaceId, question: &WhatIf) -> Result<RawJson, PortError> {
+        let (checked, add) = (space.clone(), question.add.iter().map(asked).collect());
+        let added = LookingBack::read(&self.parts, move |parts| spelt(parts, &checked, add)).await??;
         let question = Question {
             rules: question.rules.clone(),
-            added: question.add.iter().map(asked).collect(),
+            added,
             removed: question.remove.iter().map(asked).collect(),
             around: question.around.clone(),
         };
