@@ -301,7 +301,7 @@ impl TraitSet {
     /// The value that survives for a name, each trait under its own rule. A name with dots that is no trait itself enters
     /// the trait that its first step names.
     pub(crate) fn value<'a>(&'a self, name: &str, rules: &TraitRules) -> Option<&'a Value> {
-        let survivor = |name: &str| self.survivor(name, rules.of(name)).map(|candidate| candidate.value);
+        let survivor = |name: &str| self.surviving(name, rules.of(name));
         if let Some(value) = survivor(name) {
             return Some(value);
         }
