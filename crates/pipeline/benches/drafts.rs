@@ -213,7 +213,7 @@ fn person(number: u64, mix: Mix) -> Vec<String> {
                 "email": format!("reader-{number}@example.com"),
                 "first_name": "Robin",
                 "last_name": format!("Reader {number}"),
-                "country": if number % 5 == 0 { "AT" } else { "DE" },
+                "country": if number.is_multiple_of(5) { "AT" } else { "DE" },
                 "newsletter": true,
                 "plan": "standard",
                 "visits": number % 97,
