@@ -249,12 +249,13 @@ impl<'a> Reader<'a> {
         IdentityError::Corrupt { at: self.at, what }
     }
 
+    #[inline]
     fn take(&mut self, count: usize) -> Result<&'a [u8], IdentityError> {
         let taken = self
             .bytes
             .get(self.at..)
             .and_then(|rest| rest.get(..count))
-            .ok_or(self.wrong("more bytes"))?;
+            .ok_or_else(|| self.wrong("more bytes"))?;
         self.at += count;
         Ok(taken)
     }
@@ -265,11 +266,26 @@ impl<'a> Reader<'a> {
         Ok(array)
     }
 
+    #[inline]
     fn byte(&mut self) -> Result<u8, IdentityError> {
-        self.array::<1>().map(|[byte]| byte)
+        let byte = self.bytes.get(self.at).copied();
+        self.at += usize::from(byte.is_some());
+        byte.ok_or_else(|| self.wrong("more bytes"))
     }
 
+    #[inline]
     fn number(&mut self) -> Result<u64, IdentityError> {
+        // Most are counts and the like.
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, IdentityError> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -294,7 +310,7 @@ impl<'a> Reader<'a> {
         usize::try_from(count)
             .ok()
             .filter(|count| *count <= most)
-            .ok_or(self.wrong("a count within its bound"))
+            .ok_or_else(|| self.wrong("a count within its bound"))
     }
 
     /// The number of a node.

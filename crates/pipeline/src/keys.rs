@@ -18,6 +18,9 @@ fn time_from(bytes: &[u8]) -> Option<Timestamp> {
     Some(Timestamp::from_micros((raw ^ (1 << 63)).cast_signed()))
 }
 
+/// The bytes that lead every key but those of named entries.
+const SPACE_BYTES: usize = 3;
+
 /// The prefix of everything in a space, but for named entries.
 #[must_use]
 pub(crate) fn space(space: &SpaceId) -> Vec<u8> {
@@ -59,15 +62,37 @@ pub(crate) fn named(at: &SpaceId, name: &str) -> Vec<u8> {
     key
 }
 
+/// The bytes of a place in a history: they sort as places do.
+pub(crate) type PlaceBytes = [u8; 24];
+
+/// Where something stands in a history, as keys have it.
+pub(crate) fn place_bytes((time, address): (Timestamp, Address)) -> PlaceBytes {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&time_bytes(time));
+    bytes[8..].copy_from_slice(&address.to_bytes());
+    bytes
+}
+
 /// The key of a part: its carrier, and where its interval starts.
 #[must_use]
 pub(crate) fn part(at: &SpaceId, part: &PartKey) -> Vec<u8> {
     let mut key = wide(at, part.carrier);
-    if let Some((time, address)) = part.start {
-        key.extend_from_slice(&time_bytes(time));
-        key.extend_from_slice(&address.to_bytes());
+    if let Some(start) = part.start {
+        key.extend_from_slice(&place_bytes(start));
     }
     key
+}
+
+/// The carrier of a key that [`part`] made, and where its interval starts.
+#[must_use]
+pub(crate) fn part_of(key: &[u8]) -> Option<(u128, Option<PlaceBytes>)> {
+    let (_, of_space) = key.split_at_checked(SPACE_BYTES)?;
+    let (carrier, start) = of_space.split_first_chunk::<16>()?;
+    let start = match start {
+        [] => None,
+        start => Some(start.try_into().ok()?),
+    };
+    Some((u128::from_be_bytes(*carrier), start))
 }
 
 /// The key of an event's row under an identifier: the carrier for events, a held identifier for presence.

@@ -6,6 +6,7 @@
 
 mod counted;
 mod distinct;
+mod pass;
 mod points;
 mod steps;
 mod tally;
@@ -13,10 +14,10 @@ mod window;
 
 pub(crate) use tally::Tally;
 
+use crate::PartError;
 use crate::aggregates::window::{put_window, window_of};
 use crate::codec::{Reader, put_u64};
 use crate::mark::{Mark, fits};
-use crate::{PART_VERSION, PartError};
 use counted::Counted;
 use kith_expr::{AggregateSpec, Function, Role, Window};
 use kith_types::{Event, Timestamp, Value};
@@ -202,20 +203,8 @@ impl Entry {
         }
     }
 
-    /// Passes over a stored entry of the newest form; answers its slot and the bytes after it.
-    pub(crate) fn pass<'a>(reader: &mut Reader<'a>) -> Result<(u32, &'a [u8]), PartError> {
-        let slot = reader.u32()?;
-        let from = reader.at();
-        Self::decode_in(slot, reader, PART_VERSION)?;
-        Ok((slot, reader.since(from)))
-    }
-
     pub(crate) fn decode(reader: &mut Reader<'_>, version: u8) -> Result<Self, PartError> {
         let slot = reader.u32()?;
-        Self::decode_in(slot, reader, version)
-    }
-
-    fn decode_in(slot: u32, reader: &mut Reader<'_>, version: u8) -> Result<Self, PartError> {
         let code = reader.byte()?;
         let window = window_of(reader, version)?;
         let state = if code == SEQUENCE {

@@ -11,6 +11,9 @@ use kith_types::{Address, Decimal, Timestamp, Value};
 
 mod pass;
 
+/// Numbers that a mark is written as.
+pub(crate) const MARK_NUMBERS: usize = 5;
+
 pub(crate) fn put_u128(out: &mut Vec<u8>, mut number: u128) {
     loop {
         let low = (number & 0x7f) as u8;
@@ -106,6 +109,7 @@ pub(crate) fn put_value(out: &mut Vec<u8>, value: &Value) {
 }
 
 /// Reads what the functions above wrote.
+#[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -128,6 +132,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], PartError> {
         let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or_else(|| self.damaged("the end is missing"))?;
@@ -136,10 +141,14 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    #[inline]
     pub(crate) fn byte(&mut self) -> Result<u8, PartError> {
-        Ok(self.take(1)?[0])
+        let byte = self.bytes.get(self.at).copied();
+        self.at += usize::from(byte.is_some());
+        byte.ok_or_else(|| self.damaged("the end is missing"))
     }
 
+    #[inline]
     pub(crate) fn array<const LENGTH: usize>(&mut self) -> Result<[u8; LENGTH], PartError> {
         let mut bytes = [0; LENGTH];
         bytes.copy_from_slice(self.take(LENGTH)?);
@@ -162,7 +171,19 @@ impl<'a> Reader<'a> {
         Ok(number)
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, PartError> {
+        // Most are counts and the like.
+        match self.bytes.get(self.at) {
+            Some(byte) if *byte < 0x80 => {
+                self.at += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_u64(),
+        }
+    }
+
+    fn long_u64(&mut self) -> Result<u64, PartError> {
         let mut number = 0_u64;
         for shift in (0..).step_by(7) {
             let byte = self.byte()?;
@@ -178,11 +199,13 @@ impl<'a> Reader<'a> {
         Ok(number)
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, PartError> {
         u32::try_from(self.u64()?).map_err(|_| self.damaged("a number is too large"))
     }
 
     /// A count of things that take at least `least_bytes` each, so it cannot exceed what is left.
+    #[inline]
     pub(crate) fn len(&mut self, least_bytes: usize) -> Result<usize, PartError> {
         let length = usize::try_from(self.u64()?).map_err(|_| self.damaged("a length is too large"))?;
         if length > (self.bytes.len() - self.at) / least_bytes.max(1) {
@@ -196,15 +219,18 @@ impl<'a> Reader<'a> {
         Ok((folded >> 1).cast_signed() ^ -((folded & 1).cast_signed()))
     }
 
+    #[inline]
     pub(crate) fn i64(&mut self) -> Result<i64, PartError> {
         let folded = self.u64()?;
         Ok((folded >> 1).cast_signed() ^ -((folded & 1).cast_signed()))
     }
 
+    #[inline]
     pub(crate) fn time(&mut self) -> Result<Timestamp, PartError> {
         Ok(Timestamp::from_micros(self.i64()?))
     }
 
+    #[inline]
     pub(crate) fn flag(&mut self) -> Result<bool, PartError> {
         match self.byte()? {
             0 => Ok(false),
@@ -213,11 +239,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn text(&mut self) -> Result<&'a str, PartError> {
         let length = self.len(1)?;
         std::str::from_utf8(self.take(length)?).map_err(|_| self.damaged("a text is not UTF-8"))
     }
 
+    #[inline]
     pub(crate) fn mark(&mut self) -> Result<Mark, PartError> {
         let time = self.time()?;
         let wrong = |_| PartError::Damaged {

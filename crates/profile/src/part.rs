@@ -369,33 +369,54 @@ impl Part {
     /// # Errors
     /// As [`Part::decode`].
     pub fn decode_with(bytes: &[u8], plans: &dyn PlanDirectory) -> Result<Self, PartError> {
+        let mut part = Self::default();
+        part.read(bytes, |held, reader, version| {
+            *held = Held::decode(reader, version, plans)?;
+            Ok(())
+        })?;
+        Ok(part)
+    }
+
+    /// Becomes what [`Part::decode_for`] reads, and uses again what memory it has. After an error it means nothing.
+    ///
+    /// # Errors
+    /// As [`Part::decode`].
+    pub fn decode_again(&mut self, bytes: &[u8], plan: &FoldPlan) -> Result<(), PartError> {
+        self.read(bytes, |held, reader, version| held.decode_again(reader, version, plan))
+    }
+
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        read_held: impl FnOnce(&mut Held, &mut Reader<'_>, u8) -> Result<(), PartError>,
+    ) -> Result<(), PartError> {
         let reader = &mut Reader::new(bytes);
         let version = reader.byte()?;
         if !(1..=PART_VERSION).contains(&version) {
             return Err(PartError::UnknownVersion(version));
         }
-        let (event_count, mut part) = (reader.u64()?, Self::default());
+        let event_count = reader.u64()?;
         if event_count == 0 {
             reader.finish()?;
-            return Ok(part);
+            *self = Self::default();
+            return Ok(());
         }
-        part.span = Span::decode_ends(event_count, reader)?;
-        part.horizon = reader.time()?;
-        part.held = Held::decode(reader, version, plans)?;
+        self.span = Span::decode_ends(event_count, reader)?;
+        self.horizon = reader.time()?;
+        read_held(&mut self.held, reader, version)?;
         let length = reader.len(5)?;
-        part.entries = Entries::of_length(length);
+        self.entries.become_empty(length);
         for _ in 0..length {
-            part.entries.push(Entry::decode(reader, version)?);
+            self.entries.push(Entry::decode(reader, version)?);
         }
-        let last = part.entries.last().map_or(0, |entry| entry.slot as usize + 1);
-        if last > part.held.ids().len() || !part.entries.slots().is_sorted_by(|one, next| one < next) {
+        let last = self.entries.last().map_or(0, |entry| entry.slot as usize + 1);
+        if last > self.held.ids().len() || !self.entries.slots().is_sorted_by(|one, next| one < next) {
             return Err(reader.damaged("aggregates are out of order"));
         }
-        part.settles_at = part.next_settling();
-        part.traits = TraitSet::decode(reader)?;
-        part.consents = Consents::decode(reader)?;
-        reader.finish()?;
-        Ok(part)
+        self.settles_at = self.next_settling();
+        self.traits.decode_again(reader)?;
+        self.consents = Consents::decode(reader)?;
+        reader.finish()
     }
 
     fn align(&mut self, plan: &FoldPlan) {

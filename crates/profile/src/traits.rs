@@ -301,7 +301,7 @@ impl TraitSet {
     /// The value that survives for a name, each trait under its own rule. A name with dots that is no trait itself enters
     /// the trait that its first step names.
     pub(crate) fn value<'a>(&'a self, name: &str, rules: &TraitRules) -> Option<&'a Value> {
-        let survivor = |name: &str| self.survivor(name, rules.of(name)).map(|candidate| candidate.value);
+        let survivor = |name: &str| self.surviving(name, rules.of(name));
         if let Some(value) = survivor(name) {
             return Some(value);
         }
@@ -357,49 +357,36 @@ impl TraitSet {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, PartError> {
-        let limited = reader.flag()?;
+        let mut traits = Self::default();
+        traits.decode_again(reader)?;
+        Ok(traits)
+    }
+
+    /// Becomes what was written, and keeps what names and sources it has, for they are mostly the same again.
+    pub(crate) fn decode_again(&mut self, reader: &mut Reader<'_>) -> Result<(), PartError> {
+        self.limited = reader.flag()?;
         let length = reader.len(4)?;
-        let mut entries = Vec::with_capacity(length);
-        for _ in 0..length {
-            let name = reader.text()?;
-            let source = source_of(reader, &entries)?;
-            let mut entry = TraitEntry::new(name, &source);
-            entry.left_out = reader.flag()?;
-            for _ in 0..reader.len(3)? {
-                let (value, count, last) = (reader.value()?, reader.u64()?, reader.mark()?);
-                let first = if reader.flag()? { reader.mark()? } else { last };
-                entry.values.push(Seen {
-                    hash: hash_value(&value),
-                    value,
-                    first,
-                    last,
-                    count,
-                });
-            }
-            if !entry
-                .values
-                .is_sorted_by(|one, next| one.order(next.hash, &next.value) == Ordering::Less)
-            {
-                return Err(reader.damaged("values of a trait are out of order"));
-            }
-            if reader.flag()? {
-                let mut picks = Box::<Picks>::default();
-                for slot in picks.slots_mut() {
-                    if reader.flag()? {
-                        *slot = Some(Observation {
-                            value: reader.value()?,
-                            mark: reader.mark()?,
-                        });
-                    }
+        self.entries.truncate(length);
+        self.entries.reserve_exact(length - self.entries.len());
+        for at in 0..length {
+            let (name, source) = (reader.text()?, reader.text()?);
+            match self.entries.get_mut(at) {
+                Some(entry) if *entry.name == *name && entry.source.as_str() == source => {
+                    entry.values.clear();
+                    entry.picks = None;
                 }
-                entry.picks = Some(picks);
+                _ => {
+                    let source = source_of(reader, source, &self.entries[..at])?;
+                    self.entries.truncate(at);
+                    self.entries.push(TraitEntry::new(name, &source));
+                }
             }
-            entries.push(entry);
+            self.entries[at].decode_said(reader)?;
         }
-        if !entries.is_sorted_by(|one, next| (&one.name, &one.source) < (&next.name, &next.source)) {
+        if !(self.entries).is_sorted_by(|one, next| (&one.name, &one.source) < (&next.name, &next.source)) {
             return Err(reader.damaged("traits are out of order"));
         }
-        Ok(Self { entries, limited })
+        Ok(())
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
@@ -426,10 +413,44 @@ impl TraitSet {
     }
 }
 
-/// The next source: shared with the entry before where it is the same, as it mostly is.
-fn source_of(reader: &mut Reader<'_>, entries: &[TraitEntry]) -> Result<SourceName, PartError> {
-    let text = reader.text()?;
-    match entries.last() {
+impl TraitEntry {
+    /// Reads what was said, of an entry that has a name and a source and nothing more.
+    fn decode_said(&mut self, reader: &mut Reader<'_>) -> Result<(), PartError> {
+        self.left_out = reader.flag()?;
+        for _ in 0..reader.len(3)? {
+            let (value, count, last) = (reader.value()?, reader.u64()?, reader.mark()?);
+            let first = if reader.flag()? { reader.mark()? } else { last };
+            self.values.push(Seen {
+                hash: hash_value(&value),
+                value,
+                first,
+                last,
+                count,
+            });
+        }
+        let in_order = |one: &Seen, next: &Seen| one.order(next.hash, &next.value) == Ordering::Less;
+        if !self.values.is_sorted_by(in_order) {
+            return Err(reader.damaged("values of a trait are out of order"));
+        }
+        if reader.flag()? {
+            let mut picks = Box::<Picks>::default();
+            for slot in picks.slots_mut() {
+                if reader.flag()? {
+                    *slot = Some(Observation {
+                        value: reader.value()?,
+                        mark: reader.mark()?,
+                    });
+                }
+            }
+            self.picks = Some(picks);
+        }
+        Ok(())
+    }
+}
+
+/// A source: shared with the entry before where it is the same, as it mostly is.
+fn source_of(reader: &Reader<'_>, text: &str, before: &[TraitEntry]) -> Result<SourceName, PartError> {
+    match before.last() {
         Some(last) if last.source.as_str() == text => Ok(last.source.clone()),
         _ => text
             .parse()

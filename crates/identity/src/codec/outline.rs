@@ -7,7 +7,7 @@ use super::{Reader, VERSION};
 use crate::component::{MAX_IDENTIFIERS, MAX_INTERVALS, MAX_LINKS, NO_PROFILE, Position};
 use crate::error::IdentityError;
 use crate::{Component, PartKey};
-use kith_types::ProfileId;
+use kith_types::{ProfileId, end_of_numbers};
 
 /// A part of a profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,14 +135,9 @@ impl Reader<'_> {
 
     fn pass_numbers(&mut self, count: usize) -> Result<(), IdentityError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let mut ends = rest.iter().enumerate().filter(|(_, byte)| **byte < 0x80);
-        match ends.nth(count - 1) {
-            Some((last, _)) => {
-                self.at += last + 1;
-                Ok(())
-            }
-            None => Err(self.wrong("more bytes")),
-        }
+        let end = end_of_numbers(rest, count).ok_or_else(|| self.wrong("more bytes"))?;
+        self.at += end;
+        Ok(())
     }
 
     /// A time and the four numbers of an address.

@@ -7,6 +7,7 @@
 //! (`new_rules/dry_run.rs`). Nothing here changes anything, and nothing of a draft is kept but what the sample of an estimate
 //! holds in memory.
 
+mod alike;
 mod comparison;
 mod document;
 mod everybody;

@@ -3,14 +3,17 @@
 use super::Reader;
 use crate::PartError;
 use crate::limits::MAX_VALUE_DEPTH;
+use kith_types::end_of_numbers;
 
 impl<'a> Reader<'a> {
     /// How many bytes were read.
+    #[inline]
     pub(crate) fn at(&self) -> usize {
         self.at
     }
 
     /// The bytes that were read since a place.
+    #[inline]
     pub(crate) fn since(&self, from: usize) -> &'a [u8] {
         self.bytes.get(from..self.at).unwrap_or_default()
     }
@@ -23,25 +26,22 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over so many numbers of any length; at least one.
+    #[inline]
     pub(crate) fn pass_numbers(&mut self, count: usize) -> Result<(), PartError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let mut left = count;
-        for (at, byte) in rest.iter().enumerate() {
-            left -= usize::from(*byte < 0x80);
-            if left == 0 {
-                self.at += at + 1;
-                return Ok(());
-            }
-        }
-        Err(self.damaged("the end is missing"))
+        let end = end_of_numbers(rest, count).ok_or_else(|| self.damaged("the end is missing"))?;
+        self.at += end;
+        Ok(())
     }
 
     /// Passes over a text; answers its bytes.
+    #[inline]
     pub(crate) fn pass_text(&mut self) -> Result<&'a [u8], PartError> {
         let length = self.len(1)?;
         self.take(length)
     }
 
+    #[inline]
     pub(crate) fn pass_value(&mut self) -> Result<(), PartError> {
         self.pass_value_within(MAX_VALUE_DEPTH)
     }

@@ -1,5 +1,4 @@
-//! Stored parts cut down to what a question asks of people. Of traits and consents that are not asked for nothing is made, their
-//! bytes are passed over; entries of aggregates are decoded to find where they end, and dropped.
+//! Stored parts cut down to what a question asks of people. Of what is not asked for nothing is made, its bytes are passed over.
 //!
 //! For whoever asks everybody the same. Cut parts are parts: they are read and merged like any other, and a condition that asks
 //! only for what was kept gets the answer that the whole part gives. Limits of traits are an exception, which
@@ -12,6 +11,8 @@ use crate::consents::Consents;
 use crate::traits::TraitSet;
 use crate::{FoldPlan, PartError};
 use kith_expr::AggregateId;
+use kith_types::Timestamp;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// What a question asks of parts.
@@ -25,10 +26,16 @@ pub struct Asked<'a> {
 
 /// What was found out while a part was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CutPart {
+pub struct CutPart<'a> {
     /// How many traits, each by its sources, the part had. While those of parts that are merged come to no more than
     /// [`crate::limits::MAX_TRAITS`], no limit takes any from them, and what merges of cut parts say is exact.
     pub traits: usize,
+    /// The part's horizon.
+    pub horizon: Timestamp,
+    /// What decides every answer of the part, while it is merged with no other: parts of which this is the same answer alike at
+    /// any instant from their horizons on. It is there where aggregates and consent say nothing and of each trait asked
+    /// for one source at most says one value, so that it plays no part who said it, when and how often.
+    pub alone: Option<&'a [u8]>,
 }
 
 /// Cuts parts for one question. Remembers what the last plan met means for it, which the next part mostly has too.
@@ -37,6 +44,15 @@ pub struct Cutter<'a> {
     plans: &'a dyn PlanDirectory,
     /// By the fingerprint of a plan; that of a part which lists its aggregates has none.
     known: Option<(Option<u128>, Slots)>,
+    alone: Vec<u8>,
+}
+
+/// As [`CutPart`].
+#[derive(Default)]
+struct Cut {
+    traits: usize,
+    horizon: Timestamp,
+    is_plain: bool,
 }
 
 /// The slot of each aggregate that parts of a plan hold among those asked for; `None`: there is no cutting them.
@@ -64,6 +80,7 @@ impl<'a> Cutter<'a> {
             asked,
             plans,
             known: None,
+            alone: Vec::new(),
         }
     }
 
@@ -73,17 +90,21 @@ impl<'a> Cutter<'a> {
     ///
     /// # Errors
     /// [`PartError::Damaged`] for bytes that are no part.
-    pub fn cut(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<CutPart>, PartError> {
+    pub fn cut(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<CutPart<'_>>, PartError> {
         let reader = &mut Reader::new(bytes);
         let began = out.len();
         let cut = self.cut_from(reader, out);
         if !matches!(cut, Ok(Some(_))) {
             out.truncate(began);
         }
-        cut
+        Ok(cut?.map(|cut| CutPart {
+            traits: cut.traits,
+            horizon: cut.horizon,
+            alone: cut.is_plain.then_some(&*self.alone),
+        }))
     }
 
-    fn cut_from(&mut self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<Option<CutPart>, PartError> {
+    fn cut_from(&mut self, reader: &mut Reader<'_>, out: &mut Vec<u8>) -> Result<Option<Cut>, PartError> {
         if reader.byte()? != PART_VERSION {
             return Ok(None);
         }
@@ -92,12 +113,13 @@ impl<'a> Cutter<'a> {
         put_u64(out, events);
         if events == 0 {
             reader.finish()?;
-            return Ok(Some(CutPart { traits: 0 }));
+            return Ok(Some(Cut::default()));
         }
         // No condition asks when the first and the last event was.
         reader.pass_numbers(2)?;
         (0..2).for_each(|_| out.push(0));
-        put_time(out, reader.time()?);
+        let horizon = reader.time()?;
+        put_time(out, horizon);
         let asked = self.asked;
         let Some(slots) = self.slots(reader)? else {
             return Ok(None);
@@ -110,14 +132,19 @@ impl<'a> Cutter<'a> {
                 out.extend_from_slice(&asked.plan.fingerprint().to_be_bytes());
             }
         }
-        cut_entries(reader, slots, out)?;
-        let traits = TraitSet::cut(reader, asked.traits.as_deref(), out)?;
+        let entries = cut_entries(reader, slots, out)?;
+        self.alone.clear();
+        let traits = TraitSet::cut(reader, asked.traits.as_deref(), asked.consents, (out, &mut self.alone))?;
         if asked.consents {
             out.extend_from_slice(reader.rest());
         } else {
             Consents::default().encode(out);
         }
-        Ok(Some(CutPart { traits }))
+        Ok(Some(Cut {
+            traits: traits.entries,
+            horizon,
+            is_plain: traits.is_plain && entries == 0 && !asked.consents,
+        }))
     }
 
     /// Reads which aggregates the part holds.
@@ -149,10 +176,10 @@ impl Asked<'_> {
     }
 }
 
-/// Copies the entries asked for under their new slots.
-fn cut_entries(reader: &mut Reader<'_>, slots: &[Option<u32>], out: &mut Vec<u8>) -> Result<(), PartError> {
+/// Copies the entries asked for under their new slots; answers how many they are.
+fn cut_entries(reader: &mut Reader<'_>, slots: &[Option<u32>], out: &mut Vec<u8>) -> Result<usize, PartError> {
     let length = reader.len(5)?;
-    let mut kept = Vec::new();
+    let mut kept: SmallVec<[(u32, &[u8]); 8]> = SmallVec::new();
     for _ in 0..length {
         let (slot, state) = Entry::pass(reader)?;
         match slots.get(slot as usize) {
@@ -162,11 +189,11 @@ fn cut_entries(reader: &mut Reader<'_>, slots: &[Option<u32>], out: &mut Vec<u8>
         }
     }
     put_len(out, kept.len());
-    for (slot, state) in kept {
-        put_u64(out, u64::from(slot));
+    for (slot, state) in &kept {
+        put_u64(out, u64::from(*slot));
         out.extend_from_slice(state);
     }
-    Ok(())
+    Ok(kept.len())
 }
 
 impl Part {

@@ -16,12 +16,11 @@ pub(super) struct Entries {
 }
 
 impl Entries {
-    /// Empty, with room for so many.
-    pub(super) fn of_length(length: usize) -> Self {
-        Self {
-            slots: Vec::with_capacity(length),
-            list: Vec::with_capacity(length),
-        }
+    /// Drops all, and has room for so many.
+    pub(super) fn become_empty(&mut self, length: usize) {
+        self.clear();
+        self.slots.reserve_exact(length);
+        self.list.reserve_exact(length);
     }
 
     /// The slots that have an entry, sorted.

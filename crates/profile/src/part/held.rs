@@ -67,6 +67,29 @@ impl Held {
         }
     }
 
+    /// Becomes what [`Held::encode`] wrote for a plan, mostly again: then nothing is shared anew, which threads that read the
+    /// same plan would wait for each other with.
+    pub(super) fn decode_again(
+        &mut self,
+        reader: &mut Reader<'_>,
+        version: u8,
+        plan: &FoldPlan,
+    ) -> Result<(), PartError> {
+        if version > 1 && self.is_of(plan) {
+            let mut ahead = *reader;
+            let is_again = match ahead.flag()? {
+                true => u128::from_be_bytes(ahead.array()?) == plan.fingerprint(),
+                false => plan.ids().is_empty() && ahead.len(16)? == 0,
+            };
+            if is_again {
+                *reader = ahead;
+                return Ok(());
+            }
+        }
+        *self = Self::decode(reader, version, plan)?;
+        Ok(())
+    }
+
     /// Reads what [`Held::encode`] wrote; version 1 knew the list only.
     pub(super) fn decode(reader: &mut Reader<'_>, version: u8, plans: &dyn PlanDirectory) -> Result<Self, PartError> {
         if version > 1 && reader.flag()? {

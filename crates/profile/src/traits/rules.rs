@@ -128,6 +128,19 @@ impl TraitSet {
         }
     }
 
+    /// [`TraitSet::survivor`], of which nothing is asked but the value. Of one value that one source said, as most traits have,
+    /// no rule needs to know when.
+    pub(crate) fn surviving(&self, name: &str, rule: &Survivorship) -> Option<&Value> {
+        if let [entry] = self.of(name)
+            && let ([seen], None) = (&entry.values[..], &entry.picks)
+        {
+            let wants_number = matches!(rule, Survivorship::Min | Survivorship::Max);
+            let takes = |value: &&Value| !value.is_empty() && (!wants_number || value.as_number().is_some());
+            return Some(&seen.value).filter(takes);
+        }
+        self.survivor(name, rule).map(|candidate| candidate.value)
+    }
+
     /// The value that survives and all that do not.
     pub(crate) fn resolve<'a>(&'a self, name: &str, rule: &Survivorship) -> Option<Resolved<'a>> {
         let winner = self.survivor(name, rule)?;
@@ -162,7 +175,7 @@ impl TraitSet {
     pub(crate) fn is_approximate(&self, name: &str, rules: &TraitRules) -> bool {
         let of = |name: &str| {
             let (rule, entries) = (rules.of(name), self.of(name));
-            (self.survivor(name, rule).is_some(), is_cut(entries, rule))
+            (self.surviving(name, rule).is_some(), is_cut(entries, rule))
         };
         match of(name) {
             (true, cut) => cut,

@@ -3,7 +3,7 @@
 //! A segment is concerned when its own document changes or anything that it names; others keep their members and are not
 //! asked. It works with `tally`, which counts the answers, and never looks for people.
 
-use super::tally::{Counts, Tally};
+use super::tally::{Counts, Tally, Who};
 use super::{Impact, Proposed, SegmentImpact, Shown, ValueImpact};
 use crate::PipelineError;
 use crate::account_facts::{self, AccountFacts, AccountsOf};
@@ -12,8 +12,9 @@ use crate::new_rules::Rearranged;
 use crate::person::PersonOf;
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_profile::{FoldPlan, Part};
+use kith_segment::CompiledSegment;
 use kith_state::Read;
-use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -37,10 +38,8 @@ impl<'a> Both<'a> {
 
 /// A person as they are asked.
 pub(super) struct Asked<'a> {
-    pub(super) id: ProfileId,
+    pub(super) who: Who<'a>,
     pub(super) carriers: &'a [u128],
-    /// The oldest of their identifiers, at most so many.
-    pub(super) identifiers: &'a dyn Fn(usize) -> Vec<Identifier>,
     pub(super) whole: &'a Part,
     /// Whether a limit has left identifiers of theirs out.
     pub(super) identity_limited: bool,
@@ -166,9 +165,16 @@ impl Comparison {
 
     /// Counts a person's answers at `now`, or at the instant from which on their fold answers.
     pub(super) fn ask(&self, both: Both<'_>, now: Timestamp, tally: &mut Tally) {
+        self.ask_showing(both, now, tally, self.samples);
+    }
+
+    /// As [`Comparison::ask`], with so many in each list.
+    pub(super) fn ask_showing(&self, both: Both<'_>, now: Timestamp, tally: &mut Tally, samples: usize) {
         let (stands, then) = both.sides();
         let Some(shown) = then.or(stands) else { return };
-        let is_renamed = stands.zip(then).is_some_and(|(stands, then)| stands.id != then.id);
+        let is_renamed = stands
+            .zip(then)
+            .is_some_and(|(stands, then)| stands.who.id != then.who.id);
         let at = |asked: Option<&Asked<'_>>| asked.map_or(now, |asked| now.max(asked.whole.horizon()));
         let (now, now_then) = (at(stands), at(then));
         let before = stands.map(|asked| self.under(&self.before, asked, &asked.accounts.before));
@@ -198,7 +204,7 @@ impl Comparison {
             counts.approximate += u64::from(pair.after.is_some_and(unsure));
             // Who has another id then and leaves is known by the id of now.
             let shown = stands.filter(|_| is_renamed && !is).unwrap_or(shown);
-            counts.count(was, is, shown, self.samples);
+            counts.count(was, is, &shown.who, samples);
             counts.renamed += u64::from(was && is && is_renamed);
             if is {
                 counts.beside.resize(self.beside.len(), 0);
@@ -235,13 +241,26 @@ impl Comparison {
         }
     }
 
-    /// What is asked of people's parts.
-    pub(super) fn asked_of_parts(&self) -> kith_profile::Asked<'_> {
+    /// The segments that people are asked about, before and after.
+    fn asked_segments(&self) -> impl Iterator<Item = &CompiledSegment> {
         let before = self.segments.iter().filter_map(|pair| pair.before);
         let after = self.segments.iter().filter_map(|pair| pair.after);
         let before = before.map(|place| &self.before.segments[place].compiled);
         let after = (after.chain(self.beside.iter().copied())).map(|place| &self.after.segments[place].compiled);
-        let segments: Vec<_> = before.chain(after).collect();
+        before.chain(after)
+    }
+
+    /// Whether nothing is asked for but what people's parts say: neither who they are nor what their accounts are.
+    pub(super) fn asks_parts_alone(&self) -> bool {
+        let asks_more = |segment: &CompiledSegment| {
+            segment.depends_on_identifiers() || segment.depends_on_profile_id() || !segment.account_traits().is_empty()
+        };
+        !self.asked_segments().any(asks_more)
+    }
+
+    /// What is asked of people's parts.
+    pub(super) fn asked_of_parts(&self) -> kith_profile::Asked<'_> {
+        let segments: Vec<_> = self.asked_segments().collect();
         let consents = segments.iter().any(|segment| segment.depends_on_consent());
         let names = segments.iter().flat_map(|segment| segment.traits()).map(|name| &**name);
         kith_profile::Asked::new(&self.plan, (!self.trait_rules_change).then_some(names), consents)
@@ -255,7 +274,7 @@ impl Comparison {
         accounts: &'a [Arc<AccountFacts>],
     ) -> PersonOf<'a> {
         PersonOf {
-            id: asked.id,
+            id: asked.who.id,
             view: asked.whole.view(&self.plan, &definitions.trait_rules),
             carriers: asked.carriers,
             accounts: AccountsOf::new(definitions.accounts.as_ref(), accounts),

@@ -4,21 +4,24 @@
 //! the next piece. Memory is bounded by a page of components for each thread and by what is held of parts, whatever the
 //! number of people.
 
+use super::alike::{Kinds, NO_KIND};
 use super::comparison::{Asked, Both, Comparison};
 use super::held::{Held, HeldParts, PIECES, Reading, piece_key};
-use super::tally::Tally;
+use super::tally::{Tally, Who};
 use crate::reads::parts::StoredParts;
 use crate::{PipelineError, plans};
 use kith_identity::{Component, Member, Outline, OutlinedPart};
 use kith_profile::Part;
 use kith_profile::limits::MAX_TRAITS;
 use kith_state::{Keyspace, Read};
-use kith_types::{ProfileId, SpaceId, Timestamp};
+use kith_types::{Identifier, ProfileId, SpaceId, Timestamp};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Components read at once.
 const PAGE: usize = if cfg!(test) { 2 } else { 1024 };
+/// Of these, components whose parts are looked for together.
+const TOGETHER: usize = if cfg!(test) { 2 } else { 64 };
 
 /// How everybody is asked.
 #[derive(Clone, Copy)]
@@ -43,6 +46,8 @@ struct Walk<'a> {
     held: HeldParts,
     /// The others.
     parts: StoredParts<'a>,
+    /// What one person of each kind answers.
+    kinds: Vec<Tally>,
     how: How<'a>,
     next_piece: AtomicUsize,
     stopped: AtomicBool,
@@ -55,12 +60,30 @@ struct Page {
     ends: Vec<usize>,
 }
 
-/// What a thread uses again from one component to the next.
+/// What a thread comes to, and what it uses again from some components to the next.
 #[derive(Default)]
-struct Reused {
-    page: Page,
+struct Asker<'a> {
+    tally: Tally,
+    /// How many people are of each kind.
+    of_kind: Vec<u64>,
     outline: Outline,
+    people: Vec<Person>,
+    parts: Vec<OutlinedPart>,
+    /// What is held of each part.
+    held: Vec<Held<'a>>,
     carriers: Vec<u128>,
+    whole: Part,
+    part: Part,
+}
+
+/// Somebody of a page.
+struct Person {
+    id: ProfileId,
+    /// Where their component is in the page.
+    component: usize,
+    /// Where their parts end; they begin where those of the person before end.
+    parts_end: usize,
+    identity_limited: bool,
 }
 
 /// Everybody's answers; nothing when `go_on` said no.
@@ -69,24 +92,28 @@ pub(super) fn ask(
     (space, comparison): (&SpaceId, &Comparison),
     how: How<'_>,
 ) -> Result<Option<Tally>, PipelineError> {
-    let walk = Walk {
-        reader,
-        space,
-        comparison,
-        held: HeldParts::new(how.bytes_held),
-        parts: StoredParts::new(reader, space, &comparison.plan),
-        how,
-        next_piece: AtomicUsize::new(0),
-        stopped: AtomicBool::new(false),
-    };
     let plans = plans::load(reader, space)?;
+    let kinds = Kinds::new(comparison, how.now);
     let reading = Reading {
         reader,
         space,
         asked: &comparison.asked_of_parts(),
         plans: &plans,
+        kinds: kinds.as_ref(),
+    };
+    let mut walk = Walk {
+        reader,
+        space,
+        comparison,
+        held: HeldParts::new(how.bytes_held),
+        parts: StoredParts::new(reader, space, &comparison.plan),
+        kinds: Vec::new(),
+        how,
+        next_piece: AtomicUsize::new(0),
+        stopped: AtomicBool::new(false),
     };
     in_threads(how.threads, &|| walk.held.read(&reading, &|| walk.goes_on()))?;
+    walk.kinds = kinds.map(Kinds::into_answers).unwrap_or_default();
     let mut tally = Tally::default();
     for answer in in_threads(how.threads, &|| walk.run())? {
         tally.add(answer, comparison.samples);
@@ -122,25 +149,31 @@ impl Walk<'_> {
     }
 
     fn run(&self) -> Result<Tally, PipelineError> {
-        let (mut tally, mut reused) = (Tally::default(), Reused::default());
+        let (mut asker, mut page) = (Asker::default(), Page::default());
+        asker.of_kind.resize(self.kinds.len(), 0);
         loop {
             let piece = self.next_piece.fetch_add(1, Ordering::Relaxed);
             if piece >= PIECES {
-                return Ok(tally);
+                break;
             }
-            let asked = self.ask_piece(piece, &mut reused, &mut tally);
+            let asked = self.ask_piece(piece, &mut page, &mut asker);
             if asked.is_err() || self.stopped.load(Ordering::Acquire) {
                 self.stopped.store(true, Ordering::Release);
-                return asked.map(|()| tally);
+                asked?;
+                break;
             }
         }
+        let Asker { mut tally, of_kind, .. } = asker;
+        for (answer, people) in self.kinds.iter().zip(of_kind).filter(|(_, people)| *people > 0) {
+            tally.add_times(answer, people);
+        }
+        Ok(tally)
     }
 
-    fn ask_piece(&self, piece: usize, reused: &mut Reused, tally: &mut Tally) -> Result<(), PipelineError> {
+    fn ask_piece<'a>(&'a self, piece: usize, page: &mut Page, asker: &mut Asker<'a>) -> Result<(), PipelineError> {
         let mut from = piece_key(self.space, piece);
         let to = piece_key(self.space, piece + 1);
         loop {
-            let page = &mut reused.page;
             page.clear();
             let mut last = Vec::new();
             self.reader.scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
@@ -149,13 +182,8 @@ impl Walk<'_> {
                 last.extend_from_slice(key);
                 page.ends.len() < PAGE
             })?;
-            let Reused {
-                page,
-                outline,
-                carriers,
-            } = &mut *reused;
-            for component in page.components() {
-                self.ask_component(component, (outline, carriers), tally)?;
+            for first in (0..page.ends.len()).step_by(TOGETHER) {
+                self.ask_some(page, first, asker)?;
             }
             if !self.goes_on() || page.ends.len() < PAGE {
                 return Ok(());
@@ -165,35 +193,77 @@ impl Walk<'_> {
         }
     }
 
-    fn ask_component(
-        &self,
-        bytes: &[u8],
-        (outline, carriers): (&mut Outline, &mut Vec<u128>),
-        tally: &mut Tally,
-    ) -> Result<(), PipelineError> {
-        let corrupt = |_| PipelineError::corrupt("components");
-        outline.read(bytes).map_err(corrupt)?;
+    /// Asks the people of some components, from one on. Their parts are looked for one right after the other, so that the memory
+    /// that each lies in is waited for once for all.
+    fn ask_some<'a>(&'a self, page: &Page, first: usize, asker: &mut Asker<'a>) -> Result<(), PipelineError> {
+        let Asker {
+            outline,
+            people,
+            parts,
+            held,
+            ..
+        } = asker;
+        people.clear();
+        parts.clear();
+        held.clear();
+        for component in first..page.ends.len().min(first + TOGETHER) {
+            let corrupt = |_| PipelineError::corrupt("components");
+            outline.read(page.component(component)).map_err(corrupt)?;
+            for (id, own) in outline.profiles() {
+                parts.extend_from_slice(own);
+                people.push(Person {
+                    id,
+                    component,
+                    parts_end: parts.len(),
+                    identity_limited: outline.is_full(),
+                });
+            }
+        }
+        held.extend(parts.iter().map(|part| self.held.get(&part.key)));
+        self.how.people.fetch_add(people.len() as u64, Ordering::Relaxed);
+        self.ask_people(page, asker)
+    }
+
+    fn ask_people(&self, page: &Page, asker: &mut Asker<'_>) -> Result<(), PipelineError> {
         let damaged = Cell::new(false);
-        for (id, parts) in outline.profiles() {
-            carriers.clear();
-            carriers.extend(parts.iter().map(|part| part.key.carrier));
-            let whole = self.whole(parts)?;
-            let accounts = self.comparison.accounts(self.reader, self.space, &whole)?;
-            let asked = Asked {
-                id,
-                accounts: &accounts,
-                carriers,
-                identifiers: &|most| {
-                    identifiers(bytes, id, most).unwrap_or_else(|| {
-                        damaged.set(true);
-                        Vec::new()
-                    })
-                },
-                whole: &whole,
-                identity_limited: outline.is_full(),
+        let (mut begin, samples) = (0, self.comparison.samples);
+        for person in &asker.people {
+            let own = begin..person.parts_end;
+            begin = person.parts_end;
+            let (parts, held) = (&asker.parts[own.clone()], &asker.held[own]);
+            let identifiers = |most: usize| {
+                let found = identifiers(page.component(person.component), person.id, most);
+                found.unwrap_or_else(|| {
+                    damaged.set(true);
+                    Vec::new()
+                })
             };
-            self.comparison.ask(Both::Same(&asked), self.how.now, tally);
-            self.how.people.fetch_add(1, Ordering::Relaxed);
+            let who = Who {
+                id: person.id,
+                identifiers: &identifiers,
+            };
+            if let Some(kind) = kind_of(held)
+                && let Some(people) = asker.of_kind.get_mut(kind)
+            {
+                *people += 1;
+                if samples > 0 {
+                    asker.tally.show(&self.kinds[kind], &who, samples);
+                }
+                continue;
+            }
+            asker.carriers.clear();
+            asker.carriers.extend(parts.iter().map(|part| part.key.carrier));
+            let whole = &mut asker.whole;
+            self.make_whole((parts, held), whole, &mut asker.part)?;
+            let accounts = self.comparison.accounts(self.reader, self.space, whole)?;
+            let asked = Asked {
+                who,
+                accounts: &accounts,
+                carriers: &asker.carriers,
+                whole,
+                identity_limited: person.identity_limited,
+            };
+            self.comparison.ask(Both::Same(&asked), self.how.now, &mut asker.tally);
         }
         match damaged.get() {
             true => Err(PipelineError::corrupt("components")),
@@ -201,39 +271,56 @@ impl Walk<'_> {
         }
     }
 
-    /// A profile's fold, with all that is asked for.
-    fn whole(&self, parts: &[OutlinedPart]) -> Result<Part, PipelineError> {
-        let (mut whole, mut traits) = (Part::default(), 0);
-        for part in parts {
-            let held = match part.key.start {
-                None => self.held.get(part.key.carrier),
-                Some(_) => Held::Unknown,
-            };
-            let stored = match held {
+    /// Makes a profile's fold, with all that is asked for. Both folds are used again.
+    fn make_whole(
+        &self,
+        (parts, held): (&[OutlinedPart], &[Held<'_>]),
+        whole: &mut Part,
+        another: &mut Part,
+    ) -> Result<(), PipelineError> {
+        let (mut is_begun, mut traits) = (false, 0);
+        for (part, held) in parts.iter().zip(held) {
+            let into = if is_begun { &mut *another } else { &mut *whole };
+            match held {
                 Held::Absent => continue,
-                Held::Cut(bytes, count) => {
-                    traits += count;
-                    let part = Part::decode_for(bytes, &self.comparison.plan);
-                    part.map_err(|_| PipelineError::corrupt("parts"))?
+                Held::Cut(held) => {
+                    traits += held.traits;
+                    let read = into.decode_again(held.bytes, &self.comparison.plan);
+                    read.map_err(|_| PipelineError::corrupt("parts"))?;
                 }
                 Held::Unknown => {
-                    let part = self.parts.read(&part.key, part.end)?;
-                    traits += part.trait_entries();
-                    part
+                    *into = self.parts.read(&part.key, part.end)?;
+                    traits += into.trait_entries();
                 }
-            };
-            join(&mut whole, stored);
+            }
+            if is_begun {
+                whole.merge_from(another);
+            }
+            is_begun = true;
         }
-        if traits <= MAX_TRAITS {
-            return Ok(whole);
+        if is_begun && traits <= MAX_TRAITS {
+            return Ok(());
         }
+        *whole = Part::default();
         // A limit may take traits from them together, whichever those are: all must be there.
-        let mut whole = Part::default();
-        for part in parts {
-            join(&mut whole, self.parts.read(&part.key, part.end)?);
+        for part in parts.iter().filter(|_| is_begun) {
+            join(whole, self.parts.read(&part.key, part.end)?);
         }
-        Ok(whole)
+        Ok(())
     }
+}
+
+/// The kind of who has these parts: that of the only part there is.
+fn kind_of(held: &[Held<'_>]) -> Option<usize> {
+    let mut only = NO_KIND;
+    for part in held {
+        match part {
+            Held::Absent => {}
+            Held::Cut(part) if only == NO_KIND && part.kind != NO_KIND => only = part.kind,
+            Held::Cut(_) | Held::Unknown => return None,
+        }
+    }
+    (only != NO_KIND).then_some(usize::from(only))
 }
 
 pub(super) fn join(whole: &mut Part, part: Part) {
@@ -244,7 +331,7 @@ pub(super) fn join(whole: &mut Part, part: Part) {
 }
 
 /// The first identifiers of a profile, the oldest first.
-fn identifiers(component: &[u8], id: ProfileId, most: usize) -> Option<Vec<kith_types::Identifier>> {
+fn identifiers(component: &[u8], id: ProfileId, most: usize) -> Option<Vec<Identifier>> {
     let members = Component::decode(component).ok()?.members_of(id);
     Some(Member::identifiers(&members).take(most).cloned().collect())
 }
@@ -260,8 +347,8 @@ impl Page {
         self.ends.push(self.bytes.len());
     }
 
-    fn components(&self) -> impl Iterator<Item = &[u8]> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins.zip(&self.ends).map(|(from, to)| &self.bytes[from..*to])
+    fn component(&self, at: usize) -> &[u8] {
+        let from = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.bytes[from..self.ends[at]]
     }
 }

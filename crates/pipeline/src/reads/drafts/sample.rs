@@ -5,7 +5,7 @@
 //! asked then is the beginning of the sample, as fair and less sure. The answer says between what the count lies.
 
 use super::comparison::{Asked, Both, Comparison};
-use super::tally::Tally;
+use super::tally::{Tally, Who};
 use super::{Asking, Impact, Proposed};
 use crate::reads::{Reads, load};
 use crate::{PipelineError, keys};
@@ -202,10 +202,12 @@ impl Sample {
             let Some(person) = self.people.get(&id) else { continue };
             let accounts = comparison.accounts(reader, space, &person.whole)?;
             let asked = Asked {
-                id,
+                who: Who {
+                    id,
+                    identifiers: &|most| Member::identifiers(&person.members).take(most).cloned().collect(),
+                },
                 accounts: &accounts,
                 carriers: &person.carriers,
-                identifiers: &|most| Member::identifiers(&person.members).take(most).cloned().collect(),
                 whole: &person.whole,
                 identity_limited: person.identity_limited,
             };

@@ -1,9 +1,16 @@
 //! Counts of answers, which add up in any order: people may be asked by several threads.
 
-use super::comparison::Asked;
 use super::{IDENTIFIERS_SHOWN, Shown};
-use kith_types::ProfileId;
+use kith_types::{Identifier, ProfileId};
 use std::collections::BTreeMap;
+
+/// Who may be shown.
+#[derive(Clone, Copy)]
+pub(super) struct Who<'a> {
+    pub(super) id: ProfileId,
+    /// The oldest of their identifiers, at most so many.
+    pub(super) identifiers: &'a dyn Fn(usize) -> Vec<Identifier>,
+}
 
 /// The answers of some people.
 #[derive(Default)]
@@ -34,6 +41,38 @@ pub(super) struct Counts {
 }
 
 impl Tally {
+    /// Adds what so many people of a kind answer, of whom none is shown.
+    pub(super) fn add_times(&mut self, one: &Tally, times: u64) {
+        let multiply = |counts: &[u64]| -> Vec<u64> { counts.iter().map(|count| count * times).collect() };
+        let counts = one.segments.iter().map(|counts| Counts {
+            before: counts.before * times,
+            after: counts.after * times,
+            enters: counts.enters * times,
+            leaves: counts.leaves * times,
+            renamed: counts.renamed * times,
+            approximate: counts.approximate * times,
+            beside: multiply(&counts.beside),
+            ..Counts::default()
+        });
+        let of_all = Tally {
+            people: one.people * times,
+            segments: counts.collect(),
+            computed: multiply(&one.computed),
+            traits: one.traits * times,
+        };
+        self.add(of_all, usize::MAX);
+    }
+
+    /// Shows somebody who answers as one person does, without counting them.
+    pub(super) fn show(&mut self, one: &Tally, who: &Who<'_>, samples: usize) {
+        if self.segments.len() < one.segments.len() {
+            self.segments.resize_with(one.segments.len(), Counts::default);
+        }
+        for (mine, answer) in self.segments.iter_mut().zip(&one.segments) {
+            mine.show(answer.before > 0, answer.after > 0, who, samples);
+        }
+    }
+
     pub(super) fn add(&mut self, other: Tally, samples: usize) {
         self.people += other.people;
         self.traits += other.traits;
@@ -48,19 +87,26 @@ impl Tally {
 }
 
 impl Counts {
-    pub(super) fn count(&mut self, was: bool, is: bool, asked: &Asked<'_>, samples: usize) {
+    pub(super) fn count(&mut self, was: bool, is: bool, who: &Who<'_>, samples: usize) {
         self.before += u64::from(was);
         self.after += u64::from(is);
         self.enters += u64::from(is && !was);
         self.leaves += u64::from(was && !is);
+        self.show(was, is, who, samples);
+    }
+
+    fn show(&mut self, was: bool, is: bool, who: &Who<'_>, samples: usize) {
+        if samples == 0 {
+            return;
+        }
         if is {
-            show(&mut self.members, asked, samples);
+            show(&mut self.members, who, samples);
         }
         if is && !was {
-            show(&mut self.entering, asked, samples);
+            show(&mut self.entering, who, samples);
         }
         if was && !is {
-            show(&mut self.leaving, asked, samples);
+            show(&mut self.leaving, who, samples);
         }
     }
 
@@ -91,16 +137,16 @@ fn add_each(mine: &mut Vec<u64>, theirs: &[u64]) {
     mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
 }
 
-fn show(list: &mut BTreeMap<ProfileId, Shown>, asked: &Asked<'_>, samples: usize) {
-    let belongs = list.len() < samples || list.last_key_value().is_some_and(|(last, _)| asked.id < *last);
-    if samples == 0 || !belongs {
+fn show(list: &mut BTreeMap<ProfileId, Shown>, who: &Who<'_>, samples: usize) {
+    let belongs = list.len() < samples || list.last_key_value().is_some_and(|(last, _)| who.id < *last);
+    if !belongs {
         return;
     }
     let shown = Shown {
-        id: asked.id,
-        identifiers: (asked.identifiers)(IDENTIFIERS_SHOWN),
+        id: who.id,
+        identifiers: (who.identifiers)(IDENTIFIERS_SHOWN),
     };
-    list.insert(asked.id, shown);
+    list.insert(who.id, shown);
     if list.len() > samples {
         list.pop_last();
     }

@@ -7,7 +7,7 @@
 use super::comparison::{Accounts, Asked, Both, Comparison};
 use super::everybody::{How, in_threads, join};
 use super::held::{PIECES, piece_key, span_of_piece};
-use super::tally::Tally;
+use super::tally::{Tally, Who};
 use crate::new_rules::{Trial, home_of_profile};
 use crate::reads::parts::StoredParts;
 use crate::{PipelineError, keys};
@@ -53,10 +53,12 @@ struct Found<'a> {
 impl Found<'_> {
     fn asked<'b>(&'b self, identifiers: &'b dyn Fn(usize) -> Vec<Identifier>) -> Asked<'b> {
         Asked {
-            id: self.id,
+            who: Who {
+                id: self.id,
+                identifiers,
+            },
             accounts: &self.accounts,
             carriers: &self.carriers,
-            identifiers,
             whole: &self.whole,
             identity_limited: self.identity_limited,
         }

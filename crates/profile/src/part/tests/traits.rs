@@ -1,7 +1,10 @@
 //! PRO-3: every survivorship rule, applied when read, with its losers; and consent.
 
+use super::histories::history;
 use super::*;
 use kith_expr::PersonView;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 fn source(name: &str) -> kith_types::SourceName {
     name.parse().unwrap()
@@ -220,4 +223,37 @@ fn pro_3_the_latest_word_on_consent_counts_and_of_two_the_restrictive() {
         .map(|word| (word.category, word.granted, word.source.as_str(), word.address.sequence))
         .collect();
     assert_eq!(words, [("ads", false, "crm", 4), ("email", false, "crm", 2)]);
+}
+
+#[test]
+fn pro_3_the_value_alone_is_the_one_that_is_told_with_its_losers() {
+    let sources = vec![source("crm"), source("shop")];
+    let rules = [
+        Survivorship::MostRecent,
+        Survivorship::SourcePriority(sources),
+        Survivorship::MostFrequent,
+        Survivorship::Oldest,
+        Survivorship::Min,
+        Survivorship::Max,
+        Survivorship::MostRestrictive,
+    ];
+    let (mut said, mut nothing) = (0, 0);
+    for seed in 0..200 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let length = random.random_range(1..8);
+        let part = fold(&FoldPlan::new(Vec::new()), &history(&mut random, length));
+        for rule in &rules {
+            let of_all = TraitRules {
+                default: rule.clone(),
+                ..TraitRules::default()
+            };
+            for name in part.trait_names() {
+                let told = part.resolve_trait(name, rule).map(|told| told.value);
+                assert_eq!(part.trait_value(name, &of_all), told, "seed {seed}: {name} by {rule:?}");
+                said += usize::from(told.is_some());
+                nothing += usize::from(told.is_none());
+            }
+        }
+    }
+    assert!(said > 500 && nothing > 100, "{said} and {nothing}");
 }

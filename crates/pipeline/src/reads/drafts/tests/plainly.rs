@@ -2,7 +2,7 @@
 
 use super::super::comparison::{Asked, Both, Comparison};
 use super::super::everybody::{self, How};
-use super::super::tally::Tally;
+use super::super::tally::{Tally, Who};
 use super::super::{Asking, Impact, Proposed};
 use super::{document, played, proposed};
 use crate::definitions::DefinitionDocument;
@@ -41,18 +41,20 @@ fn plainly(reader: &dyn Read, comparison: &Comparison, now: Timestamp) -> Tally 
             .collect();
         let whole = Part::merged(of_members.iter());
         let asked = Asked {
-            id: profile.id,
+            who: Who {
+                id: profile.id,
+                identifiers: &|most| {
+                    let mut shown: Vec<Identifier> = Vec::new();
+                    for member in members {
+                        if !shown.contains(&member.identifier) && shown.len() < most {
+                            shown.push(member.identifier.clone());
+                        }
+                    }
+                    shown
+                },
+            },
             accounts: &comparison.accounts(reader, &space, &whole).unwrap(),
             carriers: &members.iter().map(|one| one.part.carrier).collect::<Vec<_>>(),
-            identifiers: &|most| {
-                let mut shown: Vec<Identifier> = Vec::new();
-                for member in members {
-                    if !shown.contains(&member.identifier) && shown.len() < most {
-                        shown.push(member.identifier.clone());
-                    }
-                }
-                shown
-            },
             whole: &whole,
             identity_limited: component.is_full(),
         };
