@@ -23,7 +23,7 @@ const ASKED: Timestamp = Timestamp::from_millis(1_767_312_000_000);
 const CACHE_BYTES: u64 = 256 << 20;
 const BATCH: u64 = 100;
 /// How many of a hundred people there are of some kinds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Mix {
     /// Who have browsed unknown on a second device.
     devices: u64,
@@ -51,11 +51,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let kept = text_argument("--store").map(PathBuf::from);
     let folder = kept.unwrap_or_else(|| scratch.path().to_owned());
     let made = folder.join("people");
+    let wanted = format!("{people} people, {mix:?}");
     let is_new = !made.exists();
+    if !is_new && std::fs::read_to_string(&made)? != wanted {
+        return Err(format!("{} holds other people than {wanted}", folder.display()).into());
+    }
+    if is_new && folder.join("state").exists() {
+        return Err(format!("{} was not filled to its end: remove it", folder.display()).into());
+    }
     let store: Arc<dyn Store> = Arc::new(FjallStore::open(&folder.join("state"), CACHE_BYTES)?);
     if is_new {
         fill(&store, people, mix)?;
-        std::fs::write(&made, people.to_string())?;
+        std::fs::write(&made, wanted)?;
     }
     seg_7_draft_sizes(&store, usize::try_from(threads)?)
 }

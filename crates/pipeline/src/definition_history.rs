@@ -265,6 +265,7 @@ mod tests {
             &[("identity_rules", "main", json!(null)), ("segment", "new", orders(3))],
         );
         bench.commit();
+        bench.engine.move_all().unwrap();
         let then = |second| {
             let set = known(&bench, second).unwrap();
             let of_kind = |kind: &str| set.documents.get(kind).cloned().unwrap_or_default();

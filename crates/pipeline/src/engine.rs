@@ -56,6 +56,8 @@ pub struct Engine {
     published: Arc<Published>,
     /// Changed rules of identity that are worked out beside the steps.
     preparing: Option<Preparing>,
+    /// Whether what such work has staged may be left, where nothing has come of it.
+    left_staged: bool,
     /// Until when timers have fired for some, where they have not for all.
     firing: Option<Timestamp>,
     /// What the committed state says of it.
@@ -117,6 +119,7 @@ impl Engine {
             output,
             published: Arc::default(),
             preparing: None,
+            left_staged: false,
             // Whether any are left shows at the first look.
             firing,
             firing_stored: firing,

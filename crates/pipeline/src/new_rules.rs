@@ -103,7 +103,7 @@ impl Space {
     ) -> Result<(), PipelineError> {
         let id = self.id.clone();
         let work = Work::new(staging, &id, progress, now)?;
-        let _under_way = progress.begin(&id, RulesPart::Reading);
+        let _under_way = progress.begin_between_steps(&id, RulesPart::Reading);
         self.work_out(work, before)?;
         self.tell_all(work)
     }
@@ -118,7 +118,7 @@ impl Space {
     ) -> Result<(), PipelineError> {
         let id = self.id.clone();
         let work = Work::new(staging, &id, progress, now)?;
-        let _under_way = progress.begin(&id, RulesPart::Telling);
+        let _under_way = progress.begin_between_steps(&id, RulesPart::Telling);
         self.profile_count = profile_count;
         self.tell_all(work)
     }

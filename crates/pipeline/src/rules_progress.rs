@@ -52,6 +52,8 @@ pub struct RulesProgress {
     pub space: SpaceId,
     /// What is being done.
     pub part: RulesPart,
+    /// Whether records wait for it: what could not be worked out beside the steps, and what is told as rules take over.
+    pub holds_up: bool,
     /// How much of that part is done.
     pub done: u64,
     /// How much of it there is, about; 0 before anything is known.
@@ -65,6 +67,7 @@ pub struct RulesProgress {
 #[derive(Debug)]
 struct Begun {
     space: SpaceId,
+    holds_up: bool,
     at: Instant,
     part: RulesPart,
     part_at: Instant,
@@ -96,11 +99,22 @@ impl RulesAtWork {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A change begins beside the steps.
     pub(crate) fn begin(&self, space: &SpaceId, part: RulesPart) -> UnderWay<'_> {
+        self.begin_it(space, part, false)
+    }
+
+    /// A change begins, or goes on, between two steps, which wait for it.
+    pub(crate) fn begin_between_steps(&self, space: &SpaceId, part: RulesPart) -> UnderWay<'_> {
+        self.begin_it(space, part, true)
+    }
+
+    fn begin_it(&self, space: &SpaceId, part: RulesPart, holds_up: bool) -> UnderWay<'_> {
         let now = Instant::now();
         self.count_from_zero(0);
         *self.begun() = Some(Begun {
             space: space.clone(),
+            holds_up,
             at: now,
             part,
             part_at: now,
@@ -156,6 +170,7 @@ impl RulesAtWork {
         Some(RulesProgress {
             space: begun.space.clone(),
             part: begun.part,
+            holds_up: begun.holds_up,
             done,
             total,
             elapsed: begun.at.elapsed(),
@@ -220,7 +235,10 @@ mod tests {
         );
         work.did(9);
         assert_eq!(work.progress().unwrap().total, 9, "never less than what is done");
+        assert!(!work.progress().unwrap().holds_up);
         drop(under_way);
         assert_eq!(work.progress(), None, "also where it has failed");
+        let _under_way = work.begin_between_steps(&SpaceId::main(), RulesPart::Telling);
+        assert!(work.progress().unwrap().holds_up);
     }
 }

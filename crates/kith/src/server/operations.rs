@@ -417,9 +417,10 @@ fn rules_in_work(rules: &RulesProgress, now: Timestamp) -> RefoldStatus {
     };
     let elapsed = i64::try_from(rules.elapsed.as_micros()).unwrap_or(i64::MAX);
     let (doing, counted) = rules.part.in_words();
+    let waits = if rules.holds_up { " (events wait for it)" } else { "" };
     RefoldStatus {
         space: rules.space.clone(),
-        definition: format!("identity_rules, {doing} {counted}"),
+        definition: format!("identity_rules{waits}, {doing} {counted}"),
         records_done: rules.done,
         records_total: rules.total.max(rules.done),
         since: Some(Timestamp::from_micros(now.as_micros().saturating_sub(elapsed))),

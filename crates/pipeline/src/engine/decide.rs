@@ -156,6 +156,7 @@ impl Engine {
             true => self.prepared_for(at, &definitions)?,
             false => None,
         };
+        let left_staged = rules_changed && std::mem::take(&mut self.left_staged);
         let space = self.space(at)?;
         space.leave_list(waited)?;
         let before = std::mem::replace(&mut space.definitions, Arc::new(definitions));
@@ -172,7 +173,8 @@ impl Engine {
             return Ok(false);
         }
         tracing::info!(space = %at, people = space.profile_count, "rules of identity have changed: the difference is worked out");
-        if prepared.is_none() {
+        if left_staged && prepared.is_none() {
+            let _under_way = published.rules.begin_between_steps(at, RulesPart::Reading);
             staged::discard(&*store)?;
         }
         let stands = store.snapshot();
@@ -207,7 +209,7 @@ impl Engine {
         let Some(mut beside) = preparing.finish().filter(|beside| beside.is_for(at, definitions)) else {
             return Ok(None);
         };
-        let _under_way = self.published.rules.begin(at, RulesPart::CatchingUp);
+        let _under_way = self.published.rules.begin_between_steps(at, RulesPart::CatchingUp);
         beside.catch_up(&self.published)?;
         Ok((!beside.met_a_bound()).then(|| beside.profile_count()))
     }
@@ -281,6 +283,7 @@ impl Engine {
     pub(crate) fn begin_beside(&mut self, at: &SpaceId) -> Result<Option<Beside>, PipelineError> {
         self.commit_inside()?;
         let (store, clock) = (Arc::clone(self.store.base()), self.clock);
+        let left_staged = self.left_staged;
         let space = self.space(at)?;
         let Some(first) = space.waiting.first() else {
             return Ok(None);
@@ -292,9 +295,13 @@ impl Engine {
         if definitions.rules.fingerprint() == space.definitions.rules.fingerprint() {
             return Ok(None);
         }
+        if left_staged {
+            staged::discard(&*store)?;
+        }
         let beside = Beside::begin(&store, at, &space.definitions, (definitions, &set), clock)?;
         space.watched = Some(0);
         tracing::info!(space = %at, people = space.profile_count, "rules of identity are to change: the difference is worked out beside the steps");
+        self.left_staged = true;
         Ok(Some(beside))
     }
 

@@ -41,7 +41,7 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// Begins at a committed state. `after` and `set` are the definitions that there are to be.
+    /// Begins at a committed state, with nothing staged. `after` and `set` are the definitions that there are to be.
     pub(crate) fn begin(
         store: &Arc<dyn Store>,
         id: &SpaceId,
@@ -49,7 +49,6 @@ impl Beside {
         (after, set): (Definitions, &DefinitionSet),
         now: Timestamp,
     ) -> Result<Self, PipelineError> {
-        staged::discard(&**store)?;
         let stands = store.snapshot();
         Ok(Self {
             space: Space::to_try(&*stands, id, &(Arc::new(after), set))?,

@@ -42,9 +42,14 @@ impl TraitSet {
         put_flag(plain, limited);
         // The place of the next name asked for, and of the last that was found.
         let (mut next, mut last) = (0, None);
+        let mut before: &[u8] = &[];
         for _ in 0..entries {
             let from = reader.at();
             let name = reader.pass_text()?;
+            if name < before {
+                return Err(reader.damaged("traits are out of order"));
+            }
+            before = name;
             let is_asked_for = match names {
                 Some(names) => {
                     // Both are sorted.

@@ -3,7 +3,7 @@
 //! Where a draft asks for nothing but what parts say, whoever has one part alone answers as that part does; and where the part
 //! says one value of each trait that is asked for, as everybody does of whom the same values are known
 //! ([`kith_profile::CutPart::alone`]). So each combination of values is asked once, and people are counted by it. There is a bound on how many
-//! are known: who is of a further one is asked themselves.
+//! are known, and on the memory they take: who is of a further one is asked themselves.
 
 use super::comparison::{Accounts, Asked, Both, Comparison};
 use super::tally::{Tally, Who};
@@ -11,10 +11,14 @@ use crate::PipelineError;
 use kith_profile::{CutPart, Part};
 use kith_types::{ProfileId, Timestamp};
 use rustc_hash::FxHashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Combinations that each thread knows.
 const KNOWN: usize = if cfg!(test) { 4 } else { 4096 };
+
+/// Bytes that the combinations of all threads may take, with their answers.
+const ROOM: usize = if cfg!(test) { 20_000 } else { 16 << 20 };
 
 /// What is known of one kind of people, by the number under which parts remember it.
 pub(super) type Kind = u16;
@@ -27,6 +31,8 @@ pub(super) struct Kinds<'a> {
     now: Timestamp,
     /// What one person of the kind adds to a tally.
     answers: Mutex<Vec<Tally>>,
+    /// Bytes that are left for more.
+    room: AtomicUsize,
 }
 
 /// The combinations that a thread knows.
@@ -42,7 +48,17 @@ impl<'a> Kinds<'a> {
             comparison,
             now,
             answers: Mutex::default(),
+            room: AtomicUsize::new(ROOM),
         })
+    }
+
+    /// Takes the room that a kind of these values needs; answers whether there was enough.
+    fn has_room(&self, values: &[u8]) -> bool {
+        let needed = values.len() + size_of::<(Box<[u8]>, Kind)>() + self.comparison.tally_bytes();
+        let taken = self
+            .room
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(needed));
+        taken.is_ok()
     }
 
     pub(super) fn known(&'a self) -> KnownKinds<'a> {
@@ -90,7 +106,7 @@ impl KnownKinds<'_> {
         if let Some(known) = self.by_values.get(values) {
             return Ok(*known);
         }
-        if self.by_values.len() >= KNOWN {
+        if self.by_values.len() >= KNOWN || !self.kinds.has_room(values) {
             return Ok(NO_KIND);
         }
         let whole = Part::decode_for(bytes, &self.kinds.comparison.plan);

@@ -258,6 +258,12 @@ impl Comparison {
         !self.asked_segments().any(asks_more)
     }
 
+    /// About how many bytes the answers of one person take.
+    pub(super) fn tally_bytes(&self) -> usize {
+        let of_segment = size_of::<Counts>() + self.beside.len() * size_of::<u64>();
+        size_of::<Tally>() + self.segments.len() * of_segment + self.computed.len() * size_of::<u64>()
+    }
+
     /// What is asked of people's parts.
     pub(super) fn asked_of_parts(&self) -> kith_profile::Asked<'_> {
         let segments: Vec<_> = self.asked_segments().collect();

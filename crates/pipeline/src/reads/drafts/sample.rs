@@ -19,6 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// People in a sample: half of them in a segment is known to one in a hundred.
 const SAMPLE: usize = if cfg!(test) { 40 } else { 10_000 };
+/// So many are asked however little time there is: an estimate of nobody is none.
+const LEAST: u64 = if cfg!(test) { 3 } else { 100 };
 /// How long a person in memory stands for the one in the state.
 const FRESH: Duration = Duration::from_secs(60);
 /// Aggregates that the people of a sample hold for drafts; beyond these it begins anew.
@@ -193,7 +195,7 @@ impl Sample {
                 now - person.loaded_at < FRESH && person.whole.missing(&comparison.plan).is_empty()
             });
             if !fresh {
-                if !more_time() {
+                if tally.people >= LEAST && !more_time() {
                     return Ok((tally, true));
                 }
                 self.load(reader, space, id, now)?;

@@ -223,7 +223,13 @@ fn seg_7_an_estimate_holds_the_exact_size_and_grows_surer() {
     let sampler = Sampler::new(reads_of(&bench));
     let exact = impact(&bench, &draft, at(300), 1).segments[0].after.unwrap();
     assert_eq!(exact, 225);
-    let left = std::cell::Cell::new(25_u32);
+    let none = Sampler::new(reads_of(&bench)).estimate(&main_space(), &draft, at(300), &|| false);
+    assert_eq!(
+        none.unwrap().unwrap().of_sample.people,
+        3,
+        "some are asked without any time"
+    );
+    let left = std::cell::Cell::new(22_u32);
     let some_time = || left.replace(left.get().saturating_sub(1)) > 0;
     let ask = |time: &dyn Fn() -> bool| sampler.estimate(&main_space(), &draft, at(300), time).unwrap().unwrap();
     let first = ask(&some_time);
