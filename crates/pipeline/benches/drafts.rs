@@ -125,6 +125,7 @@ fn text_argument(name: &str) -> Option<String> {
 /// User and system time of this process so far.
 fn cpu_micros() -> Result<u64, Box<dyn Error>> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name may hold blanks. Of what follows it, both times are the twelfth and the thirteenth field (proc(5)).
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: Vec<u64> = after_name
         .split_whitespace()

@@ -37,7 +37,7 @@ pub(crate) struct Counted {
     /// How many members each has.
     pub(crate) sizes: BTreeMap<SegmentName, u64>,
     of: Counting,
-    /// The how manieth count it is since the start.
+    /// Its number among the counts since the start.
     number: u64,
     took_micros: i64,
 }

@@ -89,7 +89,7 @@ impl<'a> Cutter<'a> {
     /// older form.
     ///
     /// # Errors
-    /// [`PartError::Damaged`] for bytes that are no part.
+    /// [`PartError::Damaged`] for bytes that are no part, as far as they are looked at.
     pub fn cut(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Option<CutPart<'_>>, PartError> {
         let reader = &mut Reader::new(bytes);
         let began = out.len();

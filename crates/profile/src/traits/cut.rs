@@ -28,7 +28,7 @@ struct Passed<'a> {
 
 impl TraitSet {
     /// Appends what is stored of the traits of these names, sorted, or of all; to `plain` what decides their values while they
-    /// are plain and nothing else is said. What follows the traits is not reached where `to_end` is not set.
+    /// are plain and nothing else is said. What follows the last name asked for is not looked at where `to_end` is not set.
     pub(crate) fn cut(
         reader: &mut Reader<'_>,
         names: Option<&[Box<str>]>,

@@ -149,6 +149,27 @@ fn seg_7_parts_that_are_alike_alone_answer_alike() {
 }
 
 #[test]
+fn seg_7_traits_out_of_order_are_refused_as_far_as_they_are_looked_at() {
+    let plan = FoldPlan::new(Vec::new());
+    let part = fold(
+        &plan,
+        &[
+            said(1, "crm", 0, "city", Value::from("Rome")),
+            said(2, "crm", 1, "plan", Value::from("gold")),
+        ],
+    );
+    let mut stored = Vec::new();
+    part.encode_for(&plan, &mut stored);
+    // A name after both, so that all are looked at.
+    let asked = Asked::new(&plan, Some(["plan", "zone"].into_iter()), false);
+    assert!(Cutter::new(&asked, &plan).cut(&stored, &mut Vec::new()).is_ok());
+    let name = stored.windows(4).position(|bytes| bytes == b"city").unwrap();
+    stored[name] = b'z';
+    assert!(Part::decode_for(&stored, &plan).is_err());
+    assert!(Cutter::new(&asked, &plan).cut(&stored, &mut Vec::new()).is_err());
+}
+
+#[test]
 fn seg_7_parts_that_lack_what_is_asked_for_are_not_cut() {
     let specs = all_specs();
     let (few, plan) = (FoldPlan::new(specs[..4].to_vec()), FoldPlan::new(specs));
