@@ -15,6 +15,7 @@ pub use sweeps::SweepProgress;
 
 use crate::dedupe;
 use crate::definitions::Definitions;
+use crate::foreseen::VisitedFirst;
 use crate::new_rules::Preparing;
 use crate::output::StepOutput;
 use crate::published::Published;
@@ -143,6 +144,9 @@ impl Engine {
         let published = Arc::clone(&self.published);
         // It reads the store, which is opened again.
         self.preparing = None;
+        for space in self.spaces.values_mut() {
+            space.visited_first = VisitedFirst::Nobody;
+        }
         let mut readers = published.write();
         if store_failed {
             self.store.reopen()?;

@@ -260,33 +260,6 @@ impl Space {
         }
         all
     }
-
-    /// Visits the next profiles of the sweep after a decision; answers how many. Called between steps only, when the
-    /// store holds everything.
-    pub(crate) fn sweep_some(&mut self, store: &dyn Read, budget: usize) -> Result<usize, PipelineError> {
-        let Some(from) = self.sweep else { return Ok(0) };
-        self.check_folds(store)?;
-        let start = crate::keys::wide(&self.id, from);
-        let end = kith_state::prefix_end(&crate::keys::space(&self.id)).unwrap_or_default();
-        let mut found = Vec::with_capacity(budget);
-        store.scan(kith_state::Keyspace::Profiles, &start, &end, &mut |key, _| {
-            found.extend(crate::keys::wide_id(key));
-            found.len() < budget
-        })?;
-        let space = self.id.clone();
-        crate::ahead::meanwhile(store, &space, &found, || {
-            found.iter().try_for_each(|id| self.load_profile(store, ProfileId(*id)))
-        })?;
-        self.swept += found.len() as u64;
-        self.sweep = match found.last() {
-            Some(last) if found.len() == budget => last.checked_add(1),
-            _ => None,
-        };
-        if self.sweep.is_none() {
-            self.end_folds();
-        }
-        Ok(found.len())
-    }
 }
 
 /// The places of the segments to ask of somebody of whom the instants are known: those that the event touches, and those

@@ -10,6 +10,7 @@
 use crate::definitions::Definitions;
 use crate::engine::SweepProgress;
 use crate::entry::End;
+use crate::foreseen::VisitedFirst;
 use crate::space::Space;
 use crate::{PipelineError, keys, plans};
 use kith_expr::{AggregateId, AggregateSpec};
@@ -93,14 +94,46 @@ impl fmt::Debug for MadeElsewhere {
 
 /// Folds that a space's sweep waits for, or takes.
 pub(crate) struct Awaited {
-    by: Arc<dyn HistoryFolds>,
-    plan: Arc<FoldPlan>,
+    folds: Folds,
     /// Whether they are made.
     made: bool,
     /// Whether they are made and found to be of what the state holds.
     ready: bool,
     /// How much is done, for those who watch.
     done: f64,
+}
+
+/// Folds of a space that are made elsewhere.
+#[derive(Clone)]
+pub(crate) struct Folds {
+    by: Arc<dyn HistoryFolds>,
+    space: SpaceId,
+    plan: Arc<FoldPlan>,
+}
+
+impl Folds {
+    /// Whether they are of this aggregate.
+    pub(crate) fn have(&self, id: AggregateId) -> bool {
+        self.plan.spec(id).is_some()
+    }
+
+    /// The fold of a carrier's events.
+    pub(crate) fn of(&self, carrier: u128) -> Result<Part, PipelineError> {
+        let found = self.by.fold_of(&self.space, carrier);
+        match found.map_err(|error| PipelineError::storage("a fold of history could not be read", error))? {
+            Some(bytes) => {
+                Part::decode_for(&bytes, &self.plan).map_err(|error| PipelineError::storage("a fold of history", error))
+            }
+            None => Ok(Part::default()),
+        }
+    }
+}
+
+impl Awaited {
+    /// The folds, once they may be taken.
+    pub(crate) fn ready(&self) -> Option<&Folds> {
+        self.ready.then_some(&self.folds)
+    }
 }
 
 impl Space {
@@ -161,8 +194,11 @@ impl Space {
         });
         tracing::info!(space = %self.id, aggregates = ids.len(), "history is folded from the tables for a new definition");
         self.awaited = Some(Awaited {
-            by: made.by,
-            plan,
+            folds: Folds {
+                by: made.by,
+                space: self.id.clone(),
+                plan,
+            },
             made: false,
             ready: false,
             done: 0.0,
@@ -174,7 +210,7 @@ impl Space {
         let Some(awaited) = self.awaited.as_mut().filter(|awaited| !awaited.made) else {
             return false;
         };
-        match awaited.by.standing(&self.id) {
+        match awaited.folds.by.standing(&self.id) {
             FoldsStanding::Working(done) => awaited.done = done,
             FoldsStanding::Ready => (awaited.made, awaited.done) = (true, 1.0),
             FoldsStanding::Absent => self.end_folds(),
@@ -187,8 +223,9 @@ impl Space {
         self.awaited.as_ref().is_some_and(|awaited| !awaited.made)
     }
 
-    /// The sweep goes on without folds that are not ready: another decision waits for it.
+    /// The sweep goes on without folds that are not ready, and in the order of ids: another decision waits for it.
     pub(crate) fn give_up_waiting(&mut self) {
+        self.visited_first = VisitedFirst::Nobody;
         if self.awaits_folds() {
             tracing::warn!(space = %self.id, "a definition followed before history was folded: rows are read instead");
             self.end_folds();
@@ -198,7 +235,7 @@ impl Space {
     /// The sweep needs no folds any more.
     pub(crate) fn end_folds(&mut self) {
         if let Some(awaited) = self.awaited.take() {
-            awaited.by.end(&self.id);
+            awaited.folds.by.end(&self.id);
         }
     }
 
@@ -209,6 +246,7 @@ impl Space {
             return SweepProgress {
                 swept: self.swept,
                 profiles: people,
+                is_live: self.has_visited_first(),
             };
         };
         #[expect(
@@ -221,6 +259,7 @@ impl Space {
         SweepProgress {
             swept: folded + self.swept,
             profiles: people * 2,
+            is_live: self.has_visited_first(),
         }
     }
 
@@ -236,14 +275,14 @@ impl Space {
         key: PartKey,
         end: End,
     ) -> Result<bool, PipelineError> {
-        let Some(awaited) = self.awaited.as_ref().filter(|awaited| awaited.ready) else {
+        let Some(folds) = self.awaited.as_ref().and_then(Awaited::ready) else {
             return Ok(false);
         };
         let whole_carrier = key.start.is_none() && end.is_none();
-        if !whole_carrier || missing.iter().any(|id| awaited.plan.spec(*id).is_none()) {
+        if !whole_carrier || !missing.iter().all(|id| folds.have(*id)) {
             return Ok(false);
         }
-        part.adopt(missing, &awaited.fold_of(&self.id, key.carrier)?);
+        part.adopt(missing, &folds.of(key.carrier)?);
         Ok(true)
     }
 
@@ -254,10 +293,10 @@ impl Space {
             return Ok(());
         };
         if awaited.made && !awaited.ready {
-            awaited.ready = self.are_of_the_state(store, &awaited)?;
+            awaited.ready = self.are_of_the_state(store, &awaited.folds)?;
             if !awaited.ready {
                 tracing::error!(space = %self.id, "the tables do not hold the history that the state holds: rows are read instead");
-                awaited.by.end(&self.id);
+                awaited.folds.by.end(&self.id);
                 return Ok(());
             }
         }
@@ -265,7 +304,7 @@ impl Space {
         Ok(())
     }
 
-    fn are_of_the_state(&mut self, store: &dyn Read, awaited: &Awaited) -> Result<bool, PipelineError> {
+    fn are_of_the_state(&mut self, store: &dyn Read, folds: &Folds) -> Result<bool, PipelineError> {
         let (from, mut drawn) = (keys::space(&self.id), Vec::with_capacity(DRAWN));
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         store.scan(Keyspace::Parts, &from, &to, &mut |key, bytes| {
@@ -279,18 +318,18 @@ impl Space {
             let Some(mut part) = plans::decode(&bytes, &self.plans)? else {
                 continue;
             };
-            let missing = part.missing(&awaited.plan);
+            let missing = part.missing(&folds.plan);
             let key = PartKey { carrier, start: None };
-            if missing.len() < awaited.plan.ids().len() || self.is_held(store, carrier)? {
+            if missing.len() < folds.plan.ids().len() || self.is_held(store, carrier)? {
                 continue;
             }
             let mut from_rows = part.clone();
             from_rows.begin(&missing);
-            let plan = &awaited.plan;
+            let plan = &folds.plan;
             self.visit_history(store, key, None, &mut |event| {
                 from_rows.apply_only(plan, &missing, event);
             })?;
-            part.adopt(&missing, &awaited.fold_of(&self.id, carrier)?);
+            part.adopt(&missing, &folds.of(carrier)?);
             if part != from_rows {
                 return Ok(false);
             }
@@ -310,18 +349,6 @@ impl Space {
             .flat_map(|profile| &profile.members)
             .filter(|member| member.part.carrier == carrier);
         Ok(intervals.any(|member| member.end.is_some() || member.part.start.is_some()))
-    }
-}
-
-impl Awaited {
-    fn fold_of(&self, space: &SpaceId, carrier: u128) -> Result<Part, PipelineError> {
-        let found = self.by.fold_of(space, carrier);
-        match found.map_err(|error| PipelineError::storage("a fold of history could not be read", error))? {
-            Some(bytes) => {
-                Part::decode_for(&bytes, &self.plan).map_err(|error| PipelineError::storage("a fold of history", error))
-            }
-            None => Ok(Part::default()),
-        }
     }
 }
 

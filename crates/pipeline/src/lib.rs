@@ -23,6 +23,7 @@ mod error;
 mod evaluate;
 mod fold;
 mod folds;
+mod foreseen;
 mod handover;
 mod history;
 mod in_order;
@@ -43,6 +44,7 @@ mod runner;
 mod sent_names;
 mod space;
 mod staged;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod transitions;

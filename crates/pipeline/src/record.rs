@@ -131,6 +131,14 @@ fn cause_of(code: u8) -> Option<Option<CauseKind>> {
     }
 }
 
+/// How many decisions a stored record's memberships know, without reading them; `None` where it cannot be read.
+pub(crate) fn version_of(bytes: &[u8]) -> Option<u64> {
+    let mut reader = Reader(bytes);
+    reader.byte()?;
+    reader.wide()?;
+    reader.number()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use crate::dedupe::Dedupe;
 use crate::definitions::{DefinitionSet, Definitions};
 use crate::entry::{ComponentEntry, ProfileEntry};
 use crate::folds::Awaited;
+use crate::foreseen::VisitedFirst;
 use crate::output::{Numbered, StepFigures};
 use crate::sent_names::SentNames;
 use crate::staged::{self, List};
@@ -82,6 +83,8 @@ pub(crate) struct Space {
     /// Where the sweep after a decision stands: the next profile to take.
     pub(crate) sweep: Option<u128>,
     pub(crate) swept: u64,
+    /// Whom the sweep visits before it goes by the order of ids.
+    pub(crate) visited_first: VisitedFirst,
     /// Folds of history that are made elsewhere for the sweep.
     pub(crate) awaited: Option<Awaited>,
     /// Decisions that wait to be taken, in their order.
@@ -166,6 +169,7 @@ impl Space {
             profile_count: number(PROFILE_COUNT)?,
             sweep: None,
             swept: 0,
+            visited_first: VisitedFirst::Nobody,
             awaited: None,
             waiting: Vec::new(),
             called: None,

@@ -57,6 +57,8 @@ pub(crate) struct RefoldBody {
     /// About when what is being done ends, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     ends_about: Option<String>,
+    /// Whether every segment has its members already: what is left is written down and changes none.
+    live: bool,
 }
 
 /// How fresh a table is.
@@ -297,6 +299,7 @@ fn refold_body(refold: RefoldStatus) -> RefoldBody {
         records_total: refold.records_total,
         since: refold.since.map(|since| since.to_string()),
         ends_about: refold.ends_about.map(|end| end.to_string()),
+        live: refold.live,
     }
 }
 

@@ -47,6 +47,8 @@ pub struct RefoldStatus {
     pub since: Option<Timestamp>,
     /// About when what is being done ends, where that is known.
     pub ends_about: Option<Timestamp>,
+    /// Whether every segment has its members already: what is left is written down and changes none.
+    pub live: bool,
 }
 
 /// How fresh a table is.

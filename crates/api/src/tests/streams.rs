@@ -191,13 +191,14 @@ async fn ops_1_lag_and_freshness_of_every_stage_are_visible() {
         status["refolds"][0],
         json!({
             "space": "main", "definition": "segment/new", "records_done": 1, "records_total": 4,
-            "since": "2023-11-14T22:13:20.001Z",
+            "since": "2023-11-14T22:13:20.001Z", "live": false,
         })
     );
     assert_eq!(
         status["dry_run"],
         json!({
             "space": "main", "definition": "identity_rules, reading events", "records_done": 1, "records_total": 4,
+            "live": false,
         })
     );
     assert_eq!(

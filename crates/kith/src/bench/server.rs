@@ -280,6 +280,16 @@ impl MeasuredServer {
         Ok(!status.refolds.is_empty())
     }
 
+    /// Whether a segment lacks members that history makes.
+    ///
+    /// # Errors
+    /// What the server refuses.
+    pub(super) async fn lacks_members(&self) -> Result<bool, CommandError> {
+        let reply = self.text(self.http.get(self.url("status"))).await?;
+        let status: StatusReply = serde_json::from_str(&reply).map_err(unread)?;
+        Ok(!status.refolds.iter().all(|refold| refold["live"] == true))
+    }
+
     /// Commits everything to the tables.
     ///
     /// # Errors

@@ -113,6 +113,9 @@ struct Refold {
     space: String,
     records_done: u64,
     records_total: u64,
+    /// Every segment has its members already.
+    #[serde(default)]
+    live: bool,
 }
 
 /// Shows what would change.
@@ -241,8 +244,8 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
     }
 }
 
-/// Returns when the pipeline has taken the decision, or without one all that is in the log by now, and folds no definition of the
-/// space over its history any more.
+/// Returns when the pipeline has taken the decision, or without one all that is in the log by now, and every segment of the space has its
+/// members by all of its history.
 async fn wait_for_refolds(client: &Client, space: &str, decision: Option<&str>) -> Result<(), CommandError> {
     let decision = decision.and_then(|decision| decision.parse::<Address>().ok());
     let mut end = decision.map(|decision| decision.sequence + 1);
@@ -257,7 +260,11 @@ async fn wait_for_refolds(client: &Client, space: &str, decision: Option<&str>) 
         let taken = through.map_or(0, |through| through.sequence + 1);
         let end = *end.get_or_insert(taken + pipeline.map_or(0, |stage| stage.lag_records));
         let (mut done, mut total) = (0, 0);
-        for refold in status.refolds.iter().filter(|refold| refold.space == space) {
+        for refold in status
+            .refolds
+            .iter()
+            .filter(|refold| refold.space == space && !refold.live)
+        {
             done += refold.records_done;
             total += refold.records_total.max(refold.records_done + 1);
         }

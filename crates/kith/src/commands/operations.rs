@@ -126,6 +126,8 @@ struct Refold {
     records_total: u64,
     since: Option<String>,
     ends_about: Option<String>,
+    #[serde(default)]
+    live: bool,
 }
 
 #[derive(Deserialize)]
@@ -369,7 +371,9 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             records_total,
             since,
             ends_about,
+            live,
         } = refold;
+        let live = if *live { ", every segment has its members" } else { "" };
         let since = since
             .as_ref()
             .map(|since| format!(", since {since}"))
@@ -379,7 +383,7 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             .map(|end| format!(", until about {end}"))
             .unwrap_or_default();
         output::line(&format!(
-            "\n{what} {definition} in space {space}: {records_done} of {records_total}{since}{end}"
+            "\n{what} {definition} in space {space}: {records_done} of {records_total}{since}{end}{live}"
         ))?;
     }
     for paused in &status.messages_paused {

@@ -4,16 +4,16 @@
 //! Nothing of it is needed: folds that cannot be made, or whose file is lost with the process, are asked for again or
 //! done without. It never changes a table or the state.
 
+mod made;
+
 use super::Parts;
 use crate::error::CommandError;
 use kith_lake::Lake;
 use kith_pipeline::{FoldsStanding, HistoryFolds, MadeElsewhere, WantedFolds};
 use kith_query::{HistoryQuestion, SqlConfig, SqlEngine};
 use kith_types::SpaceId;
+use made::{FoldsMade, FoldsMaking};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -25,10 +25,6 @@ const MEMORY_BYTES: usize = 512 << 20;
 const TABLES_MOVE_WITHIN: Duration = Duration::from_secs(30);
 /// How often it looks.
 const LOOKS_EVERY: Duration = Duration::from_millis(100);
-/// Bytes before a fold in the file: its carrier, its length.
-const HEAD_BYTES: usize = 20;
-/// Bytes read at once where a fold is: most folds are whole within them.
-const READ_BYTES: usize = 512;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -51,17 +47,8 @@ struct Job {
 
 enum Standing {
     Working(f64),
-    Made(FoldFile),
+    Made(Arc<FoldsMade>),
     Failed,
-}
-
-/// Folds in a file without a name, and where each is.
-struct FoldFile {
-    file: File,
-    /// Its bytes.
-    length: u64,
-    /// The first half of a carrier's hash and the place of its fold, sorted: 16 bytes for each carrier.
-    places: Vec<(u64, u64)>,
 }
 
 impl LakeFolds {
@@ -147,7 +134,7 @@ impl LakeFolds {
     }
 
     /// Makes folds, on a thread of its own and with threads of its own, so that the doors stay quick.
-    fn make(&self, wanted: &WantedFolds, job: &Job) -> Result<FoldFile, Failure> {
+    fn make(&self, wanted: &WantedFolds, job: &Job) -> Result<FoldsMade, Failure> {
         self.wait_for_tables(wanted.before, job)?;
         let question = HistoryQuestion {
             space: wanted.space.clone(),
@@ -156,19 +143,10 @@ impl LakeFolds {
             rules: Arc::clone(&wanted.rules),
             plan: Arc::clone(&wanted.plan),
         };
-        let mut writer = BufWriter::with_capacity(1 << 20, tempfile::tempfile_in(&self.folder)?);
-        let (mut places, mut place) = (Vec::new(), 0_u64);
-        let mut take = |fold: kith_query::CarrierFold<'_>| {
-            if job.is_over() {
-                return Err(std::io::Error::other("nobody wants them any more"));
-            }
-            let length = u32::try_from(fold.fold.len()).map_err(std::io::Error::other)?;
-            writer.write_all(&fold.carrier.to_be_bytes())?;
-            writer.write_all(&length.to_be_bytes())?;
-            writer.write_all(fold.fold)?;
-            places.push((half_of(fold.carrier), place));
-            place += (HEAD_BYTES + fold.fold.len()) as u64;
-            Ok(())
+        let mut making = FoldsMaking::new(tempfile::tempfile_in(&self.folder)?);
+        let mut take = |fold: kith_query::CarrierFold<'_>| match job.is_over() {
+            true => Err(std::io::Error::other("nobody wants them any more")),
+            false => making.take(fold.carrier, fold.fold),
         };
         let progress = |share: f64| job.stand(Standing::Working(share));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -187,12 +165,7 @@ impl LakeFolds {
                 () = given_up => Err("nobody wants them any more".into()),
             }
         })?;
-        places.sort_unstable();
-        Ok(FoldFile {
-            file: writer.into_inner().map_err(std::io::IntoInnerError::into_error)?,
-            length: place,
-            places,
-        })
+        Ok(making.made()?)
     }
 }
 
@@ -209,38 +182,6 @@ impl Job {
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
-}
-
-impl FoldFile {
-    fn find(&self, carrier: u128) -> Result<Option<Vec<u8>>, Failure> {
-        let half = half_of(carrier);
-        let first = self.places.partition_point(|(known, _)| *known < half);
-        for (_, place) in self.places[first..].iter().take_while(|(known, _)| *known == half) {
-            let mut read = [0; READ_BYTES];
-            let there = usize::try_from(self.length.saturating_sub(*place))?.min(READ_BYTES);
-            let read = &mut read[..there];
-            self.file.read_exact_at(read, *place)?;
-            let (head, begins) = read.split_at_checked(HEAD_BYTES).ok_or("a fold is cut short")?;
-            let (of, length) = head.split_at(16);
-            if of != carrier.to_be_bytes() {
-                continue;
-            }
-            let length = u32::from_be_bytes(length.try_into()?) as usize;
-            let mut fold = begins[..length.min(begins.len())].to_vec();
-            if length > fold.len() {
-                let from = fold.len();
-                fold.resize(length, 0);
-                self.file
-                    .read_exact_at(&mut fold[from..], place + (HEAD_BYTES + from) as u64)?;
-            }
-            return Ok(Some(fold));
-        }
-        Ok(None)
-    }
-}
-
-fn half_of(carrier: u128) -> u64 {
-    (carrier >> 64) as u64
 }
 
 /// How the pipeline sees it.
@@ -263,9 +204,9 @@ impl HistoryFolds for Served {
                 let began = Instant::now();
                 match folds.make(&wanted, &making) {
                     Ok(made) => {
-                        let (carriers, took) = (made.places.len(), began.elapsed());
+                        let (carriers, took) = (made.len(), began.elapsed());
                         tracing::info!(space = %wanted.space, carriers, ?took, "history is folded");
-                        making.stand(Standing::Made(made));
+                        making.stand(Standing::Made(Arc::new(made)));
                     }
                     Err(error) => {
                         tracing::warn!(space = %wanted.space, error = %kith_telemetry::error_chain(&*error), "history cannot be folded from the tables");
@@ -292,10 +233,12 @@ impl HistoryFolds for Served {
 
     fn fold_of(&self, space: &SpaceId, carrier: u128) -> Result<Option<Vec<u8>>, Failure> {
         let job = self.0.job(space).ok_or("there are no folds of this space")?;
-        match &*job.standing() {
-            Standing::Made(file) => file.find(carrier),
-            _ => Err("the folds of this space are not made".into()),
-        }
+        // Several may ask at once: nobody waits for what another reads.
+        let made = match &*job.standing() {
+            Standing::Made(made) => Arc::clone(made),
+            _ => return Err("the folds of this space are not made".into()),
+        };
+        Ok(made.find(carrier)?)
     }
 
     fn end(&self, space: &SpaceId) {

@@ -22,6 +22,7 @@ mod operations;
 mod people;
 mod raw_place;
 mod rebuild;
+mod refolds;
 mod rejects;
 mod runs;
 mod segment_sizes;

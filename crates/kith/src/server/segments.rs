@@ -34,7 +34,7 @@ impl Segments for LiveSegments {
             return Ok(Vec::new());
         };
         let status = self.parts.pipeline.status();
-        let sweep = status.sweeps.get(space).copied();
+        let sweep = status.sweeps.get(space).copied().filter(|sweep| !sweep.is_live);
         let state = sweep.map_or(SegmentState::Live, |progress| SegmentState::Backfilling {
             progress: (progress.swept as f64 / progress.profiles.max(1) as f64).min(1.0),
         });

@@ -7,6 +7,7 @@ use super::{CLOCK, Engine, NEXT};
 use crate::definitions::{
     DEFINITIONS_APPLIED, Decided, DefinitionDocument, Definitions, IDENTITY_RULES, is_used, read_decision,
 };
+use crate::foreseen::VisitedFirst;
 use crate::new_rules::{Beside, Preparing, Staging};
 use crate::rules_progress::RulesPart;
 use crate::space::Space;
@@ -167,8 +168,10 @@ impl Engine {
         space.sweep = Some(0);
         space.swept = 0;
         space.forget_folds();
+        space.visited_first = VisitedFirst::Nobody;
         if !rules_changed {
             space.store_definitions()?;
+            space.want_foresight(&before, made_elsewhere.as_ref());
             space.want_folds(made_elsewhere, &before, sequence);
             return Ok(false);
         }

@@ -18,6 +18,8 @@ pub struct SweepProgress {
     pub swept: u64,
     /// People there are.
     pub profiles: u64,
+    /// Whether every segment has its members already: whoever is still to be visited stays as they are.
+    pub is_live: bool,
 }
 
 impl Engine {
@@ -32,7 +34,7 @@ impl Engine {
         }
         let mut can_go_on = self.store.is_moving();
         for space in self.spaces.values_mut().filter(|space| space.is_behind()) {
-            can_go_on |= !space.awaits_folds() || space.account_changes.is_busy();
+            can_go_on |= !(space.awaits_folds() || space.awaits_foresight()) || space.account_changes.is_busy();
         }
         if !can_go_on {
             // Records go on meanwhile.
@@ -83,7 +85,8 @@ impl Engine {
         self.commit_inside()?;
         self.move_some()?;
         for space in self.spaces.values_mut() {
-            if !space.awaits_folds_still() && self.store.moves_of() != Some(&space.id) {
+            let awaits = space.awaits_folds_still() || space.awaits_foresight_still();
+            if !awaits && self.store.moves_of() != Some(&space.id) {
                 space.sweep_some(&*self.store, SWEPT_A_TURN)?;
             }
             space.walk_accounts(&*self.store, SWEPT_A_TURN)?;

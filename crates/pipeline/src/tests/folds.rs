@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// Makes folds from the events that a bench has handed on, as the tables hold them.
 #[derive(Default)]
-struct FromTables {
+pub(super) struct FromTables {
     events: Mutex<Vec<Event>>,
     wanted: Mutex<Option<WantedFolds>>,
     folds: Mutex<BTreeMap<u128, Vec<u8>>>,
@@ -23,7 +23,7 @@ struct FromTables {
 
 impl FromTables {
     /// Makes what was asked for, from all events but every `lost`th.
-    fn make(&self, events: Vec<Event>, lost: usize) {
+    pub(super) fn make(&self, events: Vec<Event>, lost: usize) {
         *self.events.lock().unwrap() = events;
         let wanted = self.wanted.lock().unwrap().clone().expect("folds are wanted");
         let mut parts: BTreeMap<u128, Part> = BTreeMap::new();
@@ -43,6 +43,11 @@ impl FromTables {
         });
         *self.folds.lock().unwrap() = encoded.collect();
         self.stand(FoldsStanding::Ready);
+    }
+
+    /// Whether somebody waits for them.
+    pub(super) fn are_wanted(&self) -> bool {
+        self.wanted.lock().unwrap().is_some() && *self.standing.lock().unwrap() != Some(FoldsStanding::Ready)
     }
 
     fn stand(&self, standing: FoldsStanding) {
@@ -82,7 +87,7 @@ fn config(folds: &Arc<FromTables>) -> EngineConfig {
 }
 
 /// A bench whose engine has folds made elsewhere.
-fn bench(folds: &Arc<FromTables>) -> Bench {
+pub(super) fn bench(folds: &Arc<FromTables>) -> Bench {
     let mut bench = Bench::new();
     reopen(&mut bench, folds);
     bench
@@ -94,7 +99,7 @@ fn reopen(bench: &mut Bench, folds: &Arc<FromTables>) {
 }
 
 /// The changes, in an order that does not depend on when whom was swept.
-fn told(bench: &mut Bench) -> Vec<String> {
+pub(super) fn told(bench: &mut Bench) -> Vec<String> {
     bench.commit();
     let mut told: Vec<String> = (bench.numbered().iter())
         .map(|one| format!("{} {}", super::tell(&one.change), one.change.profile))
@@ -104,7 +109,7 @@ fn told(bench: &mut Bench) -> Vec<String> {
 }
 
 /// People of whom nothing is heard any more, before the records of a world.
-fn with_the_quiet(mut records: Vec<kith_types::Record>) -> Vec<kith_types::Record> {
+pub(super) fn with_the_quiet(mut records: Vec<kith_types::Record>) -> Vec<kith_types::Record> {
     let quiet = 12_u64;
     records.iter_mut().for_each(|record| record.address.sequence += quiet);
     let names = ["Order Completed", "Product Viewed", "Call Ended"];

@@ -10,6 +10,7 @@ pub(crate) mod failing_store;
 mod far_times;
 mod faults;
 mod folds;
+mod foreseen;
 mod handover;
 mod identity;
 mod marks;
@@ -177,6 +178,13 @@ impl Bench {
             committed_inside: false,
             lost: false,
         }
+    }
+
+    /// The same record in the next place.
+    pub(super) fn next(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        record.address.sequence = self.sequence;
+        record
     }
 
     /// Takes the next record: these events, received at a second.

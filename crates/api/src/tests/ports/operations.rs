@@ -83,6 +83,7 @@ impl Operations for Ports {
             records_total: 4,
             since: Some(moment(1)),
             ends_about: None,
+            live: false,
         };
         let dry_run = RefoldStatus {
             definition: "identity_rules, reading events".to_owned(),

@@ -55,7 +55,7 @@ struct Walk<'a> {
 
 /// Stored components, one behind the other.
 #[derive(Default)]
-struct Page {
+pub(super) struct Page {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -139,6 +139,36 @@ pub(super) fn in_threads<T: Send>(
     })
 }
 
+/// Reads the components of a piece, page after page into the same memory, until `take` says no; answers whether it never did.
+pub(super) fn each_page(
+    reader: &dyn Read,
+    space: &SpaceId,
+    piece: usize,
+    page: &mut Page,
+    take: &mut dyn FnMut(&Page) -> Result<bool, PipelineError>,
+) -> Result<bool, PipelineError> {
+    let mut from = piece_key(space, piece);
+    let to = piece_key(space, piece + 1);
+    loop {
+        page.clear();
+        let mut last = Vec::new();
+        reader.scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
+            page.push(bytes);
+            last.clear();
+            last.extend_from_slice(key);
+            page.ends.len() < PAGE
+        })?;
+        if !take(page)? {
+            return Ok(false);
+        }
+        if page.ends.len() < PAGE {
+            return Ok(true);
+        }
+        last.push(0);
+        from = last;
+    }
+}
+
 impl Walk<'_> {
     /// Whether the answer is still wanted.
     fn goes_on(&self) -> bool {
@@ -171,26 +201,13 @@ impl Walk<'_> {
     }
 
     fn ask_piece<'a>(&'a self, piece: usize, page: &mut Page, asker: &mut Asker<'a>) -> Result<(), PipelineError> {
-        let mut from = piece_key(self.space, piece);
-        let to = piece_key(self.space, piece + 1);
-        loop {
-            page.clear();
-            let mut last = Vec::new();
-            self.reader.scan(Keyspace::Components, &from, &to, &mut |key, bytes| {
-                page.push(bytes);
-                last.clear();
-                last.extend_from_slice(key);
-                page.ends.len() < PAGE
-            })?;
+        each_page(self.reader, self.space, piece, page, &mut |page| {
             for first in (0..page.ends.len()).step_by(TOGETHER) {
                 self.ask_some(page, first, asker)?;
             }
-            if !self.goes_on() || page.ends.len() < PAGE {
-                return Ok(());
-            }
-            last.push(0);
-            from = last;
-        }
+            Ok(self.goes_on())
+        })
+        .map(drop)
     }
 
     /// Asks the people of some components, from one on. Their parts are looked for one right after the other, so that the memory
@@ -345,6 +362,10 @@ impl Page {
     fn push(&mut self, component: &[u8]) {
         self.bytes.extend_from_slice(component);
         self.ends.push(self.bytes.len());
+    }
+
+    pub(super) fn components(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.ends.len()).map(|at| self.component(at))
     }
 
     fn component(&self, at: usize) -> &[u8] {

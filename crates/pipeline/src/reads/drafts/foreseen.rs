@@ -1,0 +1,255 @@
+//! Whom a decision changes, or may change as time passes: everybody is asked what it concerns, in the order of the store
+//! (contract SEG-4).
+//!
+//! What people lack for it comes from folds of their histories that were made elsewhere. Whoever cannot be told about from what is held in
+//! memory is named, too: who is named is asked again, who is not is taken to stay as they are.
+
+use super::everybody::{Page, each_page, in_threads, join};
+use super::held::{BYTES_HELD, Held, HeldParts, PIECES, Reading};
+use crate::account_facts::AccountsOf;
+use crate::definitions::{Definitions, LiveSegment};
+use crate::folds::Folds;
+use crate::person::PersonOf;
+use crate::{PipelineError, keys, plans};
+use kith_expr::{AggregateId, AggregateSpec};
+use kith_identity::{Outline, OutlinedPart};
+use kith_profile::limits::MAX_TRAITS;
+use kith_profile::{Asked, FoldPlan, Part};
+use kith_state::{Keyspace, Read};
+use kith_types::{ProfileId, SegmentName, SpaceId};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The most people that are named; where it is more it is not worth while.
+const NAMED_MAX: usize = if cfg!(test) { 1_000 } else { 4 << 20 };
+
+/// What a decision asks of people.
+pub(crate) struct Foresight {
+    after: Arc<Definitions>,
+    /// The segments that ask something else than before, by their places.
+    concerned: Vec<usize>,
+    /// Whose members may cease to be members.
+    left: Vec<SegmentName>,
+    /// Of the aggregates that these segments ask for, those that everybody's parts hold.
+    kept: FoldPlan,
+    /// The others.
+    lacking: Vec<AggregateId>,
+    /// What the parts lack.
+    pub(crate) folds: Option<Folds>,
+}
+
+impl Foresight {
+    /// What a decision asks; nothing where it asks for accounts, which are not looked at here.
+    pub(crate) fn between(before: &Definitions, after: &Arc<Definitions>) -> Option<Self> {
+        let trait_rules_change = before.trait_rules != after.trait_rules;
+        let stays = |live: &LiveSegment| {
+            let place = before.segments.binary_search_by(|one| one.name.cmp(&live.name));
+            let as_before = place.is_ok_and(|place| before.segments[place].compiled.asks_as(&live.compiled));
+            as_before && !(trait_rules_change && live.compiled.depends_on_traits())
+        };
+        let places = 0..after.segments.len();
+        let concerned: Vec<usize> = places.filter(|place| !stays(&after.segments[*place])).collect();
+        let is_left = |live: &&LiveSegment| {
+            let place = after.segments.binary_search_by(|one| one.name.cmp(&live.name));
+            place.is_ok_and(|place| concerned.contains(&place)) || place.is_err()
+        };
+        let left = before.segments.iter().filter(is_left);
+        let left = left.map(|live| live.name.clone()).collect();
+        let asked = concerned.iter().map(|place| &after.segments[*place].compiled);
+        if asked.clone().any(|segment| !segment.account_traits().is_empty()) {
+            return None;
+        }
+        let aggregates = asked.flat_map(|segment| segment.aggregates());
+        let (kept, lacking): (Vec<&AggregateSpec>, Vec<_>) =
+            aggregates.partition(|spec| before.plan.spec(spec.id()).is_some());
+        let lacking: BTreeSet<AggregateId> = lacking.into_iter().map(AggregateSpec::id).collect();
+        Some(Self {
+            kept: FoldPlan::new(kept.into_iter().cloned().collect()),
+            lacking: lacking.into_iter().collect(),
+            after: Arc::clone(after),
+            concerned,
+            left,
+            folds: None,
+        })
+    }
+
+    fn segments(&self) -> impl Iterator<Item = &LiveSegment> {
+        self.concerned.iter().map(|place| &self.after.segments[*place])
+    }
+
+    /// What is asked of stored parts; nothing where folds say all.
+    fn of_parts(&self) -> Option<Asked<'_>> {
+        let compiled = || self.segments().map(|live| &live.compiled);
+        let consents = compiled().any(|segment| segment.depends_on_consent());
+        let names: Vec<&str> = compiled()
+            .flat_map(|segment| segment.traits())
+            .map(|name| &**name)
+            .collect();
+        let any = consents || !names.is_empty() || !self.kept.ids().is_empty();
+        any.then(|| Asked::new(&self.kept, Some(names.into_iter()), consents))
+    }
+
+    /// Whether a person of these parts is a member of a segment concerned, or may become one by time alone.
+    fn concerns(&self, id: ProfileId, carriers: &[u128], whole: &Part) -> bool {
+        let person = PersonOf {
+            id,
+            view: whole.view(&self.after.plan, &self.after.trait_rules),
+            carriers,
+            accounts: AccountsOf::default(),
+            identity_limited: false,
+        };
+        self.segments().any(|live| {
+            let evaluation = live.compiled.evaluate(&person, self.after.decided_at);
+            evaluation.member || evaluation.next_transition.is_some()
+        })
+    }
+}
+
+/// Everybody whom a decision changes or may change as time passes, at its instant, by the order of their ids; some whom it does not may
+/// be among them. Nothing where it cannot be told, or `go_on` says no.
+///
+/// # Errors
+/// The store fails or holds something damaged, or a fold cannot be read.
+pub(crate) fn foresee(
+    reader: &dyn Read,
+    space: &SpaceId,
+    foresight: &Foresight,
+    threads: usize,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Option<Vec<u128>>, PipelineError> {
+    let has = |id: &AggregateId| foresight.folds.as_ref().is_some_and(|folds| folds.have(*id));
+    if !foresight.lacking.iter().all(has) {
+        return Ok(None);
+    }
+    let mut named = members(reader, space, &foresight.left)?;
+    if !foresight.concerned.is_empty() {
+        let (asked, plans) = (foresight.of_parts(), plans::load(reader, space)?);
+        let held = asked.is_some().then(|| HeldParts::new(BYTES_HELD));
+        if let (Some(asked), Some(held)) = (&asked, &held) {
+            let reading = Reading {
+                reader,
+                space,
+                asked,
+                plans: &plans,
+                kinds: None,
+            };
+            in_threads(threads, &|| held.read(&reading, go_on))?;
+        }
+        let walk = Walk {
+            reader,
+            space,
+            foresight,
+            held,
+            go_on,
+            next_piece: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        };
+        let found = in_threads(threads, &|| walk.run())?;
+        if walk.stopped.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        found.into_iter().for_each(|some| named.extend(some));
+    }
+    named.sort_unstable();
+    named.dedup();
+    Ok((named.len() <= NAMED_MAX).then_some(named))
+}
+
+/// The members of these segments.
+fn members(reader: &dyn Read, space: &SpaceId, segments: &[SegmentName]) -> Result<Vec<u128>, PipelineError> {
+    let mut found = Vec::new();
+    for segment in segments {
+        let from = keys::members(space, segment.as_str());
+        let to = kith_state::prefix_end(&from).unwrap_or_default();
+        reader.scan(Keyspace::Members, &from, &to, &mut |key, _| {
+            found.extend(keys::wide_id(key));
+            found.len() <= NAMED_MAX
+        })?;
+    }
+    Ok(found)
+}
+
+/// What the threads of a walk share.
+struct Walk<'a> {
+    reader: &'a dyn Read,
+    space: &'a SpaceId,
+    foresight: &'a Foresight,
+    /// What is asked for of stored parts, where anything is.
+    held: Option<HeldParts>,
+    go_on: &'a (dyn Fn() -> bool + Sync),
+    next_piece: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+impl Walk<'_> {
+    /// Those of whom the decision may make something else, of the pieces that this thread takes.
+    fn run(&self) -> Result<Vec<u128>, PipelineError> {
+        let (mut named, mut page, mut outline) = (Vec::new(), Page::default(), Outline::default());
+        loop {
+            let piece = self.next_piece.fetch_add(1, Ordering::Relaxed);
+            if piece >= PIECES {
+                return Ok(named);
+            }
+            let asked = each_page(self.reader, self.space, piece, &mut page, &mut |page| {
+                for component in page.components() {
+                    let corrupt = |_| PipelineError::corrupt("components");
+                    outline.read(component).map_err(corrupt)?;
+                    for (id, parts) in outline.profiles() {
+                        if self.is_concerned(id, parts)? {
+                            named.push(id.0);
+                        }
+                    }
+                }
+                Ok((self.go_on)() && named.len() <= NAMED_MAX)
+            });
+            if !matches!(asked, Ok(true)) {
+                self.stopped.store(true, Ordering::Release);
+            }
+            asked?;
+            if self.stopped.load(Ordering::Acquire) {
+                return Ok(Vec::new());
+            }
+        }
+    }
+
+    fn is_concerned(&self, id: ProfileId, parts: &[OutlinedPart]) -> Result<bool, PipelineError> {
+        // Folds are of whole carriers.
+        if parts.iter().any(|part| part.key.start.is_some() || part.end.is_some()) {
+            return Ok(true);
+        }
+        let (mut whole, mut traits) = (Part::default(), 0);
+        for part in parts {
+            let held = self.held.as_ref().map(|held| held.get(&part.key));
+            let mut own = match held {
+                Some(Held::Absent) => continue,
+                Some(Held::Unknown) => return Ok(true),
+                Some(Held::Cut(cut)) => {
+                    traits += cut.traits;
+                    let read = Part::decode_for(cut.bytes, &self.foresight.kept);
+                    Some(read.map_err(|_| PipelineError::corrupt("parts"))?)
+                }
+                None => None,
+            };
+            if let Some(folds) = self
+                .foresight
+                .folds
+                .as_ref()
+                .filter(|_| !self.foresight.lacking.is_empty())
+            {
+                let fold = folds.of(part.key.carrier)?;
+                match &mut own {
+                    Some(own) => own.adopt(&self.foresight.lacking, &fold),
+                    None => own = Some(fold),
+                }
+            }
+            own.into_iter().for_each(|own| join(&mut whole, own));
+        }
+        // A limit may take traits from them together, whichever those are.
+        if traits > MAX_TRAITS {
+            return Ok(true);
+        }
+        let carriers: Vec<u128> = parts.iter().map(|part| part.key.carrier).collect();
+        Ok(self.foresight.concerns(id, &carriers, &whole))
+    }
+}
