@@ -158,7 +158,18 @@ pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), Comma
     }
     // Where nothing changes, what was decided before may still be on its way.
     let decided_by = read::<Plan>(&text)?.decided_by;
-    wait_for_refolds(client, args.proposal.space.space.as_str(), decided_by.as_deref()).await
+    let waited = wait_for_refolds(client, args.proposal.space.space.as_str(), decided_by.as_deref()).await;
+    waited.map_err(|error| waiting_failed(decided_by.as_deref(), error))
+}
+
+/// What was decided is in the log whatever becomes of whoever waits for it.
+fn waiting_failed(decided_by: Option<&str>, error: CommandError) -> CommandError {
+    let what = match decided_by {
+        Some(decision) => format!("the decision of record {decision} stands; only waiting for it failed"),
+        None => "nothing was to be decided; waiting for what was decided before failed".to_owned(),
+    };
+    let hint = "`kith status` says how far it is, and the same command waits again, without deciding anything twice";
+    CommandError::caused(what, Hint::caused(hint, error))
 }
 
 /// Sends a proposal, puts what came of it into words unless JSON is wanted, and gives what was sent and answered.
@@ -310,6 +321,29 @@ mod tests {
         };
         let client = Client::new(&Reach { url }).unwrap();
         propose(&client, &args, action, "").await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_in_vain_is_told_that_the_decision_stands() {
+        // A server that is gone.
+        let url = "http://127.0.0.1:9".parse().unwrap();
+        let client = Client::new(&Reach { url }).unwrap();
+        for (decided_by, what) in [
+            (
+                Some("0-0-12-0"),
+                "the decision of record 0-0-12-0 stands; only waiting for it failed",
+            ),
+            (
+                None,
+                "nothing was to be decided; waiting for what was decided before failed",
+            ),
+        ] {
+            let gone = wait_for_refolds(&client, "main", decided_by).await.unwrap_err();
+            let told = output::failure_text(&waiting_failed(decided_by, gone)).unwrap();
+            let begins = format!("error: {what}\n  caused by: no server answers at http://127.0.0.1:9/");
+            assert!(told.starts_with(&begins), "{told}");
+            assert!(told.contains("\n  `kith status` says how far it is"), "{told}");
+        }
     }
 
     #[tokio::test]
