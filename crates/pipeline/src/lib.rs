@@ -45,6 +45,7 @@ mod space;
 mod staged;
 #[cfg(test)]
 mod tests;
+mod trait_rules;
 mod transitions;
 mod verify;
 mod veto_history;

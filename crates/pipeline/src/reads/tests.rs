@@ -324,7 +324,7 @@ fn idn_7_what_if_tells_what_a_veto_or_rules_would_do_before_they_do() {
             .what_if(&main_space(), &wrong, at(9), &|| true)
             .unwrap_err()
             .to_string()
-            .contains("no claim policy")
+            .contains("unknown claim policy `mine`")
     );
     let sound = |veto: &Veto| reads.sound_veto(&main_space(), veto).unwrap();
     assert_eq!(
