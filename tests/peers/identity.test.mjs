@@ -72,7 +72,10 @@ test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout
   assert.equal(Number(parted.computed_traits.spent), 5)
   const ann = await server.personWhen('user_id:ann', person => Number(person.computed_traits.spent) === 7)
   assert.ok(isIn(ann, 'pro') && ann.id !== before.id)
-  assert.match(await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com'), /are not one person/)
+  const apart = await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com')
+  assert.match(apart, /are not one person/)
+  const vetoed = `Evidence between them was refused:\n  email:jo@example.com: the event was declared not to link it (identify, `
+  assert.ok(apart.includes(vetoed) && apart.includes(`event ${wrong})`) && !apart.includes('Left out of their links'), apart)
   await server.kith('flush')
   const changes = await server.sql(`
     SELECT change, cause FROM curated.membership_changes WHERE segment = 'pro' ORDER BY at, change`)

@@ -346,7 +346,8 @@ impl Compiler<'_> {
                 // In order, so those of a type stand together.
                 let types = listed.identifiers().chunk_by(|one, next| one.kind == next.kind);
                 let types = types.filter_map(|of_type| of_type.first());
-                self.identifier_types.extend(types.map(|one| one.kind.to_string().into()));
+                self.identifier_types
+                    .extend(types.map(|one| one.kind.to_string().into()));
                 Node::Leaf(Leaf::Listed(Arc::clone(listed.hashes())))
             }
         })

@@ -267,7 +267,7 @@ fn idn_7_why_asks_for_an_identifier_where_that_of_a_profile_changed_hands() {
     }
 }
 
-fn veto(event: &str, identifier: &str) -> Veto {
+pub(crate) fn veto(event: &str, identifier: &str) -> Veto {
     Veto::Event {
         event: event.parse().unwrap(),
         identifier: id(identifier),
