@@ -99,6 +99,12 @@ pub(crate) struct IdentifierBody {
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<String>,
+    /// Since when it is this person's, of one that changes hands, such as a shared device; absent from the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<String>,
+    /// Until when it was, exclusive; absent while it still is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_to: Option<String>,
 }
 
 /// What a person agreed to.
@@ -205,6 +211,8 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
                 value: found.identifier.value.to_string(),
                 source: name(found.source),
                 created_at: moment(found.created_at),
+                valid_from: moment(found.valid_from),
+                valid_to: moment(found.valid_to),
             })
             .collect(),
         consents: profile

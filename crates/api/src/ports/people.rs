@@ -97,6 +97,10 @@ pub struct ProfileIdentifier {
     pub first_message_id: Option<String>,
     /// When it was first received.
     pub created_at: Option<Timestamp>,
+    /// Since when it is this person's; `None` from the beginning. Only what is held by intervals changes hands.
+    pub valid_from: Option<Timestamp>,
+    /// Until when it was, exclusive; `None`: it still is.
+    pub valid_to: Option<Timestamp>,
 }
 
 /// What a person agreed to.

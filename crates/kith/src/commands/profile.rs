@@ -80,6 +80,8 @@ struct Identifier {
     kind: String,
     value: String,
     source: Option<String>,
+    valid_from: Option<String>,
+    valid_to: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -182,7 +184,8 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
             .as_deref()
             .map(|source| format!("  from {source}"))
             .unwrap_or_default();
-        format!("{}:{}{source}", identifier.kind, on_a_line(&identifier.value))
+        let held = held(identifier.valid_from.as_deref(), identifier.valid_to.as_deref());
+        format!("{}:{}{source}{held}", identifier.kind, on_a_line(&identifier.value))
     })?;
     section("traits", &profile.traits.0, |(name, value)| {
         format!("{}: {}", on_a_line(name), on_a_line(&plain(value)))
@@ -233,6 +236,16 @@ pub(crate) fn told_of(as_of: Option<&str>, known_at: Option<&str>) -> String {
         (Some(at), Some(known_at)) => format!(" at {at}, as known at {known_at}"),
         (Some(at), None) => format!(" at {at}"),
         (None, _) => String::new(),
+    }
+}
+
+/// When an identifier that changes hands was this person's; nothing where it is theirs from beginning to end.
+fn held(from: Option<&str>, until: Option<&str>) -> String {
+    match (from, until) {
+        (None, None) => String::new(),
+        (None, Some(until)) => format!("  until {until}"),
+        (Some(from), Some(until)) => format!("  from {from} until {until}"),
+        (Some(from), None) => format!("  from {from} on"),
     }
 }
 
