@@ -269,6 +269,13 @@ test('idn_9_idn_6_a_mistake_on_a_shared_device_is_seen_explained_and_undone_with
   await server.personWhen('user_id:bo', person => isIn(person, 'lamp_lovers'))
   await mail.next('bo@example.com')
 
+  // Each says when the laptop was theirs.
+  const [ofAnn, ofBo] = await Promise.all(['ann', 'bo'].map(async one =>
+    (await server.person(`user_id:${one}`)).identifiers.find(({ value }) => value === 'laptop')))
+  assert.ok(ofBo.valid_from && ofAnn.valid_to === ofBo.valid_from && !ofAnn.valid_from && !ofBo.valid_to)
+  assert.ok((await server.kith('profile', 'get', 'user_id:ann')).includes(`anonymous_id:laptop  until ${ofAnn.valid_to}\n`))
+  assert.ok((await server.kith('profile', 'get', 'user_id:bo')).includes(`anonymous_id:laptop  from ${ofBo.valid_from} on\n`))
+
   const seen = JSON.parse(await server.kith('segment', 'explain', 'lamp_lovers', 'user_id:bo', '--json'))
   assert.equal(seen.member, true)
   const why = JSON.parse(await server.kith('identity', 'why', 'user_id:bo', 'anonymous_id:laptop', '--json'))

@@ -60,8 +60,8 @@ pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions, is_used,
 };
 pub use document::{
-    AccountDocument, AccountMember, AccountMembers, AccountView, IdentifierView, MembershipView, PersonDocument,
-    TraitView,
+    AccountDocument, AccountMember, AccountMembers, AccountView, IdentifierView, LEFT_OUT_MAX, MembershipView,
+    PersonDocument, TraitView,
 };
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};

@@ -46,6 +46,8 @@ pub struct Profile {
     pub computed_traits: Vec<Trait>,
     /// Every identifier that is linked to it.
     pub identifiers: Vec<ProfileIdentifier>,
+    /// Which of them some event does not link, and why.
+    pub left_out: Vec<(Identifier, String)>,
     /// What it agreed to.
     pub consents: Vec<Consent>,
     /// The segments it is in at the instant of reading.

@@ -43,6 +43,8 @@ async fn api_1_one_call_gives_a_person_by_any_identifier() {
         "a device that changed hands says when it was theirs"
     );
     assert!(body["identifiers"][1].get("valid_to").is_none());
+    let left_out = json!({ "type": "email", "value": "jo@example.com", "because": "more than 1 of user_id" });
+    assert_eq!(body["left_out"], json!([left_out]));
     assert_eq!(body["consents"][0]["status"], "subscribed");
     assert_eq!(
         body["segments"][0],

@@ -142,6 +142,10 @@ impl Profiles for Ports {
                     ..identifier("device_id:a/b")
                 },
             ],
+            left_out: vec![(
+                Identifier::parse("email:jo@example.com").unwrap(),
+                "more than 1 of user_id".to_owned(),
+            )],
             consents: vec![Consent {
                 topic: "marketing".to_owned(),
                 status: "subscribed".to_owned(),

@@ -67,6 +67,8 @@ struct Profile {
     traits: Fields,
     computed_traits: Fields,
     identifiers: Vec<Identifier>,
+    #[serde(default)]
+    left_out: Vec<LeftOut>,
     consents: Vec<Consent>,
     segments: Vec<Membership>,
     accounts: Vec<Account>,
@@ -82,6 +84,14 @@ struct Identifier {
     source: Option<String>,
     valid_from: Option<String>,
     valid_to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LeftOut {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+    because: String,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +197,11 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
         let held = held(identifier.valid_from.as_deref(), identifier.valid_to.as_deref());
         format!("{}:{}{source}{held}", identifier.kind, on_a_line(&identifier.value))
     })?;
+    section(
+        "left out of a link of some event, as `kith identity why` explains",
+        &profile.left_out,
+        |out| format!("{}:{}: {}", out.kind, on_a_line(&out.value), on_a_line(&out.because)),
+    )?;
     section("traits", &profile.traits.0, |(name, value)| {
         format!("{}: {}", on_a_line(name), on_a_line(&plain(value)))
     })?;

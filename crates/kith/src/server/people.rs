@@ -186,6 +186,7 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
                 valid_to: view.to,
             })
             .collect(),
+        left_out: document.left_out.clone(),
         consents: document
             .consents
             .iter()

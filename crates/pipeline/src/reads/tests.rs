@@ -167,6 +167,13 @@ fn idn_7_why_names_the_events_and_what_was_left_out() {
         json!([{"identifier": "email:jo@x.org", "because": "more than 1 of user_id"}])
     );
     assert_eq!(apart["left_out"][0]["event"]["address"], "1-0-3-0");
+    // Bo's event does not link Jo's address, which stands at the person who has it.
+    let jo = person(&bench, "email:jo@x.org", at(5)).unwrap();
+    assert_eq!(
+        jo.left_out,
+        [(id("email:jo@x.org"), "more than 1 of user_id".to_owned())]
+    );
+    assert_eq!(person(&bench, "user_id:far", at(5)).unwrap().left_out, []);
     let nothing = why(&reads, "user_id:far", "user_id:ann").unwrap();
     assert_eq!((&nothing["together"], &nothing["path"]), (&json!(false), &json!([])));
     let unknown = why(&reads, "user_id:far", "user_id:nobody").unwrap_err();
