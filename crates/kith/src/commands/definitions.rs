@@ -7,8 +7,8 @@ use super::{destinations, drafts};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
+use crate::progress::Progress;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::{document_places, read_documents};
 use kith_types::Address;
 use serde::Deserialize;
@@ -111,6 +111,7 @@ struct Stage {
 #[derive(Deserialize)]
 struct Refold {
     space: String,
+    definition: String,
     records_done: u64,
     records_total: u64,
 }
@@ -257,27 +258,30 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
 async fn wait_for_refolds(client: &Client, space: &str, decision: Option<&str>) -> Result<(), CommandError> {
     let decision = decision.and_then(|decision| decision.parse::<Address>().ok());
     let mut end = decision.map(|decision| decision.sequence + 1);
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("folding history  {bar:40}  {percent}%  {eta}") {
-        bar.set_style(style);
-    }
+    let mut progress = Progress::new("{msg}  {bar:40}  {percent}%  {eta}");
     loop {
         let status: Refolding = read(&client.get(&["api", "status"], &[]).await?)?;
         let pipeline = status.stages.iter().find(|stage| stage.name == "pipeline");
         let through = pipeline.and_then(|stage| stage.through.as_deref()?.parse::<Address>().ok());
         let taken = through.map_or(0, |through| through.sequence + 1);
         let end = *end.get_or_insert(taken + pipeline.map_or(0, |stage| stage.lag_records));
-        let (mut done, mut total) = (0, 0);
+        let (mut done, mut total, mut doing) = (0, 0, Vec::new());
         for refold in status.refolds.iter().filter(|refold| refold.space == space) {
             done += refold.records_done;
             total += refold.records_total.max(refold.records_done + 1);
+            doing.push(refold.definition.as_str());
         }
         if total == 0 && taken >= end {
-            bar.finish_and_clear();
             return Ok(());
         }
-        bar.set_length(total);
-        bar.set_position(done);
+        match doing[..] {
+            [] => progress.shows("taking what came before", (taken, end), "records"),
+            _ => progress.shows(
+                &format!("folding history of {}", doing.join(" and ")),
+                (done, total),
+                "",
+            ),
+        }
         tokio::time::sleep(POLL).await;
     }
 }

@@ -5,9 +5,9 @@
 use crate::client::{Client, ErrorDetail, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
+use crate::progress::Progress;
 use crate::table::{Cell, Table};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -253,34 +253,28 @@ pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), C
         return Err(CommandError::caused("say what to do with the rebuilt state", hint));
     }
     let mut lines = client.post_lines(&["api", "rebuild", "verify"], &json!({})).await?;
-    let bar = if args.json {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(0)
+    // As JSON every step is a result.
+    let mut progress = match args.json {
+        true => Progress::hidden(),
+        false => Progress::new("{msg}  {bar:40}  {human_pos} of {human_len} records  {eta}"),
     };
-    if let Ok(style) = ProgressStyle::with_template("replaying  {bar:40}  {human_pos} of {human_len} records  {eta}") {
-        bar.set_style(style);
-    }
     while let Some(line) = lines.next().await? {
         if line.is_empty() {
             continue;
         }
         let step: RebuildLine = read(&line)?;
         if let Some(error) = step.error {
-            bar.abandon();
             return Err(CommandError::new(error.text()));
         }
         if args.json {
             output::line(&line)?;
         }
         if step.done {
-            bar.finish_and_clear();
+            drop(progress);
             return conclude(&step, args.json);
         }
-        bar.set_length(step.of);
-        bar.set_position(step.records);
+        progress.shows("replaying", (step.records, step.of), "records");
     }
-    bar.abandon();
     Err(CommandError::new("the server broke off the replay before its end"))
 }
 
