@@ -116,6 +116,19 @@ pub(crate) struct Stage {
     pub(crate) lag_millis: u64,
     /// What holds it up.
     pub(crate) fault: Option<String>,
+    /// What its records wait for that nobody has to mend.
+    pub(crate) waits_for: Option<String>,
+}
+
+impl Stage {
+    /// How it stands, in a word or a few.
+    fn state(&self) -> String {
+        match (&self.fault, &self.waits_for) {
+            (Some(fault), _) => fault.clone(),
+            (None, Some(what)) => format!("waits for {what}"),
+            (None, None) => "well".to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -342,7 +355,7 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             Cell::text(stage.through.as_deref().unwrap_or("")),
             Cell::number(stage.lag_records),
             Cell::number(format!("{:.1} s", stage.lag_millis as f64 / 1_000.0)),
-            Cell::text(stage.fault.as_deref().unwrap_or("well")),
+            Cell::text(&stage.state()),
         ])?;
     }
     table.finish()?;
@@ -383,4 +396,28 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ops_1_a_stage_that_waits_for_rules_is_not_said_to_be_well() {
+        let state = |fault: Option<&str>, waits_for: Option<&str>| {
+            let stage = Stage {
+                name: "pipeline".to_owned(),
+                through: None,
+                lag_records: 3,
+                lag_millis: 5,
+                fault: fault.map(str::to_owned),
+                waits_for: waits_for.map(str::to_owned),
+            };
+            stage.state()
+        };
+        assert_eq!(state(None, None), "well");
+        let rules = Some("changed rules of identity of main");
+        assert_eq!(state(None, rules), "waits for changed rules of identity of main");
+        assert_eq!(state(Some("the disk is full"), rules), "the disk is full");
+    }
 }

@@ -33,6 +33,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod traces;
+mod under_way;
 
 pub(crate) use audiences::write_keys_of;
 pub(crate) use config::{Role, ServerConfig};

@@ -1,14 +1,13 @@
 //! Running the server: readiness, status, flushing, proving.
 
+use super::under_way::{refolds, rules_in_work, waits_for};
 use super::{Parts, audiences, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
     FlushReport, LineStream, LossAccepted, MessageCount, MessageSend, Operations, PauseScope, PortError, PortErrorKind,
-    RawVerification, ReadinessCheck, RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status,
-    TableStatus,
+    RawVerification, ReadinessCheck, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status, TableStatus,
 };
-use kith_pipeline::RulesProgress;
 use kith_types::{Address, SpaceId, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +38,7 @@ impl Running {
             lag_records: self.0.log.durable_end().saturating_sub(end),
             lag_millis: lag_millis(&self.0, end),
             fault,
+            waits_for: None,
         }
     }
 
@@ -81,16 +81,22 @@ impl Running {
         }
     }
 
+    /// Records that wait for rules of identity are late as somebody decided it, so it is told and is no fault. Which space, a
+    /// key is needed for.
     fn lag(&self) -> ReadinessCheck {
-        let publish = self.0.published();
-        let ends = [self.0.pipeline.status().committed, publish.clean_end];
+        let (pipeline, publish) = (self.0.pipeline.status(), self.0.published());
+        let waits = match waits_for(&pipeline) {
+            Some(_) => " (they wait for changed rules of identity)",
+            None => "",
+        };
+        let ends = [pipeline.committed, publish.clean_end];
         let behind = ends.map(|end| self.0.log.durable_end().saturating_sub(end));
         ReadinessCheck {
             name: "lag".to_owned(),
             fault: None,
             bearable: true,
             note: Some(format!(
-                "{} records before people, {} before tables",
+                "{} records before people{waits}, {} before tables",
                 behind[0], behind[1]
             )),
         }
@@ -217,34 +223,6 @@ impl Operations for Running {
     async fn status(&self) -> Result<Status, PortError> {
         let pipeline = self.0.pipeline.status();
         let publish = self.0.published();
-        // The catalog knows spaces by name, and a state that is built again is of all of them.
-        let rebuild = pipeline.rebuilding.map(|end| RefoldStatus {
-            space: SpaceId::main(),
-            definition: "the whole state".to_owned(),
-            records_done: pipeline.committed,
-            records_total: end,
-            since: None,
-            ends_about: None,
-        });
-        let at_work = pipeline.new_rules.as_ref().map(|rules| rules.space.clone());
-        let waiting = pipeline.decisions_waiting.keys().filter(|space| {
-            // What is being done for one that waits is told by itself.
-            Some(*space) != at_work.as_ref() && !pipeline.sweeps.contains_key(*space)
-        });
-        let waiting: Vec<RefoldStatus> = waiting
-            .map(|space| RefoldStatus {
-                space: space.clone(),
-                definition: "a decision that waits".to_owned(),
-                records_done: 0,
-                records_total: 0,
-                since: None,
-                ends_about: None,
-            })
-            .collect();
-        let new_rules = pipeline
-            .new_rules
-            .as_ref()
-            .map(|rules| rules_in_work(rules, self.0.clock.now()));
         let dry_run = self.0.reads.dry_run();
         let dry_run = dry_run.map(|rules| rules_in_work(&rules, self.0.clock.now()));
         let paused = self.0.activation.paused().map_err(PortError::internal)?;
@@ -256,25 +234,13 @@ impl Operations for Running {
         ];
         let stages =
             tokio::task::spawn_blocking(move || stood.map(|(name, end, fault)| running.stage(name, end, fault)));
-        let stages = stages.await.map_err(PortError::internal)?;
-        let refolds = pipeline.sweeps.iter().map(|(space, sweep)| RefoldStatus {
-            space: space.clone(),
-            definition: "definitions".to_owned(),
-            records_done: sweep.swept,
-            records_total: sweep.profiles,
-            since: None,
-            ends_about: None,
-        });
+        let mut stages = stages.await.map_err(PortError::internal)?;
+        stages[0].waits_for = waits_for(&pipeline);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
             stages: stages.into_iter().chain(audiences::stages(&self.0).await?).collect(),
-            refolds: rebuild
-                .into_iter()
-                .chain(new_rules)
-                .chain(refolds)
-                .chain(waiting)
-                .collect(),
+            refolds: refolds(&pipeline, self.0.clock.now()),
             dry_run,
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),
@@ -406,25 +372,6 @@ impl Operations for Running {
             count: one.count,
         });
         Ok(shown.collect())
-    }
-}
-
-/// Changed rules of identity that are worked out, as progress that is shown.
-fn rules_in_work(rules: &RulesProgress, now: Timestamp) -> RefoldStatus {
-    let later = |span: Duration| {
-        let micros = i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
-        Timestamp::from_micros(now.as_micros().saturating_add(micros))
-    };
-    let elapsed = i64::try_from(rules.elapsed.as_micros()).unwrap_or(i64::MAX);
-    let (doing, counted) = rules.part.in_words();
-    let waits = if rules.holds_up { " (events wait for it)" } else { "" };
-    RefoldStatus {
-        space: rules.space.clone(),
-        definition: format!("identity_rules{waits}, {doing} {counted}"),
-        records_done: rules.done,
-        records_total: rules.total.max(rules.done),
-        since: Some(Timestamp::from_micros(now.as_micros().saturating_sub(elapsed))),
-        ends_about: rules.left.map(later),
     }
 }
 
