@@ -72,7 +72,10 @@ test('idn_6_idn_7_a_wrong_merge_is_explained_undone_and_stays_undone', { timeout
   assert.equal(Number(parted.computed_traits.spent), 5)
   const ann = await server.personWhen('user_id:ann', person => Number(person.computed_traits.spent) === 7)
   assert.ok(isIn(ann, 'pro') && ann.id !== before.id)
-  assert.match(await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com'), /are not one person/)
+  const apart = await server.kith('identity', 'why', 'user_id:ann', 'email:jo@example.com')
+  assert.match(apart, /are not one person/)
+  const vetoed = `Evidence between them was refused:\n  email:jo@example.com: the event was declared not to link it (identify, `
+  assert.ok(apart.includes(vetoed) && apart.includes(`event ${wrong})`) && !apart.includes('Left out of their links'), apart)
   await server.kith('flush')
   const changes = await server.sql(`
     SELECT change, cause FROM curated.membership_changes WHERE segment = 'pro' ORDER BY at, change`)
@@ -265,6 +268,13 @@ test('idn_9_idn_6_a_mistake_on_a_shared_device_is_seen_explained_and_undone_with
   for (const _ of [1, 2, 3]) await viewed(laptop)
   await server.personWhen('user_id:bo', person => isIn(person, 'lamp_lovers'))
   await mail.next('bo@example.com')
+
+  // Each says when the laptop was theirs.
+  const [ofAnn, ofBo] = await Promise.all(['ann', 'bo'].map(async one =>
+    (await server.person(`user_id:${one}`)).identifiers.find(({ value }) => value === 'laptop')))
+  assert.ok(ofBo.valid_from && ofAnn.valid_to === ofBo.valid_from && !ofAnn.valid_from && !ofBo.valid_to)
+  assert.ok((await server.kith('profile', 'get', 'user_id:ann')).includes(`anonymous_id:laptop  until ${ofAnn.valid_to}\n`))
+  assert.ok((await server.kith('profile', 'get', 'user_id:bo')).includes(`anonymous_id:laptop  from ${ofBo.valid_from} on\n`))
 
   const seen = JSON.parse(await server.kith('segment', 'explain', 'lamp_lovers', 'user_id:bo', '--json'))
   assert.equal(seen.member, true)

@@ -14,7 +14,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use error::{Beside, DocumentError, MISTAKES_MAX, nearest, read_each, with_keys};
+pub use error::{Beside, DocumentError, MISTAKES_MAX, kind_of, nearest, read_each, with_keys};
 pub use scalars::{json_of_value, parse_duration, parse_path, parse_timestamp, value_of_json};
 pub use sequence::{SEQUENCE_KEYS, parse_sequence_fields, write_sequence_fields};
 pub use window::{WINDOW_KEYS, parse_window};
@@ -75,7 +75,7 @@ const ROOTS: [FieldRoot; 3] = [FieldRoot::Properties, FieldRoot::Context, FieldR
 /// When it is anything else.
 pub fn object_of(json: &Json) -> Result<&Map<String, Json>, DocumentError> {
     json.as_object()
-        .ok_or_else(|| DocumentError::new(format!("expected an object, found {}", error::kind_of(json))))
+        .ok_or_else(|| DocumentError::new(format!("expected an object, found {}", kind_of(json))))
 }
 
 /// Checks that an object has no keys but these.
@@ -311,12 +311,12 @@ fn value_test_of(key: &str, operand: &Json) -> Result<ValueTest, DocumentError> 
     let number = || match value_of_json(operand)? {
         Value::Number(number) => Ok(number),
         _ => Err(
-            DocumentError::new(format!("expected a number, found {}", error::kind_of(operand)))
+            DocumentError::new(format!("expected a number, found {}", kind_of(operand)))
                 .hint("times are compared with `before` and `after`"),
         ),
     };
     let truth = || {
-        let wrong = || DocumentError::new(format!("expected true or false, found {}", error::kind_of(operand)));
+        let wrong = || DocumentError::new(format!("expected true or false, found {}", kind_of(operand)));
         operand.as_bool().ok_or_else(wrong)
     };
     let scalars = || {

@@ -22,10 +22,10 @@ pub use area::{Area, MAX_METRES};
 pub use calendar::{CalendarUnit, MAX_PERIODS, Periods, Zone};
 pub use document::{
     Beside, DocumentError, FILTER_KEYS, MAX_CONDITIONS, MAX_DEPTH, MAX_LIST, MAX_TEXT_BYTES, MISTAKES_MAX,
-    SEQUENCE_KEYS, VALUE_TEST_KEYS, WINDOW_KEYS, check_keys, json_of_value, nearest, object_of, parse_aggregate,
-    parse_condition, parse_duration, parse_filter, parse_filter_fields, parse_path, parse_sequence_fields,
-    parse_timestamp, parse_value_test, parse_window, read_each, value_of_json, with_keys, write_aggregate,
-    write_filter_fields, write_sequence_fields, write_value_test, write_window,
+    SEQUENCE_KEYS, VALUE_TEST_KEYS, WINDOW_KEYS, check_keys, json_of_value, kind_of, nearest, object_of,
+    parse_aggregate, parse_condition, parse_duration, parse_filter, parse_filter_fields, parse_path,
+    parse_sequence_fields, parse_timestamp, parse_value_test, parse_window, read_each, value_of_json, with_keys,
+    write_aggregate, write_filter_fields, write_sequence_fields, write_value_test, write_window,
 };
 pub use filter::{Condition, EventField, EventFilter, FieldRoot, FilterError};
 pub use filter_index::FilterIndex;

@@ -1,4 +1,4 @@
-//! The crate's error: what went wrong with rules, stored components or the presence port, and what to do about it.
+//! The crate's error: what went wrong with stored components or the presence port, and what to do about it.
 //!
 //! Works with every module here. It never carries personal values of events, so that it may be logged.
 
@@ -7,8 +7,6 @@ use crate::presence::PresenceError;
 /// What to do about an [`IdentityError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdentityErrorKind {
-    /// The rules document must be mended by its author.
-    Mend,
     /// Stored bytes or rows are damaged or of another version: rebuild from raw.
     Rebuild,
     /// The store behind the presence port failed: try again.
@@ -18,14 +16,6 @@ pub enum IdentityErrorKind {
 /// Why identity could not be worked out.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
-    /// A rules document that cannot be used; `where_` is a path such as `types.email.limit`.
-    #[error("identity rules, at {where_}: {what}")]
-    Rules {
-        /// The path within the document.
-        where_: String,
-        /// What is wrong and how to mend it.
-        what: String,
-    },
     /// Bytes that are no component of this version.
     #[error("a stored identity component is unreadable at byte {at}: {what}; rebuild the state from raw")]
     Corrupt {
@@ -53,16 +43,8 @@ impl IdentityError {
     #[must_use]
     pub fn kind(&self) -> IdentityErrorKind {
         match self {
-            Self::Rules { .. } => IdentityErrorKind::Mend,
             Self::Corrupt { .. } | Self::RowMissing { .. } | Self::OtherRules => IdentityErrorKind::Rebuild,
             Self::Presence(_) => IdentityErrorKind::Retry,
-        }
-    }
-
-    pub(crate) fn rules(where_: impl Into<String>, what: impl Into<String>) -> Self {
-        Self::Rules {
-            where_: where_.into(),
-            what: what.into(),
         }
     }
 }

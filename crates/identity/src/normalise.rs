@@ -21,7 +21,7 @@ pub enum Normaliser {
 
 impl Normaliser {
     /// The names that definitions use.
-    pub(crate) const NAMES: &'static str = "email, phone, trim, lowercase, none";
+    pub(crate) const NAMES: [&'static str; 5] = ["email", "phone", "trim", "lowercase", "none"];
 
     /// The name that definitions use.
     #[must_use]

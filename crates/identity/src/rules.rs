@@ -3,10 +3,10 @@
 //! Works with the definition document of kind `identity` ([`RulesDocument`]) and with [`crate::Evidence`], which is
 //! read under it. Rules never change in place: a new document is new [`Rules`] with another fingerprint.
 
-use crate::document::{Claim, OTHER_CUSTOM, ReplaceDocument, RulesDocument, TypeDocument};
-use crate::error::IdentityError;
+use crate::document::{Claim, OTHER_CUSTOM, ReplaceDocument, RulesDocument, TypeDocument, read_in_parts};
 use crate::evidence::{BlockedBecause, MAX_VALUE_BYTES};
 use crate::normalise::Normaliser;
+use kith_expr::{Beside, DocumentError, read_each};
 use kith_types::{Identifier, IdentifierType};
 use regex::{Regex, RegexBuilder};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -103,59 +103,69 @@ impl Rules {
     /// The rules that a document describes.
     ///
     /// # Errors
-    /// [`IdentityError::Rules`] with the place and how to mend it: an unknown version, policy or normaliser, a limit or
+    /// All that is wrong with it, each with its place and how to mend it: an unknown version, policy or normaliser, a limit or
     /// pattern out of bounds, a type that is both held and authenticating.
-    pub fn from_document(document: &RulesDocument) -> Result<Self, IdentityError> {
-        if let Some(version) = document.version.filter(|version| *version != VERSION) {
-            return Err(IdentityError::rules(
-                "version",
-                format!("{version} is not known; write {VERSION}"),
-            ));
-        }
-        if document.types.len() > MAX_TYPES {
-            return Err(IdentityError::rules(
-                "types",
-                format!("at most {MAX_TYPES} types can be named"),
-            ));
-        }
+    pub fn from_document(document: &RulesDocument) -> Result<Self, DocumentError> {
+        let version = match document.version {
+            None | Some(VERSION) => Ok(()),
+            Some(other) => Err(DocumentError::new(format!("{other} is not known; write {VERSION}")).within("version")),
+        };
         let mut rules = Self {
             document: document.clone(),
             ..Self::default()
         };
-        if let Some(spoken) = document.types.get(OTHER_CUSTOM) {
-            rules.other.amend(OTHER_CUSTOM, spoken)?;
-        }
-        for (name, spoken) in document.types.iter().filter(|(name, _)| *name != OTHER_CUSTOM) {
-            check_name(name)?;
-            let kind = IdentifierType::from_name(name);
-            match (fixed_index(&kind), kind) {
-                (Some(index), _) => rules.fixed[index].amend(name, spoken)?,
-                (None, IdentifierType::Custom(custom)) => {
-                    let mut rule = rules.other.clone();
-                    rule.amend(name, spoken)?;
-                    rules.named.insert(custom, rule);
-                }
-                (None, _) => {}
-            }
-        }
+        version.beside(rules.amend(document).map_err(|error| error.within("types")))?;
         rules.fingerprint = rules.compute_fingerprint();
         Ok(rules)
     }
 
-    /// The rules that a JSON document describes: the `spec` of a definition of kind `identity`.
+    /// The rules that a JSON document describes: the `spec` of a definition of kind `identity_rules`.
     ///
     /// # Errors
-    /// As [`Rules::from_document`]; also for what is no such document.
-    pub fn from_json(spec: &serde_json::Value) -> Result<Self, IdentityError> {
+    /// As [`Rules::from_document`]; also for what is no such document, and then for all else that is wrong with what can be read.
+    pub fn from_json(spec: &serde_json::Value) -> Result<Self, DocumentError> {
         if !spec.is_object() {
-            return Err(IdentityError::rules(
-                "the document",
-                "must be an object such as {\"types\": {}}",
-            ));
+            return Err(DocumentError::new("expected an object such as {\"types\": {}}"));
         }
-        let document = RulesDocument::deserialize(spec)
-            .map_err(|error| IdentityError::rules("the document", error.to_string()))?;
-        Self::from_document(&document)
+        match RulesDocument::deserialize(spec) {
+            Ok(document) => Self::from_document(&document),
+            Err(refused) => {
+                let (document, wrong) = read_in_parts(spec);
+                // What every part lets pass is refused all the same, in the words of who refuses it.
+                let wrong = wrong.unwrap_or_else(|| DocumentError::new(refused.to_string()));
+                Err(match Self::from_document(&document) {
+                    Ok(_) => wrong,
+                    Err(more) => wrong.and(more),
+                })
+            }
+        }
+    }
+
+    fn amend(&mut self, document: &RulesDocument) -> Result<(), DocumentError> {
+        if document.types.len() > MAX_TYPES {
+            return Err(DocumentError::new(format!("at most {MAX_TYPES} types can be named")));
+        }
+        let other = match document.types.get(OTHER_CUSTOM) {
+            Some(spoken) => self.other.amend(spoken).map_err(|error| error.within(OTHER_CUSTOM)),
+            None => Ok(()),
+        };
+        let named = document.types.iter().filter(|(name, _)| *name != OTHER_CUSTOM);
+        let named = read_each(named.map(|(name, spoken)| {
+            check_name(name)?;
+            let kind = IdentifierType::from_name(name);
+            let amended = match (fixed_index(&kind), kind) {
+                (Some(index), _) => self.fixed[index].amend(spoken),
+                (None, IdentifierType::Custom(custom)) => {
+                    let mut rule = self.other.clone();
+                    let amended = rule.amend(spoken);
+                    self.named.insert(custom, rule);
+                    amended
+                }
+                (None, _) => Ok(()),
+            };
+            amended.map_err(|error| error.within(name))
+        }));
+        other.beside(named).map(drop)
     }
 
     /// The document as it was given.
@@ -345,107 +355,99 @@ impl TypeRule {
         }
     }
 
-    fn amend(&mut self, name: &str, spoken: &TypeDocument) -> Result<(), IdentityError> {
-        let at = |field: &str| format!("types.{name}.{field}");
-        self.priority = spoken.priority.unwrap_or(self.priority);
-        self.authenticates = spoken.authenticates.unwrap_or(self.authenticates);
-        if let Some(limit) = spoken.limit {
-            if !(1..=MAX_LIMIT).contains(&limit) {
-                return Err(IdentityError::rules(
-                    at("limit"),
-                    format!("{limit} is not between 1 and {MAX_LIMIT}"),
-                ));
+    /// Says of itself what a document does. Where that has a mistake it stays as it was.
+    fn amend(&mut self, spoken: &TypeDocument) -> Result<(), DocumentError> {
+        let limit = match spoken.limit {
+            Some(limit) if !(1..=MAX_LIMIT).contains(&limit) => {
+                Err(DocumentError::new(format!("{limit} is not between 1 and {MAX_LIMIT}")).within("limit"))
             }
-            self.limit = limit;
-        }
-        if let Some(claim) = &spoken.claim {
-            self.claim = Claim::from_name(claim).ok_or_else(|| {
-                let what = format!("{claim:?} is no claim policy; use one of {}", Claim::NAMES);
-                IdentityError::rules(at("claim"), what)
-            })?;
-        }
-        if self.claim != Claim::Link && self.authenticates {
-            let what = format!(
-                "a type with claim {} cannot authenticate; set one of them otherwise",
-                self.claim.as_str()
-            );
-            return Err(IdentityError::rules(at("authenticates"), what));
-        }
-        if let Some(normaliser) = &spoken.normalise {
-            self.normalise = Normaliser::from_name(normaliser).ok_or_else(|| {
-                let what = format!("{normaliser:?} is no normaliser; use one of {}", Normaliser::NAMES);
-                IdentityError::rules(at("normalise"), what)
-            })?;
-        }
-        if let Some(replacements) = &spoken.replace {
-            self.replace = replacements_of(name, replacements)?;
-        }
+            limit => Ok(limit.unwrap_or(self.limit)),
+        };
+        let claim = match &spoken.claim {
+            Some(name) => Claim::from_name(name)
+                .ok_or_else(|| DocumentError::unknown("claim policy", name, &Claim::NAMES).within("claim")),
+            None => Ok(self.claim),
+        };
+        let authenticates = spoken.authenticates.unwrap_or(self.authenticates);
+        let fits = match &claim {
+            Ok(claim) if *claim != Claim::Link && authenticates => {
+                let claim = claim.as_str();
+                let what = format!("a type with claim {claim} cannot authenticate; set one of them otherwise");
+                Err(DocumentError::new(what).within("authenticates"))
+            }
+            _ => Ok(()),
+        };
+        let normalise = match &spoken.normalise {
+            Some(name) => Normaliser::from_name(name)
+                .ok_or_else(|| DocumentError::unknown("normaliser", name, &Normaliser::NAMES).within("normalise")),
+            None => Ok(self.normalise),
+        };
+        let replace = spoken.replace.as_deref().map(replacements_of).transpose();
+        let read = limit.beside(claim).beside(fits).beside(normalise).beside(replace);
+        let (((((limit, claim), ()), normalise), replace), (patterns, zeros)) = read.beside(blocked_of(spoken))?;
+        self.priority = spoken.priority.unwrap_or(self.priority);
+        (self.limit, self.claim, self.authenticates) = (limit, claim, authenticates);
+        self.normalise = normalise;
+        self.replace = replace.unwrap_or_else(|| std::mem::take(&mut self.replace));
         if spoken.default_blocked == Some(false) {
             self.blocked.clear();
             self.zeros = false;
         }
-        self.block(name, spoken)
-    }
-
-    fn block(&mut self, name: &str, spoken: &TypeDocument) -> Result<(), IdentityError> {
-        let values = spoken.blocked.as_deref().unwrap_or_default();
-        let patterns = spoken.blocked_patterns.as_deref().unwrap_or_default();
-        if values.len() > MAX_BLOCKED {
-            let what = format!("at most {MAX_BLOCKED} values; use a pattern");
-            return Err(IdentityError::rules(format!("types.{name}.blocked"), what));
-        }
-        for value in values {
-            let normalised = self.spell(value);
-            self.blocked.insert(
-                normalised
-                    .as_deref()
-                    .unwrap_or(value)
-                    .to_ascii_lowercase()
-                    .into_boxed_str(),
-            );
-        }
-        if patterns.len() > MAX_PATTERNS {
-            let what = format!("at most {MAX_PATTERNS} patterns");
-            return Err(IdentityError::rules(format!("types.{name}.blocked_patterns"), what));
-        }
-        for (index, pattern) in patterns.iter().enumerate() {
-            let place = format!("types.{name}.blocked_patterns[{index}]");
-            if pattern == ZEROS {
-                self.zeros = true;
-                continue;
-            }
-            self.patterns.push(pattern_of(place, pattern)?);
+        self.zeros |= zeros;
+        self.patterns.extend(patterns);
+        for value in spoken.blocked.iter().flatten() {
+            let spelt = self.spell(value);
+            let spelt = spelt.as_deref().unwrap_or(value).to_ascii_lowercase();
+            self.blocked.insert(spelt.into_boxed_str());
         }
         Ok(())
     }
 }
 
-fn replacements_of(name: &str, spoken: &[ReplaceDocument]) -> Result<Vec<(Regex, Box<str>)>, IdentityError> {
-    if spoken.len() > MAX_REPLACEMENTS {
-        let what = format!("at most {MAX_REPLACEMENTS} replacements");
-        return Err(IdentityError::rules(format!("types.{name}.replace"), what));
-    }
-    let built = spoken.iter().enumerate().map(|(index, one)| {
-        let place = format!("types.{name}.replace[{index}]");
-        if one.with.len() > MAX_REPLACEMENT_BYTES {
-            let what = format!("with is longer than {MAX_REPLACEMENT_BYTES} bytes");
-            return Err(IdentityError::rules(place, what));
+/// The patterns that a document blocks, and whether the default one is among them. Its values are counted.
+fn blocked_of(spoken: &TypeDocument) -> Result<(Vec<Regex>, bool), DocumentError> {
+    let values = spoken.blocked.as_deref().unwrap_or_default();
+    let values = match values.len() {
+        0..=MAX_BLOCKED => Ok(()),
+        _ => Err(DocumentError::new(format!("at most {MAX_BLOCKED} values; use a pattern")).within("blocked")),
+    };
+    let patterns = spoken.blocked_patterns.as_deref().unwrap_or_default();
+    let zeros = patterns.iter().any(|pattern| pattern == ZEROS);
+    let built = match patterns.len() {
+        0..=MAX_PATTERNS => {
+            let own = patterns.iter().enumerate().filter(|(_, pattern)| *pattern != ZEROS);
+            read_each(own.map(|(at, pattern)| pattern_of(pattern).map_err(|error| error.item(at))))
         }
-        Ok((pattern_of(place, &one.pattern)?, Box::from(one.with.as_str())))
-    });
-    built.collect()
+        _ => Err(DocumentError::new(format!("at most {MAX_PATTERNS} patterns"))),
+    };
+    let ((), built) = values.beside(built.map_err(|error| error.within("blocked_patterns")))?;
+    Ok((built, zeros))
 }
 
-fn pattern_of(place: String, pattern: &str) -> Result<Regex, IdentityError> {
+fn replacements_of(spoken: &[ReplaceDocument]) -> Result<Vec<(Regex, Box<str>)>, DocumentError> {
+    let built = match spoken.len() {
+        0..=MAX_REPLACEMENTS => read_each(spoken.iter().enumerate().map(|(at, one)| {
+            let with = match one.with.len() {
+                0..=MAX_REPLACEMENT_BYTES => Ok(Box::from(one.with.as_str())),
+                _ => Err(DocumentError::new(format!("longer than {MAX_REPLACEMENT_BYTES} bytes")).within("with")),
+            };
+            let pattern = pattern_of(&one.pattern).map_err(|error| error.within("pattern"));
+            pattern.beside(with).map_err(|error| error.item(at))
+        })),
+        _ => Err(DocumentError::new(format!("at most {MAX_REPLACEMENTS} replacements"))),
+    };
+    built.map_err(|error| error.within("replace"))
+}
+
+fn pattern_of(pattern: &str) -> Result<Regex, DocumentError> {
     if pattern.len() > MAX_PATTERN_BYTES {
-        let what = format!("longer than {MAX_PATTERN_BYTES} bytes");
-        return Err(IdentityError::rules(place, what));
+        return Err(DocumentError::new(format!("longer than {MAX_PATTERN_BYTES} bytes")));
     }
     RegexBuilder::new(pattern)
         .size_limit(1 << 20)
         .dfa_size_limit(1 << 20)
         .build()
-        .map_err(|error| IdentityError::rules(place, error.to_string()))
+        .map_err(|error| DocumentError::new(error.to_string()))
 }
 
 fn fixed_index(kind: &IdentifierType) -> Option<usize> {
@@ -459,11 +461,11 @@ fn fixed_index(kind: &IdentifierType) -> Option<usize> {
     }
 }
 
-fn check_name(name: &str) -> Result<(), IdentityError> {
+fn check_name(name: &str) -> Result<(), DocumentError> {
     if !IdentifierType::is_name(name) {
         let shown: String = name.chars().take(64).collect();
         let what = format!("{shown:?} is no type name: 1 to 64 bytes without white space and without a colon");
-        return Err(IdentityError::rules("types", what));
+        return Err(DocumentError::new(what));
     }
     Ok(())
 }

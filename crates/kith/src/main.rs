@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod fields;
 mod output;
+mod progress;
 mod server;
 mod table;
 

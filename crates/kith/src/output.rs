@@ -125,7 +125,7 @@ pub(crate) fn failure(error: &CommandError) {
 }
 
 /// What is printed of a failure; nothing where only the reader has gone.
-fn failure_text(error: &CommandError) -> Option<String> {
+pub(crate) fn failure_text(error: &CommandError) -> Option<String> {
     let mut text = format!("error: {error}");
     let mut hints = Vec::new();
     let mut said = error.to_string();

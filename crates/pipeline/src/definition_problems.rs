@@ -2,7 +2,8 @@
 //!
 //! [`DefinitionSet::compile`] stops at the first mistake; only then the documents are read here a second time.
 
-use crate::definitions::{DefinitionSet, IDENTITY_RULES, parse_trait_rules};
+use crate::definitions::{DefinitionSet, IDENTITY_RULES};
+use crate::trait_rules::parse_trait_rules;
 use kith_expr::{AggregateSpec, DocumentError, EventFilter, Window};
 use kith_identity::Rules;
 use kith_types::SegmentName;
@@ -54,12 +55,14 @@ impl DefinitionSet {
         let of_kind = |kind: &str| self.documents.get(kind).into_iter().flatten();
         let mut problems = Vec::new();
         for (name, spec) in of_kind(IDENTITY_RULES).take(1) {
-            let wrong = Rules::from_json(spec).err();
-            problems.extend(wrong.map(|wrong| DefinitionProblem::new(IDENTITY_RULES, name, "", wrong.to_string())));
+            if let Err(wrong) = Rules::from_json(spec) {
+                problems.extend(DefinitionProblem::each_of(IDENTITY_RULES, name, &wrong.within("spec")));
+            }
         }
         for (name, spec) in of_kind("trait_rules").take(1) {
-            let wrong = parse_trait_rules(spec).err();
-            problems.extend(wrong.map(|wrong| DefinitionProblem::new("trait_rules", name, "", wrong)));
+            if let Err(wrong) = parse_trait_rules(spec) {
+                problems.extend(DefinitionProblem::each_of("trait_rules", name, &wrong.within("spec")));
+            }
         }
         let mut computed_traits = BTreeMap::new();
         for (name, spec) in of_kind("computed_trait") {

@@ -8,11 +8,12 @@ use crate::account_facts::{AccountsAsked, AccountsOf};
 use crate::definition_history::Reach;
 use crate::definition_problems::DefinitionProblem;
 use crate::person::PersonOf;
+use crate::trait_rules::parse_trait_rules;
 use crate::veto_history::VetoHistory;
 use crate::vetoes::{self, Veto};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Evidence, Rules, Vetoes};
-use kith_profile::{FoldPlan, Part, Survivorship, TraitRules};
+use kith_profile::{FoldPlan, Part, TraitRules};
 use kith_segment::{Cause, CompiledSegment, SegmentDefinition, SegmentIndex};
 use kith_types::{Event, ProfileId, SegmentName, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -246,11 +247,15 @@ impl DefinitionSet {
             DefinitionProblem::new(kind, name, "", error.to_string())
         };
         let rules = match of_kind("identity_rules").next() {
-            Some((name, spec)) => Rules::from_json(spec).map_err(|error| wrong("identity_rules", name, &error))?,
+            Some((name, spec)) => {
+                Rules::from_json(spec).map_err(|error| wrong("identity_rules", name, &error.within("spec")))?
+            }
             None => Rules::default(),
         };
         let trait_rules = match of_kind("trait_rules").next() {
-            Some((name, spec)) => parse_trait_rules(spec).map_err(|error| wrong("trait_rules", name, &error))?,
+            Some((name, spec)) => {
+                parse_trait_rules(spec).map_err(|error| wrong("trait_rules", name, &error.within("spec")))?
+            }
             None => TraitRules::default(),
         };
         let mut references = kith_segment::Definitions::default();
@@ -316,51 +321,6 @@ impl DefinitionSet {
                 false => Cause::Definition,
             },
         })
-    }
-}
-
-/// The survivorship rules of a document: `default`, and `traits` by name, each a rule's name or, for
-/// `source_priority`, the list of sources, first wins.
-pub(crate) fn parse_trait_rules(spec: &serde_json::Value) -> Result<TraitRules, String> {
-    let fields = spec.as_object().ok_or("a map with default and traits is needed")?;
-    if let Some(unknown) = fields.keys().find(|key| !["default", "traits"].contains(&key.as_str())) {
-        return Err(format!("{unknown:?} is not known here; default and traits are"));
-    }
-    let mut rules = TraitRules::default();
-    if let Some(rule) = fields.get("default") {
-        rules.default = parse_survivorship("default", rule)?;
-    }
-    for (name, rule) in fields
-        .get("traits")
-        .and_then(|traits| traits.as_object())
-        .into_iter()
-        .flatten()
-    {
-        rules
-            .by_name
-            .insert(name.as_str().into(), parse_survivorship(name, rule)?);
-    }
-    Ok(rules)
-}
-
-fn parse_survivorship(place: &str, rule: &serde_json::Value) -> Result<Survivorship, String> {
-    if let Some(sources) = rule.get("source_priority").and_then(|sources| sources.as_array()) {
-        let names = sources.iter().map(|source| source.as_str().unwrap_or_default().parse());
-        let names: Result<Vec<_>, _> = names.collect();
-        return names
-            .map(Survivorship::SourcePriority)
-            .map_err(|error| format!("{place}: {error}"));
-    }
-    match rule.as_str() {
-        Some("most_recent") => Ok(Survivorship::MostRecent),
-        Some("most_frequent") => Ok(Survivorship::MostFrequent),
-        Some("oldest") => Ok(Survivorship::Oldest),
-        Some("min") => Ok(Survivorship::Min),
-        Some("max") => Ok(Survivorship::Max),
-        Some("most_restrictive") => Ok(Survivorship::MostRestrictive),
-        _ => Err(format!(
-            "{place}: a rule is most_recent, most_frequent, oldest, min, max, most_restrictive or a map with source_priority"
-        )),
     }
 }
 

@@ -4,6 +4,9 @@
 use kith_segment::CauseKind;
 use kith_types::{Identifier, ProfileId, SegmentName, SourceName, Timestamp, Value};
 
+/// What was left out of links, in the answer about a person, at most.
+pub const LEFT_OUT_MAX: usize = 100;
+
 /// A trait with where it comes from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TraitView {
@@ -60,8 +63,8 @@ pub struct PersonDocument {
     pub redirected_from: Option<ProfileId>,
     /// The identifiers, the oldest first.
     pub identifiers: Vec<IdentifierView>,
-    /// Identifiers that limits kept out of a link with this person, each with its reason.
-    pub parked: Vec<(Identifier, String)>,
+    /// Identifiers of this person that some event does not link, each reason once: at most [`LEFT_OUT_MAX`].
+    pub left_out: Vec<(Identifier, String)>,
     /// Whether the evidence around this person is at a bound, so that some of it may have been refused.
     pub identity_limited: bool,
     /// The traits, by name.

@@ -47,6 +47,7 @@ mod staged;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod trait_rules;
 mod transitions;
 mod verify;
 mod veto_history;
@@ -61,8 +62,8 @@ pub use definitions::{
     ComputedTrait, DEFINITIONS_APPLIED, DefinitionDocument, Definitions, LiveSegment, check_definitions, is_used,
 };
 pub use document::{
-    AccountDocument, AccountMember, AccountMembers, AccountView, IdentifierView, MembershipView, PersonDocument,
-    TraitView,
+    AccountDocument, AccountMember, AccountMembers, AccountView, IdentifierView, LEFT_OUT_MAX, MembershipView,
+    PersonDocument, TraitView,
 };
 pub use engine::{Engine, EngineConfig, SweepProgress};
 pub use error::{PipelineError, PipelineErrorKind};

@@ -140,17 +140,12 @@ impl Space {
         self.quiet = true;
         let vetoes_stay = self.definitions.vetoes_decided == before.vetoes_decided;
         let rereads = !self.definitions.rules.reads_as(&before.rules) || !vetoes_stay;
-        if rereads {
-            self.list_reread(work, before)?;
-        }
-        let (events, people) = (work.progress.done(), self.profile_count);
-        work.progress.enter(RulesPart::Linking, people);
+        let of_nobody = if rereads { self.list_reread(work, before)? } else { 0 };
+        work.progress.enter(RulesPart::Linking, self.profile_count);
         let taken_out = self.link_again(work)?;
         let mut placed = 0;
         if rereads {
-            // About as many as belong to those who were taken out.
-            let events = events * taken_out / people.max(1);
-            work.progress.enter(RulesPart::Placing, events);
+            work.progress.enter(RulesPart::Placing, taken_out + of_nobody);
             placed = self.place_rows(work, NOBODY)? + self.place_again(work)?;
         }
         self.quiet = false;
@@ -176,13 +171,14 @@ impl Space {
         Ok(())
     }
 
-    /// Lists the components of which an event says something else than before.
-    fn list_reread(&mut self, work: Work<'_>, before: &Definitions) -> Result<(), PipelineError> {
-        let mut from = Some(keys::space(&self.id));
+    /// Lists the components of which an event says something else than before. Answers how many events nobody has.
+    fn list_reread(&mut self, work: Work<'_>, before: &Definitions) -> Result<u64, PipelineError> {
+        let (mut from, mut of_nobody) = (Some(keys::space(&self.id)), 0);
         while let Some(start) = from {
-            let carriers;
-            (carriers, from) = reread_carriers(work, &self.id, &start, (before, &self.definitions))?;
-            for carrier in carriers {
+            let reread = reread_carriers(work, &self.id, &start, (before, &self.definitions))?;
+            from = reread.next;
+            of_nobody += reread.of_nobody;
+            for carrier in reread.carriers {
                 let component = self
                     .component_of(work.stands, carrier)?
                     .ok_or_else(|| PipelineError::corrupt("identifiers"))?;
@@ -191,10 +187,10 @@ impl Space {
             }
             self.stage_step(work)?;
         }
-        Ok(())
+        Ok(of_nobody)
     }
 
-    /// Goes over all components: takes out what is listed, and links the others as the rules do now. Answers how many people
+    /// Goes over all components: takes out what is listed, and links the others as the rules do now. Answers how many events
     /// were taken out.
     fn link_again(&mut self, work: Work<'_>) -> Result<u64, PipelineError> {
         let (mut from, end) = everything(&self.id);
@@ -213,12 +209,10 @@ impl Space {
             from = [keys::wide(&self.id, *last).as_slice(), &[0]].concat();
             for (id, component) in some {
                 let component = component.map_err(|_| PipelineError::corrupt("components"))?;
-                let people = component.profiles().len() as u64;
-                work.progress.did(people);
+                work.progress.did(component.profiles().len() as u64);
                 let listed = staged::listed(&self.id, List::Reread, id);
                 if work.reader.get(Keyspace::Staged, &listed)?.is_some() {
-                    taken_out += people;
-                    self.take_out(work, &component)?;
+                    taken_out += self.take_out(work, &component)?;
                 } else {
                     self.link_otherwise(work, component)?;
                 }
@@ -246,8 +240,10 @@ impl Space {
         Ok(())
     }
 
-    /// Removes a component with all that is derived of its events, the rows of their history among it.
-    fn take_out(&mut self, work: Work<'_>, component: &Component) -> Result<(), PipelineError> {
+    /// Removes a component with all that is derived of its events, the rows of their history among it. Answers how many
+    /// events that were.
+    fn take_out(&mut self, work: Work<'_>, component: &Component) -> Result<u64, PipelineError> {
+        let mut events = 0;
         for profile in component.profiles() {
             let key = keys::wide(&self.id, profile.id.0);
             self.writes.remove(Keyspace::Profiles, key);
@@ -261,7 +257,7 @@ impl Space {
             self.writes
                 .remove(Keyspace::Identifiers, keys::wide(&self.id, identifier));
             let rows = keys::row_range(&self.id, identifier, None, None);
-            self.take_out_rows(work, Keyspace::Events, rows)?;
+            events += self.take_out_rows(work, Keyspace::Events, rows)?;
             if !work.has_accounts {
                 continue;
             }
@@ -278,7 +274,7 @@ impl Space {
         }
         self.writes
             .remove(Keyspace::Components, keys::wide(&self.id, component.id().0));
-        Ok(())
+        Ok(events)
     }
 
     fn take_out_rows(
@@ -286,14 +282,15 @@ impl Space {
         work: Work<'_>,
         keyspace: Keyspace,
         (from, to): (Vec<u8>, Vec<u8>),
-    ) -> Result<(), PipelineError> {
-        let mut failed = None;
+    ) -> Result<u64, PipelineError> {
+        let (mut rows, mut failed) = (0, None);
         work.stands.scan(keyspace, &from, &to, &mut |key, _| {
+            rows += 1;
             self.writes.remove(keyspace, key.to_vec());
             failed = self.stage_when_full(work).err();
             failed.is_none()
         })?;
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(rows), Err)
     }
 
     /// Places the events of what was taken out. Answers how many.
@@ -333,6 +330,7 @@ impl Space {
     /// Answers whether it is placed: of an event that nobody has, rules may still leave nothing.
     fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<bool, PipelineError> {
         let damaged = || PipelineError::corrupt("history");
+        work.progress.did(1);
         if carrier == NOBODY {
             let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
             if self.definitions.read(&named).carrier().is_none() {
@@ -345,7 +343,6 @@ impl Space {
         }
         let (time, address) = keys::row_place(key).ok_or_else(damaged)?;
         let event = history::decode(&self.id, time, address, row).ok_or_else(damaged)?;
-        work.progress.did(1);
         self.place_event(&work.view, &event, work.now, Cause::Regrouping)?;
         self.stage_when_full(work)?;
         Ok(true)
@@ -359,20 +356,30 @@ fn everything(space: &SpaceId) -> (Vec<u8>, Vec<u8>) {
     (from, to)
 }
 
-/// The next carriers that have an event which says something else under the second definitions than under the first, and
-/// where to go on.
+/// Carriers that have an event which says something else than before.
+struct Reread {
+    carriers: Vec<u128>,
+    /// Where to go on.
+    next: Option<Vec<u8>>,
+    /// Events on the way that nobody has.
+    of_nobody: u64,
+}
+
+/// The next carriers that have an event which says something else under the second definitions than under the first.
 fn reread_carriers(
     work: Work<'_>,
     space: &SpaceId,
     start: &[u8],
     (before, after): (&Definitions, &Definitions),
-) -> Result<(Vec<u128>, Option<Vec<u8>>), PipelineError> {
+) -> Result<Reread, PipelineError> {
     let (prefix, end) = everything(space);
     let (mut found, mut next, mut damaged): (Vec<u128>, _, _) = (Vec::new(), None, false);
+    let mut of_nobody = 0;
     work.stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
         work.progress.did(1);
         let carrier = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>());
         let carrier = carrier.map(|bytes| u128::from_be_bytes(*bytes));
+        of_nobody += u64::from(carrier == Some(NOBODY));
         if carrier == Some(NOBODY) || carrier.is_some() && found.last().copied() == carrier {
             return true;
         }
@@ -390,5 +397,9 @@ fn reread_carriers(
     if damaged {
         return Err(PipelineError::corrupt("history"));
     }
-    Ok((found, next))
+    Ok(Reread {
+        carriers: found,
+        next,
+        of_nobody,
+    })
 }

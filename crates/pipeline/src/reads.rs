@@ -17,6 +17,7 @@ mod outlook;
 mod overlap;
 mod parts;
 mod past;
+mod refused;
 mod shared;
 mod shown;
 mod unsent;

@@ -16,7 +16,7 @@ pub enum RulesPart {
     Reading,
     /// What evidence connects is linked anew; people are counted.
     Linking,
-    /// Events that say something else are placed again; they are counted.
+    /// Events of those of whom one says something else, and those that nobody has, are placed again; they are counted.
     Placing,
     /// What steps did meanwhile is taken, too; what they wrote is counted.
     CatchingUp,
@@ -147,7 +147,7 @@ impl RulesAtWork {
     }
 
     /// How many are done of the present part.
-    pub(crate) fn done(&self) -> u64 {
+    fn done(&self) -> u64 {
         self.done.load(Ordering::Relaxed)
     }
 

@@ -75,7 +75,7 @@ pub struct CompiledSegment {
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
     consents: Vec<Box<str>>,
-    uses_identifiers: bool,
+    identifier_types: Vec<Box<str>>,
     uses_profile_id: bool,
 }
 
@@ -104,7 +104,7 @@ impl CompiledSegment {
             computed_traits: Vec::new(),
             references: Vec::new(),
             consents: Vec::new(),
-            uses_identifiers: false,
+            identifier_types: Vec::new(),
             uses_profile_id: false,
         };
         let explained = compiler.node(&definition.condition).map_err(|problem| {
@@ -123,7 +123,7 @@ impl CompiledSegment {
             computed_traits: sorted(compiler.computed_traits),
             references: sorted(compiler.references),
             consents: sorted(compiler.consents),
-            uses_identifiers: compiler.uses_identifiers,
+            identifier_types: sorted(compiler.identifier_types),
             uses_profile_id: compiler.uses_profile_id,
         })
     }
@@ -194,10 +194,16 @@ impl CompiledSegment {
         !self.consents.is_empty()
     }
 
+    /// The types of the identifiers that it lists, sorted.
+    #[must_use]
+    pub fn identifier_types(&self) -> &[Box<str>] {
+        &self.identifier_types
+    }
+
     /// Whether it asks for identifiers.
     #[must_use]
     pub fn depends_on_identifiers(&self) -> bool {
-        self.uses_identifiers
+        !self.identifier_types.is_empty()
     }
 
     /// Whether it asks for a share of all people, which nothing that is known of a person decides.
@@ -209,7 +215,7 @@ impl CompiledSegment {
     /// Whether any event may touch it, whatever it says: it asks for a consent or for identifiers.
     #[must_use]
     pub fn depends_on_every_event(&self) -> bool {
-        self.depends_on_consent() || self.uses_identifiers
+        self.depends_on_consent() || self.depends_on_identifiers()
     }
 
     /// Whether an event of that type and name may be counted by one of its aggregates.
@@ -262,7 +268,7 @@ struct Compiler<'a> {
     computed_traits: Vec<Box<str>>,
     references: Vec<SegmentName>,
     consents: Vec<Box<str>>,
-    uses_identifiers: bool,
+    identifier_types: Vec<Box<str>>,
     uses_profile_id: bool,
 }
 
@@ -337,7 +343,11 @@ impl Compiler<'_> {
                 Node::Leaf(Leaf::Bucket(bucket.clone()))
             }
             Condition::Listed(listed) => {
-                self.uses_identifiers = true;
+                // In order, so those of a type stand together.
+                let types = listed.identifiers().chunk_by(|one, next| one.kind == next.kind);
+                let types = types.filter_map(|of_type| of_type.first());
+                self.identifier_types
+                    .extend(types.map(|one| one.kind.to_string().into()));
                 Node::Leaf(Leaf::Listed(Arc::clone(listed.hashes())))
             }
         })

@@ -129,8 +129,8 @@ pub(crate) struct VetoedBody {
     unknown: Vec<String>,
 }
 
-/// Why two identifiers are, or are not, one person: the shortest way of events from one to the other, and what was left
-/// out of links.
+/// Why two identifiers are, or are not, one person: the shortest way of events from one to the other, what was left out of
+/// links and, where there is no way, which evidence between the two was refused (`refused`).
 #[utoipa::path(
     get, path = "/api/spaces/{space}/identity/why", operation_id = "explain_identity", tag = "identity",
     params(("space", description = "The space."), WhyQuery),

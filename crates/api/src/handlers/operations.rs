@@ -42,6 +42,9 @@ pub(crate) struct StageBody {
     /// What holds it up.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
+    /// What its records wait for that nobody has to mend, such as `changed rules of identity of main`; `refolds` says how far that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<String>,
 }
 
 /// A definition whose history is being folded.
@@ -310,6 +313,7 @@ fn stage_body(stage: StageStatus) -> StageBody {
         lag_records: stage.lag_records,
         lag_millis: stage.lag_millis,
         fault: stage.fault,
+        waits_for: stage.waits_for,
     }
 }
 

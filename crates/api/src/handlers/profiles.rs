@@ -9,7 +9,7 @@ use crate::ports::{AsOf, Profile, ProfileEvent, Trait};
 use axum::Json;
 use axum::extract::{Path, Query};
 use kith_telemetry::Histogram;
-use kith_types::{SourceName, Timestamp};
+use kith_types::{Identifier, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -56,6 +56,8 @@ pub(crate) struct ProfileBody {
     computed_traits: BTreeMap<String, RawJson>,
     /// The identifiers that are linked to it.
     identifiers: Vec<IdentifierBody>,
+    /// Which of them some event does not link to the others that it names, and why, such as a limit; the first 100.
+    left_out: Vec<LeftOutBody>,
     /// What it agreed to.
     consents: Vec<ConsentBody>,
     /// The segments it is in.
@@ -99,6 +101,22 @@ pub(crate) struct IdentifierBody {
     source: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     created_at: Option<String>,
+    /// Since when it is this person's, of one that changes hands, such as a shared device; absent from the beginning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_from: Option<String>,
+    /// Until when it was, exclusive; absent while it still is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_to: Option<String>,
+}
+
+/// An identifier that some event does not link.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LeftOutBody {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+    /// Why, in words.
+    because: String,
 }
 
 /// What a person agreed to.
@@ -205,8 +223,11 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
                 value: found.identifier.value.to_string(),
                 source: name(found.source),
                 created_at: moment(found.created_at),
+                valid_from: moment(found.valid_from),
+                valid_to: moment(found.valid_to),
             })
             .collect(),
+        left_out: profile.left_out.into_iter().map(left_out).collect(),
         consents: profile
             .consents
             .into_iter()
@@ -236,6 +257,14 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
             .collect(),
         recent_events: profile.recent_events.into_iter().map(recent_event).collect(),
         limits_reached: profile.limits_reached,
+    }
+}
+
+fn left_out((identifier, because): (Identifier, String)) -> LeftOutBody {
+    LeftOutBody {
+        kind: identifier.kind.to_string(),
+        value: identifier.value.to_string(),
+        because,
     }
 }
 

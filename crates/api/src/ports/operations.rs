@@ -30,6 +30,8 @@ pub struct StageStatus {
     pub lag_millis: u64,
     /// What holds it up; `None` where nothing does.
     pub fault: Option<String>,
+    /// What its records wait for that nobody has to mend, such as changed rules of identity.
+    pub waits_for: Option<String>,
 }
 
 /// A definition whose history is being folded.

@@ -46,6 +46,8 @@ pub struct Profile {
     pub computed_traits: Vec<Trait>,
     /// Every identifier that is linked to it.
     pub identifiers: Vec<ProfileIdentifier>,
+    /// Which of them some event does not link, and why.
+    pub left_out: Vec<(Identifier, String)>,
     /// What it agreed to.
     pub consents: Vec<Consent>,
     /// The segments it is in at the instant of reading.
@@ -97,6 +99,10 @@ pub struct ProfileIdentifier {
     pub first_message_id: Option<String>,
     /// When it was first received.
     pub created_at: Option<Timestamp>,
+    /// Since when it is this person's; `None` from the beginning. Only what is held by intervals changes hands.
+    pub valid_from: Option<Timestamp>,
+    /// Until when it was, exclusive; `None`: it still is.
+    pub valid_to: Option<Timestamp>,
 }
 
 /// What a person agreed to.

@@ -36,6 +36,15 @@ async fn api_1_one_call_gives_a_person_by_any_identifier() {
     assert_eq!(body["traits"]["city"], "Bonn");
     assert_eq!(body["computed_traits"]["orders_30d"], 2);
     assert_eq!(body["identifiers"][1]["type"], "email");
+    let of_device = &body["identifiers"][2];
+    assert_eq!(
+        [&of_device["valid_from"], &of_device["valid_to"]],
+        ["2023-11-14T22:13:20.006Z", "2023-11-14T22:13:20.008Z"],
+        "a device that changed hands says when it was theirs"
+    );
+    assert!(body["identifiers"][1].get("valid_to").is_none());
+    let left_out = json!({ "type": "email", "value": "jo@example.com", "because": "a limit" });
+    assert_eq!(body["left_out"], json!([left_out]));
     assert_eq!(body["consents"][0]["status"], "subscribed");
     assert_eq!(
         body["segments"][0],

@@ -112,6 +112,8 @@ impl Profiles for Ports {
             source: web(),
             first_message_id: Some("m5".to_owned()),
             created_at: Some(moment(5)),
+            valid_from: None,
+            valid_to: None,
         };
         Ok(Some(Profile {
             id: JO,
@@ -134,8 +136,13 @@ impl Profiles for Ports {
             identifiers: vec![
                 identifier("user_id:u1"),
                 identifier("email:jo@example.com"),
-                identifier("device_id:a/b"),
+                ProfileIdentifier {
+                    valid_from: Some(moment(6)),
+                    valid_to: Some(moment(8)),
+                    ..identifier("device_id:a/b")
+                },
             ],
+            left_out: vec![(identifier("email:jo@example.com").identifier, "a limit".to_owned())],
             consents: vec![Consent {
                 topic: "marketing".to_owned(),
                 status: "subscribed".to_owned(),

@@ -185,7 +185,10 @@ async fn ops_1_lag_and_freshness_of_every_stage_are_visible() {
     let status = world.get("/api/status").await.json();
     assert_eq!(
         status["stages"][0],
-        json!({ "name": "pipeline", "through": "1-0-41-0", "lag_records": 1, "lag_millis": 12 })
+        json!({
+            "name": "pipeline", "through": "1-0-41-0", "lag_records": 1, "lag_millis": 12,
+            "waits_for": "changed rules of identity of main",
+        })
     );
     assert_eq!(
         status["refolds"][0],

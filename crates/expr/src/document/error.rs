@@ -229,7 +229,8 @@ fn edit_distance(from: &str, to: &str) -> usize {
 }
 
 /// What a JSON value is, for a sentence.
-pub(super) fn kind_of(json: &Json) -> &'static str {
+#[must_use]
+pub fn kind_of(json: &Json) -> &'static str {
     match json {
         Json::Null => "nothing (null)",
         Json::Bool(_) => "true or false",

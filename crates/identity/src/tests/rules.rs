@@ -3,6 +3,11 @@
 use super::keeper::{event, id, ids};
 use crate::{BlockedBecause, Claim, MAX_IDENTIFIERS_PER_EVENT, Normaliser, Rules};
 use kith_types::{Identifier, IdentifierType};
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
+use serde_json::json;
 
 fn rules(document: &str) -> Result<Rules, String> {
     Rules::from_json(&serde_json::from_str(document).unwrap()).map_err(|error| error.to_string())
@@ -172,6 +177,15 @@ fn idn_2_a_custom_normaliser_replaces_in_turn() {
     assert_eq!((used[0].len(), blocked[0].1), (15, BlockedBecause::Malformed));
 }
 
+/// All that is told of a document.
+fn told(document: &serde_json::Value) -> Vec<String> {
+    let wrong = Rules::from_json(document).unwrap_err();
+    let (told, left) = wrong.told();
+    let mut told: Vec<String> = told.map(ToString::to_string).collect();
+    told.extend((left > 0).then(|| format!("{left} more")));
+    told
+}
+
 #[test]
 fn idn_2_a_wrong_document_is_refused_with_its_place() {
     let check = |document: &str, expected: &str| {
@@ -180,7 +194,7 @@ fn idn_2_a_wrong_document_is_refused_with_its_place() {
     };
     check(
         r#"{"types": {"email": {"claim": "mine"}}}"#,
-        "types.email.claim: \"mine\" is no claim policy; use one of link, first_owner, ambiguous, last_authenticated",
+        "types.email.claim: unknown claim policy `mine`: known are link, first_owner, ambiguous, last_authenticated",
     );
     check(
         r#"{"types": {"user_id": {"claim": "first_owner"}}}"#,
@@ -188,7 +202,7 @@ fn idn_2_a_wrong_document_is_refused_with_its_place() {
     );
     check(
         r#"{"types": {"card": {"replace": [{"pattern": "(", "with": ""}]}}}"#,
-        "types.card.replace[0]",
+        "types.card.replace[0].pattern",
     );
     check(
         r#"{"types": {"email": {"limit": 0}}}"#,
@@ -196,20 +210,154 @@ fn idn_2_a_wrong_document_is_refused_with_its_place() {
     );
     check(
         r#"{"types": {"email": {"normalise": "upper"}}}"#,
-        "use one of email, phone, trim, lowercase, none",
+        "known are email, phone, trim, lowercase, none",
     );
     check(
-        r#"{"types": {"email": {"blocked_patterns": ["ok", "("]}}}"#,
-        "types.email.blocked_patterns[1]",
+        r#"{"types": {"email": {"blocked_patterns": ["ok", "^[0-]*$", "("]}}}"#,
+        "types.email.blocked_patterns[2]",
     );
-    check(r#"{"types": {"email": {"limits": 1}}}"#, "unknown field `limits`");
     check(
         r#"{"types": {"anonymous_id": {"authenticates": true}}}"#,
         "types.anonymous_id.authenticates",
     );
     check(r#"{"types": {"a b": {}}}"#, "is no type name");
     check(r#"{"version": 2}"#, "version: 2 is not known; write 1");
-    check("[]", "the document");
+    check("[]", "expected an object such as");
+}
+
+#[test]
+fn idn_2_all_mistakes_of_a_document_are_told_with_their_places_and_what_was_meant() {
+    let document = json!({
+        "version": "1",
+        "tpes": {},
+        "types": {
+            "card": { "claim": "frist_owner", "limits": 3, "blocked": ["a", 5, null], "priority": 70_000 },
+            "email": { "limit": 501, "normalise": "emial", "blocked_patterns": ["(", "ok"] },
+            "phone": { "replace": [{ "pattern": "x" }, { "pattern": "x", "wiht": "" }, 7] },
+            "user_id": 5,
+        },
+    });
+    let told = told(&document);
+    let (parse, told): (Vec<&String>, Vec<&String>) = told.iter().partition(|one| one.contains("regex parse error"));
+    assert!(parse.len() == 1 && parse[0].starts_with("types.email.blocked_patterns[0]: "));
+    assert_eq!(
+        told,
+        [
+            "unknown key `tpes`: did you mean `types`?",
+            "version: expected the number 1, found a text",
+            "types.card: unknown key `limits`: did you mean `limit`?",
+            "types.card.priority: expected a whole number from 0 to 65535, found 70000",
+            "types.card.blocked[1]: expected a text, found 5",
+            "types.card.blocked[2]: expected a text, found nothing (null)",
+            "types.phone.replace[0]: `with` is missing",
+            "types.phone.replace[1]: unknown key `wiht`: did you mean `with`?",
+            "types.phone.replace[2]: expected an object, found a number",
+            "types.user_id: expected an object, found a number",
+            "types.card.claim: unknown claim policy `frist_owner`: did you mean `first_owner`?",
+            "types.email.limit: 501 is not between 1 and 500",
+            "types.email.normalise: unknown normaliser `emial`: did you mean `email`?",
+        ]
+    );
+    let many: serde_json::Map<_, _> = (0..30).map(|n| (format!("t{n:02}"), json!({ "limit": 0 }))).collect();
+    let many = self::told(&json!({ "types": many }));
+    assert_eq!((many.len(), &*many[20]), (21, "10 more"));
+}
+
+#[test]
+fn idn_2_nothing_is_said_of_what_a_mistake_leaves_open() {
+    // Of whom it is not known what is meant, it is not said that it does not fit.
+    for (types, expected) in [
+        (
+            json!({ "device_id": { "claim": 5, "authenticates": true } }),
+            "types.device_id.claim: expected a text, found 5",
+        ),
+        (
+            json!({ "user_id": { "claim": "first_owner", "authenticats": false } }),
+            "types.user_id: unknown key `authenticats`: did you mean `authenticates`?",
+        ),
+        (
+            json!({ "user_id": { "claim": "first_owner", "authenticates": "no" } }),
+            "types.user_id.authenticates: expected true or false, found a text",
+        ),
+        (
+            json!({ "card": { "claim": "frist_owner", "authenticates": true } }),
+            "types.card.claim: unknown claim policy `frist_owner`: did you mean `first_owner`?",
+        ),
+        (
+            json!({ "custom": { "authenticates": true, "limit": 0 }, "card": { "claim": "ambiguous" } }),
+            "types.custom.limit: 0 is not between 1 and 500",
+        ),
+    ] {
+        assert_eq!(told(&json!({ "types": types })), [expected]);
+    }
+}
+
+/// Puts something else into a random place.
+fn spoil(random: &mut ChaCha8Rng, json: &mut serde_json::Value) {
+    let others = [
+        json!(null),
+        json!(5),
+        json!(-1),
+        json!(1.5),
+        json!("x"),
+        json!("link"),
+        json!(true),
+        json!([]),
+        json!([7]),
+        json!({}),
+    ];
+    match json {
+        serde_json::Value::Object(fields) if !fields.is_empty() && random.random_bool(0.85) => {
+            let keys: Vec<String> = fields.keys().cloned().collect();
+            let key = keys.choose(random).unwrap();
+            if random.random_bool(0.2) {
+                let value = fields.remove(key).unwrap();
+                fields.insert(key[1..].to_owned(), value);
+                return;
+            }
+            spoil(random, &mut fields[key.as_str()]);
+        }
+        serde_json::Value::Array(items) if !items.is_empty() && random.random_bool(0.8) => {
+            let at = random.random_range(0..items.len());
+            spoil(random, &mut items[at]);
+        }
+        place => *place = others.choose(random).unwrap().clone(),
+    }
+}
+
+#[test]
+fn idn_2_what_is_read_in_parts_is_wrong_exactly_where_it_is_refused_as_a_whole() {
+    let sound = json!({ "version": 1, "types": {
+        "user_id": { "priority": 5, "limit": 2, "authenticates": true, "claim": "link" },
+        "email": { "normalise": "lowercase", "blocked": ["a", "b"], "blocked_patterns": ["x$"], "default_blocked": false },
+        "card": { "replace": [{ "pattern": "[- ]", "with": "" }, ["a", "b"]], "claim": "ambiguous" },
+        "custom": [40, 3, false, "first_owner"],
+    } });
+    let (mut read, mut refused) = (0, 0);
+    for seed in 0..4_000 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut document = sound.clone();
+        for _ in 0..seed % 4 {
+            spoil(&mut random, &mut document);
+        }
+        let whole = crate::RulesDocument::deserialize(&document);
+        let (parts, wrong) = crate::document::read_in_parts(&document);
+        match whole {
+            // An object alone: serde takes a list for it, which is refused before.
+            Ok(whole) if document.is_object() => {
+                assert_eq!((parts, wrong), (whole, None), "seed {seed}: {document}");
+                read += 1;
+            }
+            _ => {
+                assert!(
+                    wrong.is_some() && Rules::from_json(&document).is_err(),
+                    "seed {seed}: {document}"
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert!(read > 1_000 && refused > 1_000, "{read} {refused}");
 }
 
 #[test]

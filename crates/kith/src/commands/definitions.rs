@@ -7,8 +7,8 @@ use super::{destinations, drafts};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
+use crate::progress::Progress;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::{document_places, read_documents};
 use kith_types::Address;
 use serde::Deserialize;
@@ -111,6 +111,7 @@ struct Stage {
 #[derive(Deserialize)]
 struct Refold {
     space: String,
+    definition: String,
     records_done: u64,
     records_total: u64,
     /// Every segment has its members already.
@@ -161,7 +162,18 @@ pub(crate) async fn apply(client: &Client, args: &ApplyArgs) -> Result<(), Comma
     }
     // Where nothing changes, what was decided before may still be on its way.
     let decided_by = read::<Plan>(&text)?.decided_by;
-    wait_for_refolds(client, args.proposal.space.space.as_str(), decided_by.as_deref()).await
+    let waited = wait_for_refolds(client, args.proposal.space.space.as_str(), decided_by.as_deref()).await;
+    waited.map_err(|error| waiting_failed(decided_by.as_deref(), error))
+}
+
+/// What was decided is in the log whatever becomes of whoever waits for it.
+fn waiting_failed(decided_by: Option<&str>, error: CommandError) -> CommandError {
+    let what = match decided_by {
+        Some(decision) => format!("the decision of record {decision} stands; only waiting for it failed"),
+        None => "nothing was to be decided; waiting for what was decided before failed".to_owned(),
+    };
+    let hint = "`kith status` says how far it is, and the same command waits again, without deciding anything twice";
+    CommandError::caused(what, Hint::caused(hint, error))
 }
 
 /// Sends a proposal, puts what came of it into words unless JSON is wanted, and gives what was sent and answered.
@@ -249,31 +261,31 @@ fn show(plan: &Plan, applied: bool) -> Result<(), CommandError> {
 async fn wait_for_refolds(client: &Client, space: &str, decision: Option<&str>) -> Result<(), CommandError> {
     let decision = decision.and_then(|decision| decision.parse::<Address>().ok());
     let mut end = decision.map(|decision| decision.sequence + 1);
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("folding history  {bar:40}  {percent}%  {eta}") {
-        bar.set_style(style);
-    }
+    let mut progress = Progress::new("{msg}  {bar:40}  {percent}%  {eta}");
     loop {
         let status: Refolding = read(&client.get(&["api", "status"], &[]).await?)?;
         let pipeline = status.stages.iter().find(|stage| stage.name == "pipeline");
         let through = pipeline.and_then(|stage| stage.through.as_deref()?.parse::<Address>().ok());
         let taken = through.map_or(0, |through| through.sequence + 1);
         let end = *end.get_or_insert(taken + pipeline.map_or(0, |stage| stage.lag_records));
-        let (mut done, mut total) = (0, 0);
-        for refold in status
-            .refolds
-            .iter()
-            .filter(|refold| refold.space == space && !refold.live)
-        {
+        let (mut done, mut total, mut doing) = (0, 0, Vec::new());
+        let others = |refold: &&Refold| refold.space == space && !refold.live;
+        for refold in status.refolds.iter().filter(others) {
             done += refold.records_done;
             total += refold.records_total.max(refold.records_done + 1);
+            doing.push(refold.definition.as_str());
         }
         if total == 0 && taken >= end {
-            bar.finish_and_clear();
             return Ok(());
         }
-        bar.set_length(total);
-        bar.set_position(done);
+        match doing[..] {
+            [] => progress.shows("taking what came before", (taken, end), "records"),
+            _ => progress.shows(
+                &format!("folding history of {}", doing.join(" and ")),
+                (done, total),
+                "",
+            ),
+        }
         tokio::time::sleep(POLL).await;
     }
 }
@@ -317,6 +329,29 @@ mod tests {
         };
         let client = Client::new(&Reach { url }).unwrap();
         propose(&client, &args, action, "").await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_in_vain_is_told_that_the_decision_stands() {
+        // A server that is gone.
+        let url = "http://127.0.0.1:9".parse().unwrap();
+        let client = Client::new(&Reach { url }).unwrap();
+        for (decided_by, what) in [
+            (
+                Some("0-0-12-0"),
+                "the decision of record 0-0-12-0 stands; only waiting for it failed",
+            ),
+            (
+                None,
+                "nothing was to be decided; waiting for what was decided before failed",
+            ),
+        ] {
+            let gone = wait_for_refolds(&client, "main", decided_by).await.unwrap_err();
+            let told = output::failure_text(&waiting_failed(decided_by, gone)).unwrap();
+            let begins = format!("error: {what}\n  caused by: no server answers at http://127.0.0.1:9/");
+            assert!(told.starts_with(&begins), "{told}");
+            assert!(told.contains("\n  `kith status` says how far it is"), "{told}");
+        }
     }
 
     #[tokio::test]

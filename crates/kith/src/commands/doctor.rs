@@ -205,6 +205,7 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
         .stages
         .iter()
         .filter(|stage| stage.name != "raw" && !stage.name.starts_with("destination "));
+    let waits_for = status.stages.iter().find_map(|stage| stage.waits_for.as_deref());
     let slowest = own.max_by_key(|stage| stage.lag_millis);
     checks.push(match slowest {
         Some(stage) if stage.lag_millis > LAG_MILLIS_MAX => Check::ill(
@@ -215,8 +216,22 @@ fn judge(status: &Status, checks: &mut Vec<Check>) {
                 stage.lag_millis / 1_000,
                 stage.lag_records
             ),
-            "see `kith status` whether it shrinks; if not, give the server more processors or send less",
+            match waits_for {
+                Some(what) => format!("wait: events wait for {what}, and `kith status` says how far that is"),
+                None => "see `kith status` whether it shrinks; if not, give the server more processors or send less"
+                    .to_owned(),
+            },
         ),
+        Some(stage) if waits_for.is_some() => {
+            let what = waits_for.unwrap_or_default();
+            Check::well(
+                "lag",
+                format!(
+                    "at most {} ms, in {}: events wait for {what}",
+                    stage.lag_millis, stage.name
+                ),
+            )
+        }
         Some(stage) => Check::well("lag", format!("at most {} ms, in {}", stage.lag_millis, stage.name)),
         None => Check::well("lag", "this process plays no part that lags"),
     });

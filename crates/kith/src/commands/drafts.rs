@@ -7,9 +7,9 @@ use super::outlook::{self, Outlook};
 use crate::client::{Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output;
+use crate::progress::Progress;
 use crate::table::{Cell, Table};
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::document_places;
 use kith_types::SegmentName;
 use serde::Deserialize;
@@ -231,16 +231,10 @@ pub(crate) async fn impact(client: &Client, space: &InSpace, body: &Value) -> Re
     let path = ["api", "spaces", space.space.as_str(), "definitions", "impact"];
     let answer = client.post(&path, body);
     tokio::pin!(answer);
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("{msg}  {bar:40}  {percent}%  {eta}") {
-        bar.set_style(style);
-    }
+    let mut progress = Progress::new("{msg}  {bar:40}  {percent}%  {eta}");
     loop {
         tokio::select! {
-            answer = &mut answer => {
-                bar.finish_and_clear();
-                return read(&answer?);
-            }
+            answer = &mut answer => return read(&answer?),
             () = tokio::time::sleep(POLL) => {}
         }
         // It is only shown how far it is: whoever may not see that waits without.
@@ -251,9 +245,8 @@ pub(crate) async fn impact(client: &Client, space: &InSpace, body: &Value) -> Re
             continue;
         };
         if let Some(dry_run) = status.dry_run.filter(|dry_run| dry_run.space == space.space.as_str()) {
-            bar.set_message(dry_run.definition);
-            bar.set_length(dry_run.records_total);
-            bar.set_position(dry_run.records_done);
+            let of = (dry_run.records_done, dry_run.records_total);
+            progress.shows(&dry_run.definition, of, "");
         }
     }
 }

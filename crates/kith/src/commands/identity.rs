@@ -1,12 +1,12 @@
 //! `kith identity`: why two identifiers are one person, what would change if, and what operators say about evidence.
 
 use super::outlook;
+use super::why::{self, WhyArgs};
 use crate::client::{AsOf, Client, InSpace, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
 use clap::{Args, Subcommand};
 use kith_catalog::{DocumentKind, parse_yaml};
-use kith_types::ProfileId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -26,20 +26,6 @@ pub(crate) enum IdentityCommand {
     Unmerge(UnmergeArgs),
     /// Lists what is decided.
     Vetoes(VetoesArgs),
-}
-
-/// Flags of `kith identity why`.
-#[derive(Args, Debug)]
-pub(crate) struct WhyArgs {
-    /// One, as `type:value`, such as email:jo@example.com, or a profile id: that stands for the identifier that it comes from.
-    one: String,
-    /// The other.
-    other: String,
-    #[command(flatten)]
-    space: InSpace,
-    /// Prints the answer as JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Flags of `kith identity resolve`.
@@ -127,21 +113,6 @@ pub(crate) struct VetoesArgs {
 }
 
 #[derive(Deserialize)]
-struct Shared {
-    identifier: String,
-    turns_total: usize,
-    turns: Vec<Turn>,
-}
-
-#[derive(Deserialize)]
-struct Turn {
-    profile: String,
-    from: Option<String>,
-    to: Option<String>,
-    event: Option<Event>,
-}
-
-#[derive(Deserialize)]
 struct ResolvedTo {
     profile: String,
     redirected_from: Option<String>,
@@ -149,50 +120,6 @@ struct ResolvedTo {
     as_of: String,
     known_at: String,
     profile_today: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Why {
-    one: String,
-    other: String,
-    together: bool,
-    profiles: Vec<Option<String>>,
-    path: Vec<Joint>,
-    #[serde(default)]
-    shared: Vec<Shared>,
-    left_out: Vec<LeftOut>,
-    bound_reached: bool,
-}
-
-#[derive(Deserialize)]
-struct Joint {
-    from: Stop,
-    to: Stop,
-    how: String,
-    event: Event,
-    left_out: Vec<LeftOut>,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    identifier: String,
-}
-
-#[derive(Deserialize)]
-struct Event {
-    address: String,
-    event_time: Option<String>,
-    name: Option<String>,
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    source: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct LeftOut {
-    identifier: String,
-    because: String,
-    event: Option<Event>,
 }
 
 #[derive(Deserialize)]
@@ -214,7 +141,7 @@ struct Vetoes {
 /// What the server refuses, or that it does not answer.
 pub(crate) async fn run(client: &Client, command: IdentityCommand) -> Result<(), CommandError> {
     match command {
-        IdentityCommand::Why(args) => why(client, &args).await,
+        IdentityCommand::Why(args) => why::run(client, &args).await,
         IdentityCommand::Resolve(args) => resolve(client, &args).await,
         IdentityCommand::WhatIf(args) => what_if(client, &args).await,
         IdentityCommand::Veto(args) => {
@@ -253,117 +180,6 @@ async fn resolve(client: &Client, args: &ResolveArgs) -> Result<(), CommandError
         Some(_) => Ok(()),
         None => output::line("Today it leads to nobody."),
     }
-}
-
-async fn why(client: &Client, args: &WhyArgs) -> Result<(), CommandError> {
-    let path = ["api", "spaces", args.space.space.as_str(), "identity", "why"];
-    let asked = [("one", args.one.as_str()), ("other", args.other.as_str())];
-    let text = client.get_naming(&path, &asked).await?;
-    if args.json {
-        return output::line(&text);
-    }
-    let why: Why = read(&text)?;
-    let (one, other) = (output::shown(&why.one), output::shown(&why.other));
-    for ((_, asked), identifier) in asked.iter().zip([&one, &other]) {
-        let id = asked.strip_prefix("profile_id:").unwrap_or(asked);
-        if id.parse::<ProfileId>().is_ok() {
-            output::line(&format!("{id} comes from {identifier}."))?;
-        }
-    }
-    // A shared identifier changes hands: what joined it to somebody may have ended.
-    let now_apart = matches!(&why.profiles[..], [Some(one), Some(other)] if one != other);
-    let are = match (why.together, now_apart) {
-        (true, false) => "are one person",
-        (true, true) => "were one person for a while, and are not now",
-        (false, _) => "are not one person",
-    };
-    output::line(&format!("{one} and {other} {are}."))?;
-    for (identifier, profile) in [&one, &other].into_iter().zip(&why.profiles) {
-        output::line(&format!(
-            "  {identifier} belongs to {}",
-            profile.as_deref().unwrap_or("nobody")
-        ))?;
-    }
-    if one == other {
-        output::line("They are one and the same identifier.")?;
-    } else if why.path.is_empty() && !why.together && why.shared.is_empty() {
-        output::line("No evidence connects them.")?;
-    }
-    for joint in &why.path {
-        let (from, to) = (
-            output::shown(&joint.from.identifier),
-            output::shown(&joint.to.identifier),
-        );
-        let how = match joint.how.as_str() {
-            "alias" => "by an alias",
-            "signed_in" => "by a sign-in",
-            "first_seen_beside" => "first seen beside it",
-            _ => "named together",
-        };
-        output::line(&format!("  {from} - {to}: {how}, {}", told(&joint.event)))?;
-        for out in &joint.left_out {
-            let identifier = output::shown(&out.identifier);
-            output::line(&format!(
-                "    {identifier} was left out: {}",
-                output::shown(&out.because)
-            ))?;
-        }
-    }
-    tell_shared(&why.shared)?;
-    if why.bound_reached {
-        output::line("The evidence here is at a bound: what came later may have been refused.")?;
-    }
-    if !why.left_out.is_empty() {
-        output::line("Left out of their links:")?;
-    }
-    for out in &why.left_out {
-        let event = out.event.as_ref().map(told).unwrap_or_default();
-        output::line(&format!(
-            "  {}: {} ({event})",
-            output::shown(&out.identifier),
-            output::shown(&out.because)
-        ))?;
-    }
-    Ok(())
-}
-
-/// What two people share, and whose it was when.
-fn tell_shared(shared: &[Shared]) -> Result<(), CommandError> {
-    for shared in shared {
-        let identifier = output::shown(&shared.identifier);
-        output::line(&format!("They share {identifier}; what was done on it belongs to"))?;
-        for turn in &shared.turns {
-            let when = match (&turn.from, &turn.to) {
-                (None, Some(to)) => format!("until {to}"),
-                (Some(from), Some(to)) => format!("from {from} until {to}"),
-                (Some(from), None) => format!("from {from} on"),
-                (None, None) => "always".to_owned(),
-            };
-            let by = turn.event.as_ref().map(|event| format!(" ({})", told(event)));
-            output::line(&format!("  {} {when}{}", turn.profile, by.unwrap_or_default()))?;
-        }
-        let more = shared.turns_total.saturating_sub(shared.turns.len());
-        if more > 0 {
-            output::line(&format!("  and {more} more turns"))?;
-        }
-    }
-    Ok(())
-}
-
-fn told(event: &Event) -> String {
-    let name = event
-        .name
-        .as_deref()
-        .filter(|name| !name.is_empty())
-        .or(event.kind.as_deref());
-    let parts = [name, event.source.as_deref(), event.event_time.as_deref()];
-    let mut text: String = parts
-        .into_iter()
-        .flatten()
-        .map(|part| format!("{}, ", output::shown(part)))
-        .collect();
-    text.push_str(&format!("event {}", event.address));
-    text
 }
 
 async fn what_if(client: &Client, args: &WhatIfArgs) -> Result<(), CommandError> {

@@ -22,3 +22,4 @@ pub(crate) mod space;
 mod space_limits;
 pub(crate) mod sql;
 pub(crate) mod tail;
+mod why;

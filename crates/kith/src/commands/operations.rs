@@ -5,9 +5,9 @@
 use crate::client::{Client, ErrorDetail, read};
 use crate::error::CommandError;
 use crate::output::{self, Hint};
+use crate::progress::Progress;
 use crate::table::{Cell, Table};
 use clap::{Args, Subcommand};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -116,6 +116,19 @@ pub(crate) struct Stage {
     pub(crate) lag_millis: u64,
     /// What holds it up.
     pub(crate) fault: Option<String>,
+    /// What its records wait for that nobody has to mend.
+    pub(crate) waits_for: Option<String>,
+}
+
+impl Stage {
+    /// How it stands, in a word or a few.
+    fn state(&self) -> String {
+        match (&self.fault, &self.waits_for) {
+            (Some(fault), _) => fault.clone(),
+            (None, Some(what)) => format!("waits for {what}"),
+            (None, None) => "well".to_owned(),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -255,34 +268,28 @@ pub(crate) async fn rebuild(client: &Client, args: &RebuildArgs) -> Result<(), C
         return Err(CommandError::caused("say what to do with the rebuilt state", hint));
     }
     let mut lines = client.post_lines(&["api", "rebuild", "verify"], &json!({})).await?;
-    let bar = if args.json {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new(0)
+    // As JSON every step is a result.
+    let mut progress = match args.json {
+        true => Progress::hidden(),
+        false => Progress::new("{msg}  {bar:40}  {human_pos} of {human_len} records  {eta}"),
     };
-    if let Ok(style) = ProgressStyle::with_template("replaying  {bar:40}  {human_pos} of {human_len} records  {eta}") {
-        bar.set_style(style);
-    }
     while let Some(line) = lines.next().await? {
         if line.is_empty() {
             continue;
         }
         let step: RebuildLine = read(&line)?;
         if let Some(error) = step.error {
-            bar.abandon();
             return Err(CommandError::new(error.text()));
         }
         if args.json {
             output::line(&line)?;
         }
         if step.done {
-            bar.finish_and_clear();
+            drop(progress);
             return conclude(&step, args.json);
         }
-        bar.set_length(step.of);
-        bar.set_position(step.records);
+        progress.shows("replaying", (step.records, step.of), "records");
     }
-    bar.abandon();
     Err(CommandError::new("the server broke off the replay before its end"))
 }
 
@@ -350,7 +357,7 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
             Cell::text(stage.through.as_deref().unwrap_or("")),
             Cell::number(stage.lag_records),
             Cell::number(format!("{:.1} s", stage.lag_millis as f64 / 1_000.0)),
-            Cell::text(stage.fault.as_deref().unwrap_or("well")),
+            Cell::text(&stage.state()),
         ])?;
     }
     table.finish()?;
@@ -393,4 +400,28 @@ pub(crate) async fn status(client: &Client, args: &StatusArgs) -> Result<(), Com
         ))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ops_1_a_stage_that_waits_for_rules_is_not_said_to_be_well() {
+        let state = |fault: Option<&str>, waits_for: Option<&str>| {
+            let stage = Stage {
+                name: "pipeline".to_owned(),
+                through: None,
+                lag_records: 3,
+                lag_millis: 5,
+                fault: fault.map(str::to_owned),
+                waits_for: waits_for.map(str::to_owned),
+            };
+            stage.state()
+        };
+        assert_eq!(state(None, None), "well");
+        let rules = Some("changed rules of identity of main");
+        assert_eq!(state(None, rules), "waits for changed rules of identity of main");
+        assert_eq!(state(Some("the disk is full"), rules), "the disk is full");
+    }
 }

@@ -67,6 +67,8 @@ struct Profile {
     traits: Fields,
     computed_traits: Fields,
     identifiers: Vec<Identifier>,
+    #[serde(default)]
+    left_out: Vec<LeftOut>,
     consents: Vec<Consent>,
     segments: Vec<Membership>,
     accounts: Vec<Account>,
@@ -80,6 +82,16 @@ struct Identifier {
     kind: String,
     value: String,
     source: Option<String>,
+    valid_from: Option<String>,
+    valid_to: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct LeftOut {
+    #[serde(rename = "type")]
+    kind: String,
+    value: String,
+    because: String,
 }
 
 #[derive(Deserialize)]
@@ -182,8 +194,14 @@ fn show(profile: &Profile) -> Result<(), CommandError> {
             .as_deref()
             .map(|source| format!("  from {source}"))
             .unwrap_or_default();
-        format!("{}:{}{source}", identifier.kind, on_a_line(&identifier.value))
+        let held = held(identifier.valid_from.as_deref(), identifier.valid_to.as_deref());
+        format!("{}:{}{source}{held}", identifier.kind, on_a_line(&identifier.value))
     })?;
+    section(
+        "left out of a link of some event, as `kith identity why` explains",
+        &profile.left_out,
+        |out| format!("{}:{}: {}", out.kind, on_a_line(&out.value), on_a_line(&out.because)),
+    )?;
     section("traits", &profile.traits.0, |(name, value)| {
         format!("{}: {}", on_a_line(name), on_a_line(&plain(value)))
     })?;
@@ -233,6 +251,16 @@ pub(crate) fn told_of(as_of: Option<&str>, known_at: Option<&str>) -> String {
         (Some(at), Some(known_at)) => format!(" at {at}, as known at {known_at}"),
         (Some(at), None) => format!(" at {at}"),
         (None, _) => String::new(),
+    }
+}
+
+/// When an identifier that changes hands was this person's; nothing where it is theirs from beginning to end.
+fn held(from: Option<&str>, until: Option<&str>) -> String {
+    match (from, until) {
+        (None, None) => String::new(),
+        (None, Some(until)) => format!("  until {until}"),
+        (Some(from), Some(until)) => format!("  from {from} until {until}"),
+        (Some(from), None) => format!("  from {from} on"),
     }
 }
 

@@ -97,6 +97,7 @@ fn stage(space: &SpaceId, stands: DestinationStatus, now: Timestamp) -> StageSta
         lag_records: stands.changes_waiting + stands.members_waiting,
         lag_millis: u64::try_from(waited).unwrap_or(0),
         fault: stands.fault,
+        waits_for: None,
     }
 }
 

@@ -22,7 +22,6 @@ mod operations;
 mod people;
 mod raw_place;
 mod rebuild;
-mod refolds;
 mod rejects;
 mod runs;
 mod segment_sizes;
@@ -34,6 +33,7 @@ mod tail;
 #[cfg(test)]
 mod testing;
 mod traces;
+mod under_way;
 
 pub(crate) use audiences::write_keys_of;
 pub(crate) use config::{Role, ServerConfig};

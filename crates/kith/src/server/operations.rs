@@ -1,6 +1,7 @@
 //! Running the server: readiness, status, flushing, proving.
 
-use super::{Parts, audiences, losses, rebuild, refolds, rejects};
+use super::under_way::{refolds, rules_in_work, waits_for};
+use super::{Parts, audiences, losses, rebuild, rejects};
 use async_trait::async_trait;
 use kith_activate::PauseScope as Scope;
 use kith_api::ports::{
@@ -37,6 +38,7 @@ impl Running {
             lag_records: self.0.log.durable_end().saturating_sub(end),
             lag_millis: lag_millis(&self.0, end),
             fault,
+            waits_for: None,
         }
     }
 
@@ -79,16 +81,22 @@ impl Running {
         }
     }
 
+    /// Records that wait for rules of identity are late as somebody decided it, so it is told and is no fault. Which space, a
+    /// key is needed for.
     fn lag(&self) -> ReadinessCheck {
-        let publish = self.0.published();
-        let ends = [self.0.pipeline.status().committed, publish.clean_end];
+        let (pipeline, publish) = (self.0.pipeline.status(), self.0.published());
+        let waits = match waits_for(&pipeline) {
+            Some(_) => " (they wait for changed rules of identity)",
+            None => "",
+        };
+        let ends = [pipeline.committed, publish.clean_end];
         let behind = ends.map(|end| self.0.log.durable_end().saturating_sub(end));
         ReadinessCheck {
             name: "lag".to_owned(),
             fault: None,
             bearable: true,
             note: Some(format!(
-                "{} records before people, {} before tables",
+                "{} records before people{waits}, {} before tables",
                 behind[0], behind[1]
             )),
         }
@@ -215,9 +223,8 @@ impl Operations for Running {
     async fn status(&self) -> Result<Status, PortError> {
         let pipeline = self.0.pipeline.status();
         let publish = self.0.published();
-        let refolds = refolds::under_way(&pipeline, self.0.clock.now());
         let dry_run = self.0.reads.dry_run();
-        let dry_run = dry_run.map(|rules| refolds::of_rules(&rules, self.0.clock.now()));
+        let dry_run = dry_run.map(|rules| rules_in_work(&rules, self.0.clock.now()));
         let paused = self.0.activation.paused().map_err(PortError::internal)?;
         let running = Self(Arc::clone(&self.0));
         let stood = [
@@ -227,12 +234,13 @@ impl Operations for Running {
         ];
         let stages =
             tokio::task::spawn_blocking(move || stood.map(|(name, end, fault)| running.stage(name, end, fault)));
-        let stages = stages.await.map_err(PortError::internal)?;
+        let mut stages = stages.await.map_err(PortError::internal)?;
+        stages[0].waits_for = waits_for(&pipeline);
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.0.started_at,
             stages: stages.into_iter().chain(audiences::stages(&self.0).await?).collect(),
-            refolds,
+            refolds: refolds(&pipeline, self.0.clock.now()),
             dry_run,
             tables: self.tables().await,
             messages_paused: paused.iter().filter_map(|key| paused_scope(key)).collect(),

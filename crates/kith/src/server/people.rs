@@ -182,8 +182,11 @@ fn profile(document: &PersonDocument, events: &[Event], now: Timestamp) -> Profi
                 source: None,
                 first_message_id: None,
                 created_at: Some(view.first_seen),
+                valid_from: view.from,
+                valid_to: view.to,
             })
             .collect(),
+        left_out: document.left_out.clone(),
         consents: document
             .consents
             .iter()

@@ -12,6 +12,7 @@ use crate::new_rules::{Concerned, DryRun, Trial};
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::vetoes::{self, Veto, VetoDecision};
 use crate::{PipelineError, definition_history, history, keys};
+use kith_expr::DocumentError;
 use kith_identity::{Component, Reading, Rules, WhatIf};
 use kith_state::{Keyspace, Read};
 use kith_types::{Address, Event, Identifier, SpaceId, Timestamp};
@@ -128,7 +129,7 @@ impl Reads {
         proposal.vetoes = decision.after(&before.vetoes_decided).ok_or_else(too_many)?;
         if let Some(spec) = &question.rules {
             // Refused as they are, without the name under which they would stand.
-            Rules::from_json(spec).map_err(|error| PipelineError::definition(error.to_string()))?;
+            Rules::from_json(spec).map_err(|wrong| PipelineError::definition(in_words(&wrong)))?;
             let rules = std::iter::once(("main".to_owned(), spec.clone())).collect();
             proposal.documents.insert("identity_rules".to_owned(), rules);
         }
@@ -168,6 +169,14 @@ impl Reads {
         let rearranged = trial.outcome(run.run(&trial))?;
         Ok(rearranged.map(|rearranged| rearranged.to_document()))
     }
+}
+
+/// All that is wrong with rules, one after the other.
+fn in_words(wrong: &DocumentError) -> String {
+    let (told, left) = wrong.told();
+    let more = (left > 0).then(|| format!("and {left} more"));
+    let told = told.map(ToString::to_string).chain(more);
+    format!("the rules must be mended: {}", told.collect::<Vec<_>>().join("; "))
 }
 
 /// What other rules would make of the events around some components, as far as they are looked at: rules may join others to

@@ -3,12 +3,13 @@
 use super::Loaded;
 use crate::account_facts::AccountsOf;
 use crate::definitions::{Definitions, LiveSegment};
-use crate::document::{IdentifierView, MembershipView, PersonDocument, TraitView};
+use crate::document::{IdentifierView, LEFT_OUT_MAX, MembershipView, PersonDocument, TraitView};
 use crate::person::PersonOf;
 use kith_identity::Member;
 use kith_profile::{Part, Resolved};
 use kith_segment::CauseKind;
 use kith_types::{ProfileId, SegmentName, Timestamp};
+use std::collections::BTreeSet;
 
 pub(super) fn document(
     loaded: &Loaded,
@@ -40,10 +41,11 @@ pub(super) fn document(
         .filter(|segment| segment.compiled.is_approximate(&person, now))
         .map(|segment| segment.name.clone())
         .collect();
-    let parked = loaded
-        .component
-        .parked()
-        .filter(|parked| carriers.contains(&parked.identifier.hash128()));
+    let left_out = loaded.component.parked();
+    let left_out = left_out.filter(|parked| carriers.contains(&parked.identifier.hash128()));
+    let left_out: BTreeSet<_> = left_out
+        .map(|parked| (parked.identifier, parked.because.to_string()))
+        .collect();
     PersonDocument {
         id: loaded.id,
         redirected_from: asked,
@@ -53,9 +55,7 @@ pub(super) fn document(
             .zip(&loaded.parts)
             .map(|(member, part)| identifier(member, part))
             .collect(),
-        parked: parked
-            .map(|parked| (parked.identifier, parked.because.to_string()))
-            .collect(),
+        left_out: left_out.into_iter().take(LEFT_OUT_MAX).collect(),
         identity_limited: loaded.component.is_full(),
         traits: whole.resolved_traits(&definitions.trait_rules).map(shown).collect(),
         computed: definitions

@@ -167,6 +167,13 @@ fn idn_7_why_names_the_events_and_what_was_left_out() {
         json!([{"identifier": "email:jo@x.org", "because": "more than 1 of user_id"}])
     );
     assert_eq!(apart["left_out"][0]["event"]["address"], "1-0-3-0");
+    // Bo's event does not link Jo's address, which stands at the person who has it.
+    let jo = person(&bench, "email:jo@x.org", at(5)).unwrap();
+    assert_eq!(
+        jo.left_out,
+        [(id("email:jo@x.org"), "more than 1 of user_id".to_owned())]
+    );
+    assert_eq!(person(&bench, "user_id:far", at(5)).unwrap().left_out, []);
     let nothing = why(&reads, "user_id:far", "user_id:ann").unwrap();
     assert_eq!((&nothing["together"], &nothing["path"]), (&json!(false), &json!([])));
     let unknown = why(&reads, "user_id:far", "user_id:nobody").unwrap_err();
@@ -267,7 +274,7 @@ fn idn_7_why_asks_for_an_identifier_where_that_of_a_profile_changed_hands() {
     }
 }
 
-fn veto(event: &str, identifier: &str) -> Veto {
+pub(crate) fn veto(event: &str, identifier: &str) -> Veto {
     Veto::Event {
         event: event.parse().unwrap(),
         identifier: id(identifier),
@@ -324,7 +331,7 @@ fn idn_7_what_if_tells_what_a_veto_or_rules_would_do_before_they_do() {
             .what_if(&main_space(), &wrong, at(9), &|| true)
             .unwrap_err()
             .to_string()
-            .contains("no claim policy")
+            .contains("unknown claim policy `mine`")
     );
     let sound = |veto: &Veto| reads.sound_veto(&main_space(), veto).unwrap();
     assert_eq!(

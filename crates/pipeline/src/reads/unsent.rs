@@ -153,6 +153,7 @@ fn asked_by(definitions: &Definitions, kind: &str, name: &str) -> Vec<Asked> {
             asked.extend(named(&[NameKind::Trait], compiled.traits()));
             asked.extend(named(&[NameKind::AccountTrait], compiled.account_traits()));
             asked.extend(named(&[NameKind::Consent], compiled.consents()));
+            asked.extend(named(&[NameKind::IdentifierType], compiled.identifier_types()));
         }
         "computed_trait" => {
             let computed = definitions.computed.iter().find(|computed| computed.name == name);

@@ -3,6 +3,7 @@
 //! From one snapshot, in JSON as people read it. Whoever asks may name a person by a profile id: it stands for the identifier
 //! that it comes from. What names nobody is told with the reason.
 
+use super::refused::{self, Between, Side, in_words};
 use super::shared::shared;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
@@ -11,7 +12,7 @@ use crate::vetoes::Veto;
 use crate::{PipelineError, history, keys, redirects};
 use kith_identity::{BlockedBecause, Component, How, Joint, LeftOut, Position, Stop};
 use kith_state::{Keyspace, Read};
-use kith_types::{Identifier, ProfileId, SpaceId};
+use kith_types::{Event, Identifier, ProfileId, SpaceId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -52,19 +53,14 @@ impl fmt::Display for Unnamed {
     }
 }
 
+const NEVER_NAMED: &str = "no event has named this identifier yet";
+
 impl fmt::Display for Because {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unknown | Self::Blocked(BlockedBecause::TooMany) => "no event has named this identifier yet",
+            Self::Unknown => NEVER_NAMED,
             Self::NoProfile => "no profile has or had this id",
-            Self::Blocked(BlockedBecause::Value) => "the rules of identity block this value, so it names nobody",
-            Self::Blocked(BlockedBecause::Pattern) => {
-                "the rules of identity block this value by a pattern, so it names nobody"
-            }
-            Self::Blocked(BlockedBecause::Malformed) => {
-                "by the rules of identity this is no value of its type, so it names nobody"
-            }
-            Self::Blocked(BlockedBecause::TooLong) => "it is longer than an identifier can be, so it names nobody",
+            Self::Blocked(because) => in_words(*because).unwrap_or(NEVER_NAMED),
             Self::PassedOn => {
                 "the identifier that this profile comes from belongs to somebody else by now: ask with one of its \
                  identifiers, which `kith profile get` shows"
@@ -93,15 +89,9 @@ impl Reads {
             }
         };
         let component = component_of(&*snapshot, space, home)?;
-        let holder = |component: &Component, of: &Identifier| component.holder(of.hash128()).map(|id| id.to_string());
         let Some(why) = component.why(one.hash128(), other.hash128()) else {
             let apart = component_of(&*snapshot, space, other_home)?;
-            return Ok(Ok(json!({
-                "one": one.to_string(), "other": other.to_string(), "together": false,
-                "profiles": [holder(&component, &one), holder(&apart, &other)],
-                "path": [], "shared": [], "left_out": [], "vetoes": [],
-                "bound_reached": component.is_full() || apart.is_full(),
-            })));
+            return apart_of((&*snapshot, space, &definitions), (&component, &one), (&apart, &other)).map(Ok);
         };
         let events = Lookup {
             reader: &*snapshot,
@@ -115,6 +105,17 @@ impl Reads {
             (Some(one), Some(other)) => shared(&events, one, other),
             _ => Ok(Vec::new()),
         };
+        // Within what evidence connects, a veto and shared devices leave no way either.
+        let between = match why.together || !why.path.is_empty() {
+            true => Between::default(),
+            false => {
+                let sides = [&one, &other].map(|asked| Side {
+                    component: &component,
+                    asked,
+                });
+                refused::between(&*snapshot, space, &definitions, sides)?
+            }
+        };
         Ok(Ok(json!({
             "one": one.to_string(),
             "other": other.to_string(),
@@ -123,10 +124,60 @@ impl Reads {
             "path": path?,
             "shared": shared?,
             "left_out": events.left_out(&[&one, &other])?,
-            "vetoes": vetoes_of(&component, &definitions),
+            "refused": between.refused,
+            "refused_complete": between.complete,
+            "vetoes": vetoes_of(&[&component], &definitions),
             "bound_reached": component.is_full(),
         })))
     }
+}
+
+fn holder(component: &Component, of: &Identifier) -> Option<String> {
+    component.holder(of.hash128()).map(|id| id.to_string())
+}
+
+/// Why two whom no evidence connects are not one person: what was refused between them, and left out of either.
+fn apart_of(
+    (reader, space, definitions): (&dyn Read, &SpaceId, &Definitions),
+    (component, one): (&Component, &Identifier),
+    (apart, other): (&Component, &Identifier),
+) -> Result<Value, PipelineError> {
+    let sides = [(component, one), (apart, other)];
+    let between = refused::between(
+        reader,
+        space,
+        definitions,
+        sides.map(|(component, asked)| Side { component, asked }),
+    )?;
+    let mut left_out = Vec::new();
+    for (component, of) in sides {
+        let events = Lookup {
+            reader,
+            space,
+            component,
+            definitions,
+        };
+        left_out.extend(events.left_out(&[of])?);
+    }
+    left_out.truncate(LISTED_MAX);
+    Ok(json!({
+        "one": one.to_string(), "other": other.to_string(), "together": false,
+        "profiles": [holder(component, one), holder(apart, other)],
+        "path": [], "shared": [], "left_out": left_out,
+        "refused": between.refused, "refused_complete": between.complete,
+        "vetoes": vetoes_of(&[component, apart], definitions),
+        "bound_reached": component.is_full() || apart.is_full(),
+    }))
+}
+
+/// An event of an answer.
+pub(super) fn shown_event(event: &Event) -> Value {
+    let identifiers: Vec<String> = event.identifiers.iter().map(ToString::to_string).collect();
+    json!({
+        "address": event.address.to_string(), "event_time": event.event_time.to_string(),
+        "received_at": event.received_at.to_string(), "type": event.event_type.as_str(), "name": &*event.name,
+        "message_id": event.message_id.as_deref(), "source": event.source.as_str(), "identifiers": identifiers,
+    })
 }
 
 /// The identifier that a name means, in its one spelling, and its component.
@@ -203,12 +254,7 @@ impl Lookup<'_> {
             };
             let event =
                 history::decode(self.space, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
-            let identifiers: Vec<String> = event.identifiers.iter().map(ToString::to_string).collect();
-            return Ok(json!({
-                "address": address.to_string(), "event_time": time.to_string(),
-                "received_at": event.received_at.to_string(), "type": event.event_type.as_str(), "name": &*event.name,
-                "message_id": event.message_id.as_deref(), "source": event.source.as_str(), "identifiers": identifiers,
-            }));
+            return Ok(shown_event(&event));
         }
         Ok(json!({"address": at.1.to_string(), "event_time": at.0.to_string()}))
     }
@@ -230,7 +276,7 @@ impl Lookup<'_> {
     }
 
     /// What links have left out of the profiles of these identifiers, vetoes included.
-    fn left_out(&self, of: &[&Identifier]) -> Result<Value, PipelineError> {
+    fn left_out(&self, of: &[&Identifier]) -> Result<Vec<Value>, PipelineError> {
         let mut members: BTreeSet<Identifier> = BTreeSet::new();
         let profiles: BTreeSet<_> = of
             .iter()
@@ -265,12 +311,12 @@ impl Lookup<'_> {
                 told.push(json!({"identifier": identifier.to_string(), "because": because, "event": event}));
             }
         }
-        Ok(Value::Array(told))
+        Ok(told)
     }
 }
 
-fn vetoes_of(component: &Component, definitions: &Definitions) -> Vec<Value> {
-    let known: BTreeSet<u128> = component.hashes().collect();
+fn vetoes_of(components: &[&Component], definitions: &Definitions) -> Vec<Value> {
+    let known: BTreeSet<u128> = components.iter().flat_map(|component| component.hashes()).collect();
     let concerns = |veto: &&Veto| {
         let spelt = veto.spelt(&definitions.rules);
         spelt

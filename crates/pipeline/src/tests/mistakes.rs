@@ -20,7 +20,18 @@ fn documents(seed: u64) -> Vec<DefinitionDocument> {
         name: document.name,
         spec: Some(document.spec),
     });
-    defined.collect()
+    defined.chain([rules_of_identity()]).collect()
+}
+
+fn rules_of_identity() -> DefinitionDocument {
+    DefinitionDocument {
+        kind: "identity_rules".to_owned(),
+        name: "main".to_owned(),
+        spec: Some(json!({ "version": 1, "types": {
+            "email": { "limit": 3, "claim": "first_owner", "blocked": ["a@x.org", "b@x.org"], "normalise": "email" },
+            "card": { "priority": 5, "authenticates": true, "replace": [{ "pattern": "[- ]", "with": "" }] },
+        } })),
+    }
 }
 
 /// Misspells a key or a text, or puts something else in its place, anywhere.

@@ -378,9 +378,8 @@ fn idn_2_rules_under_which_every_event_says_the_same_write_no_row_of_anybody() {
     assert!(before[kept] != after[kept]);
 }
 
-#[test]
-fn idn_2_how_far_changed_rules_are_is_seen_while_they_are_worked_out_and_not_after() {
-    let (records, end) = events_of(77, 60);
+/// How far a change of rules is at each write of it, and the engine after it.
+fn watched(records: &[Record], end: i64, rules: serde_json::Value) -> (Vec<RulesProgress>, Engine) {
     let store = Arc::new(MemoryStore::default());
     let seen: Arc<Mutex<Vec<RulesProgress>>> = Arc::default();
     let looked_at: Arc<Mutex<Option<Arc<Published>>>> = Arc::default();
@@ -397,18 +396,25 @@ fn idn_2_how_far_changed_rules_are_is_seen_while_they_are_worked_out_and_not_aft
     let watched = Arc::new(FailingStore { store, next });
     let mut engine = Engine::open(watched as Arc<dyn Store>, EngineConfig::default()).unwrap();
     *looked_at.lock().unwrap() = Some(engine.published());
-    for record in &records {
+    for record in records {
         engine.apply(record).unwrap();
     }
     engine.commit().unwrap();
     assert!(seen.lock().unwrap().is_empty(), "no rules have changed");
     let sequence = records.last().unwrap().address.sequence + 1;
-    let rules = json!({"types": {"email": {"blocked": ["m1@x.org"]}}});
     engine
         .apply(&decision(sequence, end, &[("identity_rules", "main", rules)]))
         .unwrap();
     engine.commit().unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
+    (seen, engine)
+}
+
+#[test]
+fn idn_2_how_far_changed_rules_are_is_seen_while_they_are_worked_out_and_not_after() {
+    let (records, end) = events_of(77, 60);
+    let rules = json!({"types": {"email": {"blocked": ["m1@x.org"]}}});
+    let (seen, engine) = watched(&records, end, rules);
     let mut parts: Vec<RulesPart> = seen.iter().map(|progress| progress.part).collect();
     parts.dedup();
     assert_eq!(
@@ -425,4 +431,30 @@ fn idn_2_how_far_changed_rules_are_is_seen_while_they_are_worked_out_and_not_aft
         "{seen:?}"
     );
     assert_eq!(engine.published().rules.progress(), None);
+}
+
+#[test]
+fn idn_2_of_events_that_are_placed_again_it_is_known_how_many_there_are() {
+    // Those who say much are not those of whom an event says something else.
+    let mut sequence = 0;
+    let mut record = |identifiers: &str| {
+        sequence += 1;
+        super::record(sequence, 1, &[event(identifiers, "Seen", 1, json!({}))])
+    };
+    let mut records: Vec<Record> = (0..120).map(|n| record(&format!("user_id:u{}", n % 3))).collect();
+    records.extend((0..9).map(|n| record(&format!("user_id:q{n} email:q{n}@x.org"))));
+    records.extend((0..4).map(|_| record("user_id:null")));
+    let (seen, _) = watched(
+        &records,
+        5,
+        json!({"types": {"email": {"blocked_patterns": ["@x.org$"]}}}),
+    );
+    let placing = seen.iter().filter(|progress| progress.part == RulesPart::Placing);
+    let told: BTreeSet<u64> = placing.clone().map(|progress| progress.total).collect();
+    assert_eq!(
+        told,
+        BTreeSet::from([13]),
+        "those of nine people, and those that nobody has"
+    );
+    assert_eq!(placing.map(|progress| progress.done).max(), Some(13));
 }

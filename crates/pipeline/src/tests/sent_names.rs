@@ -204,6 +204,14 @@ fn idn_2_a_type_of_identifier_that_nobody_has_sent_is_told_with_the_nearest() {
     let rules = |types: Json| told(&bench, &[document("identity_rules", "main", json!({ "types": types }))]);
     let misspelt = rules(json!({ "loyalty_id": { "limit": 1 }, "loyaltyid": { "limit": 1 } }));
     assert_eq!(misspelt, [word("loyaltyid", "; did you mean \"loyalty_id\"?")]);
+    // A list of a segment asks for types, too: whoever is on it by one that nobody has is never in.
+    let listed = |listed: Json| told(&bench, &segment(&json!({ "not": { "listed": listed } })));
+    assert!(listed(json!(["email:jo@x.org", "user_id:u1", "loyalty_id:L-1"])).is_empty());
+    let of_segment = |wrong: &str, meant: &str| word(wrong, meant).replace("main: ", "s: ");
+    assert_eq!(
+        listed(json!(["emial:jo@x.org", "user_id:u1", "emial:a@x.org", "badge:7"])),
+        [of_segment("badge", ""), of_segment("emial", meant)]
+    );
     // A state that knows no types warns of none.
     let mut batch = Batch::default();
     let mark = crate::keys::named(&main_space(), "identifier_types_are_kept");

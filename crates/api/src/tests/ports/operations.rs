@@ -75,6 +75,7 @@ impl Operations for Ports {
             lag_records: 1,
             lag_millis: 12,
             fault: None,
+            waits_for: Some("changed rules of identity of main".to_owned()),
         };
         let refold = RefoldStatus {
             space: SpaceId::main(),

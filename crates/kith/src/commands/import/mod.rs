@@ -22,10 +22,10 @@ mod tests;
 use crate::client::{Client, InSpace};
 use crate::error::CommandError;
 use crate::output;
+use crate::progress::Progress;
 use batch::Batch;
 use clap::Args;
 use files::Format;
-use indicatif::{ProgressBar, ProgressStyle};
 use kith_catalog::SpaceLimits;
 use kith_types::{Limits, Route, SourceName, Timestamp};
 use mapping::Mapping;
@@ -77,10 +77,9 @@ pub(crate) async fn run(client: &Client, args: ImportArgs) -> Result<(), Command
     let (batches, mut received) = mpsc::channel(BATCHES_AHEAD);
     let reading = tokio::task::spawn_blocking(move || batch::read(&files, &mapping, (limits, now), &batches));
     let mut report = Report::new(args.dry_run);
-    let bar = progress(&args);
-    let sent = take_all(client, (&args, &limits), &mut received, &mut report, &bar).await;
-    drop(received);
-    bar.finish_and_clear();
+    let mut progress = progress(&args);
+    let sent = take_all(client, (&args, &limits), &mut received, &mut report, &mut progress).await;
+    drop((received, progress));
     let read = reading
         .await
         .map_err(|error| CommandError::caused("reading ended by a fault of its own", error))?;
@@ -125,17 +124,13 @@ async fn limits_of(client: &Client, args: &ImportArgs) -> Result<Limits, Command
     Ok(limits.terms().limits)
 }
 
-fn progress(args: &ImportArgs) -> ProgressBar {
-    let bar = if args.json {
-        ProgressBar::hidden()
-    } else {
-        ProgressBar::new_spinner()
-    };
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {human_pos} rows  {per_sec}  {msg}") {
-        bar.set_style(style);
+fn progress(args: &ImportArgs) -> Progress {
+    if args.json {
+        return Progress::hidden();
     }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
+    let progress = Progress::new("{spinner} {human_pos} rows  {per_sec}  {msg}");
+    progress.bar().enable_steady_tick(Duration::from_millis(200));
+    progress
 }
 
 async fn take_all(
@@ -143,7 +138,7 @@ async fn take_all(
     (args, limits): (&ImportArgs, &Limits),
     received: &mut mpsc::Receiver<Batch>,
     report: &mut Report,
-    bar: &ProgressBar,
+    progress: &mut Progress,
 ) -> Result<(), CommandError> {
     let path = [
         "api",
@@ -156,19 +151,19 @@ async fn take_all(
     let mut shows = !args.json;
     while let Some(batch) = received.recv().await {
         for fault in &batch.faults {
-            bar.suspend(|| report.failed(fault));
+            progress.bar().suspend(|| report.failed(fault));
         }
         if !batch.places.is_empty() {
             let outcome = if args.dry_run {
                 judge(&batch, limits, std::mem::take(&mut shows))?
             } else {
-                send::send(client, &path, &batch, bar)
+                send::send(client, &path, &batch, progress.bar())
                     .await
                     .map_err(|error| report.broken_off(error))?
             };
-            bar.suspend(|| report.taken(&batch, &outcome));
+            progress.bar().suspend(|| report.taken(&batch, &outcome));
         }
-        bar.set_position(report.rows());
+        progress.counts("importing", report.rows(), "rows");
     }
     Ok(())
 }

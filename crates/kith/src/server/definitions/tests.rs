@@ -22,12 +22,23 @@ fn seg_1_all_mistakes_of_all_documents_are_told_with_their_places() {
         json!({ "kind": "computed_trait", "name": "spent", "spec": {
             "functon": "sum", "event": "Order", "property": "a..b", "window": { "last": "30 days" },
         } }),
-        json!({ "kind": "trait_rules", "name": "main", "spec": { "default": "newest" } }),
+        json!({ "kind": "trait_rules", "name": "main", "spec": { "default": "newest", "traits": {
+            "country": { "source_prioriy": ["crm"] }, "plan": "most_recnt", "city": { "source_priority": ["crm", 5] },
+        } } }),
+        json!({ "kind": "identity_rules", "name": "main", "spec": { "types": {
+            "email": { "limt": 1, "claim": "first_ownr" }, "card": { "limit": 0 },
+        } } }),
     ]);
     assert_eq!(
         told,
         [
-            "trait_rules/main: default: a rule is most_recent, most_frequent, oldest, min, max, most_restrictive or a map with source_priority",
+            "identity_rules/main: spec.types.email: unknown key `limt`: did you mean `limit`?",
+            "identity_rules/main: spec.types.card.limit: 0 is not between 1 and 500",
+            "identity_rules/main: spec.types.email.claim: unknown claim policy `first_ownr`: did you mean `first_owner`?",
+            "trait_rules/main: spec.default: unknown rule `newest`: known are most_recent, most_frequent, oldest, min, max, most_restrictive, a map with source_priority",
+            "trait_rules/main: spec.traits.city.source_priority[1]: expected the name of a source, found a number",
+            "trait_rules/main: spec.traits.country: unknown key `source_prioriy`: did you mean `source_priority`?",
+            "trait_rules/main: spec.traits.plan: unknown rule `most_recnt`: did you mean `most_recent`?",
             "computed_trait/spent: spec: unknown key `functon`: did you mean `function`?",
             "computed_trait/spent: spec.property: \"a..b\" is not a path such as `total` or `order.total`",
             "computed_trait/spent: spec.window.last: \"30 days\" is not a duration: a whole number and one of ms, s, m, h, d, w, from 1ms to 366000d",
