@@ -5,7 +5,7 @@
 use kith_types::{Decimal, Object, Value};
 
 /// How deep a stored value may nest; the door refuses deeper ones long before.
-const DEPTH_LIMIT: u32 = 128;
+pub(crate) const DEPTH_LIMIT: u32 = 128;
 
 /// Appends an unsigned number, seven bits a byte.
 pub(crate) fn put_number(out: &mut Vec<u8>, mut number: u64) {

@@ -8,7 +8,7 @@ use crate::entry::{End, PartSlot, ProfileEntry, StoredRecord};
 use crate::place::Counted;
 use crate::record::ProfileRecord;
 use crate::space::Space;
-use crate::{PipelineError, history, keys, plans};
+use crate::{PipelineError, keys, plans};
 use kith_identity::PartKey;
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
@@ -93,20 +93,14 @@ impl Space {
         end: End,
         visit: &mut dyn FnMut(&Event),
     ) -> Result<(), PipelineError> {
-        let mut damaged = false;
+        let history = self.history.history(store, &self.id);
+        let mut failed = None;
         let of = (Keyspace::Events, key.carrier);
-        self.rows(store, of, key.start, end, &mut |(time, address), row| {
-            match history::decode(&self.id, time, address, row) {
-                Some(event) => visit(&event),
-                None => damaged = true,
-            }
-            !damaged
+        self.rows(store, of, key.start, end, &mut |place, row| {
+            failed = history.event_at(place, row).map(|event| visit(&event)).err();
+            failed.is_none()
         })?;
-        if damaged {
-            Err(PipelineError::corrupt("history"))
-        } else {
-            Ok(())
-        }
+        failed.map_or(Ok(()), Err)
     }
 
     /// Folds an event into a loaded profile.

@@ -3,15 +3,41 @@
 //! The history lets a part be folded anew (an interval that was cut, a definition that is new) and a person's recent
 //! events be shown, without reading the log or the lake. It is written in the step's transaction and holds each event
 //! once, under its carrier.
+//!
+//! Most of an event is what others of its space say, too: names of fields, libraries, browsers, pages. That is in a
+//! *vocabulary* of the space, and a row names it by number (`packed.rs`). [`Writing`] makes vocabularies from what
+//! people of the space have in common (`sample.rs`) and stores each before a row names it; [`History`] reads rows
+//! by the vocabularies of the state that they are in. Rows are otherwise independent of each other.
 
-use crate::bytes::{Reader, put_number, put_object, put_signed, put_text};
+mod packed;
+mod pieces;
+mod presence;
+mod sample;
+mod vocabulary;
+mod writing;
+
+pub(crate) use presence::{decode_presence, encode_presence};
+pub(crate) use writing::Writing;
+#[cfg(test)]
+pub(crate) use writing::row_without_numbers;
+
+use crate::bytes::Reader;
+use crate::{PipelineError, keys};
+use kith_identity::Position;
+use kith_state::{Keyspace, Read};
 use kith_types::{
     Address, Event, EventKey, EventType, Identifier, IdentifierType, Origin, SourceName, SpaceId, TimeNote, Timestamp,
 };
-use std::sync::Arc;
+use packed::{Head, Unpacker};
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+use vocabulary::Vocabulary;
 
-/// Raised when the meaning of the bytes changes.
-const VERSION: u8 = 1;
+/// What leads a row that names nothing by number, as an earlier release wrote them.
+const PLAIN: u8 = 1;
+
+/// Vocabularies that a space may have, one after the other; and one beside them that is empty, of number 0.
+const VOCABULARIES_MAX: u8 = 16;
 
 const TYPES: [EventType; 6] = [
     EventType::Identify,
@@ -28,35 +54,140 @@ const NOTES: [Option<TimeNote>; 4] = [
     Some(TimeNote::Future),
 ];
 
-/// Appends an event's row. Time and address are in its key, and so not in it.
-pub(crate) fn encode(event: &Event, out: &mut Vec<u8>) {
-    out.push(VERSION);
-    let kind = TYPES.iter().position(|kind| *kind == event.event_type).unwrap_or(0);
-    let note = NOTES.iter().position(|note| *note == event.time_note).unwrap_or(0);
-    let import = usize::from(event.origin == Origin::Import);
-    out.push((kind | note << 3 | import << 5) as u8);
-    out.extend_from_slice(&event.key.0.to_be_bytes());
-    put_signed(out, (event.received_at - event.event_time).as_micros());
-    put_text(out, event.source.as_str());
-    put_text(out, &event.name);
-    put_text(out, event.message_id.as_deref().unwrap_or(""));
-    put_text(out, event.group_id.as_deref().unwrap_or(""));
-    put_number(out, event.identifiers.len() as u64);
-    for identifier in &event.identifiers {
-        put_text(out, identifier.kind.as_str());
-        put_text(out, &identifier.value);
-    }
-    put_object(out, &event.traits);
-    put_object(out, &event.properties);
-    put_object(out, &event.context);
+/// The key that a vocabulary stands under.
+fn vocabulary_key(space: &SpaceId, number: u8) -> Vec<u8> {
+    keys::named(space, &format!("vocabulary {number}"))
 }
 
-/// What kind of event a row holds, and its name, without reading the rest; `None` as [`decode`].
-pub(crate) fn kind_of(row: &[u8]) -> Option<(EventType, &str)> {
-    let mut reader = Reader(row);
-    if reader.byte()? != VERSION {
-        return None;
+fn damaged() -> PipelineError {
+    PipelineError::corrupt("history")
+}
+
+/// The vocabularies of a space that have been read, by their numbers. One that is stored never changes.
+#[derive(Default)]
+pub(crate) struct Vocabularies([OnceLock<Vocabulary>; VOCABULARIES_MAX as usize + 1]);
+
+impl Vocabularies {
+    /// The vocabulary of a number, read when it is asked for first; `None` where there is none.
+    fn get(&self, reader: &dyn Read, space: &SpaceId, number: u8) -> Result<Option<&Vocabulary>, PipelineError> {
+        let Some(place) = self.0.get(usize::from(number)) else {
+            return Ok(None);
+        };
+        if let Some(known) = place.get() {
+            return Ok(Some(known));
+        }
+        if number == 0 {
+            return Ok(Some(place.get_or_init(Vocabulary::default)));
+        }
+        let Some(bytes) = reader.get(Keyspace::Meta, &vocabulary_key(space, number))? else {
+            return Ok(None);
+        };
+        let read = Vocabulary::decode(bytes).ok_or_else(|| PipelineError::corrupt("vocabulary"))?;
+        Ok(Some(place.get_or_init(|| read)))
     }
+}
+
+/// The rows of a space's history, as a reader of the state reads them. Who reads many keeps it: it reads each vocabulary once.
+pub(crate) struct History<'a> {
+    reader: &'a dyn Read,
+    space: &'a SpaceId,
+    known: Arc<Vocabularies>,
+}
+
+impl<'a> History<'a> {
+    /// The history in a state: `reader` sees the rows, or more than they.
+    pub(crate) fn of(reader: &'a dyn Read, space: &'a SpaceId) -> Self {
+        Self {
+            reader,
+            space,
+            known: Arc::default(),
+        }
+    }
+
+    pub(crate) fn reader(&self) -> &'a dyn Read {
+        self.reader
+    }
+
+    pub(crate) fn space(&self) -> &'a SpaceId {
+        self.space
+    }
+
+    /// The event of a row.
+    ///
+    /// # Errors
+    /// [`crate::PipelineErrorKind::Corrupt`] when no writer wrote it; `Storage` when its vocabulary cannot be read.
+    pub(crate) fn event(&self, key: &[u8], row: &[u8]) -> Result<Event, PipelineError> {
+        self.event_at(keys::row_place(key).ok_or_else(damaged)?, row)
+    }
+
+    /// The event of a row that stands at a place.
+    ///
+    /// # Errors
+    /// As [`History::event`].
+    pub(crate) fn event_at(&self, place: Position, row: &[u8]) -> Result<Event, PipelineError> {
+        self.read(place, row, true)
+    }
+
+    /// The event of a row without what it tells and maybe without its key: enough for what it says of who somebody is.
+    ///
+    /// # Errors
+    /// As [`History::event`].
+    pub(crate) fn evidence(&self, key: &[u8], row: &[u8]) -> Result<Event, PipelineError> {
+        self.read(keys::row_place(key).ok_or_else(damaged)?, row, false)
+    }
+
+    fn read(&self, place: Position, row: &[u8], whole: bool) -> Result<Event, PipelineError> {
+        let event = match row.first() {
+            Some(&PLAIN) => plain_event(self.space, place, row, whole),
+            _ => self.unpacker(row)?.event(self.space, place, whole),
+        };
+        event.ok_or_else(damaged)
+    }
+
+    /// What kind of event a row holds, and its name, without reading the rest.
+    ///
+    /// # Errors
+    /// As [`History::event`].
+    pub(crate) fn kind_of<'r>(&'r self, row: &'r [u8]) -> Result<(EventType, Cow<'r, str>), PipelineError> {
+        let found = match row.first() {
+            Some(&PLAIN) => plain_kind_of(row).map(|(kind, name)| (kind, Cow::Borrowed(name))),
+            _ => self.unpacker(row)?.kind_and_name(),
+        };
+        found.ok_or_else(damaged)
+    }
+
+    fn unpacker<'r>(&'r self, row: &'r [u8]) -> Result<Unpacker<'r>, PipelineError> {
+        let mut reader = Reader(row);
+        let head = Head::read(&mut reader).ok_or_else(damaged)?;
+        let vocabulary = self.known.get(self.reader, self.space, head.vocabulary)?;
+        Ok(Unpacker::new(head, reader, vocabulary.ok_or_else(damaged)?))
+    }
+}
+
+/// When the event of a row was received, without reading the rest; `None` where no writer wrote it.
+pub(crate) fn received_at(key: &[u8], row: &[u8]) -> Option<Timestamp> {
+    let (time, _) = keys::row_place(key)?;
+    let mut reader = Reader(row);
+    if row.first() == Some(&PLAIN) {
+        reader.bytes(2)?;
+        reader.wide()?;
+        return Some(time + kith_types::Duration::from_micros(reader.signed()?));
+    }
+    Some(time + Head::read(&mut reader)?.delay)
+}
+
+/// About how many bytes a row says: what its numbers stand for included. Who bounds what is held of events counts these.
+pub(crate) fn said_bytes(row: &[u8]) -> usize {
+    let named = match row.first() {
+        Some(&PLAIN) => 0,
+        _ => Head::read(&mut Reader(row)).map_or(0, |head| head.named_bytes),
+    };
+    row.len().saturating_add(usize::try_from(named).unwrap_or(usize::MAX))
+}
+
+fn plain_kind_of(row: &[u8]) -> Option<(EventType, &str)> {
+    let mut reader = Reader(row);
+    reader.byte()?;
     let flags = usize::from(reader.byte()?);
     reader.wide()?;
     reader.signed()?;
@@ -64,38 +195,10 @@ pub(crate) fn kind_of(row: &[u8]) -> Option<(EventType, &str)> {
     Some((*TYPES.get(flags & 7)?, reader.text()?))
 }
 
-/// When the event of a row was received, without reading the rest; `None` as [`decode`].
-pub(crate) fn received_at(key: &[u8], row: &[u8]) -> Option<Timestamp> {
-    let (time, _) = crate::keys::row_place(key)?;
+/// The event of a row as an earlier release wrote it.
+fn plain_event(space: &SpaceId, (time, address): (Timestamp, Address), row: &[u8], whole: bool) -> Option<Event> {
     let mut reader = Reader(row);
-    if reader.byte()? != VERSION {
-        return None;
-    }
     reader.byte()?;
-    reader.wide()?;
-    Some(time + kith_types::Duration::from_micros(reader.signed()?))
-}
-
-/// Reads a row; `None` when the bytes are not a row of this version.
-pub(crate) fn decode(space: &SpaceId, time: Timestamp, address: Address, row: &[u8]) -> Option<Event> {
-    let mut reader = Reader(row);
-    let mut event = decode_names(space, time, address, &mut reader)?;
-    event.traits = reader.object()?;
-    event.properties = reader.object()?;
-    event.context = reader.object()?;
-    Some(event)
-}
-
-/// The event of a row without what it tells: enough for what it says of who somebody is.
-pub(crate) fn decode_evidence(space: &SpaceId, key: &[u8], row: &[u8]) -> Option<Event> {
-    let (time, address) = crate::keys::row_place(key)?;
-    decode_names(space, time, address, &mut Reader(row))
-}
-
-fn decode_names(space: &SpaceId, time: Timestamp, address: Address, reader: &mut Reader<'_>) -> Option<Event> {
-    if reader.byte()? != VERSION {
-        return None;
-    }
     let flags = usize::from(reader.byte()?);
     let key = EventKey(reader.wide()?);
     let delay = kith_types::Duration::from_micros(reader.signed()?);
@@ -110,7 +213,7 @@ fn decode_names(space: &SpaceId, time: Timestamp, address: Address, reader: &mut
         let kind = IdentifierType::from_name(reader.text()?);
         identifiers.push(Identifier::new(kind, reader.text()?));
     }
-    Some(Event {
+    let mut event = Event {
         space: space.clone(),
         source,
         address,
@@ -131,125 +234,14 @@ fn decode_names(space: &SpaceId, time: Timestamp, address: Address, reader: &mut
         } else {
             Origin::Live
         },
-    })
-}
-
-/// The row of a held identifier: when the event was received, and the authenticating identifier of highest priority
-/// beside it.
-pub(crate) fn encode_presence(received_at: Timestamp, beside: Option<u128>) -> Vec<u8> {
-    let mut row = Vec::with_capacity(26);
-    row.push(VERSION);
-    put_signed(&mut row, received_at.as_micros());
-    if let Some(identifier) = beside {
-        row.extend_from_slice(&identifier.to_be_bytes());
-    }
-    row
-}
-
-/// Reads what [`encode_presence`] wrote.
-pub(crate) fn decode_presence(row: &[u8]) -> Option<(Timestamp, Option<u128>)> {
-    let mut reader = Reader(row);
-    if reader.byte()? != VERSION {
-        return None;
-    }
-    let received_at = Timestamp::from_micros(reader.signed()?);
-    let beside = if reader.0.is_empty() {
-        None
-    } else {
-        Some(reader.wide()?)
     };
-    Some((received_at, beside))
+    if whole {
+        event.traits = reader.object()?;
+        event.properties = reader.object()?;
+        event.context = reader.object()?;
+    }
+    Some(event)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use kith_types::Value;
-
-    fn event() -> Event {
-        let space = SpaceId::main();
-        let address = Address {
-            generation: 1,
-            partition: 0,
-            sequence: 42,
-            index: 3,
-        };
-        Event {
-            key: EventKey::of_address(&space, address),
-            space,
-            source: "web".parse().unwrap(),
-            address,
-            message_id: Some("m-1".into()),
-            event_type: EventType::Track,
-            name: "Order Completed".into(),
-            event_time: Timestamp::from_micros(1_700_000_000_000_000),
-            received_at: Timestamp::from_micros(1_700_000_000_250_000),
-            time_note: Some(TimeNote::Absent),
-            identifiers: vec![
-                Identifier::new(IdentifierType::UserId, "u1"),
-                Identifier::new(IdentifierType::Custom("loyalty_id".into()), "7"),
-            ],
-            group_id: None,
-            traits: vec![],
-            properties: vec![
-                ("total".into(), Value::Number("19.90".parse().unwrap())),
-                (
-                    "big".into(),
-                    Value::Number("123456789012345678901234567890".parse().unwrap()),
-                ),
-                (
-                    "items".into(),
-                    Value::Array(vec![Value::Null, Value::from(true), Value::from("x"), Value::from(-4)]),
-                ),
-            ],
-            context: vec![("page".into(), Value::Object(vec![("path".into(), Value::from("/"))]))],
-            origin: Origin::Import,
-        }
-    }
-
-    #[test]
-    fn a_row_gives_back_its_event() {
-        let event = event();
-        let mut row = Vec::new();
-        encode(&event, &mut row);
-        assert_eq!(kind_of(&row), Some((EventType::Track, "Order Completed")));
-        assert_eq!(decode(&event.space, event.event_time, event.address, &row), Some(event));
-    }
-
-    #[test]
-    fn the_bytes_of_a_row_are_those_of_version_1() {
-        let mut row = Vec::new();
-        encode(&event(), &mut row);
-        assert_eq!(blake3::hash(&row).to_hex().as_str(), GOLDEN);
-    }
-
-    #[test]
-    fn a_row_of_presence_is_read_as_it_was_written() {
-        let at = Timestamp::from_micros(77);
-        assert_eq!(encode_presence(at, None), [1, 154, 1], "the bytes of version 1");
-        let beside = encode_presence(at, Some(5));
-        assert_eq!(
-            beside,
-            [1, 154, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5],
-            "the bytes of version 1"
-        );
-        assert_eq!(decode_presence(&[1, 154, 1]), Some((at, None)));
-        assert_eq!(decode_presence(&beside), Some((at, Some(5))));
-        assert_eq!(decode_presence(&[2, 154, 1]), None);
-    }
-
-    #[test]
-    fn a_damaged_row_is_no_event() {
-        let event = event();
-        let mut row = Vec::new();
-        encode(&event, &mut row);
-        for length in 0..row.len() {
-            assert_eq!(
-                decode(&event.space, event.event_time, event.address, &row[..length]),
-                None
-            );
-        }
-    }
-
-    const GOLDEN: &str = "9e51d909394112320279cc4b3b689b972a114e28f8b2f01e78c219babb2ac99a";
-}
+mod tests;

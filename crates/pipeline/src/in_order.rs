@@ -2,10 +2,11 @@
 //! at a time.
 
 use crate::definitions::Definitions;
-use crate::{PipelineError, history, keys};
+use crate::history::History;
+use crate::{PipelineError, keys};
 use kith_identity::{Component, Evidence, Gathering, Position};
-use kith_state::{Keyspace, Read};
-use kith_types::{Event, SpaceId};
+use kith_state::Keyspace;
+use kith_types::Event;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
@@ -29,12 +30,11 @@ struct Cursor {
 /// # Errors
 /// The store fails, or holds a damaged row.
 pub(crate) fn visit(
-    store: &dyn Read,
-    space: &SpaceId,
+    history: &History<'_>,
     carriers: impl Iterator<Item = u128>,
     take: &mut dyn FnMut(Event),
 ) -> Result<(), PipelineError> {
-    visit_by(store, space, carriers, ROWS_MAX, take)
+    visit_by(history, carriers, ROWS_MAX, take)
 }
 
 /// The components that a component's events make by these definitions: of those for which `counts`, which sees what each says, says so.
@@ -42,16 +42,15 @@ pub(crate) fn visit(
 /// # Errors
 /// As [`visit`].
 pub(crate) fn gather(
-    store: &dyn Read,
-    space: &SpaceId,
+    history: &History<'_>,
     definitions: &Definitions,
     of: &Component,
     counts: &mut dyn FnMut(&Event, &Evidence) -> bool,
 ) -> Result<Vec<Component>, PipelineError> {
     let within: BTreeSet<u128> = of.hashes().collect();
-    let mut gathering = Gathering::new(space, &definitions.rules, definitions.vetoes.apart());
+    let mut gathering = Gathering::new(history.space(), &definitions.rules, definitions.vetoes.apart());
     let mut taken = 0_u32;
-    visit(store, space, within.iter().copied(), &mut |event| {
+    visit(history, within.iter().copied(), &mut |event| {
         let mut evidence = definitions.read(&event);
         // What a bound kept out of the component stays out.
         evidence.identifiers.retain(|named| within.contains(&named.hash));
@@ -68,14 +67,13 @@ pub(crate) fn gather(
 }
 
 fn visit_by(
-    store: &dyn Read,
-    space: &SpaceId,
+    history: &History<'_>,
     carriers: impl Iterator<Item = u128>,
     rows_max: usize,
     take: &mut dyn FnMut(Event),
 ) -> Result<(), PipelineError> {
     let cursor = |carrier| Cursor {
-        range: keys::row_range(space, carrier, None, None),
+        range: keys::row_range(history.space(), carrier, None, None),
         rows: VecDeque::new(),
         ended: false,
     };
@@ -83,43 +81,42 @@ fn visit_by(
     let rows_each = (rows_max / cursors.len().max(1)).max(1);
     let mut heads: BinaryHeap<Reverse<(Position, usize)>> = BinaryHeap::with_capacity(cursors.len());
     for (at, cursor) in cursors.iter_mut().enumerate() {
-        heads.extend(cursor.head(store, space, rows_each)?.map(|head| Reverse((head, at))));
+        heads.extend(cursor.head(history, rows_each)?.map(|head| Reverse((head, at))));
     }
     while let Some(Reverse((_, at))) = heads.pop() {
         let Some(cursor) = cursors.get_mut(at) else { break };
         if let Some(event) = cursor.rows.pop_front() {
             take(event);
         }
-        heads.extend(cursor.head(store, space, rows_each)?.map(|head| Reverse((head, at))));
+        heads.extend(cursor.head(history, rows_each)?.map(|head| Reverse((head, at))));
     }
     Ok(())
 }
 
 impl Cursor {
     /// The place of the next event, which is read where none is in memory.
-    fn head(&mut self, store: &dyn Read, space: &SpaceId, rows: usize) -> Result<Option<Position>, PipelineError> {
+    fn head(&mut self, history: &History<'_>, rows: usize) -> Result<Option<Position>, PipelineError> {
         if self.rows.is_empty() && !self.ended {
-            self.read(store, space, rows)?;
+            self.read(history, rows)?;
         }
         Ok(self.rows.front().map(|event| (event.event_time, event.address)))
     }
 
-    fn read(&mut self, store: &dyn Read, space: &SpaceId, rows: usize) -> Result<(), PipelineError> {
-        let (mut damaged, mut last) = (false, Vec::new());
+    fn read(&mut self, history: &History<'_>, rows: usize) -> Result<(), PipelineError> {
+        let (mut failed, mut last) = (None, Vec::new());
         let (from, to) = &self.range;
         let read = &mut self.rows;
-        store.scan(Keyspace::Events, from, to, &mut |key, row| {
-            let event = history::decode_evidence(space, key, row);
-            damaged = event.is_none();
-            read.extend(event);
+        history.reader().scan(Keyspace::Events, from, to, &mut |key, row| {
+            match history.evidence(key, row) {
+                Ok(event) => read.push_back(event),
+                Err(error) => failed = Some(error),
+            }
             if read.len() == rows {
                 last = key.to_vec();
             }
-            !damaged && read.len() < rows
+            failed.is_none() && read.len() < rows
         })?;
-        if damaged {
-            return Err(PipelineError::corrupt("history"));
-        }
+        failed.map_or(Ok(()), Err)?;
         self.ended = last.is_empty();
         // Right behind the last row.
         last.push(0);
@@ -157,9 +154,9 @@ mod tests {
         carriers.insert(7);
         for rows_max in [1, 2, 7, 20, 1_000] {
             let mut seen = Vec::new();
+            let space = main_space();
             visit_by(
-                &*bench.store,
-                &main_space(),
+                &History::of(&*bench.store, &space),
                 carriers.iter().copied(),
                 rows_max,
                 &mut |event| {

@@ -17,11 +17,12 @@ pub use dry_run::Rearranged;
 pub(crate) use dry_run::{Concerned, DryRun, LISTED_MAX, Trial, home_of_profile};
 
 use crate::definitions::Definitions;
+use crate::history::History;
 use crate::place::NOBODY;
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
 use crate::staged::{self, List, Overlaid};
-use crate::{PipelineError, accounts, history, keys};
+use crate::{PipelineError, accounts, keys};
 use kith_identity::{Component, Difference, Resolver};
 use kith_segment::Cause;
 use kith_state::{Batch, Keyspace, Read, Store};
@@ -329,10 +330,10 @@ impl Space {
 
     /// Answers whether it is placed: of an event that nobody has, rules may still leave nothing.
     fn place_row(&mut self, work: Work<'_>, carrier: u128, key: &[u8], row: &[u8]) -> Result<bool, PipelineError> {
-        let damaged = || PipelineError::corrupt("history");
+        let history = self.history.history(work.stands, work.view.space);
         work.progress.did(1);
         if carrier == NOBODY {
-            let named = history::decode_evidence(&self.id, key, row).ok_or_else(damaged)?;
+            let named = history.evidence(key, row)?;
             if self.definitions.read(&named).carrier().is_none() {
                 return Ok(false);
             }
@@ -341,8 +342,7 @@ impl Space {
                 self.writes.remove(Keyspace::AccountLinks, link);
             }
         }
-        let (time, address) = keys::row_place(key).ok_or_else(damaged)?;
-        let event = history::decode(&self.id, time, address, row).ok_or_else(damaged)?;
+        let event = history.event(key, row)?;
         self.place_event(&work.view, &event, work.now, Cause::Regrouping)?;
         self.stage_when_full(work)?;
         Ok(true)
@@ -373,8 +373,9 @@ fn reread_carriers(
     (before, after): (&Definitions, &Definitions),
 ) -> Result<Reread, PipelineError> {
     let (prefix, end) = everything(space);
-    let (mut found, mut next, mut damaged): (Vec<u128>, _, _) = (Vec::new(), None, false);
+    let (mut found, mut next, mut failed): (Vec<u128>, _, _) = (Vec::new(), None, None);
     let mut of_nobody = 0;
+    let history = History::of(work.stands, space);
     work.stands.scan(Keyspace::Events, start, &end, &mut |key, row| {
         work.progress.did(1);
         let carrier = key.get(prefix.len()..).and_then(|rest| rest.first_chunk::<16>());
@@ -384,9 +385,14 @@ fn reread_carriers(
             return true;
         }
         work.progress.has_reached(carrier.unwrap_or_default());
-        let (Some(carrier), Some(event)) = (carrier, history::decode_evidence(space, key, row)) else {
-            damaged = true;
-            return false;
+        let carrier = carrier.ok_or_else(|| PipelineError::corrupt("history"));
+        let read = carrier.and_then(|carrier| Ok((carrier, history.evidence(key, row)?)));
+        let (carrier, event) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                failed = Some(error);
+                return false;
+            }
         };
         if !after.read(&event).says_as(&before.read(&event)) {
             found.push(carrier);
@@ -394,12 +400,10 @@ fn reread_carriers(
         }
         next.is_none()
     })?;
-    if damaged {
-        return Err(PipelineError::corrupt("history"));
-    }
-    Ok(Reread {
+    let reread = Reread {
         carriers: found,
         next,
         of_nobody,
-    })
+    };
+    failed.map_or(Ok(reread), Err)
 }

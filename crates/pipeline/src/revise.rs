@@ -129,7 +129,8 @@ impl Space {
     ) -> Result<(Vec<Component>, u64), PipelineError> {
         let definitions = Arc::clone(&self.definitions);
         let (mut presence, mut events) = (BTreeMap::new(), 0);
-        let components = in_order::gather(store, &self.id, &definitions, before, &mut |event, evidence| {
+        let history = self.history.history(store, &self.id);
+        let components = in_order::gather(&history, &definitions, before, &mut |event, evidence| {
             events += 1;
             if touched.contains(&event.address) {
                 for held in evidence.held() {

@@ -10,11 +10,12 @@ use crate::definitions::{DefinitionSet, Definitions};
 use crate::entry::{ComponentEntry, ProfileEntry};
 use crate::folds::Awaited;
 use crate::foreseen::VisitedFirst;
+use crate::history::{self, Writing};
 use crate::output::{Numbered, StepFigures};
 use crate::sent_names::SentNames;
 use crate::staged::{self, List};
 use crate::waiting::{self, Waiting};
-use crate::{PipelineError, definition_history, history, keys, output, plans};
+use crate::{PipelineError, definition_history, keys, output, plans};
 use kith_identity::{Component, Position};
 use kith_profile::Plans;
 use kith_segment::Change;
@@ -74,6 +75,8 @@ pub(crate) struct Space {
     /// What is said of accounts, on its way to their members.
     pub(crate) account_changes: AccountChanges,
     pub(crate) sent_names: SentNames,
+    /// How rows of history are written.
+    pub(crate) history: Writing,
     pub(crate) due: BTreeSet<(Timestamp, ProfileId)>,
     /// Every timer before this instant has fired.
     pub(crate) fired: Timestamp,
@@ -115,6 +118,7 @@ impl Space {
         let mut space = Self {
             account_changes: AccountChanges::load(store, id)?,
             sent_names: SentNames::load(store, id)?,
+            history: Writing::load(store, id)?,
             waiting: waiting::load(store, id)?,
             ..Self::bare(store, id, (definitions, set), Dedupe::load(store, id)?, 1)?
         };
@@ -162,6 +166,7 @@ impl Space {
             accounts: Accounts::default(),
             account_changes: AccountChanges::default(),
             sent_names: SentNames::default(),
+            history: Writing::load_to_try(store, id)?,
             due: BTreeSet::new(),
             fired: Timestamp::MIN,
             changes: Vec::new(),
@@ -298,8 +303,7 @@ impl Space {
     /// Adds an event to its carrier's history. An event that is being placed is added when it is folded, not before:
     /// what is folded from the history until then must not hold it.
     pub(crate) fn add_history(&mut self, event: &Event, carrier: u128) {
-        let mut row = Vec::with_capacity(1024);
-        history::encode(event, &mut row);
+        let row = self.history.row(event, carrier);
         let place = (event.event_time, event.address);
         self.rows.insert((Keyspace::Events, carrier, place), row);
         self.link_account(event, carrier);
@@ -372,6 +376,7 @@ impl Space {
     pub(crate) fn commit_watched(&mut self, batch: &mut Batch, now: Timestamp) -> Result<(), PipelineError> {
         let from = batch.len();
         self.commit(batch, now)?;
+        self.history.commit(&self.id, batch);
         if let Some(step) = &mut self.watched {
             *step += 1;
             staged::list_touched(&self.id, batch, from, *step);

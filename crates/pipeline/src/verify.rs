@@ -1,11 +1,13 @@
 //! Two states compared byte by byte at the same offset and instant (contract: a replay gives the same bytes).
 //!
 //! Parts are pruned to one instant and hold one plan's aggregates before they are compared, since what a part may drop
-//! depends on when it was last touched; everything else is compared as it is stored.
+//! depends on when it was last touched. Rows of history are compared by the events that they hold: when a vocabulary came
+//! that they are written by depends on how the work was cut into steps. Everything else is compared as it is stored.
 
 use crate::account_changes::are_waiting;
 use crate::changes::is_swept;
 use crate::engine::FIRING;
+use crate::history::History;
 use crate::record::ProfileRecord;
 use crate::{PipelineError, definition_history, keys, plans, sent_names};
 use kith_profile::{FoldPlan, Plans};
@@ -80,22 +82,26 @@ pub fn compare_states(live: &dyn Read, rebuilt: &dyn Read, now: Timestamp) -> Re
     let mut seen = spaces(live)?;
     seen.extend(spaces(rebuilt)?);
     for space in seen {
-        let plan = definition_history::in_force(live, &space)?.compile()?.plan;
-        let plans = [plans::load(live, &space)?, plans::load(rebuilt, &space)?];
+        let sides = Sides {
+            plan: &definition_history::in_force(live, &space)?.compile()?.plan,
+            plans: [plans::load(live, &space)?, plans::load(rebuilt, &space)?],
+            histories: [History::of(live, &space), History::of(rebuilt, &space)],
+            now,
+        };
         let from = keys::space(&space);
         let to = kith_state::prefix_end(&from).unwrap_or_default();
         for keyspace in COMPARED {
-            compare_range(live, rebuilt, keyspace, (&from, &to), (&plan, &plans, now), &mut report)?;
+            compare_range(live, rebuilt, keyspace, (&from, &to), &sides, &mut report)?;
         }
         // A state that an earlier release began lacks names that a replay finds.
         for (from, to) in sent_names::kept_ranges(live, &space)? {
             let range = (&*from, &*to);
-            compare_range(live, rebuilt, Keyspace::Meta, range, (&plan, &plans, now), &mut report)?;
+            compare_range(live, rebuilt, Keyspace::Meta, range, &sides, &mut report)?;
         }
         // The same of what decisions replaced.
         if let Some((from, to)) = definition_history::kept_range(live, &space)? {
             let range = (&*from, &*to);
-            compare_range(live, rebuilt, Keyspace::Meta, range, (&plan, &plans, now), &mut report)?;
+            compare_range(live, rebuilt, Keyspace::Meta, range, &sides, &mut report)?;
         }
     }
     Ok(report)
@@ -114,12 +120,20 @@ fn spaces(reader: &dyn Read) -> Result<BTreeSet<SpaceId>, PipelineError> {
     Ok(found)
 }
 
+/// What the rows of the two states mean, the live one's first.
+struct Sides<'a> {
+    plan: &'a FoldPlan,
+    plans: [Plans; 2],
+    histories: [History<'a>; 2],
+    now: Timestamp,
+}
+
 fn compare_range(
     live: &dyn Read,
     rebuilt: &dyn Read,
     keyspace: Keyspace,
     (from, to): (&[u8], &[u8]),
-    (plan, [mine, theirs], now): (&FoldPlan, &[Plans; 2], Timestamp),
+    sides: &Sides<'_>,
     report: &mut VerifyReport,
 ) -> Result<(), PipelineError> {
     let (mut compared, mut failed) = (0, None);
@@ -133,10 +147,7 @@ fn compare_range(
                     tell(report, keyspace, key, "only live");
                     return Ok(());
                 };
-                if value != other
-                    && !same_profile(keyspace, value, &other)
-                    && canonical(keyspace, value, mine, plan, now)? != canonical(keyspace, &other, theirs, plan, now)?
-                {
+                if value != other && !sides.say_the_same(keyspace, key, [value, &other])? {
                     tell(report, keyspace, key, "differs");
                 }
                 Ok(())
@@ -159,30 +170,35 @@ fn compare_range(
     failed.map_or(Ok(()), Err)
 }
 
-/// Whether two records of a profile say the same, but for causes that the live one does not know.
-fn same_profile(keyspace: Keyspace, live: &[u8], rebuilt: &[u8]) -> bool {
-    keyspace == Keyspace::Profiles
-        && ProfileRecord::decode(live)
-            .zip(ProfileRecord::decode(rebuilt))
-            .is_some_and(|(live, rebuilt)| rebuilt.known_to(&live) == live)
+impl Sides<'_> {
+    /// Whether two values of a key that are not the same bytes say the same.
+    fn say_the_same(&self, keyspace: Keyspace, key: &[u8], values: [&[u8]; 2]) -> Result<bool, PipelineError> {
+        let [live, rebuilt] = values;
+        match keyspace {
+            Keyspace::Profiles => Ok(are_same_profile(live, rebuilt)),
+            Keyspace::Parts => Ok(self.part(live, 0)? == self.part(rebuilt, 1)?),
+            Keyspace::Events => {
+                let [mine, theirs] = &self.histories;
+                Ok(mine.event(key, live)? == theirs.event(key, rebuilt)?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    fn part(&self, value: &[u8], side: usize) -> Result<Vec<u8>, PipelineError> {
+        let mut part = plans::decode(value, &self.plans[side])?.ok_or_else(|| PipelineError::corrupt("parts"))?;
+        part.retain(self.plan);
+        part.prune(self.now);
+        let mut bytes = Vec::with_capacity(value.len());
+        part.encode(&mut bytes);
+        Ok(bytes)
+    }
 }
 
-fn canonical(
-    keyspace: Keyspace,
-    value: &[u8],
-    plans: &Plans,
-    plan: &FoldPlan,
-    now: Timestamp,
-) -> Result<Vec<u8>, PipelineError> {
-    if keyspace != Keyspace::Parts {
-        return Ok(value.to_vec());
-    }
-    let mut part = plans::decode(value, plans)?.ok_or_else(|| PipelineError::corrupt("parts"))?;
-    part.retain(plan);
-    part.prune(now);
-    let mut bytes = Vec::with_capacity(value.len());
-    part.encode(&mut bytes);
-    Ok(bytes)
+/// Whether two records of a profile say the same, but for causes that the live one does not know.
+fn are_same_profile(live: &[u8], rebuilt: &[u8]) -> bool {
+    let records = ProfileRecord::decode(live).zip(ProfileRecord::decode(rebuilt));
+    records.is_some_and(|(live, rebuilt)| rebuilt.known_to(&live) == live)
 }
 
 fn tell(report: &mut VerifyReport, keyspace: Keyspace, key: &[u8], what: &'static str) {

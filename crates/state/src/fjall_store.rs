@@ -13,7 +13,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
-const FORMAT: &str = "kith-state 5\n";
+const FORMAT: &str = "kith-state 6\n";
+/// One that this release reads, too. Such a folder is marked as one of this release before anything is written into it.
+const FORMAT_BEFORE: &str = "kith-state 5\n";
 const FORMAT_FILE: &str = "FORMAT";
 
 /// The store of a folder, from when it is opened until it has failed or is dropped.
@@ -50,7 +52,7 @@ impl OpenStore {
     /// wrote it; [`StateErrorKind::Failed`] when it cannot be read. State is derived: a folder that cannot be opened
     /// may be moved away, and the server rebuilds it from the log.
     pub(crate) fn open(folder: &Path, cache_bytes: u64) -> Result<Self, StateError> {
-        check_format(folder)?;
+        let is_of_before = check_format(folder)?;
         let database = Database::builder(folder.join("trees"))
             .cache_size(cache_bytes / 4)
             .max_journaling_size(512 * 1024 * 1024)
@@ -59,6 +61,9 @@ impl OpenStore {
             .manual_journal_persist(true)
             .open()
             .map_err(|error| open_error(folder, error))?;
+        if is_of_before {
+            mark(folder).map_err(|error| unusable(folder, error))?;
+        }
         let trees = Keyspace::ALL
             .iter()
             .map(|keyspace| database.keyspace(keyspace.as_str(), || options(*keyspace)))
@@ -99,18 +104,19 @@ fn options(keyspace: Keyspace) -> KeyspaceCreateOptions {
         .index_block_pinning_policy(PinningPolicy::all(true))
 }
 
-/// Refuses a folder of another version, and marks a new one.
-fn check_format(folder: &Path) -> Result<(), StateError> {
-    let failed = |error: std::io::Error| {
-        StateError::new(
-            StateErrorKind::Failed,
-            format!("the state folder {} cannot be used", folder.display()),
-            Some(error.into()),
-        )
-    };
-    let file = folder.join(FORMAT_FILE);
-    match std::fs::read_to_string(&file) {
-        Ok(text) if text == FORMAT => Ok(()),
+fn unusable(folder: &Path, error: std::io::Error) -> StateError {
+    StateError::new(
+        StateErrorKind::Failed,
+        format!("the state folder {} cannot be used", folder.display()),
+        Some(error.into()),
+    )
+}
+
+/// Refuses a folder of another version, and marks a new one. Answers whether it has still to be marked as one of this release.
+fn check_format(folder: &Path) -> Result<bool, StateError> {
+    match std::fs::read_to_string(folder.join(FORMAT_FILE)) {
+        Ok(text) if text == FORMAT => Ok(false),
+        Ok(text) if text == FORMAT_BEFORE => Ok(true),
         Ok(text) => Err(StateError::new(
             StateErrorKind::Format,
             format!(
@@ -132,16 +138,17 @@ fn check_format(folder: &Path) -> Result<(), StateError> {
                     None,
                 ));
             }
-            mark(folder, &file).map_err(failed)
+            mark(folder).map(|()| false).map_err(|error| unusable(folder, error))
         }
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(unusable(folder, error)),
     }
 }
 
 /// Makes a folder with its mark, both durable before anything comes beside them: after a loss of power there is a whole mark,
 /// or none and nothing else.
-fn mark(folder: &Path, file: &Path) -> std::io::Result<()> {
+fn mark(folder: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
+    let file = folder.join(FORMAT_FILE);
     let aside = file.with_extension("new");
     let mut written = std::fs::File::create(&aside)?;
     std::io::Write::write_all(&mut written, FORMAT.as_bytes())?;

@@ -13,7 +13,7 @@ use crate::rules_progress::RulesPart;
 use crate::space::Space;
 use crate::staged::{self, List, OF_PEOPLE};
 use crate::vetoes::Veto;
-use crate::{PipelineError, definition_history, history, keys};
+use crate::{PipelineError, definition_history, keys};
 use kith_state::{Keyspace, Read, Store};
 use kith_types::{ProfileId, SpaceId, Timestamp};
 use std::collections::BTreeSet;
@@ -179,8 +179,8 @@ impl Space {
         let Some(row) = live.get(Keyspace::Events, key)? else {
             return Ok(());
         };
-        let (time, address) = keys::row_place(key).ok_or_else(|| PipelineError::corrupt("history"))?;
-        let event = history::decode(&self.id, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
+        // The steps may write by a vocabulary that came after the snapshot.
+        let event = self.history.history(live, &self.id).event(key, &row)?;
         self.place_event(&work.view, &event, work.now, self.definitions.cause)
     }
 

@@ -16,7 +16,7 @@ use crate::record::ProfileRecord;
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::space::Space;
 use crate::staged::{self, List};
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, keys};
 use kith_identity::{Component, Evidence, Merge, Move, Position, ProfileMembers, Split, spelt_by_both};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, Identifier, ProfileId, SpaceId, Timestamp};
@@ -287,9 +287,10 @@ impl Space {
         }
         // What nobody has: rules may take what these leave out.
         let (from, to) = keys::row_range(&self.id, NOBODY, None, None);
+        let history = self.history.history(work.stands, work.view.space);
         let mut failed = None;
         work.stands.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-            let nobodys = history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"));
+            let nobodys = history.evidence(key, row);
             let after = &self.definitions;
             let related = nobodys.and_then(|event| {
                 let (then, now) = (before.read(&event), after.read(&event));
@@ -308,7 +309,7 @@ impl Space {
         (before, component): (&Definitions, &Component),
         relation: &mut Relation<'_>,
     ) -> Result<(), PipelineError> {
-        let event = history::decode_evidence(&self.id, key, row).ok_or_else(|| PipelineError::corrupt("history"))?;
+        let event = self.history.history(work.stands, work.view.space).evidence(key, row)?;
         let after = Arc::clone(&self.definitions);
         let (then, now) = (before.read(&event), after.read(&event));
         relate_blocks(&event, (before, &then), (&after, &now), relation)?;

@@ -9,8 +9,9 @@ use super::behind::each_leaf;
 use super::budget::Budget;
 use super::past::{PAST_EVENTS_MAX, PAST_MEGABYTES_MAX};
 use crate::accounts::{account_of, carriers_of, events_of, stored};
+use crate::history::History;
 use crate::place::NOBODY;
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, keys};
 use kith_identity::Position;
 use kith_profile::{AccountFold, TraitRules};
 use kith_segment::{Asks, Behind, Deciding, EventMention, Reason};
@@ -55,6 +56,7 @@ pub(super) fn visit(
         return Ok(false);
     }
     let carriers = carriers.into_iter().map(|(carrier, _)| carrier);
+    let history = History::of(reader, space);
     for carrier in std::iter::once(NOBODY).chain(carriers) {
         let (from, to) = keys::row_range(space, events_of(carrier, account), None, None);
         let mut places = Vec::new();
@@ -70,14 +72,14 @@ pub(super) fn visit(
             let Some(row) = row_at(reader, space, carrier, place)? else {
                 continue;
             };
-            let (kind, _) = history::kind_of(&row).ok_or_else(|| PipelineError::corrupt("history"))?;
+            let (kind, _) = history.kind_of(&row)?;
             if kind != EventType::Group {
                 continue;
             }
             if !room.calls.spend(&row) {
                 return Ok(false);
             }
-            visit(&decoded(space, place, &row)?);
+            visit(&history.event_at(place, &row)?);
         }
     }
     Ok(true)
@@ -90,10 +92,6 @@ fn row_at(
     (time, address): Position,
 ) -> Result<Option<Vec<u8>>, PipelineError> {
     Ok(reader.get(Keyspace::Events, &keys::row(space, carrier, time, address))?)
-}
-
-fn decoded(space: &SpaceId, (time, address): Position, row: &[u8]) -> Result<Event, PipelineError> {
-    history::decode(space, time, address, row).ok_or_else(|| PipelineError::corrupt("history"))
 }
 
 /// What was said of accounts, for those who look behind conditions on them.
@@ -156,7 +154,7 @@ impl Said<'_> {
                 continue;
             }
             if let Some(row) = row_at(self.reader, self.space, carrier, place)? {
-                let event = decoded(self.space, place, &row)?;
+                let event = History::of(self.reader, self.space).event_at(place, &row)?;
                 behind.complete = true;
                 behind.events.push(Deciding {
                     event: EventMention::of(&event),

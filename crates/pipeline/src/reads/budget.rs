@@ -1,6 +1,6 @@
 //! How much of the history one answer may read. It only counts; what the end of it means is for who asks.
 
-use crate::PipelineError;
+use crate::{PipelineError, history};
 
 /// Rows and bytes that are left.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +16,10 @@ impl Budget {
 
     /// Spends a row; whether there was room for it.
     pub(super) fn spend(&mut self, row: &[u8]) -> bool {
-        match (self.events.checked_sub(1), self.bytes.checked_sub(row.len())) {
+        match (
+            self.events.checked_sub(1),
+            self.bytes.checked_sub(history::said_bytes(row)),
+        ) {
             (Some(events), Some(bytes)) => {
                 *self = Self { events, bytes };
                 true

@@ -6,7 +6,8 @@
 //! of rows: one that finds few says where to go on.
 
 use super::{Loaded, Reads, find};
-use crate::{PipelineError, history, keys};
+use crate::history::History;
+use crate::{PipelineError, keys};
 use kith_identity::Position;
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId, SpaceId, Timestamp};
@@ -151,32 +152,37 @@ fn share_of(
     if from >= to {
         return Ok(share);
     }
-    let (mut rows, mut damaged) = (0, false);
+    let history = History::of(reader, space);
+    let (mut rows, mut failed) = (0, None);
     let mut visit = |key: &[u8], row: &[u8]| {
         rows += 1;
-        let Some((place, (_, name))) = keys::row_place(key).zip(history::kind_of(row)) else {
-            damaged = true;
-            return false;
-        };
-        if (asked.wanted)(name) {
-            let Some(event) = history::decode(space, place.0, place.1, row) else {
-                damaged = true;
-                return false;
-            };
-            share.events.push(event);
+        match wanted(&history, asked, key, row) {
+            Ok(event) => share.events.extend(event),
+            Err(error) => failed = Some(error),
         }
         let more = share.events.len() <= asked.limit && rows < rows_max;
-        share.left_at = (!more).then_some(place);
-        more
+        share.left_at = keys::row_place(key).filter(|_| !more);
+        more && failed.is_none()
     };
     match asked.ascending {
         true => reader.scan(Keyspace::Events, &from, &to, &mut visit)?,
         false => reader.scan_back(Keyspace::Events, &from, &to, &mut visit)?,
     }
-    match damaged {
-        true => Err(PipelineError::corrupt("history")),
-        false => Ok(share),
+    failed.map_or(Ok(share), Err)
+}
+
+/// The event of a row, where it is of a name that is wanted.
+fn wanted(
+    history: &History<'_>,
+    asked: &EventsAsked<'_>,
+    key: &[u8],
+    row: &[u8],
+) -> Result<Option<Event>, PipelineError> {
+    let (_, name) = history.kind_of(row)?;
+    if !(asked.wanted)(&name) {
+        return Ok(None);
     }
+    history.event(key, row).map(Some)
 }
 
 /// A loaded person's events before a place, the latest first.
@@ -191,17 +197,21 @@ pub(super) fn latest_events(
     if limit == 0 {
         return Ok(events);
     }
+    let (history, mut failed) = (History::of(reader, space), None);
     for member in loaded.carrying() {
         let end = [member.end, before].into_iter().flatten().min();
         let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, end);
         let mut left = limit;
         reader.scan_back(Keyspace::Events, &from, &to, &mut |key, row| {
-            let place = keys::row_place(key);
-            events.extend(place.and_then(|(time, address)| history::decode(space, time, address, row)));
+            match history.event(key, row) {
+                Ok(event) => events.push(event),
+                Err(error) => failed = Some(error),
+            }
             left = left.saturating_sub(1);
-            left > 0
+            left > 0 && failed.is_none()
         })?;
     }
+    failed.map_or(Ok(()), Err)?;
     events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
     events.truncate(limit);
     Ok(events)

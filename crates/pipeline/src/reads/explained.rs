@@ -9,8 +9,9 @@ use super::past::{AsOf, OfAccounts, find_past};
 use super::{Loaded, Reads, find};
 use crate::account_facts::AccountsOf;
 use crate::definitions::Definitions;
+use crate::history::History;
 use crate::person::PersonOf;
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, keys};
 use kith_segment::{CompiledSegment, Explanation};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId, SegmentName, SpaceId, Timestamp};
@@ -165,7 +166,8 @@ fn events_of(reader: &dyn Read, space: &SpaceId, loaded: &Loaded) -> Result<(Vec
         .iter()
         .zip(&loaded.parts)
         .filter(|(_, part)| !part.is_empty());
-    let (mut complete, mut damaged) = (true, false);
+    let (mut complete, mut failed) = (true, None);
+    let history = History::of(reader, space);
     let mut budget = Budget::new(EXPLAINED_EVENTS_MAX, EXPLAINED_BYTES_MAX);
     for (member, _) in carried {
         let (from, to) = keys::row_range(space, member.part.carrier, member.part.start, member.end);
@@ -173,18 +175,15 @@ fn events_of(reader: &dyn Read, space: &SpaceId, loaded: &Loaded) -> Result<(Vec
             let room = budget.spend(row);
             complete &= room;
             if room {
-                let place = keys::row_place(key);
-                match place.and_then(|(time, address)| history::decode(space, time, address, row)) {
-                    Some(event) => events.push(event),
-                    None => damaged = true,
+                match history.event(key, row) {
+                    Ok(event) => events.push(event),
+                    Err(error) => failed = Some(error),
                 }
             }
-            room && !damaged
+            room && failed.is_none()
         })?;
     }
-    if damaged {
-        return Err(PipelineError::corrupt("history"));
-    }
+    failed.map_or(Ok(()), Err)?;
     events.sort_by_key(|event| std::cmp::Reverse(event.canonical_order()));
     Ok((events, complete))
 }

@@ -8,10 +8,11 @@ use super::budget::Budget;
 use super::outlook::of_outlook;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
+use crate::history::History;
 use crate::new_rules::{Concerned, DryRun, Trial};
 use crate::rules_progress::{RulesAtWork, RulesPart};
 use crate::vetoes::{self, Veto, VetoDecision};
-use crate::{PipelineError, definition_history, history, keys};
+use crate::{PipelineError, definition_history, keys};
 use kith_expr::DocumentError;
 use kith_identity::{Component, Reading, Rules, WhatIf};
 use kith_state::{Keyspace, Read};
@@ -216,8 +217,9 @@ fn visit(
     component: &Component,
     take: &mut dyn FnMut(&Event, &[u8]) -> bool,
 ) -> Result<(), PipelineError> {
+    let history = History::of(reader, space);
     for carrier in component.hashes() {
-        if !visit_rows(reader, space, keys::row_range(space, carrier, None, None), take)? {
+        if !visit_rows(reader, &history, keys::row_range(space, carrier, None, None), take)? {
             break;
         }
     }
@@ -231,6 +233,7 @@ fn event_at(
     component: &Component,
     address: Address,
 ) -> Result<Option<Event>, PipelineError> {
+    let history = History::of(reader, space);
     let mut looked_at = 0;
     for carrier in component.hashes() {
         let (from, to) = keys::row_range(space, carrier, None, None);
@@ -240,8 +243,8 @@ fn event_at(
             if looked_at > VETO_EVENTS_MAX {
                 return false;
             }
-            if let Some((time, at)) = keys::row_place(key).filter(|(_, at)| *at == address) {
-                found = Some(history::decode(space, time, at, row));
+            if let Some(place) = keys::row_place(key).filter(|(_, at)| *at == address) {
+                found = Some(history.event_at(place, row));
             }
             found.is_none()
         })?;
@@ -252,7 +255,7 @@ fn event_at(
             )));
         }
         if let Some(event) = found {
-            return event.map(Some).ok_or_else(|| PipelineError::corrupt("history"));
+            return event.map(Some);
         }
     }
     Ok(None)
@@ -261,20 +264,17 @@ fn event_at(
 /// Whether more is wanted.
 fn visit_rows(
     reader: &dyn Read,
-    space: &SpaceId,
+    history: &History<'_>,
     (from, to): (Vec<u8>, Vec<u8>),
     take: &mut dyn FnMut(&Event, &[u8]) -> bool,
 ) -> Result<bool, PipelineError> {
-    let (mut more, mut damaged) = (true, false);
+    let (mut more, mut failed) = (true, None);
     reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-        match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
-            Some(event) => more = take(&event, row),
-            None => damaged = true,
+        match history.event(key, row) {
+            Ok(event) => more = take(&event, row),
+            Err(error) => failed = Some(error),
         }
-        more && !damaged
+        more && failed.is_none()
     })?;
-    if damaged {
-        return Err(PipelineError::corrupt("history"));
-    }
-    Ok(more)
+    failed.map_or(Ok(more), Err)
 }

@@ -3,7 +3,8 @@
 //! What a stored part lacks is folded from its carrier's history for this answer and thrown away after it; nothing here
 //! writes.
 
-use crate::{PipelineError, history, keys, plans};
+use crate::history::History;
+use crate::{PipelineError, keys, plans};
 use kith_expr::AggregateSpec;
 use kith_identity::{PartKey, Position};
 use kith_profile::{FoldPlan, Part, Plans};
@@ -18,6 +19,7 @@ pub(super) struct StoredParts<'a> {
     plan: &'a FoldPlan,
     /// The plans that stored parts may name, read when one names another than `plan`.
     known: OnceLock<Plans>,
+    history: History<'a>,
 }
 
 impl<'a> StoredParts<'a> {
@@ -27,6 +29,7 @@ impl<'a> StoredParts<'a> {
             space,
             plan,
             known: OnceLock::new(),
+            history: History::of(reader, space),
         }
     }
 
@@ -44,17 +47,17 @@ impl<'a> StoredParts<'a> {
             // A definition that is no more than proposed, or that the sweep has not brought here yet.
             let asked: Vec<&AggregateSpec> = missing.iter().filter_map(|id| self.plan.spec(*id)).collect();
             part.begin(&missing);
-            self.visit(key, end, &mut |place, row| {
-                let (kind, name) = history::kind_of(row)?;
-                if !whole && !asked.iter().any(|spec| spec.may_match(kind, name)) {
-                    return Some(());
+            self.visit(key, end, &mut |key, row| {
+                let (kind, name) = self.history.kind_of(row)?;
+                if !whole && !asked.iter().any(|spec| spec.may_match(kind, &name)) {
+                    return Ok(());
                 }
-                let event = history::decode(self.space, place.0, place.1, row)?;
+                let event = self.history.event(key, row)?;
                 match whole {
                     true => part.apply(self.plan, &event),
                     false => part.apply_only(self.plan, &missing, &event),
                 }
-                Some(())
+                Ok(())
             })?;
         }
         part.retain(self.plan);
@@ -75,23 +78,19 @@ impl<'a> StoredParts<'a> {
         plans::decode(bytes, known)
     }
 
-    /// Visits the rows of a part; `None` says that a row is damaged.
+    /// Visits the rows of a part.
     fn visit(
         &self,
         key: &PartKey,
         end: Option<Position>,
-        visit: &mut dyn FnMut(Position, &[u8]) -> Option<()>,
+        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), PipelineError>,
     ) -> Result<(), PipelineError> {
         let (from, to) = keys::row_range(self.space, key.carrier, key.start, end);
-        let mut damaged = false;
+        let mut failed = None;
         self.reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
-            let seen = keys::row_place(key).and_then(|place| visit(place, row));
-            damaged = seen.is_none();
-            !damaged
+            failed = visit(key, row).err();
+            failed.is_none()
         })?;
-        match damaged {
-            true => Err(PipelineError::corrupt("history")),
-            false => Ok(()),
-        }
+        failed.map_or(Ok(()), Err)
     }
 }

@@ -7,8 +7,9 @@
 use super::budget::Budget;
 use super::why::shown_event;
 use crate::definitions::Definitions;
+use crate::history::History;
 use crate::new_rules::LISTED_MAX;
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, keys};
 use kith_identity::{
     BlockedBecause, Component, Evidence, LeftOut, MAX_IDENTIFIERS, MAX_IDENTIFIERS_PER_EVENT, MAX_INTERVALS, MAX_LINKS,
     Position,
@@ -80,26 +81,27 @@ pub(super) fn between(
         found: BTreeMap::new(),
     };
     let mut budget = Budget::new(EVENTS_MAX, BYTES_MAX);
-    let (mut complete, mut damaged) = (true, false);
+    let history = History::of(reader, space);
+    let (mut complete, mut failed) = (true, None);
     for carrier in carriers(sides) {
         let (from, to) = keys::row_range(space, carrier, None, None);
         reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
             complete = budget.spend(row);
-            match history::decode_evidence(space, key, row) {
-                Some(event) if complete => search.look_at(definitions, &event, key),
-                Some(_) => {}
-                None => damaged = true,
+            match history.evidence(key, row) {
+                Ok(event) if complete => search.look_at(definitions, &event, key),
+                Ok(_) => {}
+                Err(error) => failed = Some(error),
             }
-            complete && !damaged
+            complete && failed.is_none()
         })?;
-        if damaged {
-            return Err(PipelineError::corrupt("history"));
+        if let Some(failed) = failed {
+            return Err(failed);
         }
         if !complete {
             break;
         }
     }
-    let refused = search.told(reader, space)?;
+    let refused = search.told(&history)?;
     Ok(Between { refused, complete })
 }
 
@@ -203,7 +205,7 @@ impl Search {
         }
     }
 
-    fn told(self, reader: &dyn Read, space: &SpaceId) -> Result<Vec<Value>, PipelineError> {
+    fn told(self, history: &History<'_>) -> Result<Vec<Value>, PipelineError> {
         // A value that is blocked lies between the two where both have it.
         let is_between = |(because, _): &(Because, _), alike: &Alike| {
             !matches!(because, Because::Blocked(_)) || alike.earliest.iter().all(Option::is_some)
@@ -215,10 +217,10 @@ impl Search {
         let mut told = Vec::new();
         for ((because, identifiers), alike) in found.take(LISTED_MAX) {
             let mut events = Vec::new();
-            for ((time, address), key) in alike.earliest.into_iter().flatten() {
-                let row = reader.get(Keyspace::Events, &key)?;
-                let event = row.and_then(|row| history::decode(space, time, address, &row));
-                events.push(shown_event(&event.ok_or_else(|| PipelineError::corrupt("history"))?));
+            for (place, key) in alike.earliest.into_iter().flatten() {
+                let row = history.reader().get(Keyspace::Events, &key)?;
+                let row = row.ok_or_else(|| PipelineError::corrupt("history"))?;
+                events.push(shown_event(&history.event_at(place, &row)?));
             }
             let identifiers: Vec<String> = identifiers.iter().map(ToString::to_string).collect();
             told.push(json!({

@@ -7,9 +7,10 @@ use super::refused::{self, Between, Side, in_words};
 use super::shared::shared;
 use super::{Reads, component_of, home_of};
 use crate::definitions::Definitions;
+use crate::history::History;
 use crate::new_rules::LISTED_MAX;
 use crate::vetoes::Veto;
-use crate::{PipelineError, history, keys, redirects};
+use crate::{PipelineError, keys, redirects};
 use kith_identity::{BlockedBecause, Component, How, Joint, LeftOut, Position, Stop};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, Identifier, ProfileId, SpaceId};
@@ -252,8 +253,7 @@ impl Lookup<'_> {
             let Some(row) = self.reader.get(Keyspace::Events, &key)? else {
                 continue;
             };
-            let event =
-                history::decode(self.space, time, address, &row).ok_or_else(|| PipelineError::corrupt("history"))?;
+            let event = History::of(self.reader, self.space).event_at(at, &row)?;
             return Ok(shown_event(&event));
         }
         Ok(json!({"address": at.1.to_string(), "event_time": at.0.to_string()}))

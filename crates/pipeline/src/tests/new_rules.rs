@@ -2,10 +2,11 @@
 //! first event on, nobody sees anything between, and a process that ends on the way loses and repeats nothing.
 
 use super::failing_store::{FailingStore, Goes};
-use super::oracle::{check, people, tree};
+use super::oracle::{as_said, check, people, tree};
 use super::worlds::{definition, documents, some_rules, some_vetoes, world};
 use super::{Bench, all_of_main, at, decision, event, performed, vetoes};
 use crate::definitions::DefinitionSet;
+use crate::history::History;
 use crate::new_rules::{Concerned, DryRun, Trial};
 use crate::published::Published;
 use crate::{Engine, EngineConfig, RulesPart, RulesProgress, Veto, snapshot_of};
@@ -191,11 +192,13 @@ fn seen(store: &MemoryStore) -> Vec<super::Tree> {
     }
     all.push(meta);
     // The same from the last key to the first.
+    let space = super::main_space();
+    let history = History::of(&*reader, &space);
     for (keyspace, found) in trees.iter().zip(&all) {
-        let (from, mut back) = (crate::keys::space(&super::main_space()), Vec::new());
+        let (from, mut back) = (crate::keys::space(&space), Vec::new());
         let to = kith_state::prefix_end(&from).unwrap();
         let mut visit = |key: &[u8], value: &[u8]| {
-            back.push((key.to_vec(), value.to_vec()));
+            back.push((key.to_vec(), as_said(&history, *keyspace, key, value)));
             true
         };
         reader.scan_back(*keyspace, &from, &to, &mut visit).unwrap();
@@ -205,9 +208,10 @@ fn seen(store: &MemoryStore) -> Vec<super::Tree> {
             "{}",
             keyspace.as_str()
         );
-        let mut got = found
-            .iter()
-            .map(|(key, value)| reader.get(*keyspace, key).unwrap().as_ref() == Some(value));
+        let mut got = found.iter().map(|(key, value)| {
+            let row = reader.get(*keyspace, key).unwrap().unwrap();
+            as_said(&history, *keyspace, key, &row) == *value
+        });
         assert!(got.all(|same| same), "{}", keyspace.as_str());
     }
     all

@@ -7,6 +7,7 @@ use super::replay::{live, replay};
 use super::worlds::world;
 use super::{Bench, at, main_space};
 use crate::account_facts::{AccountFacts, AccountsOf};
+use crate::history::{self, History};
 use crate::person::PersonOf;
 use crate::record::ProfileRecord;
 use crate::{Definitions, keys};
@@ -73,12 +74,23 @@ fn components(definitions: &Definitions, events: &[Event]) -> Vec<Component> {
     components
 }
 
+/// A row: one of history as it would be without a vocabulary, since when that comes depends on when steps are committed.
+pub(super) fn as_said(history: &History<'_>, keyspace: Keyspace, key: &[u8], value: &[u8]) -> Vec<u8> {
+    match keyspace {
+        Keyspace::Events => history::row_without_numbers(&history.event(key, value).unwrap()),
+        _ => value.to_vec(),
+    }
+}
+
+/// The rows of a tree, as [`as_said`] has them.
 pub(crate) fn tree(store: &dyn Read, keyspace: Keyspace) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let from = keys::space(&main_space());
+    let space = main_space();
+    let history = History::of(store, &space);
+    let from = keys::space(&space);
     let to = kith_state::prefix_end(&from).unwrap();
     let mut found = BTreeMap::new();
     let mut visit = |key: &[u8], value: &[u8]| {
-        found.insert(key.to_vec(), value.to_vec());
+        found.insert(key.to_vec(), as_said(&history, keyspace, key, value));
         true
     };
     store.scan(keyspace, &from, &to, &mut visit).unwrap();

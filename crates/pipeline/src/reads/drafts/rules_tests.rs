@@ -5,11 +5,12 @@ use super::tests::{document, impact, members, played, proposed};
 use super::veto_tests::{became, lists, related, stored};
 use super::{Impact, SegmentImpact, Shown};
 use crate::definitions::DefinitionDocument;
+use crate::history::History;
 use crate::reads::tests::reads_of;
 use crate::tests::oracle::tree;
 use crate::tests::worlds::{documents, some_rules, some_vetoes};
 use crate::tests::{Bench, at, event, main_space};
-use crate::{Definitions, Question, Rearranged, Veto, history, keys};
+use crate::{Definitions, Question, Rearranged, Veto, keys};
 use kith_identity::{Outlook, ProfileMembers, Reading, WhatIf};
 use kith_profile::Part;
 use kith_state::Keyspace;
@@ -24,11 +25,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Every event that the state has.
 pub(super) fn events_of(bench: &Bench) -> Vec<Event> {
     let rows = tree(&*bench.store, Keyspace::Events).into_iter();
-    let events = rows.map(|(key, row)| {
-        let (time, address) = keys::row_place(&key).unwrap();
-        history::decode(&main_space(), time, address, &row).unwrap()
-    });
-    events.collect()
+    let space = main_space();
+    let history = History::of(&*bench.store, &space);
+    rows.map(|(key, row)| history.event(&key, &row).unwrap()).collect()
 }
 
 pub(super) fn in_force(bench: &Bench) -> Arc<Definitions> {

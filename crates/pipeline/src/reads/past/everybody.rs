@@ -6,8 +6,9 @@
 use super::AsOf;
 use super::rescan::{RESCANNED_EVENTS_MAX, visit_known, within_bounds};
 use crate::definitions::Definitions;
+use crate::history::{self, History};
 use crate::reads::Reads;
-use crate::{PipelineError, history, in_order, keys};
+use crate::{PipelineError, in_order, keys};
 use kith_identity::{Component, Gathering, Rules};
 use kith_state::{Keyspace, Read};
 use kith_types::{Identifier, ProfileId, SpaceId, Timestamp};
@@ -68,6 +69,7 @@ impl Reads {
         let then = self.past_definitions.at(&*snapshot, space, &now, at)?;
         let known = Known {
             reader: &*snapshot,
+            history: History::of(&*snapshot, space),
             space,
             now: &now,
             then: &then,
@@ -89,6 +91,7 @@ impl Reads {
 /// What was known at an instant, by the definitions of then.
 struct Known<'a> {
     reader: &'a dyn Read,
+    history: History<'a>,
     space: &'a SpaceId,
     now: &'a Definitions,
     then: &'a Definitions,
@@ -147,7 +150,7 @@ impl Known<'_> {
 
     /// What a component was by what was known of it.
     fn gathered(&self, today: &Component) -> Result<Vec<Component>, PipelineError> {
-        in_order::gather(self.reader, self.space, self.then, today, &mut |event, _| {
+        in_order::gather(&self.history, self.then, today, &mut |event, _| {
             event.received_at <= self.at
         })
     }

@@ -3,7 +3,8 @@
 use super::super::budget::Budget;
 use super::AsOf;
 use crate::definitions::Definitions;
-use crate::{PipelineError, history, keys};
+use crate::history::History;
+use crate::{PipelineError, keys};
 use kith_identity::{Component, Evidence, Gathering, Member, Position};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId, SpaceId, Timestamp};
@@ -68,24 +69,23 @@ impl Known {
             all: true,
             identifiers: component.hashes().collect(),
         };
+        let history = History::of(reader, space);
         for carrier in component.hashes() {
             let (from, to) = keys::row_range(space, carrier, None, None);
-            let (mut fits, mut damaged, mut found) = (true, false, Vec::new());
+            let (mut fits, mut failed, mut found) = (true, None, Vec::new());
             reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
                 fits = room.spend(row);
                 if !fits {
                     return false;
                 }
-                match keys::row_place(key).and_then(|(time, address)| history::decode(space, time, address, row)) {
-                    Some(event) if event.received_at <= known_at => found.push(event),
-                    Some(_) => known.all = false,
-                    None => damaged = true,
+                match history.event(key, row) {
+                    Ok(event) if event.received_at <= known_at => found.push(event),
+                    Ok(_) => known.all = false,
+                    Err(error) => failed = Some(error),
                 }
-                !damaged
+                failed.is_none()
             })?;
-            if damaged {
-                return Err(PipelineError::corrupt("history"));
-            }
+            failed.map_or(Ok(()), Err)?;
             if !fits {
                 return Ok(None);
             }

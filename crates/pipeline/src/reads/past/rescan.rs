@@ -6,8 +6,9 @@
 use super::known::Known;
 use super::{PAST_EVENTS_MAX, PAST_MEGABYTES_MAX};
 use crate::definitions::Definitions;
+use crate::history::History;
 use crate::reads::budget::{Budget, too_much};
-use crate::{PipelineError, history, keys};
+use crate::{PipelineError, keys};
 use kith_identity::{Component, Evidence};
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, SpaceId, Timestamp};
@@ -83,11 +84,11 @@ pub(super) fn rescan(
     let mut known = Known::of(wanted.iter().copied().collect());
     let mut budget = Budget::new(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX << 20);
     let (from, to) = everything(space);
-    let damaged = || PipelineError::corrupt("history");
+    let history = History::of(reader, space);
     let mut failed = None;
     reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
         let mut take = || {
-            let named = history::decode_evidence(space, key, row).ok_or_else(damaged)?;
+            let named = history.evidence(key, row)?;
             let evidence = then.rules.read(&named);
             let carrier = evidence.carrier().filter(|carrier| wanted.contains(&carrier.hash));
             let Some(carrier) = carrier.filter(|_| named.received_at <= known_at) else {
@@ -96,8 +97,7 @@ pub(super) fn rescan(
             if !budget.spend(row) {
                 return Err(too_much(PAST_EVENTS_MAX, PAST_MEGABYTES_MAX));
             }
-            let event = history::decode(space, named.event_time, named.address, row).ok_or_else(damaged)?;
-            known.add(carrier.hash, event);
+            known.add(carrier.hash, history.event(key, row)?);
             Ok(())
         };
         failed = take().err();
@@ -141,23 +141,22 @@ pub(super) fn visit_known(
     max: usize,
     visit: &mut dyn FnMut(&Event) -> bool,
 ) -> Result<bool, PipelineError> {
-    let (mut looked_at, mut wanted, mut damaged) = (0, true, false);
+    let (mut looked_at, mut wanted, mut failed) = (0, true, None);
+    let history = History::of(reader, space);
     let (from, to) = everything(space);
     reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
         looked_at += 1;
         if looked_at > max {
             return false;
         }
-        match history::decode_evidence(space, key, row) {
-            Some(event) if event.received_at <= known_at => wanted = visit(&event),
-            Some(_) => {}
-            None => damaged = true,
+        match history.evidence(key, row) {
+            Ok(event) if event.received_at <= known_at => wanted = visit(&event),
+            Ok(_) => {}
+            Err(error) => failed = Some(error),
         }
-        wanted && !damaged
+        wanted && failed.is_none()
     })?;
-    if damaged {
-        return Err(PipelineError::corrupt("history"));
-    }
+    failed.map_or(Ok(()), Err)?;
     if looked_at > max {
         return Err(PipelineError::limit(format!(
             "rules of identity have changed in how they read events since {known_at}, so whom they connected then is found by going \
