@@ -24,7 +24,7 @@ pub(crate) enum VisitedFirst {
     #[default]
     Nobody,
     /// To be found out, once folds that people lack are there.
-    Wanted(Foresight),
+    Wanted(Box<Foresight>),
     /// It is being found out.
     Looking(Looking),
     /// These, from the last one to the first.
@@ -44,7 +44,9 @@ impl Space {
     pub(crate) fn want_foresight(&mut self, before: &Definitions, made: Option<&MadeElsewhere>) {
         let many = made.is_some_and(|made| self.profile_count >= made.from_people);
         let foresight = many.then(|| Foresight::between(before, &self.definitions)).flatten();
-        self.visited_first = foresight.map_or(VisitedFirst::Nobody, VisitedFirst::Wanted);
+        self.visited_first = foresight.map_or(VisitedFirst::Nobody, |foresight| {
+            VisitedFirst::Wanted(Box::new(foresight))
+        });
     }
 
     /// Whether the sweep has to wait until it is known whom it visits first, asking whether it is.
@@ -86,7 +88,7 @@ impl Space {
             }
         };
         foresight.folds = self.awaited.as_ref().and_then(Awaited::ready).cloned();
-        self.visited_first = match Looking::start(store.snapshot(), self.id.clone(), foresight) {
+        self.visited_first = match Looking::start(store.snapshot(), self.id.clone(), *foresight) {
             Ok(looking) => VisitedFirst::Looking(looking),
             Err(error) => {
                 tracing::warn!(space = %self.id, %error, "a thread that looks ahead of a sweep could not start");

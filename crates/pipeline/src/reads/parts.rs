@@ -12,6 +12,9 @@ use kith_state::{Keyspace, Read};
 use kith_types::SpaceId;
 use std::sync::OnceLock;
 
+/// Takes the key and the row of an event.
+type VisitRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<(), PipelineError> + 'a;
+
 /// The parts of a space, asked for by a plan.
 pub(super) struct StoredParts<'a> {
     reader: &'a dyn Read,
@@ -79,12 +82,7 @@ impl<'a> StoredParts<'a> {
     }
 
     /// Visits the rows of a part.
-    fn visit(
-        &self,
-        key: &PartKey,
-        end: Option<Position>,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), PipelineError>,
-    ) -> Result<(), PipelineError> {
+    fn visit(&self, key: &PartKey, end: Option<Position>, visit: &mut VisitRow<'_>) -> Result<(), PipelineError> {
         let (from, to) = keys::row_range(self.space, key.carrier, key.start, end);
         let mut failed = None;
         self.reader.scan(Keyspace::Events, &from, &to, &mut |key, row| {
