@@ -225,7 +225,10 @@ impl Space {
 
     /// The sweep goes on without folds that are not ready, and in the order of ids: another decision waits for it.
     pub(crate) fn give_up_waiting(&mut self) {
-        self.visited_first = VisitedFirst::Nobody;
+        // Whoever is left after those who are visited first stays as they are, whatever follows.
+        if !self.has_visited_first() {
+            self.visited_first = VisitedFirst::Nobody;
+        }
         if self.awaits_folds() {
             tracing::warn!(space = %self.id, "a definition followed before history was folded: rows are read instead");
             self.end_folds();

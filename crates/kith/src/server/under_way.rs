@@ -26,8 +26,9 @@ pub(super) fn refolds(pipeline: &PipelineStatus, now: Timestamp) -> Vec<RefoldSt
         ..plain(space, "definitions", sweep.swept, sweep.profiles)
     });
     let waiting = pipeline.decisions_waiting.keys().filter(|space| {
-        // What is being done for one that waits is told by itself.
-        rules.is_none_or(|rules| rules.space != **space) && !pipeline.sweeps.contains_key(*space)
+        // What is being done for one that waits is told by itself; a sweep whose segments are live says of the next nothing.
+        let sweep = pipeline.sweeps.get(*space).filter(|sweep| !sweep.is_live);
+        rules.is_none_or(|rules| rules.space != **space) && sweep.is_none()
     });
     let waiting = waiting.map(|space| plain(space, "a decision that waits", 0, 0));
     let rules = rules.map(|rules| rules_in_work(rules, now));
@@ -63,7 +64,7 @@ pub(super) fn rules_in_work(rules: &RulesProgress, now: Timestamp) -> RefoldStat
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kith_pipeline::RulesPart;
+    use kith_pipeline::{RulesPart, SweepProgress};
 
     #[test]
     fn seg_2_it_is_told_where_events_wait_for_rules_and_only_there() {
@@ -93,6 +94,27 @@ mod tests {
                 false => "shop: identity_rules, linking people",
             };
             assert_eq!(shown, [rules, "main: a decision that waits"]);
+        }
+    }
+
+    #[test]
+    fn seg_4_a_decision_that_waits_for_a_sweep_is_told_once_that_has_nothing_more_to_say() {
+        let mut pipeline = PipelineStatus::default();
+        pipeline.decisions_waiting.insert(SpaceId::main(), 1);
+        for is_live in [false, true] {
+            let sweep = SweepProgress {
+                swept: 1,
+                profiles: 9,
+                is_live,
+            };
+            pipeline.sweeps.insert(SpaceId::main(), sweep);
+            let shown: Vec<(String, bool)> = refolds(&pipeline, Timestamp::default())
+                .into_iter()
+                .map(|one| (one.definition, one.live))
+                .collect();
+            let mut expected = vec![("definitions".to_owned(), is_live)];
+            expected.extend(is_live.then(|| ("a decision that waits".to_owned(), false)));
+            assert_eq!(shown, expected);
         }
     }
 }

@@ -12,11 +12,14 @@ use kith_types::{Event, Object, Value};
 use smallvec::SmallVec;
 use std::collections::{HashMap, HashSet};
 
-/// Events of a sample; and what they may say, about, in bytes.
+/// Events of a sample; and what they may take in memory, about, in bytes.
 const EVENTS: usize = if cfg!(test) { 12 } else { 4_096 };
-const SAID_BYTES_MAX: usize = 8 << 20;
+const BYTES_HELD: usize = 16 << 20;
+/// What an event, and each value in it, takes beside its texts.
+const EVENT_BYTES: usize = 512;
+const VALUE_BYTES: usize = 96;
 /// Texts and fields that are counted; what comes when there are so many is not.
-const COUNTED_MAX: usize = 1 << 18;
+const COUNTED_MAX: usize = 1 << 17;
 /// Carriers that have in common what comes into a vocabulary.
 pub(super) const CARRIERS_MIN: usize = if cfg!(test) { 3 } else { 20 };
 /// What a vocabulary may have.
@@ -32,8 +35,8 @@ const BETTER: usize = 90;
 #[derive(Default)]
 pub(super) struct Sample {
     events: Vec<(u128, Event)>,
-    /// What they say, and what their rows take as they are written now.
-    said_bytes: usize,
+    /// What they take in memory, about, and what their rows take as they are written now.
+    held_bytes: usize,
     row_bytes: usize,
 }
 
@@ -49,7 +52,7 @@ struct Said {
 struct Count<'a> {
     carrier: u128,
     /// What somebody is named by.
-    names: &'a HashSet<&'a str>,
+    names: &'a HashSet<String>,
     entries: HashMap<Vec<u8>, Said>,
     field: Vec<u8>,
 }
@@ -60,13 +63,14 @@ impl Sample {
         if self.is_full() {
             return;
         }
-        self.said_bytes += said_bytes(row);
+        // Where a row names much by number, what it says is more than its bytes.
+        self.held_bytes += EVENT_BYTES + said_bytes(row) + values_of(event) * VALUE_BYTES;
         self.row_bytes += row.len();
         self.events.push((carrier, event.clone()));
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.events.len() >= EVENTS || self.said_bytes >= SAID_BYTES_MAX
+        self.events.len() >= EVENTS || self.held_bytes >= BYTES_HELD
     }
 
     /// The vocabulary of these events, where it would do clearly better than the one that they were written by.
@@ -90,7 +94,7 @@ impl Sample {
     /// What many carriers have in common, as entries of a vocabulary: those that save most.
     fn in_common(&self) -> Vec<Vec<u8>> {
         let identifiers = self.events.iter().flat_map(|(_, event)| &event.identifiers);
-        let names: HashSet<&str> = identifiers.map(|identifier| &*identifier.value).collect();
+        let names: HashSet<String> = identifiers.map(|identifier| identifier.value.to_lowercase()).collect();
         let mut count = Count {
             carrier: 0,
             names: &names,
@@ -172,7 +176,7 @@ impl Count<'_> {
 
     fn piece(&mut self, text: &str) {
         let fits = (TEXT_BYTES_MIN..=ENTRY_BYTES_MAX).contains(&text.len());
-        if fits && !self.names.contains(text) {
+        if fits && !self.is_a_name(text) {
             self.add(&text_entry(text));
         }
     }
@@ -201,13 +205,32 @@ impl Count<'_> {
         }
     }
 
+    /// Whether a text is what somebody is named by, in any case of its letters, or may hold an address.
+    fn is_a_name(&self, text: &str) -> bool {
+        text.contains('@') || self.names.contains(&text.to_lowercase())
+    }
+
     /// Whether somebody is named by something in a value.
     fn names_somebody(&self, value: &Value) -> bool {
         match value {
-            Value::String(text) => self.names.contains(&**text),
+            Value::String(text) => self.is_a_name(text),
             Value::Array(items) => items.iter().any(|item| self.names_somebody(item)),
             Value::Object(fields) => fields.iter().any(|(_, value)| self.names_somebody(value)),
             _ => false,
         }
+    }
+}
+
+/// How many values an event says.
+fn values_of(event: &Event) -> usize {
+    let objects = [&event.traits, &event.properties, &event.context];
+    objects.into_iter().flatten().map(|(_, value)| values_in(value)).sum()
+}
+
+fn values_in(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
+        Value::Object(fields) => 1 + fields.iter().map(|(_, value)| values_in(value)).sum::<usize>(),
+        _ => 1,
     }
 }

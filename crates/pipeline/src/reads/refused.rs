@@ -76,9 +76,12 @@ pub(super) fn between(
     definitions: &Definitions,
     sides: [Side<'_>; 2],
 ) -> Result<Between, PipelineError> {
+    let [one, other] = sides.map(|side| side.component);
     let mut search = Search {
         hashes: identifiers(sides),
+        may_be_beyond: one.id() != other.id() || one.is_full() || other.is_full(),
         found: BTreeMap::new(),
+        left_out: false,
     };
     let mut budget = Budget::new(EVENTS_MAX, BYTES_MAX);
     let history = History::of(reader, space);
@@ -101,8 +104,11 @@ pub(super) fn between(
             break;
         }
     }
-    let refused = search.told(&history)?;
-    Ok(Between { refused, complete })
+    let (refused, all_told) = search.told(&history)?;
+    Ok(Between {
+        refused,
+        complete: complete && all_told,
+    })
 }
 
 impl Side<'_> {
@@ -144,7 +150,11 @@ fn carriers(sides: [Side<'_>; 2]) -> impl Iterator<Item = u128> {
 struct Search {
     /// The identifiers of each side, ascending.
     hashes: [Vec<u128>; 2],
+    /// Whether a bound may have kept an event from linking. Within a component that is at none, shared devices part people.
+    may_be_beyond: bool,
     found: BTreeMap<(Because, Vec<Identifier>), Alike>,
+    /// Whether there was more than is kept.
+    left_out: bool,
 }
 
 impl Search {
@@ -154,7 +164,9 @@ impl Search {
         let is_of = [0, 1].map(|side| evidence.identifiers.iter().any(|named| self.is_of(side, named.hash)));
         if is_of == [true, true] {
             let (because, identifiers) = self.not_linked(&evidence);
-            self.note((because, identifiers), 0, position, key);
+            if self.may_be_beyond || !matches!(because, Because::Bound) {
+                self.note((because, identifiers), 0, position, key);
+            }
         }
         for blocked in &evidence.blocked {
             let hash = blocked.identifier.hash128();
@@ -195,6 +207,7 @@ impl Search {
 
     fn note(&mut self, refusal: (Because, Vec<Identifier>), side: usize, position: Position, key: &[u8]) {
         if self.found.len() >= KEPT_MAX && !self.found.contains_key(&refusal) {
+            self.left_out = true;
             return;
         }
         let alike = self.found.entry(refusal).or_default();
@@ -205,17 +218,18 @@ impl Search {
         }
     }
 
-    fn told(self, history: &History<'_>) -> Result<Vec<Value>, PipelineError> {
+    /// What was refused, and whether that is all of it.
+    fn told(self, history: &History<'_>) -> Result<(Vec<Value>, bool), PipelineError> {
         // A value that is blocked lies between the two where both have it.
         let is_between = |(because, _): &(Because, _), alike: &Alike| {
             !matches!(because, Because::Blocked(_)) || alike.earliest.iter().all(Option::is_some)
         };
-        let found = self
+        let mut found = self
             .found
             .into_iter()
             .filter(|(refusal, alike)| is_between(refusal, alike));
         let mut told = Vec::new();
-        for ((because, identifiers), alike) in found.take(LISTED_MAX) {
+        for ((because, identifiers), alike) in found.by_ref().take(LISTED_MAX) {
             let mut events = Vec::new();
             for (place, key) in alike.earliest.into_iter().flatten() {
                 let row = history.reader().get(Keyspace::Events, &key)?;
@@ -227,7 +241,8 @@ impl Search {
                 "identifiers": identifiers, "because": because.to_string(), "events": events, "events_total": alike.total,
             }));
         }
-        Ok(told)
+        let all_told = !self.left_out && found.next().is_none();
+        Ok((told, all_told))
     }
 }
 

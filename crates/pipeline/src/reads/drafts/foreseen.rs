@@ -16,7 +16,7 @@ use kith_identity::{Outline, OutlinedPart};
 use kith_profile::limits::MAX_TRAITS;
 use kith_profile::{Asked, FoldPlan, Part};
 use kith_state::{Keyspace, Read};
-use kith_types::{ProfileId, SegmentName, SpaceId};
+use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -123,6 +123,7 @@ pub(crate) fn foresee(
         return Ok(None);
     }
     let mut named = members(reader, space, &foresight.left)?;
+    due_by(reader, space, foresight.after.decided_at, &mut named)?;
     if !foresight.concerned.is_empty() {
         let (asked, plans) = (foresight.of_parts(), plans::load(reader, space)?);
         let held = asked.is_some().then(|| HeldParts::new(BYTES_HELD));
@@ -143,6 +144,7 @@ pub(crate) fn foresee(
             held,
             go_on,
             next_piece: AtomicUsize::new(0),
+            named: AtomicUsize::new(named.len()),
             stopped: AtomicBool::new(false),
         };
         let found = in_threads(threads, &|| walk.run())?;
@@ -170,6 +172,17 @@ fn members(reader: &dyn Read, space: &SpaceId, segments: &[SegmentName]) -> Resu
     Ok(found)
 }
 
+/// Whose timers are due by an instant: of them other segments may turn at the decision, too.
+fn due_by(reader: &dyn Read, space: &SpaceId, at: Timestamp, named: &mut Vec<u128>) -> Result<(), PipelineError> {
+    let from = keys::space(space);
+    let to = keys::due(space, at, ProfileId(u128::MAX));
+    reader.scan(Keyspace::Due, &from, &to, &mut |key, _| {
+        named.extend(keys::wide_id(key));
+        named.len() <= NAMED_MAX
+    })?;
+    Ok(())
+}
+
 /// What the threads of a walk share.
 struct Walk<'a> {
     reader: &'a dyn Read,
@@ -179,6 +192,8 @@ struct Walk<'a> {
     held: Option<HeldParts>,
     go_on: &'a (dyn Fn() -> bool + Sync),
     next_piece: AtomicUsize,
+    /// How many all threads have named.
+    named: AtomicUsize,
     stopped: AtomicBool,
 }
 
@@ -192,6 +207,7 @@ impl Walk<'_> {
                 return Ok(named);
             }
             let asked = each_page(self.reader, self.space, piece, &mut page, &mut |page| {
+                let before = named.len();
                 for component in page.components() {
                     let corrupt = |_| PipelineError::corrupt("components");
                     outline.read(component).map_err(corrupt)?;
@@ -201,7 +217,9 @@ impl Walk<'_> {
                         }
                     }
                 }
-                Ok((self.go_on)() && named.len() <= NAMED_MAX)
+                let own = named.len() - before;
+                let all = self.named.fetch_add(own, Ordering::Relaxed) + own;
+                Ok((self.go_on)() && all <= NAMED_MAX && !self.stopped.load(Ordering::Acquire))
             });
             if !matches!(asked, Ok(true)) {
                 self.stopped.store(true, Ordering::Release);
