@@ -145,3 +145,11 @@ pub(crate) fn retention(document: &[u8]) -> Result<Option<Retention>, S3Error> {
         until: Timestamp::parse(&until).map_err(|_| wrong())?,
     }))
 }
+
+/// What asks for a retention: the document that [`retention`] reads.
+pub(crate) fn retention_asked(lock: Retention) -> String {
+    let (mode, until) = (lock.mode.name(), lock.until);
+    format!(
+        "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
+    )
+}

@@ -153,6 +153,25 @@ impl Bucket {
         }
     }
 
+    /// Locks one version of an object, or locks it for longer; that it is locked so already is no error.
+    ///
+    /// # Errors
+    /// [`S3ErrorKind::Denied`] where the lock would be weaker than the one that is there, or the right to lock is missing;
+    /// else as [`Bucket::get`].
+    pub async fn retain(&self, path: &str, version: &str, lock: Retention) -> Result<(), S3Error> {
+        let key = self.key(path);
+        let what = format!("the lock of {path}");
+        let request = Request {
+            method: Method::PUT,
+            key: Some(&key),
+            query: vec![("retention", String::new()), ("versionId", version.to_owned())],
+            headers: vec![("content-type", "application/xml".to_owned())],
+            body: answer::retention_asked(lock).into(),
+            what: &what,
+        };
+        self.sender.send(&request, &[]).await.map(|_| ())
+    }
+
     /// Whether the bucket keeps versions, or has kept them. It also tells whether there is such a bucket.
     ///
     /// # Errors

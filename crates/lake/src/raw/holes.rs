@@ -104,7 +104,10 @@ impl RawZone {
         };
         // What is noted already says the same, but for the decision that said it first.
         let path = format!("{HOLES}/{}.{cause}.json", hole.range);
-        self.store.create(&path, json.into()).await.map(|_| ())
+        if self.store.create(&path, json.into()).await? {
+            return Ok(());
+        }
+        self.store.lock_found(&path).await
     }
 
     /// The addresses that hold nothing for a cause on record. A note that cannot be read is left out, so that its

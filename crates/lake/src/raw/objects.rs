@@ -23,6 +23,10 @@ pub(crate) trait RawObjects: fmt::Debug + Send + Sync {
     /// Writes an object durably; false where one of that name is.
     async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, LakeError>;
 
+    /// Locks an object that was found where it was to be written, if it has no lock and one is asked for: a store that is
+    /// killed between a write and its lock has the one without the other.
+    async fn lock_found(&self, path: &str) -> Result<(), LakeError>;
+
     /// All bytes of an object.
     async fn get(&self, path: &str) -> Result<Bytes, LakeError>;
 
@@ -74,6 +78,10 @@ impl RawObjects for Store {
 
     async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, LakeError> {
         self.put(path, bytes, Put::Create).await
+    }
+
+    async fn lock_found(&self, _path: &str) -> Result<(), LakeError> {
+        Ok(())
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, LakeError> {

@@ -117,7 +117,9 @@ impl S3Objects {
                 self.bucket.name()
             )));
         }
-        self.bucket.put_new(PROBE, PROBE_FIRST.into(), self.lock()).await?;
+        if !self.bucket.put_new(PROBE, PROBE_FIRST.into(), self.lock()).await? {
+            self.relock(PROBE).await?;
+        }
         if self.bucket.put_new(PROBE, PROBE_SECOND.into(), self.lock()).await? {
             return Err(invalid(format!(
                 "{} replaces objects though it is asked not to (If-None-Match: *): raw objects cannot be written once there",
@@ -142,6 +144,19 @@ impl S3Objects {
         })
     }
 
+    /// Locks the first version of a name where it has no lock and one is asked for. One that is weaker than what is asked
+    /// for stays: to extend it is the operator's decision, and verification names it.
+    async fn relock(&self, path: &str) -> Result<(), LakeError> {
+        let Some(asked) = self.lock() else { return Ok(()) };
+        let versions = self.versions_of(path).await?;
+        let Some(first) = versions.first() else { return Ok(()) };
+        if self.bucket.retention(path, Some(&first.id)).await?.is_none() {
+            self.bucket.retain(path, &first.id, asked).await?;
+            tracing::warn!(path, until = %asked.until, "an object of raw that was there without its lock has been locked");
+        }
+        Ok(())
+    }
+
     /// The versions of one name, oldest first, without marks of deletion.
     async fn versions_of(&self, path: &str) -> Result<Vec<Version>, LakeError> {
         let mut found = self.bucket.versions(path, false).await?.versions;
@@ -164,6 +179,11 @@ impl RawObjects for S3Objects {
     async fn create(&self, path: &str, bytes: Bytes) -> Result<bool, LakeError> {
         self.ready().await?;
         Ok(self.bucket.put_new(path, bytes, self.lock()).await?)
+    }
+
+    async fn lock_found(&self, path: &str) -> Result<(), LakeError> {
+        self.ready().await?;
+        self.relock(path).await
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, LakeError> {

@@ -226,6 +226,19 @@ impl RawZone {
         })
     }
 
+    /// Has the manifests of a segment that stands locked, where a lock is asked for: they are written last, so a store and a
+    /// server that were killed together may have left one without.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when the store fails.
+    pub async fn lock_segment(&self, range: RawRange) -> Result<(), LakeError> {
+        for space in self.spaces(None).await? {
+            let path = format!("{}/{range}.json", manifest_folder(&space));
+            self.store.lock_found(&path).await?;
+        }
+        Ok(())
+    }
+
     /// The segments that stand, in order; of one space or of all.
     ///
     /// # Errors
@@ -263,6 +276,7 @@ impl RawZone {
                 let message = format!("{path} exists and holds something else: raw objects are never replaced");
                 return Err(LakeError::new(ErrorKind::Conflict, message));
             }
+            self.store.lock_found(&path).await?;
             sha256 = line::sha256_hex(&there);
         }
         Ok(RawObject {
@@ -278,11 +292,14 @@ impl RawZone {
         let path = format!("{}/{range}.json", manifest_folder(&manifest.space));
         let json = serde_json::to_vec(manifest)
             .map_err(|error| LakeError::because(ErrorKind::Invalid, "a segment manifest cannot be written", error))?;
-        if !self.store.create(&path, json.into()).await? && self.read_manifest(&path).await? != *manifest {
+        if self.store.create(&path, json.into()).await? {
+            return Ok(());
+        }
+        if self.read_manifest(&path).await? != *manifest {
             let message = format!("{path} exists and lists something else: raw objects are never replaced");
             return Err(LakeError::new(ErrorKind::Conflict, message));
         }
-        Ok(())
+        self.store.lock_found(&path).await
     }
 
     pub(super) async fn read_manifest(&self, path: &str) -> Result<SegmentManifest, LakeError> {

@@ -118,6 +118,44 @@ async fn raw_1_verify_proves_the_retention_of_every_object() {
 }
 
 #[tokio::test]
+async fn raw_1_what_a_store_took_and_did_not_lock_is_locked_when_it_is_written_again() {
+    let Some(server) = S3Server::start() else { return };
+    let zone = |mode, days| {
+        let asked = (days > 0).then_some(RetentionAsked { mode, days });
+        bucket_zone(server.settings(S3Server::LOCKED, "zone"), asked)
+    };
+    // As a store leaves it that is killed between a write and its lock: everything there, and nothing locked.
+    zone(RetentionMode::Compliance, 0)
+        .write_segment(&sample(), &whole)
+        .await
+        .unwrap();
+    let locked = zone(RetentionMode::Compliance, 2);
+    assert_eq!(locked.verify(None).await.unwrap().exposed_count, 8);
+    let range = RawRange::parse("1-2-10-16").unwrap();
+    locked.lock_segment(range).await.unwrap();
+    let manifests = locked.verify(None).await.unwrap();
+    assert_eq!(manifests.exposed_count, 6, "{manifests:?}");
+    locked.write_segment(&sample(), &whole).await.unwrap();
+    let sound = locked.verify(None).await.unwrap();
+    assert!(sound.is_sound(), "{sound:?}");
+    assert_eq!(sound.locked, 9);
+    // A lock that is there stays as it is.
+    let longer = zone(RetentionMode::Compliance, 3);
+    longer.write_segment(&sample(), &whole).await.unwrap();
+    assert_eq!(longer.verify(None).await.unwrap().exposed_count, 9);
+    // What is not what was to be written is somebody else's, and is left as it is.
+    let other: Vec<Record> = vec![record(90, "main", 9, envelope("web", b"{\"a\":1}"))];
+    let foreign: Vec<Record> = vec![record(90, "main", 9, envelope("web", b"{\"a\":2}"))];
+    zone(RetentionMode::Compliance, 0)
+        .write_segment(&foreign, &whole)
+        .await
+        .unwrap();
+    let refused = locked.write_segment(&other, &whole).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert_eq!(locked.verify(None).await.unwrap().exposed_count, 2);
+}
+
+#[tokio::test]
 async fn raw_1_a_bucket_that_cannot_keep_the_promise_is_refused() {
     let Some(mut server) = S3Server::start() else { return };
     let refused = bucket_zone(server.settings(S3Server::PLAIN, ""), Some(LOCK))
