@@ -54,6 +54,11 @@ impl<K: Hash + Eq + Copy, V> Cache<K, V> {
         self.young.get_mut(&key)
     }
 
+    /// The entry, which stays as old as it is.
+    pub(crate) fn peek(&self, key: K) -> Option<&V> {
+        self.young.get(&key).or_else(|| self.old.get(&key))
+    }
+
     /// Sets an entry.
     pub(crate) fn insert(&mut self, key: K, entry: V) {
         self.old.remove(&key);

@@ -4,16 +4,39 @@
 //! plan in force is folded from its carrier's history while it is loaded, so that a new definition is exact from the
 //! first read on; the sweep only visits who would not have been loaded anyway.
 
-use crate::entry::{End, PartSlot, ProfileEntry, StoredRecord};
+use crate::entry::{ComponentEntry, End, PartSlot, ProfileEntry, StoredRecord};
 use crate::place::Counted;
 use crate::record::ProfileRecord;
 use crate::space::Space;
-use crate::{PipelineError, keys, plans};
-use kith_identity::PartKey;
+use crate::{PipelineError, keys, plans, threads};
+use kith_identity::{Component, PartKey};
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId};
 use smallvec::SmallVec;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// For each so many people another thread reads what the store has of them.
+const READ_BY_ONE: usize = if cfg!(test) { 1 } else { 64 };
+/// The most threads that do: a sweep is beside doors and reads.
+const READERS_MAX: usize = 8;
+/// How many people a thread takes at once.
+const READ_AT_ONCE: usize = if cfg!(test) { 1 } else { 16 };
+
+/// A person as the store has them.
+struct FromStore {
+    entry: ProfileEntry,
+    /// Their component and its name, where it was not in memory.
+    component: Option<(u128, Component)>,
+}
+
+/// The parts of a person, each with its end.
+type Members = SmallVec<[(PartKey, End); 4]>;
+
+fn members_of(component: &Component, id: ProfileId) -> Members {
+    let members = component.members_of(id);
+    members.iter().map(|member| (member.part, member.end)).collect()
+}
 
 impl Space {
     /// Has a profile in memory, with every aggregate of the plan, and brought to where every timer has fired.
@@ -23,33 +46,123 @@ impl Space {
             let lacks = self.account_changes.is_waiting() && entry.taken < self.account_changes.newest();
             return if lacks { self.bring_up(store, id) } else { Ok(()) };
         }
-        self.figures.loaded += 1;
-        let stored = store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))?;
-        let (record, bytes) = stored
-            .and_then(|bytes| Some((ProfileRecord::decode(&bytes)?, bytes.into_boxed_slice())))
-            .ok_or_else(|| PipelineError::corrupt("profiles"))?;
+        let stored = self.stored_record(store, id)?;
+        let (record, stored) = stored.ok_or_else(|| PipelineError::corrupt("profiles"))?;
         let home = self
             .component_of(store, record.founder)?
             .ok_or_else(|| PipelineError::corrupt("identifiers"))?;
-        let members: SmallVec<[(PartKey, End); 4]> = {
-            let component = &self.component(store, home)?.component;
-            component
-                .members_of(id)
-                .iter()
-                .map(|member| (member.part, member.end))
-                .collect()
+        let members = members_of(&self.component(store, home)?.component, id);
+        let entry = self.put_from_store(store, id, (record, stored), &members)?;
+        self.take_loaded(store, id, entry)
+    }
+
+    /// The same for many, whoever of them is there, in this order: what the store has of them is read by several threads.
+    /// Between steps only, when the store holds everything.
+    pub(crate) fn load_profiles(&mut self, store: &dyn Read, people: &[u128]) -> Result<(), PipelineError> {
+        let threads = threads::available()
+            .min(people.len() / READ_BY_ONE)
+            .clamp(1, READERS_MAX);
+        let (next, space) = (AtomicUsize::new(0), &*self);
+        let shares = threads::in_threads(threads, &|| {
+            let mut read = Vec::new();
+            loop {
+                let from = next.fetch_add(READ_AT_ONCE, Ordering::Relaxed);
+                let Some(some) = people.get(from..) else {
+                    return Ok(read);
+                };
+                for (at, id) in (from..).zip(some.iter().take(READ_AT_ONCE)) {
+                    if space.profiles.peek(*id).is_none() {
+                        read.push((at, space.from_store(store, ProfileId(*id))?));
+                    }
+                }
+            }
+        })?;
+        let mut found: Vec<Option<FromStore>> = Vec::new();
+        found.resize_with(people.len(), || None);
+        for (at, read) in shares.into_iter().flatten() {
+            found[at] = read;
+        }
+        for (id, found) in people.iter().zip(found) {
+            let id = ProfileId(*id);
+            match found {
+                Some(FromStore { entry, component }) => {
+                    if let Some((home, component)) = component {
+                        self.identifiers.insert(entry.record.founder, home);
+                        let dirty = false;
+                        self.components.insert(home, ComponentEntry { component, dirty });
+                    }
+                    self.take_loaded(store, id, entry)?;
+                }
+                None if self.profiles.peek(id.0).is_some() => self.load_profile(store, id)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A profile as the store has it; `None` where there is none. As [`Space::load_profiles`], between steps only: what is
+    /// in memory is what the store holds.
+    fn from_store(&self, store: &dyn Read, id: ProfileId) -> Result<Option<FromStore>, PipelineError> {
+        let Some((record, stored)) = self.stored_record(store, id)? else {
+            return Ok(None);
         };
+        let home = match self.identifiers.peek(record.founder) {
+            Some(home) => *home,
+            None => {
+                let home = store.get(Keyspace::Identifiers, &keys::wide(&self.id, record.founder))?;
+                let home = home.and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
+                home.ok_or_else(|| PipelineError::corrupt("identifiers"))?
+            }
+        };
+        let (members, component) = match self.components.peek(home) {
+            Some(known) => (members_of(&known.component, id), None),
+            None => {
+                let component = store.get(Keyspace::Components, &keys::wide(&self.id, home))?;
+                let component = component.and_then(|bytes| Component::decode(&bytes).ok());
+                let component = component.ok_or_else(|| PipelineError::corrupt("components"))?;
+                (members_of(&component, id), Some((home, component)))
+            }
+        };
+        let entry = self.put_from_store(store, id, (record, stored), &members)?;
+        Ok(Some(FromStore { entry, component }))
+    }
+
+    fn stored_record(
+        &self,
+        store: &dyn Read,
+        id: ProfileId,
+    ) -> Result<Option<(ProfileRecord, StoredRecord)>, PipelineError> {
+        let Some(bytes) = store.get(Keyspace::Profiles, &keys::wide(&self.id, id.0))? else {
+            return Ok(None);
+        };
+        let record = ProfileRecord::decode(&bytes).ok_or_else(|| PipelineError::corrupt("profiles"))?;
+        let due = record.due;
+        let bytes = bytes.into_boxed_slice();
+        Ok(Some((record, StoredRecord { bytes, due })))
+    }
+
+    /// A profile of a record and the parts that the store has.
+    fn put_from_store(
+        &self,
+        store: &dyn Read,
+        id: ProfileId,
+        (record, stored): (ProfileRecord, StoredRecord),
+        members: &[(PartKey, End)],
+    ) -> Result<ProfileEntry, PipelineError> {
         let mut parts = Vec::with_capacity(members.len());
         for (key, end) in members {
-            parts.push(self.load_part(store, key, end)?);
+            parts.push(self.load_part(store, *key, *end)?);
         }
-        let changed = parts.iter().any(|slot| slot.dirty);
-        let due = record.due;
-        let stored = StoredRecord { bytes, due };
         let mut entry = ProfileEntry::new(record, parts, stored);
         entry.taken = self.noted(store, id)?;
+        Ok(entry)
+    }
+
+    fn take_loaded(&mut self, store: &dyn Read, id: ProfileId, entry: ProfileEntry) -> Result<(), PipelineError> {
+        self.figures.loaded += 1;
+        let lagged = entry.parts.iter().any(|slot| slot.dirty);
         self.profiles.insert(id.0, entry);
-        if changed {
+        if lagged {
             self.profile_changed(id);
         }
         self.bring_up(store, id)

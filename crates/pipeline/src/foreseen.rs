@@ -11,8 +11,8 @@ use crate::definitions::Definitions;
 use crate::folds::{Awaited, MadeElsewhere};
 use crate::reads::{Foresight, foresee};
 use crate::space::Space;
-use crate::{PipelineError, keys};
-use kith_state::{Keyspace, Read, Store};
+use crate::{PipelineError, threads};
+use kith_state::{Read, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -97,28 +97,18 @@ impl Space {
         };
     }
 
-    /// The next of those who are visited first, who are still there; nothing once all have been.
-    pub(crate) fn next_of_first(
-        &mut self,
-        store: &dyn Read,
-        budget: usize,
-    ) -> Result<Option<Vec<u128>>, PipelineError> {
+    /// The next of those who are visited first; nothing once all have been. Somebody may have become one with another since.
+    pub(crate) fn next_of_first(&mut self, budget: usize) -> Option<Vec<u128>> {
         let VisitedFirst::These(people) = &mut self.visited_first else {
-            return Ok(None);
+            return None;
         };
         if people.is_empty() {
             self.visited_first = VisitedFirst::Done;
-            return Ok(None);
+            return None;
         }
-        let next = people.split_off(people.len().saturating_sub(budget));
-        let mut found = Vec::with_capacity(next.len());
-        for id in next.into_iter().rev() {
-            // Somebody may have become one with another since.
-            if store.get(Keyspace::Profiles, &keys::wide(&self.id, id))?.is_some() {
-                found.push(id);
-            }
-        }
-        Ok(Some(found))
+        let mut next = people.split_off(people.len().saturating_sub(budget));
+        next.reverse();
+        Some(next)
     }
 
     /// Whether whoever the sweep has still to visit is where the definitions put them.
@@ -131,7 +121,7 @@ impl Looking {
     fn start(snapshot: Box<dyn Read>, space: kith_types::SpaceId, foresight: Foresight) -> std::io::Result<Self> {
         let over = Arc::new(AtomicBool::new(false));
         let called_off = Arc::clone(&over);
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads::available();
         let thread = std::thread::Builder::new()
             .name("kith-foresight".to_owned())
             .spawn(move || {

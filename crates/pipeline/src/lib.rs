@@ -7,7 +7,6 @@
 mod account_changes;
 mod account_facts;
 mod accounts;
-mod ahead;
 mod backlog;
 mod bytes;
 mod cache;
@@ -47,6 +46,7 @@ mod staged;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod trait_rules;
 mod transitions;
 mod verify;

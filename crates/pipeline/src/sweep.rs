@@ -1,35 +1,32 @@
 //! Visiting everybody after a decision, some in each turn: first whom it changes, then all others in the order of their ids.
 
 use crate::space::Space;
-use crate::{PipelineError, ahead, keys, record};
+use crate::{PipelineError, keys, record};
 use kith_segment::Cause;
 use kith_state::{Keyspace, Read, Store};
-use kith_types::ProfileId;
 
 /// How many have their record looked at in a turn for each who may be visited: most may have taken the decision already.
 const LOOKED_AT: usize = 8;
 
 impl Space {
-    /// Visits the next profiles of the sweep after a decision; answers how many. Called between steps only, when the
-    /// store holds everything.
-    pub(crate) fn sweep_some(&mut self, store: &dyn Store, budget: usize) -> Result<usize, PipelineError> {
+    /// Visits the next profiles of the sweep after a decision. Called between steps only, when the store holds everything.
+    pub(crate) fn sweep_some(&mut self, store: &dyn Store, budget: usize) -> Result<(), PipelineError> {
         if self.sweep.is_none() {
-            return Ok(0);
+            return Ok(());
         }
         self.check_folds(store)?;
         self.look_ahead(store);
         if self.awaits_foresight() {
-            return Ok(0);
+            return Ok(());
         }
-        if let Some(first) = self.next_of_first(store, budget)? {
-            self.visit(store, &first)?;
-            return Ok(first.len());
+        if let Some(first) = self.next_of_first(budget) {
+            return self.visit(store, &first).map(|_| ());
         }
         self.sweep_in_order(store, budget)
     }
 
-    fn sweep_in_order(&mut self, store: &dyn Read, budget: usize) -> Result<usize, PipelineError> {
-        let Some(from) = self.sweep else { return Ok(0) };
+    fn sweep_in_order(&mut self, store: &dyn Read, budget: usize) -> Result<(), PipelineError> {
+        let Some(from) = self.sweep else { return Ok(()) };
         let start = keys::wide(&self.id, from);
         let end = kith_state::prefix_end(&keys::space(&self.id)).unwrap_or_default();
         let version = self.definitions.version;
@@ -55,17 +52,13 @@ impl Space {
         if self.sweep.is_none() {
             self.end_folds();
         }
-        Ok(found.len())
+        Ok(())
     }
 
-    /// Has these take the decision; answers how many changes of membership it makes of them.
+    /// Has these take the decision, as far as they are there; answers how many changes of membership it makes of them.
     fn visit(&mut self, store: &dyn Read, people: &[u128]) -> Result<usize, PipelineError> {
-        let (space, told) = (self.id.clone(), self.changes.len());
-        ahead::meanwhile(store, &space, people, || {
-            people
-                .iter()
-                .try_for_each(|id| self.load_profile(store, ProfileId(*id)))
-        })?;
+        let told = self.changes.len();
+        self.load_profiles(store, people)?;
         let made = &self.changes[told..];
         Ok(made
             .iter()

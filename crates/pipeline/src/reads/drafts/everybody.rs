@@ -9,6 +9,7 @@ use super::comparison::{Asked, Both, Comparison};
 use super::held::{Held, HeldParts, PIECES, Reading, piece_key};
 use super::tally::{Tally, Who};
 use crate::reads::parts::StoredParts;
+use crate::threads::in_threads;
 use crate::{PipelineError, plans};
 use kith_identity::{Component, Member, Outline, OutlinedPart};
 use kith_profile::Part;
@@ -119,24 +120,6 @@ pub(super) fn ask(
         tally.add(answer, comparison.samples);
     }
     Ok((!walk.stopped.load(Ordering::Acquire)).then_some(tally))
-}
-
-/// What each of several threads comes to.
-pub(super) fn in_threads<T: Send>(
-    threads: usize,
-    work: &(dyn Fn() -> Result<T, PipelineError> + Sync),
-) -> Result<Vec<T>, PipelineError> {
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.clamp(1, PIECES)).map(|_| scope.spawn(work)).collect();
-        let mut ended = vec![work()];
-        ended.extend(others.into_iter().map(|other| {
-            other.join().unwrap_or_else(|_| {
-                let panicked = "a thread that asks people ended by a panic";
-                Err(PipelineError::storage("people could not be asked", panicked))
-            })
-        }));
-        ended.into_iter().collect()
-    })
 }
 
 /// Reads the components of a piece, page after page into the same memory, until `take` says no; answers whether it never did.

@@ -4,12 +4,13 @@
 //! What people lack for it comes from folds of their histories that were made elsewhere. Whoever cannot be told about from what is held in
 //! memory is named, too: who is named is asked again, who is not is taken to stay as they are.
 
-use super::everybody::{Page, each_page, in_threads, join};
+use super::everybody::{Page, each_page, join};
 use super::held::{BYTES_HELD, Held, HeldParts, PIECES, Reading};
 use crate::account_facts::AccountsOf;
 use crate::definitions::{Definitions, LiveSegment};
 use crate::folds::Folds;
 use crate::person::PersonOf;
+use crate::threads::in_threads;
 use crate::{PipelineError, keys, plans};
 use kith_expr::{AggregateId, AggregateSpec};
 use kith_identity::{Outline, OutlinedPart};

@@ -5,11 +5,12 @@
 //! components for each thread.
 
 use super::comparison::{Accounts, Asked, Both, Comparison};
-use super::everybody::{How, in_threads, join};
+use super::everybody::{How, join};
 use super::held::{PIECES, piece_key, span_of_piece};
 use super::tally::{Tally, Who};
 use crate::new_rules::{Trial, home_of_profile};
 use crate::reads::parts::StoredParts;
+use crate::threads::in_threads;
 use crate::{PipelineError, keys};
 use kith_identity::{Component, Member};
 use kith_profile::Part;
