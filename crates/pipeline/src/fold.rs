@@ -52,7 +52,7 @@ impl Space {
             .component_of(store, record.founder)?
             .ok_or_else(|| PipelineError::corrupt("identifiers"))?;
         let members = members_of(&self.component(store, home)?.component, id);
-        let entry = self.put_from_store(store, id, (record, stored), &members)?;
+        let entry = self.assembled(store, id, (record, stored), &members)?;
         self.take_loaded(store, id, entry)
     }
 
@@ -123,7 +123,7 @@ impl Space {
                 (members_of(&component, id), Some((home, component)))
             }
         };
-        let entry = self.put_from_store(store, id, (record, stored), &members)?;
+        let entry = self.assembled(store, id, (record, stored), &members)?;
         Ok(Some(FromStore { entry, component }))
     }
 
@@ -142,7 +142,7 @@ impl Space {
     }
 
     /// A profile of a record and the parts that the store has.
-    fn put_from_store(
+    fn assembled(
         &self,
         store: &dyn Read,
         id: ProfileId,

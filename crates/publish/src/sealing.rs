@@ -56,7 +56,7 @@ impl Sealing {
         let whole = self.range(segment.first_sequence, segment.end_sequence);
         // What stands is left alone: the log may have been damaged since.
         if segment.first_sequence == done && self.lacks(whole)?.is_empty() {
-            return self.wait(self.raw.lock_segment(whole)).map_err(failed);
+            return self.wait(self.raw.lock_manifests(whole)).map_err(failed);
         }
         for gap in log.holes_before(segment.end_sequence) {
             let range = self.range(gap.from.max(done), gap.to);

@@ -1,8 +1,7 @@
 //! Sending a request: signed, within its time, and again where that may help.
 //!
-//! It works with `bucket.rs`, whose requests may all be sent twice: reads change nothing, a write is
-//! conditional, and a lock is put on again as it is. It
-//! follows no redirect and reads no more of an answer than is allowed.
+//! It works with `bucket.rs`, whose requests may all be sent twice: reads change nothing, a write is conditional, and a
+//! lock is put on again as it is. It follows no redirect and reads no more of an answer than is allowed.
 
 use crate::error::{self, S3Error, S3ErrorKind};
 use crate::settings::S3Settings;

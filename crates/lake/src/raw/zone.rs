@@ -231,7 +231,7 @@ impl RawZone {
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`] when the store fails.
-    pub async fn lock_segment(&self, range: RawRange) -> Result<(), LakeError> {
+    pub async fn lock_manifests(&self, range: RawRange) -> Result<(), LakeError> {
         for space in self.spaces(None).await? {
             let path = format!("{}/{range}.json", manifest_folder(&space));
             self.store.lock_found(&path).await?;

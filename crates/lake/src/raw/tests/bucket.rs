@@ -132,7 +132,7 @@ async fn raw_1_what_a_store_took_and_did_not_lock_is_locked_when_it_is_written_a
     let locked = zone(RetentionMode::Compliance, 2);
     assert_eq!(locked.verify(None).await.unwrap().exposed_count, 8);
     let range = RawRange::parse("1-2-10-16").unwrap();
-    locked.lock_segment(range).await.unwrap();
+    locked.lock_manifests(range).await.unwrap();
     let manifests = locked.verify(None).await.unwrap();
     assert_eq!(manifests.exposed_count, 6, "{manifests:?}");
     locked.write_segment(&sample(), &whole).await.unwrap();
