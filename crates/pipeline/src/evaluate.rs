@@ -4,7 +4,8 @@
 //! as they did, and turn when they were to turn. Whoever was loaded or regrouped is asked every segment that may answer
 //! other than of somebody of whom nothing is known: they have events of a few kinds, not of all that segments ask for.
 
-use crate::account_facts::AccountsOf;
+use crate::account_facts::{AccountFacts, AccountsOf};
+use crate::entry::ProfileEntry;
 use crate::person::PersonOf;
 use crate::place::{Counted, Moment};
 use crate::record::{Membership, ProfileRecord};
@@ -14,7 +15,7 @@ use crate::{Definitions, PipelineError};
 use kith_profile::Part;
 use kith_segment::{Cause, Change};
 use kith_state::Read;
-use kith_types::{ProfileId, Timestamp};
+use kith_types::{ProfileId, SegmentName, Timestamp};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -59,12 +60,12 @@ impl Space {
         store: &dyn Read,
         id: ProfileId,
         asked: Asked<'_>,
-        (now, cause): (Timestamp, Cause),
+        at: (Timestamp, Cause),
     ) -> Result<(), PipelineError> {
-        let Some(known) = self.profiles.get_mut(id.0).map(|entry| entry.transitions.take()) else {
-            return Ok(());
-        };
         if self.quiet {
+            if let Some(entry) = self.profiles.get_mut(id.0) {
+                entry.transitions = None;
+            }
             return Ok(());
         }
         let definitions = Arc::clone(&self.definitions);
@@ -72,72 +73,17 @@ impl Space {
         let Some(entry) = self.profiles.get_mut(id.0) else {
             return Ok(());
         };
-        let mut changes = Vec::new();
-        // Those of which only a bound of identity may have made another, by their place: whether it is met costs a look.
-        let mut by_a_bound = Vec::new();
-        if let Some(whole) = entry.whole() {
-            let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
-            let mut person = PersonOf {
-                id,
-                view: whole.view(&definitions.plan, &definitions.trait_rules),
-                carriers: &carriers,
-                accounts: AccountsOf::new(definitions.accounts.as_ref(), &accounts),
-                identity_limited: false,
-            };
-            // Beyond the limit of traits an event may push out a trait that it does not speak of.
-            let known = known.filter(|_| !whole.traits_limited() && !matches!(asked, Asked::All));
-            let is_known = known.is_some();
-            let mut transitions = known.unwrap_or_default();
-            let places = match (asked, is_known) {
-                (Asked::Touched(counted), true) => touched(&definitions, &mut transitions, Some(counted), now),
-                (Asked::Due, true) => touched(&definitions, &mut transitions, None, now),
-                _ => to_ask(&definitions, whole, &entry.record),
-            };
-            #[cfg(test)]
-            if !is_known {
-                check_others(&definitions, &person, &entry.record, &places, now);
-            }
-            for place in places {
-                let segment = &definitions.segments[place];
-                let evaluation = segment.compiled.evaluate(&person, now);
-                transitions.take(place, evaluation);
-                let was = entry.record.membership(&segment.name).is_some();
-                let Some(mut change) = Change::between(was, evaluation.member, &segment.name, id, now, cause) else {
-                    continue;
-                };
-                // There are far fewer changes than evaluations, so only they pay for it.
-                change.approximate = segment.compiled.is_approximate(&person, now);
-                if !change.approximate && segment.compiled.depends_on_identifiers() {
-                    person.identity_limited = true;
-                    if segment.compiled.is_approximate(&person, now) {
-                        by_a_bound.push(changes.len());
-                    }
-                    person.identity_limited = false;
-                }
-                changes.push(change);
-            }
-            entry.transitions = Some(transitions);
-        }
-        let next = entry.transitions.as_ref().and_then(Transitions::first);
-        for change in &changes {
-            match change.entered {
-                true => entry.record.enter(Membership {
-                    segment: change.segment.clone(),
-                    since: now,
-                    cause: Some(cause.kind()),
-                }),
-                false => entry.record.leave(&change.segment),
-            }
-        }
-        let before = std::mem::replace(&mut entry.record.due, next);
-        if before != next || !changes.is_empty() {
+        let before = entry.record.due;
+        let mut answered = ask(&definitions, (id, entry), &accounts, asked, at);
+        let next = entry.record.due;
+        if before != next || !answered.changes.is_empty() {
             self.profile_changed(id);
         }
         self.set_due(id, before, next);
-        if !by_a_bound.is_empty() && self.is_at_a_bound(store, id)? {
-            by_a_bound.iter().for_each(|at| changes[*at].approximate = true);
+        if answered.depends_on_bounds() && self.is_at_a_bound(store, id)? {
+            answered.at_a_bound();
         }
-        for change in changes {
+        for change in answered.changes {
             self.record_change(change);
         }
         Ok(())
@@ -171,34 +117,14 @@ impl Space {
         let Some(entry) = self.profiles.get_mut(id.0) else {
             return Ok(());
         };
-        if entry.record.version >= definitions.version {
+        let Some(left) = take_version(&definitions, id, entry) else {
             return Ok(());
-        }
-        entry.record.version = definitions.version;
-        let gone: Vec<_> = entry
-            .record
-            .memberships
-            .iter()
-            .map(|held| &held.segment)
-            .filter(|name| definitions.segments.iter().all(|segment| segment.name != **name))
-            .cloned()
-            .collect();
-        for name in &gone {
-            entry.record.leave(name);
-        }
+        };
         self.profile_changed(id);
-        let at = definitions.decided_at;
-        for segment in gone {
-            self.record_change(Change {
-                segment,
-                profile: id,
-                entered: false,
-                at,
-                cause: Cause::Definition,
-                approximate: false,
-            });
+        for change in left {
+            self.record_change(change);
         }
-        self.evaluate(store, id, at, definitions.cause)
+        self.evaluate(store, id, definitions.decided_at, definitions.cause)
     }
 
     /// Fires the timers of a loaded profile that are due before an instant. What reaches somebody late has them: what time
@@ -260,6 +186,153 @@ impl Space {
         }
         all
     }
+}
+
+/// What asking somebody comes to.
+#[derive(Default)]
+pub(crate) struct Answered {
+    pub(crate) changes: Vec<Change>,
+    /// Those of which only a bound of identity may have made another, by their place: whether it is met costs a look.
+    by_a_bound: Vec<usize>,
+}
+
+impl Answered {
+    /// Whether any change is exact only if nothing of the person's component was refused.
+    pub(crate) fn depends_on_bounds(&self) -> bool {
+        !self.by_a_bound.is_empty()
+    }
+
+    /// Says that something may have been refused.
+    pub(crate) fn at_a_bound(&mut self) {
+        self.by_a_bound
+            .iter()
+            .for_each(|at| self.changes[*at].approximate = true);
+    }
+}
+
+/// Asks the segments of a person at an instant. What they answer is in the entry then: memberships, its timer, and when each
+/// may turn.
+fn ask(
+    definitions: &Definitions,
+    (id, entry): (ProfileId, &mut ProfileEntry),
+    accounts: &[Arc<AccountFacts>],
+    asked: Asked<'_>,
+    (now, cause): (Timestamp, Cause),
+) -> Answered {
+    let known = entry.transitions.take();
+    let mut answered = Answered::default();
+    let Answered { changes, by_a_bound } = &mut answered;
+    if let Some(whole) = entry.whole() {
+        let carriers: SmallVec<[u128; 8]> = entry.parts.iter().map(|slot| slot.key.carrier).collect();
+        let mut person = PersonOf {
+            id,
+            view: whole.view(&definitions.plan, &definitions.trait_rules),
+            carriers: &carriers,
+            accounts: AccountsOf::new(definitions.accounts.as_ref(), accounts),
+            identity_limited: false,
+        };
+        // Beyond the limit of traits an event may push out a trait that it does not speak of.
+        let known = known.filter(|_| !whole.traits_limited() && !matches!(asked, Asked::All));
+        let is_known = known.is_some();
+        let mut transitions = known.unwrap_or_default();
+        let places = match (asked, is_known) {
+            (Asked::Touched(counted), true) => touched(definitions, &mut transitions, Some(counted), now),
+            (Asked::Due, true) => touched(definitions, &mut transitions, None, now),
+            _ => to_ask(definitions, whole, &entry.record),
+        };
+        #[cfg(test)]
+        if !is_known {
+            check_others(definitions, &person, &entry.record, &places, now);
+        }
+        for place in places {
+            let segment = &definitions.segments[place];
+            let evaluation = segment.compiled.evaluate(&person, now);
+            transitions.take(place, evaluation);
+            let was = entry.record.membership(&segment.name).is_some();
+            let Some(mut change) = Change::between(was, evaluation.member, &segment.name, id, now, cause) else {
+                continue;
+            };
+            // There are far fewer changes than evaluations, so only they pay for it.
+            change.approximate = segment.compiled.is_approximate(&person, now);
+            if !change.approximate && segment.compiled.depends_on_identifiers() {
+                person.identity_limited = true;
+                if segment.compiled.is_approximate(&person, now) {
+                    by_a_bound.push(changes.len());
+                }
+                person.identity_limited = false;
+            }
+            changes.push(change);
+        }
+        entry.transitions = Some(transitions);
+    }
+    for change in &*changes {
+        match change.entered {
+            true => entry.record.enter(Membership {
+                segment: change.segment.clone(),
+                since: now,
+                cause: Some(cause.kind()),
+            }),
+            false => entry.record.leave(&change.segment),
+        }
+    }
+    entry.record.due = entry.transitions.as_ref().and_then(Transitions::first);
+    answered
+}
+
+/// Has a person know the newest decision, before they are asked by it. Answers of which segments they were a member that are no
+/// more; nothing where they knew the decision.
+fn take_version(definitions: &Definitions, id: ProfileId, entry: &mut ProfileEntry) -> Option<Vec<Change>> {
+    if entry.record.version >= definitions.version {
+        return None;
+    }
+    entry.record.version = definitions.version;
+    let held = entry.record.memberships.iter().map(|held| &held.segment);
+    let is_gone = |name: &&SegmentName| definitions.segments.iter().all(|segment| segment.name != **name);
+    let gone: Vec<SegmentName> = held.filter(is_gone).cloned().collect();
+    gone.iter().for_each(|name| entry.record.leave(name));
+    let left = gone.into_iter().map(|segment| Change {
+        segment,
+        profile: id,
+        entered: false,
+        at: definitions.decided_at,
+        cause: Cause::Definition,
+        approximate: false,
+    });
+    Some(left.collect())
+}
+
+/// Brings a person who is not in memory, and whose segments ask for no accounts, to where every timer before `limit` has fired: as
+/// [`Space::bring_up`] one who is. Answers what changes, and how many timers that were.
+pub(crate) fn bring_up_beside(
+    definitions: &Definitions,
+    (id, entry): (ProfileId, &mut ProfileEntry),
+    limit: Timestamp,
+    is_at_a_bound: bool,
+) -> (Vec<Change>, u64) {
+    let (mut changes, mut timers) = (Vec::new(), 0);
+    let mut take = |mut answered: Answered| {
+        if is_at_a_bound {
+            answered.at_a_bound();
+        }
+        changes.append(&mut answered.changes);
+    };
+    if let Some(left) = take_version(definitions, id, entry) {
+        take(Answered {
+            changes: left,
+            ..Answered::default()
+        });
+        let at = (definitions.decided_at, definitions.cause);
+        take(ask(definitions, (id, entry), &[], Asked::All, at));
+    }
+    while let Some(due) = entry.record.due.filter(|due| *due < limit) {
+        timers += 1;
+        take(ask(definitions, (id, entry), &[], Asked::Due, (due, Cause::Clock)));
+        if entry.record.due == Some(due) {
+            // As where a timer fires: a leaf that could not tell its next instant apart from this one must not hold the clock.
+            entry.record.due = None;
+        }
+    }
+    (changes, timers)
 }
 
 /// The places of the segments to ask of somebody of whom the instants are known: those that the event touches, and those

@@ -4,36 +4,21 @@
 //! plan in force is folded from its carrier's history while it is loaded, so that a new definition is exact from the
 //! first read on; the sweep only visits who would not have been loaded anyway.
 
-use crate::entry::{ComponentEntry, End, PartSlot, ProfileEntry, StoredRecord};
+use crate::entry::{End, PartSlot, ProfileEntry, StoredRecord};
 use crate::place::Counted;
 use crate::record::ProfileRecord;
 use crate::space::Space;
-use crate::{PipelineError, keys, plans, threads};
+use crate::{PipelineError, keys, plans};
 use kith_identity::{Component, PartKey};
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId};
 use smallvec::SmallVec;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// For each so many people another thread reads what the store has of them.
-const READ_BY_ONE: usize = if cfg!(test) { 1 } else { 64 };
-/// The most threads that do: a sweep is beside doors and reads.
-const READERS_MAX: usize = 8;
-/// How many people a thread takes at once.
-const READ_AT_ONCE: usize = if cfg!(test) { 1 } else { 16 };
-
-/// A person as the store has them.
-struct FromStore {
-    entry: ProfileEntry,
-    /// Their component and its name, where it was not in memory.
-    component: Option<(u128, Component)>,
-}
 
 /// The parts of a person, each with its end.
-type Members = SmallVec<[(PartKey, End); 4]>;
+pub(crate) type Members = SmallVec<[(PartKey, End); 4]>;
 
-fn members_of(component: &Component, id: ProfileId) -> Members {
+pub(crate) fn members_of(component: &Component, id: ProfileId) -> Members {
     let members = component.members_of(id);
     members.iter().map(|member| (member.part, member.end)).collect()
 }
@@ -56,78 +41,7 @@ impl Space {
         self.take_loaded(store, id, entry)
     }
 
-    /// The same for many, whoever of them is there, in this order: what the store has of them is read by several threads.
-    /// Between steps only, when the store holds everything.
-    pub(crate) fn load_profiles(&mut self, store: &dyn Read, people: &[u128]) -> Result<(), PipelineError> {
-        let threads = threads::available()
-            .min(people.len() / READ_BY_ONE)
-            .clamp(1, READERS_MAX);
-        let (next, space) = (AtomicUsize::new(0), &*self);
-        let shares = threads::in_threads(threads, &|| {
-            let mut read = Vec::new();
-            loop {
-                let from = next.fetch_add(READ_AT_ONCE, Ordering::Relaxed);
-                let Some(some) = people.get(from..) else {
-                    return Ok(read);
-                };
-                for (at, id) in (from..).zip(some.iter().take(READ_AT_ONCE)) {
-                    if space.profiles.peek(*id).is_none() {
-                        read.push((at, space.from_store(store, ProfileId(*id))?));
-                    }
-                }
-            }
-        })?;
-        let mut found: Vec<Option<FromStore>> = Vec::new();
-        found.resize_with(people.len(), || None);
-        for (at, read) in shares.into_iter().flatten() {
-            found[at] = read;
-        }
-        for (id, found) in people.iter().zip(found) {
-            let id = ProfileId(*id);
-            match found {
-                Some(FromStore { entry, component }) => {
-                    if let Some((home, component)) = component {
-                        self.identifiers.insert(entry.record.founder, home);
-                        let dirty = false;
-                        self.components.insert(home, ComponentEntry { component, dirty });
-                    }
-                    self.take_loaded(store, id, entry)?;
-                }
-                None if self.profiles.peek(id.0).is_some() => self.load_profile(store, id)?,
-                None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// A profile as the store has it; `None` where there is none. As [`Space::load_profiles`], between steps only: what is
-    /// in memory is what the store holds.
-    fn from_store(&self, store: &dyn Read, id: ProfileId) -> Result<Option<FromStore>, PipelineError> {
-        let Some((record, stored)) = self.stored_record(store, id)? else {
-            return Ok(None);
-        };
-        let home = match self.identifiers.peek(record.founder) {
-            Some(home) => *home,
-            None => {
-                let home = store.get(Keyspace::Identifiers, &keys::wide(&self.id, record.founder))?;
-                let home = home.and_then(|bytes| bytes.try_into().ok()).map(u128::from_be_bytes);
-                home.ok_or_else(|| PipelineError::corrupt("identifiers"))?
-            }
-        };
-        let (members, component) = match self.components.peek(home) {
-            Some(known) => (members_of(&known.component, id), None),
-            None => {
-                let component = store.get(Keyspace::Components, &keys::wide(&self.id, home))?;
-                let component = component.and_then(|bytes| Component::decode(&bytes).ok());
-                let component = component.ok_or_else(|| PipelineError::corrupt("components"))?;
-                (members_of(&component, id), Some((home, component)))
-            }
-        };
-        let entry = self.assembled(store, id, (record, stored), &members)?;
-        Ok(Some(FromStore { entry, component }))
-    }
-
-    fn stored_record(
+    pub(crate) fn stored_record(
         &self,
         store: &dyn Read,
         id: ProfileId,
@@ -142,7 +56,7 @@ impl Space {
     }
 
     /// A profile of a record and the parts that the store has.
-    fn assembled(
+    pub(crate) fn assembled(
         &self,
         store: &dyn Read,
         id: ProfileId,
@@ -158,7 +72,12 @@ impl Space {
         Ok(entry)
     }
 
-    fn take_loaded(&mut self, store: &dyn Read, id: ProfileId, entry: ProfileEntry) -> Result<(), PipelineError> {
+    pub(crate) fn take_loaded(
+        &mut self,
+        store: &dyn Read,
+        id: ProfileId,
+        entry: ProfileEntry,
+    ) -> Result<(), PipelineError> {
         self.figures.loaded += 1;
         let lagged = entry.parts.iter().any(|slot| slot.dirty);
         self.profiles.insert(id.0, entry);

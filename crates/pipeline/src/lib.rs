@@ -52,6 +52,7 @@ mod transitions;
 mod verify;
 mod veto_history;
 mod vetoes;
+mod visit;
 mod waiting;
 
 pub use backlog::{Archive, ArchiveFailure, ArchivePart, ArchiveReader, Backlog, BacklogError, Hole};

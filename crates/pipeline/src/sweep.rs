@@ -4,13 +4,20 @@ use crate::space::Space;
 use crate::{PipelineError, keys, record};
 use kith_segment::Cause;
 use kith_state::{Keyspace, Read, Store};
+use kith_types::Timestamp;
 
 /// How many have their record looked at in a turn for each who may be visited: most may have taken the decision already.
 const LOOKED_AT: usize = 8;
 
 impl Space {
-    /// Visits the next profiles of the sweep after a decision. Called between steps only, when the store holds everything.
-    pub(crate) fn sweep_some(&mut self, store: &dyn Store, budget: usize) -> Result<(), PipelineError> {
+    /// Visits the next profiles of the sweep after a decision. Called between steps only, when the store holds everything; `clock` is
+    /// the instant of the step that is to write what comes of it.
+    pub(crate) fn sweep_some(
+        &mut self,
+        store: &dyn Store,
+        budget: usize,
+        clock: Timestamp,
+    ) -> Result<(), PipelineError> {
         if self.sweep.is_none() {
             return Ok(());
         }
@@ -20,12 +27,12 @@ impl Space {
             return Ok(());
         }
         if let Some(first) = self.next_of_first(budget) {
-            return self.visit(store, &first).map(|_| ());
+            return self.visit(store, &first, clock).map(|_| ());
         }
-        self.sweep_in_order(store, budget)
+        self.sweep_in_order(store, budget, clock)
     }
 
-    fn sweep_in_order(&mut self, store: &dyn Read, budget: usize) -> Result<(), PipelineError> {
+    fn sweep_in_order(&mut self, store: &dyn Read, budget: usize, clock: Timestamp) -> Result<(), PipelineError> {
         let Some(from) = self.sweep else { return Ok(()) };
         let start = keys::wide(&self.id, from);
         let end = kith_state::prefix_end(&keys::space(&self.id)).unwrap_or_default();
@@ -40,7 +47,7 @@ impl Space {
             }
             found.len() < budget && looked_at < budget * LOOKED_AT
         })?;
-        let changed = self.visit(store, &found)?;
+        let changed = self.visit(store, &found, clock)?;
         let missed = changed > 0 && self.has_visited_first();
         if missed {
             tracing::error!(space = %self.id, changed, "people whom a decision changes were not among those foreseen");
@@ -56,9 +63,9 @@ impl Space {
     }
 
     /// Has these take the decision, as far as they are there; answers how many changes of membership it makes of them.
-    fn visit(&mut self, store: &dyn Read, people: &[u128]) -> Result<usize, PipelineError> {
+    fn visit(&mut self, store: &dyn Read, people: &[u128], clock: Timestamp) -> Result<usize, PipelineError> {
         let told = self.changes.len();
-        self.load_profiles(store, people)?;
+        self.visit_people(store, people, clock)?;
         let made = &self.changes[told..];
         Ok(made
             .iter()

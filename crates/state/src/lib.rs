@@ -182,6 +182,11 @@ impl Batch {
         self.writes.push((keyspace, key, None));
     }
 
+    /// Adds the writes of another, in their order, which is empty then.
+    pub fn append(&mut self, other: &mut Self) {
+        self.writes.append(&mut other.writes);
+    }
+
     /// How many writes there are.
     #[must_use]
     pub fn len(&self) -> usize {

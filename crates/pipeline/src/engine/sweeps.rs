@@ -87,7 +87,7 @@ impl Engine {
         for space in self.spaces.values_mut() {
             let awaits = space.awaits_folds_still() || space.awaits_foresight_still();
             if !awaits && self.store.moves_of() != Some(&space.id) {
-                space.sweep_some(&*self.store, SWEPT_A_TURN)?;
+                space.sweep_some(&*self.store, SWEPT_A_TURN, self.clock)?;
             }
             space.walk_accounts(&*self.store, SWEPT_A_TURN)?;
         }
