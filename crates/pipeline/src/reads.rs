@@ -37,7 +37,7 @@ pub use unsent::{UNSENT_TOLD_MAX, Unsent};
 pub use why::Unnamed;
 
 use crate::account_facts::{self, AccountFacts};
-use crate::definitions::Definitions;
+use crate::definitions::{DefinitionDocument, Definitions};
 use crate::document::PersonDocument;
 use crate::published::Look;
 use crate::record::ProfileRecord;
@@ -114,6 +114,15 @@ impl Reads {
     /// The definitions in force in a space, and what is committed under them.
     fn look(&self, space: &SpaceId) -> Result<Option<Look>, PipelineError> {
         self.pipeline.look(&*self.store, space)
+    }
+
+    /// What the decisions change that a space has still to take, in the order of the log: those of records that the pipeline has come to.
+    ///
+    /// # Errors
+    /// As [`Reads::person`].
+    pub fn decisions_waiting(&self, space: &SpaceId) -> Result<Vec<DefinitionDocument>, PipelineError> {
+        let waiting = crate::waiting::load(&*self.snapshot()?, space)?;
+        Ok(waiting.into_iter().flat_map(|one| one.changes).collect())
     }
 
     fn snapshot(&self) -> Result<Box<dyn Read>, PipelineError> {

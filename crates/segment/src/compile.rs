@@ -6,7 +6,7 @@
 
 use crate::english::{lifecycle_phrase, performed_phrase, segment_phrase, sequence_phrase};
 use crate::evaluate::{Leaf, Node};
-use crate::{Condition, SegmentDefinition, SegmentError, SegmentErrorKind};
+use crate::{Condition, Listed, SegmentDefinition, SegmentError, SegmentErrorKind};
 use kith_expr::{AggregateId, AggregateSpec, DocumentError, read_each};
 use kith_types::{Event, EventType, SegmentName};
 use std::collections::BTreeMap;
@@ -126,6 +126,14 @@ impl CompiledSegment {
             identifier_types: sorted(compiler.identifier_types),
             uses_profile_id: compiler.uses_profile_id,
         })
+    }
+
+    /// The lists of identifiers that stand in the definition itself, not in what it refers to.
+    #[must_use]
+    pub fn lists(&self) -> Vec<&Listed> {
+        let mut found = Vec::new();
+        add_lists(&self.definition.condition, &mut found);
+        found
     }
 
     /// The segment's name.
@@ -422,4 +430,13 @@ pub(crate) fn unknown_name(what: &str, name: &str, known: &[&str]) -> DocumentEr
         return DocumentError::new(format!("unknown {what} `{name}`: none is defined"));
     }
     DocumentError::unknown(what, name, known)
+}
+
+fn add_lists<'a>(condition: &'a Condition, found: &mut Vec<&'a Listed>) {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().for_each(|part| add_lists(part, found)),
+        Condition::Not(part) => add_lists(part, found),
+        Condition::Listed(listed) => found.push(listed),
+        _ => {}
+    }
 }

@@ -52,12 +52,14 @@ pub(crate) struct SegmentBody {
     size: u64,
     /// When they were counted: now, or where counting takes long at most ten times as long ago as it takes.
     counted_at: String,
-    /// `live`, or `backfilling` while its history is being folded.
+    /// `live`, `backfilling` while its history is being folded, or `waiting` where it was applied and is still to be taken.
     state: &'static str,
     /// How much of its history is folded, from 0 to 1.
     progress: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<String>,
+    /// Whether a newer version of its definition, or its removal, was applied that is still to be taken: all else is of the one before.
+    newer_waits: bool,
 }
 
 /// A page of members.
@@ -177,9 +179,14 @@ pub(crate) async fn no_segment(state: &Api, space: &SpaceId, asked: &[SegmentNam
         let missing = asked.iter().find(|name| !known.contains(&name.as_str()));
         // One that was made a moment ago may be missing nowhere but in the live state.
         let Some(missing) = missing else {
-            return Ok(format!(
-                "space {space} does not have all of these segments yet: ask again"
-            ));
+            return Ok(match &asked[..] {
+                [only] => format!(
+                    "segment {only} of space {space} was applied and is still to be taken: `kith segment list` shows when it is"
+                ),
+                _ => format!(
+                    "not all of these segments of space {space} have been taken yet: `kith segment list` shows when they are"
+                ),
+            });
         };
         let meant = match kith_expr::nearest(missing.as_str(), &known) {
             Some(near) => format!("did you mean {near}? "),
@@ -196,6 +203,7 @@ fn segment_body(segment: &SegmentStatus) -> SegmentBody {
     let (state, progress) = match segment.state {
         SegmentState::Live => ("live", 1.0),
         SegmentState::Backfilling { progress } => ("backfilling", progress),
+        SegmentState::Waiting => ("waiting", 0.0),
     };
     let updated_at = segment.updated_at.map(|moment| moment.to_string());
     SegmentBody {
@@ -205,6 +213,7 @@ fn segment_body(segment: &SegmentStatus) -> SegmentBody {
         state,
         progress,
         updated_at,
+        newer_waits: segment.newer_waits,
     }
 }
 

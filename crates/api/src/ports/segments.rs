@@ -15,6 +15,8 @@ pub enum SegmentState {
         /// How much is done, from 0 to 1.
         progress: f64,
     },
+    /// It was applied and is still to be taken: nobody is in it.
+    Waiting,
 }
 
 /// A segment and its size.
@@ -30,6 +32,8 @@ pub struct SegmentStatus {
     pub state: SegmentState,
     /// When its definition last changed.
     pub updated_at: Option<Timestamp>,
+    /// Whether a newer version of its definition, or its removal, was applied that is still to be taken.
+    pub newer_waits: bool,
 }
 
 /// A profile in a segment.

@@ -366,12 +366,14 @@ async fn segments_are_listed_and_explained() {
     let list = world.get("/api/spaces/main/segments").await.json();
     assert_eq!(
         list["segments"][0],
-        json!({ "name": "big_spenders", "size": 5, "counted_at": "2023-11-14T22:13:20.002Z", "state": "live", "progress": 1.0, "updated_at": "2023-11-14T22:13:20.001Z" })
+        json!({ "name": "big_spenders", "size": 5, "counted_at": "2023-11-14T22:13:20.002Z", "state": "live", "progress": 1.0, "updated_at": "2023-11-14T22:13:20.001Z", "newer_waits": false })
     );
-    assert_eq!(
-        (&list["segments"][1]["state"], &list["segments"][1]["progress"]),
-        (&json!("backfilling"), &json!(0.25))
-    );
+    let stands = |at: usize| {
+        let segment = &list["segments"][at];
+        json!([segment["state"], segment["progress"], segment["newer_waits"]])
+    };
+    assert_eq!(stands(1), json!(["backfilling", 0.25, true]));
+    assert_eq!(stands(2), json!(["waiting", 0.0, false]));
     let why = world
         .get("/api/spaces/main/segments/big_spenders/explain/user_id:u1?as_of=2024-01-01")
         .await

@@ -254,11 +254,13 @@ impl Segments for Ports {
             counted_at: moment(2),
             state,
             updated_at: Some(moment(1)),
+            newer_waits: name == "edited",
         };
         match space.as_str() {
             "main" => Ok(vec![
                 status("big_spenders", SegmentState::Live),
-                status("new", SegmentState::Backfilling { progress: 0.25 }),
+                status("edited", SegmentState::Backfilling { progress: 0.25 }),
+                status("new", SegmentState::Waiting),
             ]),
             _ => Ok(vec![]),
         }

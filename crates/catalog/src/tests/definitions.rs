@@ -81,6 +81,39 @@ proptest! {
 }
 
 #[test]
+fn what_was_decided_from_a_place_on_is_named_with_whether_the_newest_is_there() {
+    let (catalog, main) = (catalog(), space("main"));
+    let segment = |name: &str, min: u64| document(DocumentKind::Segment, name, json!({ "min": min }));
+    let record = |sequence: u64, applied: &[Document], removed: &[Document]| {
+        let removed = removed.iter().map(Document::id).collect();
+        let when = Timestamp::from_millis(i64::try_from(sequence).unwrap());
+        let decision = decision(applied.to_vec(), removed);
+        catalog
+            .record_definitions(&main, &decision, at(sequence), when)
+            .unwrap();
+    };
+    record(1, &[segment("a", 1), segment("b", 1), segment("c", 1)], &[]);
+    record(2, &[segment("b", 2)], &[segment("c", 1)]);
+    record(3, &[segment("d", 3)], &[segment("b", 2)]);
+    record(4, &[segment("c", 4)], &[]);
+    let from = |sequence: u64| -> Vec<(String, bool)> {
+        let found = catalog.decided_from(&main, at(sequence)).unwrap();
+        found.into_iter().map(|(id, is_there)| (id.name, is_there)).collect()
+    };
+    let named = |names: &[(&str, bool)]| -> Vec<(String, bool)> {
+        names
+            .iter()
+            .map(|(name, is_there)| ((*name).to_owned(), *is_there))
+            .collect()
+    };
+    assert_eq!(from(1), named(&[("a", true), ("b", false), ("c", true), ("d", true)]));
+    assert_eq!(from(3), named(&[("b", false), ("c", true), ("d", true)]));
+    assert_eq!(from(4), named(&[("c", true)]));
+    assert_eq!(from(5), []);
+    assert_eq!(catalog.decided_from(&space("other"), at(1)).unwrap(), []);
+}
+
+#[test]
 fn a_plan_says_what_would_change_and_applying_does_that() {
     let catalog = catalog();
     let main = space("main");

@@ -74,6 +74,7 @@ struct Segment {
     state: String,
     progress: f64,
     updated_at: Option<String>,
+    newer_waits: bool,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +99,8 @@ struct Explanation {
     known_at: Option<String>,
     #[serde(default)]
     edited_since: bool,
+    #[serde(default)]
+    newer_waits: bool,
     member: bool,
     next_transition: Option<String>,
     reason: Reason,
@@ -188,7 +191,12 @@ async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), Comman
         let segment: Segment = read(segment.get())?;
         let state = match segment.state.as_str() {
             "backfilling" => format!("folding history, {:.0}%", segment.progress * 100.0),
+            "waiting" => "waits to be taken".to_owned(),
             state => state.to_owned(),
+        };
+        let state = match segment.newer_waits {
+            true => format!("{state}; a newer version waits"),
+            false => state,
         };
         table.row(vec![
             Cell::text(&segment.name),
@@ -259,6 +267,11 @@ fn explain(explanation: &Explanation) -> Result<(), CommandError> {
     explain_reason(&explanation.reason, 1)?;
     if explanation.edited_since {
         output::line("This is the condition of then; it has been edited or removed since.")?;
+    }
+    if explanation.newer_waits {
+        output::line(
+            "A newer version of the segment was applied and is still to be taken; this is by the one before.",
+        )?;
     }
     match &explanation.next_transition {
         Some(at) if explanation.as_of.is_none() => {

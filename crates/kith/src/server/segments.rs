@@ -9,7 +9,9 @@ use kith_api::RawJson;
 use kith_api::ports::{
     AsOf, Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
 };
-use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use kith_catalog::DocumentKind;
+use kith_types::{Address, ProfileId, SegmentName, SpaceId, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The API's port to segments.
@@ -25,11 +27,9 @@ impl LiveSegments {
             parts,
         }
     }
-}
 
-#[async_trait]
-impl Segments for LiveSegments {
-    async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
+    /// The segments that the pipeline has taken.
+    async fn taken(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
         let Some(definitions) = self.parts.pipeline.definitions(space) else {
             return Ok(Vec::new());
         };
@@ -53,8 +53,60 @@ impl Segments for LiveSegments {
             counted_at: counted.counted_at,
             state,
             updated_at: Some(segment.changed_at),
+            newer_waits: false,
         });
         Ok(listed.collect())
+    }
+
+    /// The segments of which a version was applied that the pipeline has still to take, each with whether the newest one is there or
+    /// is its removal.
+    async fn still_to_be_taken(&self, space: &SpaceId) -> Result<BTreeMap<SegmentName, bool>, PortError> {
+        let (parts, space) = (Arc::clone(&self.parts), space.clone());
+        let found = tokio::task::spawn_blocking(move || {
+            let committed = Address {
+                generation: parts.generation,
+                partition: 0,
+                sequence: parts.pipeline.status().committed,
+                index: 0,
+            };
+            // What stands in the log where the pipeline has not come to yet, and before it what waits for its turn.
+            let later = parts.catalog.decided_from(&space, committed)?;
+            let waiting = parts.reads.decisions_waiting(&space).map_err(PortError::internal)?;
+            let waiting = waiting
+                .into_iter()
+                .filter(|change| change.kind == DocumentKind::Segment.as_str());
+            let waiting = waiting.map(|change| (change.name, change.spec.is_some()));
+            let later = later.into_iter().filter(|(id, _)| id.kind == DocumentKind::Segment);
+            let later = later.map(|(id, is_there)| (id.name, is_there));
+            let named = waiting.chain(later);
+            Ok(named
+                .filter_map(|(name, is_there)| Some((name.parse().ok()?, is_there)))
+                .collect())
+        });
+        found.await.map_err(PortError::internal)?
+    }
+}
+
+#[async_trait]
+impl Segments for LiveSegments {
+    async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
+        let mut applied = self.still_to_be_taken(space).await?;
+        let mut listed = self.taken(space).await?;
+        for segment in &mut listed {
+            segment.newer_waits = applied.remove(&segment.name).is_some();
+        }
+        let counted_at = self.parts.clock.now();
+        let new = applied.into_iter().filter(|(_, is_there)| *is_there);
+        listed.extend(new.map(|(name, _)| SegmentStatus {
+            name,
+            size: 0,
+            counted_at,
+            state: SegmentState::Waiting,
+            updated_at: None,
+            newer_waits: false,
+        }));
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(listed)
     }
 
     async fn members(
@@ -126,7 +178,16 @@ impl Segments for LiveSegments {
         });
         match explained.await? {
             (_, Some((instant, absent))) => Err(nobody_then(instant, absent)),
-            (Ok(explained), None) => Ok(explained.map(|explained| RawJson::of(&explained.to_document()))),
+            (Ok(explained), None) => {
+                let Some(explained) = explained else {
+                    return Ok(None);
+                };
+                let mut document = explained.to_document();
+                if instant.is_none() && self.still_to_be_taken(space).await?.contains_key(segment) {
+                    document["newer_waits"] = true.into();
+                }
+                Ok(Some(RawJson::of(&document)))
+            }
             (Err(none), None) => Err(no_segment(space, segment, decided_by.filter(|_| none.is_live))),
         }
     }

@@ -1,6 +1,6 @@
-//! What definitions ask for that nobody has sent: a word for whoever writes one, never a refusal (contract SEG-1).
+//! What definitions ask for that nobody has sent, or can have: a word for whoever writes one, never a refusal (contract SEG-1).
 //!
-//! It looks at the committed names of a space ([`crate::sent_names`]). Where they are not all known it says nothing.
+//! It looks at the committed names of a space ([`crate::sent_names`]). Where they are not all known it says nothing of names.
 
 use super::Reads;
 use crate::definitions::{DefinitionDocument, Definitions};
@@ -13,14 +13,14 @@ use std::collections::BTreeSet;
 /// The most names that one answer tells of.
 pub const UNSENT_TOLD_MAX: usize = 100;
 
-/// A name that a definition asks for and no event of the space has carried.
+/// A name that a definition asks for and no event of the space has carried, or an identifier that nobody can have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsent {
     /// The definition that asks for it: its kind.
     pub kind: String,
     /// Its name.
     pub name: String,
-    /// What nobody has sent, and the nearest name that somebody has.
+    /// What nobody has sent or can have, and the nearest that somebody has or can.
     pub warning: String,
 }
 
@@ -30,8 +30,9 @@ type Asked = (Vec<NameKind>, String);
 impl Reads {
     /// Which names those documents ask for that no event of the space has carried, where `documents` are applied on top of
     /// what is in force; `concerned` are those to tell of, by kind and name. Each name is told once of each of them that asks
-    /// for it, though not of one that only refers to another one of them; at most [`UNSENT_TOLD_MAX`] times in all. Nothing is told
-    /// while the space has been sent nothing, or where its state was begun by a release that kept no names.
+    /// for it, though not of one that only refers to another one of them; at most [`UNSENT_TOLD_MAX`] times in all. No name is told
+    /// while the space has been sent nothing, or where its state was begun by a release that kept no names. Identifiers in lists that
+    /// rules of identity never write so come first.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Definition`] for documents that cannot be used, otherwise as [`Reads::person`].
@@ -42,11 +43,12 @@ impl Reads {
         concerned: &[(&str, &str)],
     ) -> Result<Vec<Unsent>, PipelineError> {
         let snapshot = self.snapshot()?;
-        let Some(names) = CommittedNames::read(&*snapshot, space)? else {
-            return Ok(Vec::new());
-        };
         let in_force = definition_history::in_force(&*snapshot, space)?;
         let definitions = in_force.with(documents, kith_types::Timestamp::default()).compile()?;
+        let mut found = misspelt(&definitions, concerned);
+        let Some(names) = CommittedNames::read(&*snapshot, space)? else {
+            return Ok(found);
+        };
         let is_unsent = |(kinds, asked): &Asked| {
             let judged = asked.len() <= NAME_BYTES_MAX && asked.split('.').count() <= STEPS_MAX;
             judged && !names.may_have(kinds, asked)
@@ -57,7 +59,6 @@ impl Reads {
                 asked.into_iter().filter(is_unsent).collect()
             })
             .collect();
-        let mut found = Vec::new();
         for ((kind, name), asked) in concerned.iter().zip(&unsent) {
             if asked.is_empty() {
                 continue;
@@ -116,6 +117,32 @@ impl Reads {
         let is_unsent = category.len() <= NAME_BYTES_MAX && !names.may_have(&kinds, category);
         Ok(is_unsent.then(|| in_words(&names, &kinds, category)))
     }
+}
+
+/// The identifiers in lists that nobody can have, since rules of identity write them otherwise or not at all.
+fn misspelt(definitions: &Definitions, concerned: &[(&str, &str)]) -> Vec<Unsent> {
+    let rules = &definitions.rules;
+    let mut found = Vec::new();
+    for (kind, name) in concerned.iter().filter(|(kind, _)| *kind == "segment") {
+        let live = definitions.segments.iter().find(|live| live.name.as_str() == *name);
+        let lists = live.into_iter().flat_map(|live| live.compiled.lists());
+        for listed in lists.flat_map(|list| list.identifiers()) {
+            let warning = match rules.spell(listed) {
+                Some(spelt) if spelt == *listed => continue,
+                Some(spelt) => format!("nobody can have {listed}: rules of identity write it {spelt}"),
+                None => format!("nobody can have {listed}: rules of identity do not take it"),
+            };
+            if found.len() == UNSENT_TOLD_MAX {
+                return found;
+            }
+            found.push(Unsent {
+                kind: (*kind).to_owned(),
+                name: (*name).to_owned(),
+                warning,
+            });
+        }
+    }
+    found
 }
 
 fn in_words(names: &CommittedNames, kinds: &[NameKind], asked: &str) -> String {

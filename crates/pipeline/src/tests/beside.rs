@@ -7,6 +7,7 @@ use super::worlds::{documents, some_rules, some_vetoes, world};
 use super::{Bench, at, decision, main_space, same, vetoes};
 use crate::new_rules::Beside;
 use crate::published::Published;
+use crate::reads::tests::reads_of;
 use crate::{Engine, EngineConfig, Numbered, staged, waiting};
 use kith_state::{Keyspace, Read, Store};
 use kith_types::{Duration, Record, RecordBody, SpaceId};
@@ -343,4 +344,42 @@ fn seg_2_spaces_take_decisions_while_what_other_rules_of_another_changed_is_move
         assert_eq!(told(&bench), told(&plain), "{what}");
     }
     assert!(moved_in_turns > 10, "{moved_in_turns}");
+}
+
+#[test]
+fn seg_4_what_decisions_that_wait_change_is_known_until_they_are_taken() {
+    let mut bench = Bench::new();
+    let segment = |least: u32| super::performed("Call Ended", least, 25);
+    bench.apply(&decision(
+        0,
+        0,
+        &[("segment", "s", segment(1)), ("segment", "gone", segment(1))],
+    ));
+    bench.apply(&when_ready(
+        1,
+        1,
+        &[("segment", "s", segment(2)), ("segment", "gone", Json::Null)],
+    ));
+    bench.apply(&when_ready(2, 2, &[("segment", "s", segment(3))]));
+    bench.commit();
+    let waiting = |bench: &Bench| -> Vec<(String, bool)> {
+        let changes = reads_of(bench).decisions_waiting(&main_space()).unwrap();
+        changes
+            .into_iter()
+            .map(|change| (change.name, change.spec.is_some()))
+            .collect()
+    };
+    let named = |names: &[(&str, bool)]| -> Vec<(String, bool)> {
+        names
+            .iter()
+            .map(|(name, is_there)| ((*name).to_owned(), *is_there))
+            .collect()
+    };
+    assert_eq!(waiting(&bench), named(&[("s", true), ("gone", false), ("s", true)]));
+    bench.apply(&taken(3, 3, 1));
+    bench.commit();
+    assert_eq!(waiting(&bench), named(&[("s", true)]));
+    bench.apply(&taken(4, 4, 2));
+    bench.commit();
+    assert_eq!(waiting(&bench), []);
 }

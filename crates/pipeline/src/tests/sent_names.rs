@@ -212,6 +212,13 @@ fn idn_2_a_type_of_identifier_that_nobody_has_sent_is_told_with_the_nearest() {
         listed(json!(["emial:jo@x.org", "user_id:u1", "emial:a@x.org", "badge:7"])),
         [of_segment("badge", ""), of_segment("emial", meant)]
     );
+    // Nor is whoever is on it by an identifier as rules of identity never write it, whatever was sent.
+    let spelt = "nobody can have email:Jo@X.org: rules of identity write it email:jo@x.org";
+    let refused = "nobody can have email:jo: rules of identity do not take it";
+    assert_eq!(
+        listed(json!(["email:jo@x.org", "email:Jo@X.org", "email:jo"])),
+        [format!("s: {spelt}"), format!("s: {refused}")]
+    );
     // A state that knows no types warns of none.
     let mut batch = Batch::default();
     let mark = crate::keys::named(&main_space(), "identifier_types_are_kept");
