@@ -201,32 +201,25 @@ impl Catalog {
         Ok(documents)
     }
 
-    /// The documents of a space of which a version was decided at this place in the log or later, each with whether the newest is one
-    /// that is there, not its removal.
+    /// The names of the documents of a kind of which a version was decided at this place in the log or later, each with whether the
+    /// newest is one that is there, not its removal.
     ///
     /// # Errors
     /// [`CatalogErrorKind::Storage`].
-    pub fn decided_from(&self, space: &SpaceId, from: Address) -> Result<Vec<(DocumentId, bool)>, CatalogError> {
+    pub fn decided_from(
+        &self,
+        space: &SpaceId,
+        kind: DocumentKind,
+        from: Address,
+    ) -> Result<Vec<(String, bool)>, CatalogError> {
         // Of a group SQLite gives the row that has the maximum.
-        const SELECT: &str = "SELECT kind, name, spec IS NOT NULL, max(decided_by) FROM definitions \
-             WHERE space = ?1 AND decided_by >= ?2 GROUP BY kind, name";
+        const SELECT: &str = "SELECT name, spec IS NOT NULL, max(decided_by) FROM definitions \
+             WHERE space = ?1 AND kind = ?2 AND decided_by >= ?3 GROUP BY name";
         let connection = self.connection();
         let mut statement = connection.prepare_cached(SELECT)?;
-        let rows = statement.query_map((space.as_str(), from.to_bytes()), |row| {
-            Ok((
-                row.get::<_, String>(0)?,
-                row.get::<_, String>(1)?,
-                row.get::<_, bool>(2)?,
-            ))
-        })?;
-        let mut found = Vec::new();
-        for row in rows {
-            let (kind, name, is_there) = row?;
-            let id = DocumentId::new(&kind, &name)
-                .map_err(|message| CatalogError::new(CatalogErrorKind::Refused, message))?;
-            found.push((id, is_there));
-        }
-        Ok(found)
+        let asked = (space.as_str(), kind.as_str(), from.to_bytes());
+        let rows = statement.query_map(asked, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The versions of a definition, newest first.

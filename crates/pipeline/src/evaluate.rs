@@ -190,20 +190,20 @@ impl Space {
 
 /// What asking somebody comes to.
 #[derive(Default)]
-pub(crate) struct Answered {
-    pub(crate) changes: Vec<Change>,
+struct Answered {
+    changes: Vec<Change>,
     /// Those of which only a bound of identity may have made another, by their place: whether it is met costs a look.
     by_a_bound: Vec<usize>,
 }
 
 impl Answered {
     /// Whether any change is exact only if nothing of the person's component was refused.
-    pub(crate) fn depends_on_bounds(&self) -> bool {
+    fn depends_on_bounds(&self) -> bool {
         !self.by_a_bound.is_empty()
     }
 
     /// Says that something may have been refused.
-    pub(crate) fn at_a_bound(&mut self) {
+    fn at_a_bound(&mut self) {
         self.by_a_bound
             .iter()
             .for_each(|at| self.changes[*at].approximate = true);

@@ -103,7 +103,7 @@ impl Space {
     }
 
     fn find(&self, store: &dyn Read, id: ProfileId, clock: Timestamp) -> Result<Option<Found>, PipelineError> {
-        let Some(mut stored) = self.from_store(store, id)? else {
+        let Some(mut stored) = self.stored_person(store, id)? else {
             return Ok(None);
         };
         if self.definitions.accounts.is_some() || self.account_changes.is_waiting() {
@@ -136,7 +136,7 @@ impl Space {
     }
 
     /// A profile as the store has it; `None` where there is none. What is in memory is what the store holds.
-    fn from_store(&self, store: &dyn Read, id: ProfileId) -> Result<Option<FromStore>, PipelineError> {
+    fn stored_person(&self, store: &dyn Read, id: ProfileId) -> Result<Option<FromStore>, PipelineError> {
         let Some((record, stored)) = self.stored_record(store, id)? else {
             return Ok(None);
         };

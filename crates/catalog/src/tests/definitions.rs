@@ -95,10 +95,15 @@ fn what_was_decided_from_a_place_on_is_named_with_whether_the_newest_is_there() 
     record(1, &[segment("a", 1), segment("b", 1), segment("c", 1)], &[]);
     record(2, &[segment("b", 2)], &[segment("c", 1)]);
     record(3, &[segment("d", 3)], &[segment("b", 2)]);
-    record(4, &[segment("c", 4)], &[]);
+    record(
+        4,
+        &[segment("c", 4), document(DocumentKind::ComputedTrait, "e", json!({}))],
+        &[],
+    );
     let from = |sequence: u64| -> Vec<(String, bool)> {
-        let found = catalog.decided_from(&main, at(sequence)).unwrap();
-        found.into_iter().map(|(id, is_there)| (id.name, is_there)).collect()
+        catalog
+            .decided_from(&main, DocumentKind::Segment, at(sequence))
+            .unwrap()
     };
     let named = |names: &[(&str, bool)]| -> Vec<(String, bool)> {
         names
@@ -110,7 +115,8 @@ fn what_was_decided_from_a_place_on_is_named_with_whether_the_newest_is_there() 
     assert_eq!(from(3), named(&[("b", false), ("c", true), ("d", true)]));
     assert_eq!(from(4), named(&[("c", true)]));
     assert_eq!(from(5), []);
-    assert_eq!(catalog.decided_from(&space("other"), at(1)).unwrap(), []);
+    let elsewhere = catalog.decided_from(&space("other"), DocumentKind::Segment, at(1));
+    assert_eq!(elsewhere.unwrap(), []);
 }
 
 #[test]

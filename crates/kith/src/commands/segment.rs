@@ -74,6 +74,7 @@ struct Segment {
     state: String,
     progress: f64,
     updated_at: Option<String>,
+    #[serde(default)]
     newer_waits: bool,
 }
 

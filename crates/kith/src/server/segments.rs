@@ -70,14 +70,12 @@ impl LiveSegments {
                 index: 0,
             };
             // What stands in the log where the pipeline has not come to yet, and before it what waits for its turn.
-            let later = parts.catalog.decided_from(&space, committed)?;
+            let later = parts.catalog.decided_from(&space, DocumentKind::Segment, committed)?;
             let waiting = parts.reads.decisions_waiting(&space).map_err(PortError::internal)?;
             let waiting = waiting
                 .into_iter()
                 .filter(|change| change.kind == DocumentKind::Segment.as_str());
             let waiting = waiting.map(|change| (change.name, change.spec.is_some()));
-            let later = later.into_iter().filter(|(id, _)| id.kind == DocumentKind::Segment);
-            let later = later.map(|(id, is_there)| (id.name, is_there));
             let named = waiting.chain(later);
             Ok(named
                 .filter_map(|(name, is_there)| Some((name.parse().ok()?, is_there)))
@@ -168,6 +166,8 @@ impl Segments for LiveSegments {
         let instant = as_of(asked, now)?;
         let decided_by = instant.map(|instant| instant.known_at);
         let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
+        // Asked first: where it is taken in between, too much is said and not too little.
+        let newer_waits = instant.is_none() && self.still_to_be_taken(space).await?.contains_key(segment);
         let explained = read_as_of(&self.parts, decided_by, move |parts| {
             let explained = parts.reads.explain_by_events(&of, &sought, &name, instant, now)?;
             let absent = match (&explained, instant) {
@@ -183,7 +183,7 @@ impl Segments for LiveSegments {
                     return Ok(None);
                 };
                 let mut document = explained.to_document();
-                if instant.is_none() && self.still_to_be_taken(space).await?.contains_key(segment) {
+                if newer_waits {
                     document["newer_waits"] = true.into();
                 }
                 Ok(Some(RawJson::of(&document)))

@@ -32,7 +32,7 @@ impl Reads {
     /// what is in force; `concerned` are those to tell of, by kind and name. Each name is told once of each of them that asks
     /// for it, though not of one that only refers to another one of them; at most [`UNSENT_TOLD_MAX`] times in all. No name is told
     /// while the space has been sent nothing, or where its state was begun by a release that kept no names. Identifiers in lists that
-    /// rules of identity never write so come first.
+    /// rules of identity never write so come last.
     ///
     /// # Errors
     /// [`crate::PipelineErrorKind::Definition`] for documents that cannot be used, otherwise as [`Reads::person`].
@@ -45,9 +45,9 @@ impl Reads {
         let snapshot = self.snapshot()?;
         let in_force = definition_history::in_force(&*snapshot, space)?;
         let definitions = in_force.with(documents, kith_types::Timestamp::default()).compile()?;
-        let mut found = misspelt(&definitions, concerned);
+        let misspelt = misspelt(&definitions, concerned);
         let Some(names) = CommittedNames::read(&*snapshot, space)? else {
-            return Ok(found);
+            return Ok(misspelt);
         };
         let is_unsent = |(kinds, asked): &Asked| {
             let judged = asked.len() <= NAME_BYTES_MAX && asked.split('.').count() <= STEPS_MAX;
@@ -59,6 +59,7 @@ impl Reads {
                 asked.into_iter().filter(is_unsent).collect()
             })
             .collect();
+        let mut found = Vec::new();
         for ((kind, name), asked) in concerned.iter().zip(&unsent) {
             if asked.is_empty() {
                 continue;
@@ -78,6 +79,8 @@ impl Reads {
                 }
             }
         }
+        // A list may have thousands: what is said of it takes no place of a name.
+        found.extend(misspelt);
         found.truncate(UNSENT_TOLD_MAX);
         Ok(found)
     }
@@ -128,9 +131,13 @@ fn misspelt(definitions: &Definitions, concerned: &[(&str, &str)]) -> Vec<Unsent
         let lists = live.into_iter().flat_map(|live| live.compiled.lists());
         for listed in lists.flat_map(|list| list.identifiers()) {
             let warning = match rules.spell(listed) {
-                Some(spelt) if spelt == *listed => continue,
-                Some(spelt) => format!("nobody can have {listed}: rules of identity write it {spelt}"),
-                None => format!("nobody can have {listed}: rules of identity do not take it"),
+                Some(spelt) if spelt == *listed && rules.refuses(listed).is_none() => continue,
+                // What replacements change anew each time may be what they made of something else.
+                Some(spelt) if rules.spell(&spelt).as_ref() != Some(&spelt) => continue,
+                Some(spelt) if spelt != *listed => {
+                    format!("nobody can have {listed}: rules of identity write it {spelt}")
+                }
+                _ => format!("nobody can have {listed}: rules of identity do not take it"),
             };
             if found.len() == UNSENT_TOLD_MAX {
                 return found;

@@ -219,6 +219,24 @@ fn idn_2_a_type_of_identifier_that_nobody_has_sent_is_told_with_the_nearest() {
         listed(json!(["email:jo@x.org", "email:Jo@X.org", "email:jo"])),
         [format!("s: {spelt}"), format!("s: {refused}")]
     );
+    // What replacements make of what is sent they would change anew: it is no mistake. Blocked values are one.
+    let types =
+        json!({ "user_id": { "replace": [{ "pattern": "^", "with": "crm-" }] }, "email": { "blocked": ["no@x.org"] } });
+    let list = json!({ "listed": ["user_id:crm-7", "email:no@x.org"] });
+    let mut documents = vec![document("identity_rules", "main", json!({ "types": types }))];
+    documents.extend(segment(&list));
+    assert_eq!(
+        told(&bench, &documents),
+        ["s: nobody can have email:no@x.org: rules of identity do not take it"]
+    );
+    // However many there are, they take no place of a name.
+    let many: Vec<String> = (0..200).map(|number| format!("email:A{number}@X.org")).collect();
+    let long = told(
+        &bench,
+        &segment(&json!({ "any": [{ "listed": many }, { "performed": "Sen" }] })),
+    );
+    assert_eq!(long.len(), crate::reads::UNSENT_TOLD_MAX);
+    assert!(long[0].contains("nobody has sent an event named"), "{}", long[0]);
     // A state that knows no types warns of none.
     let mut batch = Batch::default();
     let mark = crate::keys::named(&main_space(), "identifier_types_are_kept");
