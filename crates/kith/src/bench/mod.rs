@@ -77,6 +77,9 @@ pub(crate) struct BenchArgs {
     /// How many events of the demonstration world are sent end to end.
     #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     events: u64,
+    /// How many events of the demonstration world there are to a person.
+    #[arg(long, default_value_t = 25, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    events_per_person: u32,
     /// How many profiles there are to read.
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     profiles: u64,
@@ -102,6 +105,7 @@ struct Bench {
     program: PathBuf,
     folder: tempfile::TempDir,
     events: u64,
+    events_per_person: u32,
     profiles: u64,
     lasts: Duration,
     seed: u64,
@@ -116,7 +120,9 @@ impl Bench {
 
     /// A world that ends now.
     fn world(&self, events: u64) -> WorldConfig {
-        WorldConfig::new(self.seed, events, SystemClock.now())
+        let mut world = WorldConfig::new(self.seed, events, SystemClock.now());
+        world.events_per_person = self.events_per_person;
+        world
     }
 
     fn warms_up(&self) -> Duration {
@@ -156,6 +162,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<(), CommandError> {
         program: args.server.map_or_else(own, Ok)?,
         folder,
         events: args.events,
+        events_per_person: args.events_per_person,
         profiles: args.profiles,
         lasts: Duration::from_secs(args.seconds),
         seed: args.seed,
