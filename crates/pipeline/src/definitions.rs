@@ -139,6 +139,22 @@ pub struct LiveSegment {
     pub changed_at: Timestamp,
 }
 
+impl LiveSegment {
+    /// Whether a document, by kind and name, says who is in it: its own, that of a computed trait or of a segment that it refers
+    /// to, directly or through others, or rules for traits where it asks for traits.
+    #[must_use]
+    pub fn is_made_of(&self, kind: &str, name: &str) -> bool {
+        match kind {
+            "segment" => {
+                self.name.as_str() == name || self.compiled.references().iter().any(|other| other.as_str() == name)
+            }
+            "computed_trait" => self.compiled.computed_traits().iter().any(|other| **other == *name),
+            "trait_rules" => self.compiled.depends_on_traits(),
+            _ => false,
+        }
+    }
+}
+
 /// Everything that the steps of a space need, compiled.
 #[derive(Debug)]
 pub struct Definitions {

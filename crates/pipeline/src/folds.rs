@@ -260,8 +260,8 @@ impl Space {
         )]
         let folded = (people as f64 * awaited.done.clamp(0.0, 1.0)) as u64;
         SweepProgress {
-            swept: folded + self.swept,
-            profiles: people * 2,
+            swept: u64::midpoint(folded, self.swept),
+            profiles: people,
             is_live: self.has_visited_first(),
         }
     }

@@ -178,7 +178,10 @@ pub(crate) async fn resolve(
         .identity
         .resolve(&space, &parse_person(&identifier)?, as_of)
         .await?;
-    found.map(Json).ok_or_else(nobody)
+    match found {
+        Some(resolved) => Ok(Json(resolved)),
+        None => Err(nobody(&state, &space).await),
+    }
 }
 
 /// Who would split and who would merge by other rules or vetoes, before anything changes.

@@ -58,7 +58,8 @@ pub(crate) struct SegmentBody {
     progress: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<String>,
-    /// Whether a newer version of its definition, or its removal, was applied that is still to be taken: all else is of the one before.
+    /// Whether a newer version of its definition or of one that it refers to, or a removal, was applied that is still to be taken: all
+    /// else is of the one before.
     newer_waits: bool,
 }
 
@@ -162,7 +163,10 @@ pub(crate) async fn explain(
     let as_of = parse_as_of(query.as_of.as_deref(), query.known_at.as_deref())?;
     match state.segments.explain(&space, &segment, &person, as_of).await {
         Err(error) if error.kind() == PortErrorKind::NotFound => Err(no_segment(&state, &space, &[segment]).await),
-        explained => Ok(Json(explained?.ok_or_else(nobody)?)),
+        explained => match explained? {
+            Some(explanation) => Ok(Json(explanation)),
+            None => Err(nobody(&state, &space).await),
+        },
     }
 }
 

@@ -9,7 +9,7 @@ use crate::ports::{AsOf, Profile, ProfileEvent, Trait};
 use axum::Json;
 use axum::extract::{Path, Query};
 use kith_telemetry::Histogram;
-use kith_types::{Identifier, SourceName, Timestamp};
+use kith_types::{Identifier, SourceName, SpaceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -196,12 +196,24 @@ pub(crate) async fn profile(
     let as_of = parse_as_of(query.as_of.as_deref(), query.known_at.as_deref())?;
     if as_of != AsOf::default() {
         let found = state.profiles.profile_as_of(&space, &person, events, as_of).await?;
-        return Ok(Json(body(found.ok_or_else(nobody)?, verbose)));
+        return shown(&state, &space, found, verbose).await;
     }
     let begun = Instant::now();
     let found = state.profiles.profile(&space, &person, events).await;
     Histogram::ProfileReadSeconds.observe(begun.elapsed());
-    Ok(Json(body(found?.ok_or_else(nobody)?, verbose)))
+    shown(&state, &space, found?, verbose).await
+}
+
+async fn shown(
+    state: &Api,
+    space: &SpaceId,
+    found: Option<Profile>,
+    verbose: bool,
+) -> Result<Json<ProfileBody>, ApiError> {
+    match found {
+        Some(profile) => Ok(Json(body(profile, verbose))),
+        None => Err(nobody(state, space).await),
+    }
 }
 
 fn body(profile: Profile, verbose: bool) -> ProfileBody {

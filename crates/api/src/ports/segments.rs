@@ -32,7 +32,7 @@ pub struct SegmentStatus {
     pub state: SegmentState,
     /// When its definition last changed.
     pub updated_at: Option<Timestamp>,
-    /// Whether a newer version of its definition, or its removal, was applied that is still to be taken.
+    /// Whether a newer version of its definition or of one that it refers to, or a removal, was applied that is still to be taken.
     pub newer_waits: bool,
 }
 

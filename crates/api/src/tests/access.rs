@@ -272,6 +272,13 @@ async fn api_1_errors_have_one_shape_and_every_answer_a_request_id() {
         ("GET", "/api/spaces/nowhere/sources", "", 404, "not_found"),
         (
             "GET",
+            "/api/spaces/nowhere/profiles/user_id:nobody",
+            "",
+            404,
+            "not_found",
+        ),
+        (
+            "GET",
             "/api/spaces/main/profiles/%ff:x",
             "",
             400,

@@ -271,7 +271,7 @@ fn explain(explanation: &Explanation) -> Result<(), CommandError> {
     }
     if explanation.newer_waits {
         output::line(
-            "A newer version of the segment was applied and is still to be taken; this is by the one before.",
+            "A newer version of the segment, or of something it refers to, was applied and is still to be taken; this is by the one before.",
         )?;
     }
     match &explanation.next_transition {

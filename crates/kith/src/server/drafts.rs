@@ -21,8 +21,10 @@ const QUICK_BUSY: &str = "other questions are being worked out: ask again in a m
 const WAITS: Duration = Duration::from_secs(5);
 /// How long an estimate goes on loading people.
 const ESTIMATE_LOADS: Duration = Duration::from_millis(25);
-/// Turns of loading the rest of a sample after an estimate; each lets other estimates in between.
-const TURNS_AFTER: usize = 400;
+/// How long a turn of loading the rest of a sample after an estimate is, which the next estimate may have to wait for.
+const FILLS: Duration = Duration::from_millis(3);
+/// The most turns of that.
+const TURNS_AFTER: usize = 3_000;
 
 /// Counts drafts.
 pub(crate) struct Drafts {
@@ -236,10 +238,11 @@ impl Drafts {
             let _filling = filling;
             for _ in 0..TURNS_AFTER {
                 let began = Instant::now();
-                let turn = sampler.estimate(&space, &proposed, now, &|| began.elapsed() < ESTIMATE_LOADS);
-                if !matches!(turn, Ok(Some(estimate)) if estimate.more) {
+                let more = sampler.fill(&space, &proposed, now, &|| began.elapsed() < FILLS);
+                if !matches!(more, Ok(true)) {
                     break;
                 }
+                std::thread::yield_now();
             }
         });
     }

@@ -9,10 +9,17 @@ use kith_api::RawJson;
 use kith_api::ports::{
     AsOf, Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
 };
-use kith_catalog::DocumentKind;
+use kith_catalog::{DocumentId, DocumentKind};
 use kith_types::{Address, ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The kinds of documents that segments are made of.
+const MADE_OF: [DocumentKind; 3] = [
+    DocumentKind::Segment,
+    DocumentKind::ComputedTrait,
+    DocumentKind::TraitRules,
+];
 
 /// The API's port to segments.
 pub(crate) struct LiveSegments {
@@ -58,9 +65,9 @@ impl LiveSegments {
         Ok(listed.collect())
     }
 
-    /// The segments of which a version was applied that the pipeline has still to take, each with whether the newest one is there or
-    /// is its removal.
-    async fn still_to_be_taken(&self, space: &SpaceId) -> Result<BTreeMap<SegmentName, bool>, PortError> {
+    /// The documents that segments are made of of which a version was applied that the pipeline has still to take, each with
+    /// whether the newest one is there or is its removal.
+    async fn still_to_be_taken(&self, space: &SpaceId) -> Result<BTreeMap<DocumentId, bool>, PortError> {
         let (parts, space) = (Arc::clone(&self.parts), space.clone());
         let found = tokio::task::spawn_blocking(move || {
             let committed = Address {
@@ -70,32 +77,57 @@ impl LiveSegments {
                 index: 0,
             };
             // What stands in the log where the pipeline has not come to yet, and before it what waits for its turn.
-            let later = parts.catalog.decided_from(&space, DocumentKind::Segment, committed)?;
+            let mut later = Vec::new();
+            for kind in MADE_OF {
+                let decided = parts.catalog.decided_from(&space, kind, committed)?;
+                later.extend(
+                    decided
+                        .into_iter()
+                        .map(|(name, is_there)| (DocumentId { kind, name }, is_there)),
+                );
+            }
             let waiting = parts.reads.decisions_waiting(&space).map_err(PortError::internal)?;
-            let waiting = waiting
-                .into_iter()
-                .filter(|change| change.kind == DocumentKind::Segment.as_str());
-            let waiting = waiting.map(|change| (change.name, change.spec.is_some()));
-            let named = waiting.chain(later);
-            Ok(named
-                .filter_map(|(name, is_there)| Some((name.parse().ok()?, is_there)))
-                .collect())
+            let waiting = waiting.into_iter().filter_map(|change| {
+                let kind = MADE_OF.into_iter().find(|kind| kind.as_str() == change.kind)?;
+                Some((
+                    DocumentId {
+                        kind,
+                        name: change.name,
+                    },
+                    change.spec.is_some(),
+                ))
+            });
+            Ok(waiting.chain(later).collect())
         });
         found.await.map_err(PortError::internal)?
+    }
+
+    /// Whether something of what a live segment is made of waits.
+    fn waits(&self, space: &SpaceId, segment: &SegmentName, applied: &BTreeMap<DocumentId, bool>) -> bool {
+        let definitions = self.parts.pipeline.definitions(space);
+        let segments = definitions.iter().flat_map(|definitions| &definitions.segments);
+        let mut live = segments.filter(|live| live.name == *segment);
+        live.any(|live| applied.keys().any(|id| live.is_made_of(id.kind.as_str(), &id.name)))
     }
 }
 
 #[async_trait]
 impl Segments for LiveSegments {
     async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
-        let mut applied = self.still_to_be_taken(space).await?;
+        let applied = self.still_to_be_taken(space).await?;
         let mut listed = self.taken(space).await?;
         for segment in &mut listed {
-            segment.newer_waits = applied.remove(&segment.name).is_some();
+            segment.newer_waits = self.waits(space, &segment.name, &applied);
         }
         let counted_at = self.parts.clock.now();
-        let new = applied.into_iter().filter(|(_, is_there)| *is_there);
-        listed.extend(new.map(|(name, _)| SegmentStatus {
+        let new = applied
+            .into_iter()
+            .filter(|(id, is_there)| *is_there && id.kind == DocumentKind::Segment);
+        let new = new.filter_map(|(id, _)| id.name.parse().ok());
+        let new: Vec<SegmentName> = new
+            .filter(|name| listed.iter().all(|live| live.name != *name))
+            .collect();
+        listed.extend(new.into_iter().map(|name| SegmentStatus {
             name,
             size: 0,
             counted_at,
@@ -167,7 +199,7 @@ impl Segments for LiveSegments {
         let decided_by = instant.map(|instant| instant.known_at);
         let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
         // Asked first: where it is taken in between, too much is said and not too little.
-        let newer_waits = instant.is_none() && self.still_to_be_taken(space).await?.contains_key(segment);
+        let newer_waits = instant.is_none() && self.waits(space, segment, &self.still_to_be_taken(space).await?);
         let explained = read_as_of(&self.parts, decided_by, move |parts| {
             let explained = parts.reads.explain_by_events(&of, &sought, &name, instant, now)?;
             let absent = match (&explained, instant) {

@@ -347,6 +347,44 @@ fn seg_2_spaces_take_decisions_while_what_other_rules_of_another_changed_is_move
 }
 
 #[test]
+fn seg_4_it_is_known_which_documents_say_who_is_in_a_segment() {
+    let mut bench = Bench::new();
+    let calls = json!({"function": "count", "event": "Call Ended"});
+    bench.decide(
+        0,
+        &[
+            ("computed_trait", "calls", calls.clone()),
+            ("computed_trait", "others", calls),
+            (
+                "segment",
+                "callers",
+                json!({"where": {"computed_trait": "calls", "greater_or_equal": 2}}),
+            ),
+            (
+                "segment",
+                "near",
+                json!({"where": {"any": [{"segment": "callers"}, {"trait": "city", "equals": "Bonn"}]}}),
+            ),
+            ("segment", "far", json!({"where": {"not": {"segment": "near"}}})),
+            ("segment", "buyers", super::performed("Order Completed", 1, 25)),
+        ],
+    );
+    let definitions = bench.engine.definitions(&main_space()).unwrap();
+    let made_of = |document: (&str, &str)| -> Vec<String> {
+        let live = definitions
+            .segments
+            .iter()
+            .filter(|live| live.is_made_of(document.0, document.1));
+        live.map(|live| live.name.to_string()).collect()
+    };
+    assert_eq!(made_of(("segment", "buyers")), ["buyers"]);
+    assert_eq!(made_of(("segment", "callers")), ["callers", "far", "near"]);
+    assert_eq!(made_of(("computed_trait", "calls")), ["callers", "far", "near"]);
+    assert_eq!(made_of(("trait_rules", "trait_rules")), ["far", "near"]);
+    assert!(made_of(("computed_trait", "others")).is_empty() && made_of(("computed_trait", "near")).is_empty());
+}
+
+#[test]
 fn seg_4_what_decisions_that_wait_change_is_known_until_they_are_taken() {
     let mut bench = Bench::new();
     let segment = |least: u32| super::performed("Call Ended", least, 25);

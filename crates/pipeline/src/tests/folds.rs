@@ -254,7 +254,7 @@ fn seg_4_folds_that_cannot_be_had_are_done_without() {
     bench.decide(20, &[("segment", "once", performed("Order Completed", 1, 1_000))]);
     assert!(!bench.sweep(), "it waits");
     let progress = bench.engine.spaces().find_map(|(.., sweep)| sweep).unwrap();
-    assert_eq!((progress.swept, progress.profiles), (6, 24), "half of half of the way");
+    assert_eq!((progress.swept, progress.profiles), (3, 12), "half of half of the way");
     folds.stand(FoldsStanding::Absent);
     bench.settle(at(21));
     assert_eq!(bench.told(), vec!["+once 20 definition"; 12]);
