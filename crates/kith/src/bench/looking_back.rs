@@ -13,8 +13,6 @@ use kith_types::{Clock, Duration as Span, SystemClock};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Events that the world has at most.
-const EVENTS_MAX: u64 = 200_000;
 const ASKED_A_SECOND: u32 = 100;
 const READERS: u32 = 8;
 /// People asked about.
@@ -37,7 +35,7 @@ struct Known {
 pub(super) async fn seg_6_looking_back(bench: &Bench) -> Result<Figures, CommandError> {
     let mut server = bench.server("looking-back", None).await?;
     server.open_world().await?;
-    load_world(&server, bench.world(bench.events.min(EVENTS_MAX))).await?;
+    load_world(&server, bench.world(bench.events)).await?;
     server.flush().await?;
     let people: Vec<Known> = server
         .sql(&format!(
@@ -54,6 +52,7 @@ pub(super) async fn seg_6_looking_back(bench: &Bench) -> Result<Figures, Command
         ));
     }
     let mut figures = Figures::of("looking-back");
+    figures.add("events", figure(bench.events), "");
     figures.add("people asked about", figure(people.len() as u64), "");
     let now = SystemClock.now();
     let past = now - Span::from_micros(DAYS_AGO * DAY_MICROS);
