@@ -86,7 +86,10 @@ impl Store {
         inside.and_then(|path| path.strip_prefix('/')).ok_or_else(|| {
             LakeError::new(
                 ErrorKind::Damaged,
-                format!("{location} lies outside the data folder {}", self.prefix),
+                format!(
+                    "{location} lies outside the data folder {}: a folder stays where it was made, since tables name their files by that path",
+                    self.prefix
+                ),
             )
         })
     }
