@@ -1,6 +1,6 @@
 //! Who is who: why two identifiers are one person, what if, and vetoes (contracts IDN-6, IDN-7).
 
-use super::profile_api::nobody;
+use super::nobody_in;
 use super::{Api, existing_space};
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
@@ -180,7 +180,7 @@ pub(crate) async fn resolve(
         .await?;
     match found {
         Some(resolved) => Ok(Json(resolved)),
-        None => Err(nobody(&state, &space).await),
+        None => Err(nobody_in(&state, &space).await),
     }
 }
 

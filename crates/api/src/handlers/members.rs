@@ -1,6 +1,6 @@
 //! Segments: their sizes, their members page by page, and why somebody is in one.
 
-use super::profile_api::nobody;
+use super::nobody_in;
 use super::{Api, existing_space};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{blocking, parse_as_of, parse_limit, parse_name, parse_person, parse_space};
@@ -58,8 +58,8 @@ pub(crate) struct SegmentBody {
     progress: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     updated_at: Option<String>,
-    /// Whether a newer version of its definition or of one that it refers to, or a removal, was applied that is still to be taken: all
-    /// else is of the one before.
+    /// Whether a newer version, or the removal, of what it is made of was applied and is still to be taken: of its own definition, a
+    /// segment or computed trait that it refers to, or rules for traits. All else is of the version before.
     newer_waits: bool,
 }
 
@@ -165,7 +165,7 @@ pub(crate) async fn explain(
         Err(error) if error.kind() == PortErrorKind::NotFound => Err(no_segment(&state, &space, &[segment]).await),
         explained => match explained? {
             Some(explanation) => Ok(Json(explanation)),
-            None => Err(nobody(&state, &space).await),
+            None => Err(nobody_in(&state, &space).await),
         },
     }
 }

@@ -35,14 +35,28 @@ pub(crate) type Api = State<Arc<ApiState>>;
 
 /// The space of a path, where there is one of that name: what lists a space does not list one that nobody made as empty.
 async fn existing_space(state: &Api, name: &str) -> Result<SpaceId, ApiError> {
-    let (catalog, space) = (Arc::clone(&state.catalog), parse_space(name)?);
-    let asked = space.clone();
-    if blocking(move || Ok(catalog.has_space(&asked)?)).await? {
-        return Ok(space);
+    let space = parse_space(name)?;
+    match has_space(state, &space).await? {
+        true => Ok(space),
+        false => Err(no_space(&space)),
     }
-    Err(ApiError::not_found(format!(
-        "there is no space {space}: `kith space list` lists them"
-    )))
+}
+
+async fn has_space(state: &Api, space: &SpaceId) -> Result<bool, ApiError> {
+    let (catalog, asked) = (Arc::clone(&state.catalog), space.clone());
+    blocking(move || Ok(catalog.has_space(&asked)?)).await
+}
+
+fn no_space(space: &SpaceId) -> ApiError {
+    ApiError::not_found(format!("there is no space {space}: `kith space list` lists them"))
+}
+
+/// The answer where nobody has an identifier, which is not repeated: that, or that there is no such space.
+async fn nobody_in(state: &Api, space: &SpaceId) -> ApiError {
+    match has_space(state, space).await {
+        Ok(false) => no_space(space),
+        _ => profile_api::nobody(),
+    }
 }
 
 /// Whether a definition of this kind and name is in force in a space.

@@ -3,11 +3,11 @@
 //! Every list is in a fixed order and goes on from the last item shown, so a change meanwhile neither repeats nor skips
 //! what stays.
 
+use super::Api;
 use super::profile_api_shape::{
     Cursor, EventBody, EventsBody, ExternalId, ExternalIdsBody, Link, LinksBody, MetadataBody, TraitClass, TraitEntry,
     TraitsBody, trait_entries, traits_body,
 };
-use super::{Api, existing_space};
 use crate::cursor;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_flag, parse_limit, parse_list, parse_moment, parse_person, parse_space};
@@ -16,7 +16,7 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use http::Uri;
 use kith_telemetry::Histogram;
-use kith_types::{Address, SpaceId, Timestamp};
+use kith_types::{Address, Timestamp};
 use serde::Deserialize;
 use std::time::Instant;
 use utoipa::IntoParams;
@@ -177,9 +177,11 @@ pub(crate) async fn events(
         end: parse_moment("end", query.end.as_deref())?,
     };
     let (space, person) = (parse_space(&path.0)?, parse_person(&path.1)?);
-    let Some(found) = state.profiles.events(&space, &person, &wanted).await? else {
-        return Err(nobody(&state, &space).await);
-    };
+    let found = state
+        .profiles
+        .events(&space, &person, &wanted)
+        .await?
+        .ok_or_else(nobody)?;
     let place = found
         .next
         .map(|(time, address)| format!("{} {address}", time.as_micros()));
@@ -252,18 +254,12 @@ async fn read_profile(state: &Api, path: &(String, String)) -> Result<Profile, A
     let begun = Instant::now();
     let found = state.profiles.profile(&space, &person, 0).await;
     Histogram::ProfileReadSeconds.observe(begun.elapsed());
-    match found? {
-        Some(profile) => Ok(profile),
-        None => Err(nobody(state, &space).await),
-    }
+    found?.ok_or_else(nobody)
 }
 
-/// The answer where nobody has an identifier, which is not repeated, or where there is no such space.
-pub(crate) async fn nobody(state: &Api, space: &SpaceId) -> ApiError {
-    let space = existing_space(state, space.as_str()).await;
-    space
-        .err()
-        .unwrap_or_else(|| ApiError::not_found("Profile was not found."))
+/// The answer where nobody has an identifier. It does not repeat it.
+pub(crate) fn nobody() -> ApiError {
+    ApiError::not_found("Profile was not found.")
 }
 
 pub(crate) fn list_name(list: &str, (space, person): &(String, String)) -> String {

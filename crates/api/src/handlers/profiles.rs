@@ -1,7 +1,8 @@
 //! One call for a person, aggregated over all sources (contract API-1).
 
 use super::Api;
-use super::profile_api::{Person, nobody};
+use super::nobody_in;
+use super::profile_api::Person;
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_as_of, parse_flag, parse_person, parse_space};
@@ -212,7 +213,7 @@ async fn shown(
 ) -> Result<Json<ProfileBody>, ApiError> {
     match found {
         Some(profile) => Ok(Json(body(profile, verbose))),
-        None => Err(nobody(state, space).await),
+        None => Err(nobody_in(state, space).await),
     }
 }
 

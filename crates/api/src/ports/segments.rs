@@ -32,7 +32,8 @@ pub struct SegmentStatus {
     pub state: SegmentState,
     /// When its definition last changed.
     pub updated_at: Option<Timestamp>,
-    /// Whether a newer version of its definition or of one that it refers to, or a removal, was applied that is still to be taken.
+    /// Whether a newer version, or the removal, of what it is made of was applied and is still to be taken: of its own definition, a
+    /// segment or computed trait that it refers to, or rules for traits.
     pub newer_waits: bool,
 }
 

@@ -307,6 +307,25 @@ async fn api_1_errors_have_one_shape_and_every_answer_a_request_id() {
 }
 
 #[tokio::test]
+async fn api_1_a_space_that_is_not_there_is_not_told_as_somebody_who_is_not() {
+    let world = World::new();
+    for (path, person) in [
+        ("profiles/user_id:nobody", "Profile was not found."),
+        ("identity/resolve?identifier=user_id:nobody", "Profile was not found."),
+        ("segments/big_spenders/explain/user_id:nobody", "Profile was not found."),
+    ] {
+        for (space, expected) in [
+            ("main", person),
+            ("nowhere", "there is no space nowhere: `kith space list` lists them"),
+        ] {
+            let answer = world.get(&format!("/api/spaces/{space}/{path}")).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{space} {path}: {}", answer.text);
+            assert_eq!(answer.json()["error"]["message"], expected, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn api_1_a_parameter_that_a_route_does_not_take_is_refused_by_name() {
     let world = World::new();
     for endpoint in endpoints() {

@@ -196,7 +196,7 @@ async fn list(client: &Client, space: &InSpace, json: bool) -> Result<(), Comman
             state => state.to_owned(),
         };
         let state = match segment.newer_waits {
-            true => format!("{state}; a newer version waits"),
+            true => format!("{state}; a newer version, of it or of what it refers to, waits"),
             false => state,
         };
         table.row(vec![

@@ -21,10 +21,8 @@ const QUICK_BUSY: &str = "other questions are being worked out: ask again in a m
 const WAITS: Duration = Duration::from_secs(5);
 /// How long an estimate goes on loading people.
 const ESTIMATE_LOADS: Duration = Duration::from_millis(25);
-/// How long a turn of loading the rest of a sample after an estimate is, which the next estimate may have to wait for.
-const FILLS: Duration = Duration::from_millis(3);
-/// The most turns of that.
-const TURNS_AFTER: usize = 3_000;
+/// Turns of loading the rest of a sample after an estimate; each lets other estimates in between.
+const TURNS_AFTER: usize = 400;
 
 /// Counts drafts.
 pub(crate) struct Drafts {
@@ -238,11 +236,10 @@ impl Drafts {
             let _filling = filling;
             for _ in 0..TURNS_AFTER {
                 let began = Instant::now();
-                let more = sampler.fill(&space, &proposed, now, &|| began.elapsed() < FILLS);
-                if !matches!(more, Ok(true)) {
+                let turn = sampler.estimate(&space, &proposed, now, &|| began.elapsed() < ESTIMATE_LOADS);
+                if !matches!(turn, Ok(Some(estimate)) if estimate.more) {
                     break;
                 }
-                std::thread::yield_now();
             }
         });
     }

@@ -10,6 +10,7 @@ use kith_api::ports::{
     AsOf, Member, PersonRef, PortError, PortErrorKind, SegmentDraft, SegmentState, SegmentStatus, Segments,
 };
 use kith_catalog::{DocumentId, DocumentKind};
+use kith_pipeline::LiveSegment;
 use kith_types::{Address, ProfileId, SegmentName, SpaceId, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,8 +36,12 @@ impl LiveSegments {
         }
     }
 
-    /// The segments that the pipeline has taken.
-    async fn taken(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
+    /// The segments that the pipeline has taken; `applied` is what it has still to take.
+    async fn taken(
+        &self,
+        space: &SpaceId,
+        applied: &BTreeMap<DocumentId, bool>,
+    ) -> Result<Vec<SegmentStatus>, PortError> {
         let Some(definitions) = self.parts.pipeline.definitions(space) else {
             return Ok(Vec::new());
         };
@@ -60,7 +65,7 @@ impl LiveSegments {
             counted_at: counted.counted_at,
             state,
             updated_at: Some(segment.changed_at),
-            newer_waits: false,
+            newer_waits: waits(segment, applied),
         });
         Ok(listed.collect())
     }
@@ -102,23 +107,26 @@ impl LiveSegments {
         found.await.map_err(PortError::internal)?
     }
 
-    /// Whether something of what a live segment is made of waits.
-    fn waits(&self, space: &SpaceId, segment: &SegmentName, applied: &BTreeMap<DocumentId, bool>) -> bool {
+    /// Whether something of what a segment is made of waits.
+    async fn newer_waits(&self, space: &SpaceId, segment: &SegmentName) -> Result<bool, PortError> {
+        let applied = self.still_to_be_taken(space).await?;
         let definitions = self.parts.pipeline.definitions(space);
         let segments = definitions.iter().flat_map(|definitions| &definitions.segments);
         let mut live = segments.filter(|live| live.name == *segment);
-        live.any(|live| applied.keys().any(|id| live.is_made_of(id.kind.as_str(), &id.name)))
+        Ok(live.any(|live| waits(live, &applied)))
     }
+}
+
+/// Whether something of what a live segment is made of waits.
+fn waits(live: &LiveSegment, applied: &BTreeMap<DocumentId, bool>) -> bool {
+    applied.keys().any(|id| live.is_made_of(id.kind.as_str(), &id.name))
 }
 
 #[async_trait]
 impl Segments for LiveSegments {
     async fn list(&self, space: &SpaceId) -> Result<Vec<SegmentStatus>, PortError> {
         let applied = self.still_to_be_taken(space).await?;
-        let mut listed = self.taken(space).await?;
-        for segment in &mut listed {
-            segment.newer_waits = self.waits(space, &segment.name, &applied);
-        }
+        let mut listed = self.taken(space, &applied).await?;
         let counted_at = self.parts.clock.now();
         let new = applied
             .into_iter()
@@ -199,7 +207,7 @@ impl Segments for LiveSegments {
         let decided_by = instant.map(|instant| instant.known_at);
         let (of, sought, name) = (space.clone(), segment.clone(), name_of(person));
         // Asked first: where it is taken in between, too much is said and not too little.
-        let newer_waits = instant.is_none() && self.waits(space, segment, &self.still_to_be_taken(space).await?);
+        let newer_waits = instant.is_none() && self.newer_waits(space, segment).await?;
         let explained = read_as_of(&self.parts, decided_by, move |parts| {
             let explained = parts.reads.explain_by_events(&of, &sought, &name, instant, now)?;
             let absent = match (&explained, instant) {

@@ -14,7 +14,8 @@ const SWEPT_A_TURN: usize = if cfg!(test) { 2 } else { 2_000 };
 /// How far a space's sweep after a decision has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepProgress {
-    /// People visited.
+    /// People visited; where history is folded elsewhere, how far that is counts for half of the way. It falls back to those who
+    /// were visited where folds turn out not to be had.
     pub swept: u64,
     /// People there are.
     pub profiles: u64,

@@ -118,27 +118,6 @@ impl Sampler {
         }))
     }
 
-    /// Loads people of the sample for estimates of what is proposed, at least one, and while `more_time` says so; says whether
-    /// there are more to load. The sample is not to be had meanwhile, so a turn is to be short.
-    ///
-    /// # Errors
-    /// As [`Reads::impact`].
-    pub fn fill(
-        &self,
-        space: &SpaceId,
-        proposed: &Proposed,
-        now: Timestamp,
-        more_time: &dyn Fn() -> bool,
-    ) -> Result<bool, PipelineError> {
-        let Some(Asking { snapshot, comparison }) = self.reads.compare(space, proposed)? else {
-            return Ok(false);
-        };
-        let sample = self.sample_of(space);
-        let mut sample = sample.lock().unwrap_or_else(PoisonError::into_inner);
-        sample.draw(&*snapshot, space, now)?;
-        sample.fill(&*snapshot, space, &comparison.plan, now, more_time)
-    }
-
     fn sample_of(&self, space: &SpaceId) -> Arc<Mutex<Sample>> {
         let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
         if spaces.len() >= SPACES_HELD && !spaces.contains_key(space) {
@@ -212,7 +191,10 @@ impl Sample {
         self.hold(&comparison.plan);
         let mut tally = Tally::default();
         for id in self.ids.clone() {
-            if !self.is_fresh(id, &comparison.plan, now) {
+            let fresh = self.people.get(&id).is_some_and(|person| {
+                now - person.loaded_at < FRESH && person.whole.missing(&comparison.plan).is_empty()
+            });
+            if !fresh {
                 if tally.people >= LEAST && !more_time() {
                     return Ok((tally, true));
                 }
@@ -237,38 +219,6 @@ impl Sample {
             }
         }
         Ok((tally, false))
-    }
-
-    fn fill(
-        &mut self,
-        reader: &dyn Read,
-        space: &SpaceId,
-        plan: &FoldPlan,
-        now: Timestamp,
-        more_time: &dyn Fn() -> bool,
-    ) -> Result<bool, PipelineError> {
-        self.hold(plan);
-        for id in self.ids.clone() {
-            if self.is_fresh(id, plan, now) {
-                continue;
-            }
-            self.load(reader, space, id, now)?;
-            if self.bytes > BYTES_HELD {
-                self.forget(id);
-                return Ok(false);
-            }
-            if !more_time() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether somebody is held who can be asked at `now` for everything in the plan.
-    fn is_fresh(&self, id: ProfileId, plan: &FoldPlan, now: Timestamp) -> bool {
-        self.people
-            .get(&id)
-            .is_some_and(|person| now - person.loaded_at < FRESH && person.whole.missing(plan).is_empty())
     }
 
     fn load(&mut self, reader: &dyn Read, space: &SpaceId, id: ProfileId, now: Timestamp) -> Result<(), PipelineError> {

@@ -236,15 +236,8 @@ fn seg_7_an_estimate_holds_the_exact_size_and_grows_surer() {
     assert_eq!((first.of_sample.people, first.more, first.people), (25, true, 300));
     let (_, low, high) = first.of_all(first.of_sample.segments[0].after.unwrap());
     assert!(low < exact && exact < high, "{low} to {high}");
-    let fill = |sampler: &Sampler, time: &dyn Fn() -> bool| sampler.fill(&main_space(), &draft, at(300), time).unwrap();
-    let filled = Sampler::new(reads_of(&bench));
-    let turns = (0..).take_while(|_| fill(&filled, &|| false)).count();
-    assert_eq!(turns, 40, "one person a turn however little time there is");
-    assert!(!fill(&filled, &|| true), "nobody is left");
     let whole = ask(&|| true);
     assert_eq!((whole.of_sample.people, whole.more), (40, false));
-    let by_turns = filled.estimate(&main_space(), &draft, at(300), &|| false).unwrap();
-    assert_eq!(by_turns, Some(whole.clone()), "who was loaded by turns is asked");
     let (value, narrow_low, narrow_high) = whole.of_all(whole.of_sample.segments[0].after.unwrap());
     assert!((narrow_low..=narrow_high).contains(&value) && narrow_high - narrow_low < high - low);
     let again = ask(&|| false);
@@ -278,8 +271,6 @@ fn seg_7_people_of_any_size_are_asked_and_few_of_them_are_held() {
             .estimate(&main_space(), &draft, at(31), &|| false)
             .unwrap()
             .unwrap();
-        let more = sampler.fill(&main_space(), &draft, at(31), &|| true).unwrap();
-        assert!(!more, "people beyond what is held are loaded for each answer");
         assert!(
             held.more && (1..8).contains(&held.of_sample.people),
             "{}",
