@@ -51,8 +51,10 @@ fn main() -> ExitCode {
 }
 
 fn root() -> PathBuf {
-    // The manifest of this package lies one folder below the root.
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    // The manifest of this package lies one folder below the root. Cargo says where that is when it runs this: where several clones
+    // share a target folder, the one that this was compiled in may be another, or gone.
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
         .parent()
         .map_or_else(PathBuf::new, Path::to_path_buf)
 }
