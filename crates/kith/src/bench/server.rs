@@ -28,8 +28,8 @@ const STOPS_WITHIN: Duration = Duration::from_secs(60);
 const KEPT: &str = "kept";
 /// A flush waits for everything before it.
 const FLUSHES_WITHIN: Duration = Duration::from_secs(3_600);
-/// How long the pipeline may take with what was acknowledged, and how often it is asked.
-const TAKES_WITHIN: Duration = Duration::from_secs(3_600);
+/// How long the pipeline may come no further with what was acknowledged, and how often it is asked.
+const COMES_FURTHER_WITHIN: Duration = Duration::from_secs(600);
 const ASKS_EVERY: Duration = Duration::from_millis(250);
 
 /// A running server.
@@ -237,7 +237,7 @@ impl MeasuredServer {
     /// Waits until the pipeline has taken everything that is in the log.
     ///
     /// # Errors
-    /// A stage that has failed, or takes longer than an hour.
+    /// A stage that has failed, or comes no further for ten minutes.
     pub(super) async fn pipeline_takes_all(&self) -> Result<(), CommandError> {
         self.pipeline_takes_all_under(&mut |_| Ok(())).await
     }
@@ -250,8 +250,8 @@ impl MeasuredServer {
         &self,
         watch: &mut dyn FnMut(u64) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
-        let ends = Instant::now() + TAKES_WITHIN;
-        while Instant::now() < ends {
+        let (mut came_further, mut least) = (Instant::now(), u64::MAX);
+        while came_further.elapsed() < COMES_FURTHER_WITHIN {
             let reply = self.text(self.http.get(self.url("status"))).await?;
             let status: StatusReply = serde_json::from_str(&reply).map_err(unread)?;
             if let Some(fault) = status.stages.iter().find_map(|stage| stage.fault.as_deref()) {
@@ -265,9 +265,12 @@ impl MeasuredServer {
             if behind == 0 {
                 return Ok(());
             }
+            if behind < least {
+                (came_further, least) = (Instant::now(), behind);
+            }
             tokio::time::sleep(ASKS_EVERY).await;
         }
-        Err(CommandError::new("the pipeline did not take everything within an hour"))
+        Err(CommandError::new("the pipeline came no further for ten minutes"))
     }
 
     /// Whether a definition does not cover history yet.
