@@ -1,7 +1,6 @@
 //! Who is who: why two identifiers are one person, what if, and vetoes (contracts IDN-6, IDN-7).
 
-use super::nobody_in;
-use super::{Api, existing_space};
+use super::{Api, existing_space, nobody_in};
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_as_of, parse_body, parse_name, parse_person, parse_space};

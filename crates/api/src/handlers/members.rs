@@ -1,7 +1,6 @@
 //! Segments: their sizes, their members page by page, and why somebody is in one.
 
-use super::nobody_in;
-use super::{Api, existing_space};
+use super::{Api, existing_space, nobody_in};
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{blocking, parse_as_of, parse_limit, parse_name, parse_person, parse_space};
 use crate::ports::{Member, PortErrorKind, SegmentState, SegmentStatus};

@@ -1,8 +1,7 @@
 //! One call for a person, aggregated over all sources (contract API-1).
 
-use super::Api;
-use super::nobody_in;
 use super::profile_api::Person;
+use super::{Api, nobody_in};
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_as_of, parse_flag, parse_person, parse_space};

@@ -70,8 +70,8 @@ impl LiveSegments {
         Ok(listed.collect())
     }
 
-    /// The documents that segments are made of of which a version was applied that the pipeline has still to take, each with
-    /// whether the newest one is there or is its removal.
+    /// What segments are made of and the pipeline has still to take: each document of which a version was applied, with whether the
+    /// newest one is there or is its removal.
     async fn still_to_be_taken(&self, space: &SpaceId) -> Result<BTreeMap<DocumentId, bool>, PortError> {
         let (parts, space) = (Arc::clone(&self.parts), space.clone());
         let found = tokio::task::spawn_blocking(move || {
