@@ -44,6 +44,27 @@ pub(crate) struct StoredRecord {
     pub(crate) due: Option<Timestamp>,
 }
 
+impl StoredRecord {
+    /// Writes what differs from it into the step, after which it is as the record says.
+    pub(crate) fn write(&mut self, space: &SpaceId, id: ProfileId, record: &ProfileRecord, batch: &mut Batch) {
+        let bytes = record.encode();
+        // Most events change a fold and no membership.
+        if *bytes != *self.bytes {
+            self.bytes = bytes.clone().into();
+            batch.put(Keyspace::Profiles, keys::wide(space, id.0), bytes);
+        }
+        let before = std::mem::replace(&mut self.due, record.due);
+        if before != record.due {
+            if let Some(time) = before {
+                batch.remove(Keyspace::Due, keys::due(space, time, id));
+            }
+            if let Some(time) = record.due {
+                batch.put(Keyspace::Due, keys::due(space, time, id), Vec::new());
+            }
+        }
+    }
+}
+
 impl ProfileEntry {
     /// A profile of these parts.
     pub(crate) fn new(record: ProfileRecord, parts: Vec<PartSlot>, stored: StoredRecord) -> Self {
@@ -68,21 +89,7 @@ impl ProfileEntry {
 
     /// Writes what differs from the store into the step.
     pub(crate) fn write(&mut self, space: &SpaceId, id: ProfileId, plan: &FoldPlan, batch: &mut Batch, now: Timestamp) {
-        let bytes = self.record.encode();
-        // Most events change a fold and no membership.
-        if *bytes != *self.stored.bytes {
-            self.stored.bytes = bytes.clone().into();
-            batch.put(Keyspace::Profiles, keys::wide(space, id.0), bytes);
-        }
-        let before = std::mem::replace(&mut self.stored.due, self.record.due);
-        if before != self.record.due {
-            if let Some(time) = before {
-                batch.remove(Keyspace::Due, keys::due(space, time, id));
-            }
-            if let Some(time) = self.record.due {
-                batch.put(Keyspace::Due, keys::due(space, time, id), Vec::new());
-            }
-        }
+        self.stored.write(space, id, &self.record, batch);
         for slot in self.parts.iter_mut().filter(|slot| slot.dirty) {
             slot.dirty = false;
             let key = keys::part(space, &slot.key);

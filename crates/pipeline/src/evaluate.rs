@@ -117,7 +117,7 @@ impl Space {
         let Some(entry) = self.profiles.get_mut(id.0) else {
             return Ok(());
         };
-        let Some(left) = take_version(&definitions, id, entry) else {
+        let Some(left) = take_version(&definitions, id, &mut entry.record) else {
             return Ok(());
         };
         self.profile_changed(id);
@@ -265,31 +265,37 @@ fn ask(
         }
         entry.transitions = Some(transitions);
     }
-    for change in &*changes {
-        match change.entered {
-            true => entry.record.enter(Membership {
-                segment: change.segment.clone(),
-                since: now,
-                cause: Some(cause.kind()),
-            }),
-            false => entry.record.leave(&change.segment),
-        }
-    }
+    take_changes(&mut entry.record, changes, cause);
     entry.record.due = entry.transitions.as_ref().and_then(Transitions::first);
     answered
 }
 
+/// Has a record be a member of what these changes say.
+fn take_changes(record: &mut ProfileRecord, changes: &[Change], cause: Cause) {
+    for change in changes {
+        match change.entered {
+            true => record.enter(Membership {
+                segment: change.segment.clone(),
+                since: change.at,
+                cause: Some(cause.kind()),
+            }),
+            false => record.leave(&change.segment),
+        }
+    }
+}
+
 /// Has a person know the newest decision, before they are asked by it. Answers of which segments they were a member that are no
-/// more; nothing where they knew the decision.
-fn take_version(definitions: &Definitions, id: ProfileId, entry: &mut ProfileEntry) -> Option<Vec<Change>> {
-    if entry.record.version >= definitions.version {
+/// more; nothing where they knew all of the decision.
+fn take_version(definitions: &Definitions, id: ProfileId, record: &mut ProfileRecord) -> Option<Vec<Change>> {
+    if record.version >= definitions.version && !record.parts_behind {
         return None;
     }
-    entry.record.version = definitions.version;
-    let held = entry.record.memberships.iter().map(|held| &held.segment);
+    record.version = definitions.version;
+    record.parts_behind = false;
+    let held = record.memberships.iter().map(|held| &held.segment);
     let is_gone = |name: &&SegmentName| definitions.segments.iter().all(|segment| segment.name != **name);
     let gone: Vec<SegmentName> = held.filter(is_gone).cloned().collect();
-    gone.iter().for_each(|name| entry.record.leave(name));
+    gone.iter().for_each(|name| record.leave(name));
     let left = gone.into_iter().map(|segment| Change {
         segment,
         profile: id,
@@ -299,6 +305,44 @@ fn take_version(definitions: &Definitions, id: ProfileId, entry: &mut ProfileEnt
         approximate: false,
     });
     Some(left.collect())
+}
+
+/// What the segments that a decision concerns answer of a person at its instant, where nothing of it is approximate.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    /// Those that they are a member of, by their places, rising.
+    pub(crate) member_of: Arc<[usize]>,
+    /// The earliest instant at which time alone may turn one of them.
+    pub(crate) next: Option<Timestamp>,
+}
+
+/// Has a person of whom it is known what the newest decision makes of them be a member of what it says, without a look at their parts:
+/// those are left for later, and with them when exactly the person is due. Answers what changes; nothing, and nothing is taken,
+/// where more must be known of them: they lack an earlier decision, too, or time may have turned something by now.
+pub(crate) fn take_foreseen(
+    definitions: &Definitions,
+    (id, record): (ProfileId, &mut ProfileRecord),
+    (concerned, answer): (&[usize], &Answer),
+    limit: Timestamp,
+) -> Option<Vec<Change>> {
+    let (at, cause) = (definitions.decided_at, definitions.cause);
+    let due = record.due.into_iter().chain(answer.next).min();
+    let lacks_this_alone = record.version + 1 == definitions.version;
+    if !lacks_this_alone || record.due.is_some_and(|due| due <= at) || due.is_some_and(|due| due < limit) {
+        return None;
+    }
+    let mut changes = take_version(definitions, id, record)?;
+    let left = changes.len();
+    for place in concerned {
+        let segment = &definitions.segments[*place];
+        let was = record.membership(&segment.name).is_some();
+        let is = answer.member_of.binary_search(place).is_ok();
+        changes.extend(Change::between(was, is, &segment.name, id, at, cause));
+    }
+    take_changes(record, &changes[left..], cause);
+    record.parts_behind = true;
+    record.due = due;
+    Some(changes)
 }
 
 /// Brings a person who is not in memory, and whose segments ask for no accounts, to where every timer before `limit` has fired: as
@@ -316,7 +360,7 @@ pub(crate) fn bring_up_beside(
         }
         changes.append(&mut answered.changes);
     };
-    if let Some(left) = take_version(definitions, id, entry) {
+    if let Some(left) = take_version(definitions, id, &mut entry.record) {
         take(Answered {
             changes: left,
             ..Answered::default()

@@ -4,12 +4,16 @@
 //! A sweep visits everybody, and most people only learn that a decision changes nothing of theirs. Where there are many people,
 //! another thread first asks all of them in a snapshot, by the code that keeps segments live: who is a member of a segment that asks
 //! something else than before, who may become one as time passes, and who was one. The sweep visits those first. After that every
-//! segment has its members, and what is left of the sweep changes none. What comes of it is an order of visits and no more: each is
-//! asked again when it is visited, and whoever is touched by an event meanwhile is visited by that.
+//! segment has its members, and what is left of the sweep changes none.
+//!
+//! That thread puts together of a person what is asked, from parts that it reads in their order, which costs a fraction of putting
+//! the whole person together. So what it found out is what they become at the first visit (`take_foreseen`): their memberships, and a timer.
+//! Their parts, and segments that the decision does not concern, are left to a second visit, as of everybody else. It holds as long as nothing
+//! has happened to them since, which their record says: whoever is touched by an event or a timer takes the decision with it, whole.
 
 use crate::definitions::Definitions;
 use crate::folds::{Awaited, MadeElsewhere};
-use crate::reads::{Foresight, foresee};
+use crate::reads::{Foreseen, Foresight, foresee};
 use crate::space::Space;
 use crate::{PipelineError, threads};
 use kith_state::{Read, Store};
@@ -28,7 +32,7 @@ pub(crate) enum VisitedFirst {
     /// It is being found out.
     Looking(Looking),
     /// These, from the last one to the first.
-    These(Vec<u128>),
+    These(Foreseen),
     /// They have been visited: nobody who is left changes.
     Done,
 }
@@ -36,7 +40,7 @@ pub(crate) enum VisitedFirst {
 /// A thread that finds it out.
 pub(crate) struct Looking {
     over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<Result<Option<Vec<u128>>, PipelineError>>>,
+    thread: Option<JoinHandle<Result<Option<Foreseen>, PipelineError>>>,
 }
 
 impl Space {
@@ -59,9 +63,11 @@ impl Space {
         }
         let found = looking.finish();
         self.visited_first = match found {
-            Ok(Some(people)) => {
-                tracing::info!(space = %self.id, people = people.len(), of = self.profile_count, "it is known whom a decision changes");
-                VisitedFirst::These(people)
+            Ok(Some(foreseen)) => {
+                let people = foreseen.people.len();
+                let answered = foreseen.people.iter().filter(|named| named.answer.is_some()).count();
+                tracing::info!(space = %self.id, people, answered, of = self.profile_count, "it is known whom a decision changes");
+                VisitedFirst::These(foreseen)
             }
             Ok(None) => VisitedFirst::Nobody,
             Err(error) => {
@@ -98,8 +104,8 @@ impl Space {
     }
 
     /// The next of those who are visited first; nothing once all have been. Somebody may have become one with another since.
-    pub(crate) fn next_of_first(&mut self, budget: usize) -> Option<Vec<u128>> {
-        let VisitedFirst::These(people) = &mut self.visited_first else {
+    pub(crate) fn next_of_first(&mut self, budget: usize) -> Option<Foreseen> {
+        let VisitedFirst::These(Foreseen { people, concerned }) = &mut self.visited_first else {
             return None;
         };
         if people.is_empty() {
@@ -108,7 +114,10 @@ impl Space {
         }
         let mut next = people.split_off(people.len().saturating_sub(budget));
         next.reverse();
-        Some(next)
+        Some(Foreseen {
+            people: next,
+            concerned: Arc::clone(concerned),
+        })
     }
 
     /// Whether whoever the sweep has still to visit is where the definitions put them.
@@ -139,7 +148,7 @@ impl Looking {
         cfg!(test) || self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    fn finish(&mut self) -> Result<Option<Vec<u128>>, PipelineError> {
+    fn finish(&mut self) -> Result<Option<Foreseen>, PipelineError> {
         let ended = self.thread.take().map(JoinHandle::join);
         ended.unwrap_or(Ok(Ok(None))).unwrap_or_else(|_| {
             let panicked = "the thread ended by a panic";

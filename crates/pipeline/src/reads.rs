@@ -26,7 +26,7 @@ mod why;
 
 pub use behind::BEHIND_LISTED_MAX;
 pub use drafts::{Estimate, Impact, Proposed, SAMPLES_MAX, Sampler, SegmentImpact, Shown, ValueImpact};
-pub(crate) use drafts::{Foresight, foresee};
+pub(crate) use drafts::{Foreseen, Foresight, Named, foresee};
 pub use events::{EventsAsked, EventsFound};
 pub use explained::{EXPLAINED_EVENTS_MAX, Explained, NoSegment};
 pub use identity::{Question, WHAT_IF_EVENTS_MAX, WHAT_IF_MEGABYTES_MAX};

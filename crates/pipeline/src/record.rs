@@ -7,6 +7,8 @@ use kith_types::{SegmentName, Timestamp};
 /// Raised when the meaning of the bytes changes. Version 1 had no causes and is still read.
 const VERSION: u8 = 2;
 const WITHOUT_CAUSES: u8 = 1;
+/// As [`VERSION`], of a profile whose parts lag.
+const WITH_PARTS_BEHIND: u8 = 3;
 
 /// A segment that a profile is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,9 @@ pub(crate) struct ProfileRecord {
     pub(crate) memberships: Vec<Membership>,
     /// The instant at which time alone may change a membership.
     pub(crate) due: Option<Timestamp>,
+    /// Whether only its memberships know the newest decision: its parts may lack what that asks for, and it may be due later than it
+    /// says. Whoever loads it makes up for that.
+    pub(crate) parts_behind: bool,
 }
 
 impl ProfileRecord {
@@ -73,7 +78,7 @@ impl ProfileRecord {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(48 + self.memberships.len() * 24);
-        out.push(VERSION);
+        out.push(if self.parts_behind { WITH_PARTS_BEHIND } else { VERSION });
         out.extend_from_slice(&self.founder.to_be_bytes());
         put_number(&mut out, self.version);
         put_signed(&mut out, self.due.map_or(i64::MAX, Timestamp::as_micros));
@@ -89,7 +94,7 @@ impl ProfileRecord {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         let version_of_bytes = reader.byte()?;
-        if ![VERSION, WITHOUT_CAUSES].contains(&version_of_bytes) {
+        if ![VERSION, WITHOUT_CAUSES, WITH_PARTS_BEHIND].contains(&version_of_bytes) {
             return None;
         }
         let founder = reader.wide()?;
@@ -113,6 +118,7 @@ impl ProfileRecord {
             version,
             memberships,
             due,
+            parts_behind: version_of_bytes == WITH_PARTS_BEHIND,
         })
     }
 }
@@ -131,12 +137,16 @@ fn cause_of(code: u8) -> Option<Option<CauseKind>> {
     }
 }
 
-/// How many decisions a stored record's memberships know, without reading them; `None` where it cannot be read.
-pub(crate) fn version_of(bytes: &[u8]) -> Option<u64> {
-    let mut reader = Reader(bytes);
-    reader.byte()?;
-    reader.wide()?;
-    reader.number()
+/// Whether a stored record has still to take some of a decision, the newest of so many, without reading its memberships. One that
+/// cannot be read has.
+pub(crate) fn is_behind(bytes: &[u8], version: u64) -> bool {
+    let known = |bytes| {
+        let mut reader = Reader(bytes);
+        let version_of_bytes = reader.byte()?;
+        reader.wide()?;
+        Some((version_of_bytes, reader.number()?))
+    };
+    known(bytes).is_none_or(|(version_of_bytes, known)| version_of_bytes == WITH_PARTS_BEHIND || known < version)
 }
 
 #[cfg(test)]
@@ -177,6 +187,22 @@ mod tests {
         for length in 0..GOLDEN.len() {
             assert_eq!(ProfileRecord::decode(&GOLDEN[..length]), None);
         }
+    }
+
+    #[test]
+    fn a_record_says_whether_anything_of_a_decision_is_left_to_take() {
+        let whole = record([Some(CauseKind::Event), Some(CauseKind::Regrouping)]);
+        let behind = ProfileRecord {
+            parts_behind: true,
+            ..whole.clone()
+        };
+        let bytes = behind.encode();
+        assert_eq!((bytes[0], &bytes[1..]), (3, &GOLDEN[1..]));
+        assert_eq!(ProfileRecord::decode(&bytes), Some(behind));
+        assert!(is_behind(&bytes, 3), "it knows the decision, its parts lag");
+        assert!(!is_behind(&whole.encode(), 3));
+        assert!(is_behind(&whole.encode(), 4));
+        assert!(is_behind(&GOLDEN[..9], 3), "damaged");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Visiting everybody after a decision, some in each turn: first whom it changes, then all others in the order of their ids.
 
+use crate::reads::{Foreseen, Named};
 use crate::space::Space;
 use crate::{PipelineError, keys, record};
 use kith_segment::Cause;
@@ -42,19 +43,20 @@ impl Space {
             looked_at += 1;
             last = keys::wide_id(key);
             // Whoever was visited by an event or before knows the decision, and their parts hold what it asks for.
-            if record::version_of(bytes).is_none_or(|known| known < version) {
-                found.extend(last);
+            if record::is_behind(bytes, version) {
+                found.extend(last.map(|id| Named { id, answer: None }));
             }
             found.len() < budget && looked_at < budget * LOOKED_AT
         })?;
-        let changed = self.visit(store, &found, clock)?;
+        let (visited, all) = (found.len(), Foreseen::unknown(found));
+        let changed = self.visit(store, &all, clock)?;
         let missed = changed > 0 && self.has_visited_first();
         if missed {
             tracing::error!(space = %self.id, changed, "people whom a decision changes were not among those foreseen");
         }
         debug_assert!(!missed, "whom a decision changes is foreseen");
         self.swept += looked_at as u64;
-        let more = found.len() == budget || looked_at == budget * LOOKED_AT;
+        let more = visited == budget || looked_at == budget * LOOKED_AT;
         self.sweep = last.filter(|_| more).and_then(|last| last.checked_add(1));
         if self.sweep.is_none() {
             self.end_folds();
@@ -63,7 +65,7 @@ impl Space {
     }
 
     /// Has these take the decision, as far as they are there; answers how many changes of membership it makes of them.
-    fn visit(&mut self, store: &dyn Read, people: &[u128], clock: Timestamp) -> Result<usize, PipelineError> {
+    fn visit(&mut self, store: &dyn Read, people: &Foreseen, clock: Timestamp) -> Result<usize, PipelineError> {
         let told = self.changes.len();
         self.visit_people(store, people, clock)?;
         let made = &self.changes[told..];

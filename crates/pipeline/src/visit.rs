@@ -6,9 +6,11 @@
 //! Whoever is in memory already takes the decision there, and so does everybody while segments ask for accounts, which are held
 //! there, too.
 
-use crate::entry::{ComponentEntry, ProfileEntry};
-use crate::evaluate::bring_up_beside;
+use crate::entry::{ComponentEntry, ProfileEntry, StoredRecord};
+use crate::evaluate::{bring_up_beside, take_foreseen};
 use crate::fold::members_of;
+use crate::reads::{Foreseen, Named};
+use crate::record::ProfileRecord;
 use crate::space::Space;
 use crate::{PipelineError, keys, threads};
 use kith_identity::Component;
@@ -56,9 +58,10 @@ impl Space {
     pub(crate) fn visit_people(
         &mut self,
         store: &dyn Read,
-        people: &[u128],
+        foreseen: &Foreseen,
         clock: Timestamp,
     ) -> Result<(), PipelineError> {
+        let Foreseen { people, concerned } = foreseen;
         let threads = threads::available()
             .min(people.len() / VISITED_BY_ONE)
             .clamp(1, VISITORS_MAX);
@@ -70,9 +73,9 @@ impl Space {
                 let Some(some) = people.get(from..) else {
                     return Ok(found);
                 };
-                for (at, id) in (from..).zip(some.iter().take(VISITED_AT_ONCE)) {
-                    if space.profiles.peek(*id).is_none() {
-                        found.push((at, space.find(store, ProfileId(*id), clock)?));
+                for (at, named) in (from..).zip(some.iter().take(VISITED_AT_ONCE)) {
+                    if space.profiles.peek(named.id).is_none() {
+                        found.push((at, space.find(store, (named, concerned), clock)?));
                     }
                 }
             }
@@ -82,8 +85,8 @@ impl Space {
         for (at, found) in shares.into_iter().flatten() {
             all[at] = found;
         }
-        for (id, found) in people.iter().zip(all) {
-            let id = ProfileId(*id);
+        for (named, found) in people.iter().zip(all) {
+            let id = ProfileId(named.id);
             match found {
                 Some(Found::Visited(visited)) => self.take_visited(id, visited),
                 Some(Found::Stored(stored)) => {
@@ -102,11 +105,32 @@ impl Space {
         Ok(())
     }
 
-    fn find(&self, store: &dyn Read, id: ProfileId, clock: Timestamp) -> Result<Option<Found>, PipelineError> {
-        let Some(mut stored) = self.stored_person(store, id)? else {
+    fn find(
+        &self,
+        store: &dyn Read,
+        (named, concerned): (&Named, &[usize]),
+        clock: Timestamp,
+    ) -> Result<Option<Found>, PipelineError> {
+        let id = ProfileId(named.id);
+        let takes_in_memory = self.definitions.accounts.is_some() || self.account_changes.is_waiting();
+        let Some((mut record, mut kept)) = self.stored_record(store, id)? else {
             return Ok(None);
         };
-        if self.definitions.accounts.is_some() || self.account_changes.is_waiting() {
+        if let Some(answer) = named.answer.as_ref().filter(|_| !takes_in_memory) {
+            let (before, found) = (record.due, (concerned, answer));
+            if let Some(changes) = take_foreseen(&self.definitions, (id, &mut record), found, self.fired) {
+                let mut rows = Batch::default();
+                kept.write(&self.id, id, &record, &mut rows);
+                return Ok(Some(Found::Visited(Visited {
+                    changes,
+                    due: (before, record.due),
+                    timers: 0,
+                    rows,
+                })));
+            }
+        }
+        let mut stored = self.stored_person(store, id, (record, kept))?;
+        if takes_in_memory {
             return Ok(Some(Found::Stored(Box::new(stored))));
         }
         let home = self.components.peek(stored.home).map(|known| &known.component);
@@ -135,11 +159,13 @@ impl Space {
         self.writes.append(&mut visited.rows);
     }
 
-    /// A profile as the store has it; `None` where there is none. What is in memory is what the store holds.
-    fn stored_person(&self, store: &dyn Read, id: ProfileId) -> Result<Option<FromStore>, PipelineError> {
-        let Some((record, stored)) = self.stored_record(store, id)? else {
-            return Ok(None);
-        };
+    /// A profile of this record as the store has it. What is in memory is what the store holds.
+    fn stored_person(
+        &self,
+        store: &dyn Read,
+        id: ProfileId,
+        (record, stored): (ProfileRecord, StoredRecord),
+    ) -> Result<FromStore, PipelineError> {
         let home = match self.identifiers.peek(record.founder) {
             Some(home) => *home,
             None => {
@@ -158,6 +184,6 @@ impl Space {
             }
         };
         let entry = self.assembled(store, id, (record, stored), &members)?;
-        Ok(Some(FromStore { entry, home, component }))
+        Ok(FromStore { entry, home, component })
     }
 }

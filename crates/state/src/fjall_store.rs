@@ -13,9 +13,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The folder layout that this release writes. Raised when the meaning of stored bytes changes.
-const FORMAT: &str = "kith-state 6\n";
-/// One that this release reads, too. Such a folder is marked as one of this release before anything is written into it.
-const FORMAT_BEFORE: &str = "kith-state 5\n";
+const FORMAT: &str = "kith-state 7\n";
+/// Those that this release reads, too. Such a folder is marked as one of this release before anything is written into it.
+const FORMATS_BEFORE: [&str; 2] = ["kith-state 5\n", "kith-state 6\n"];
 const FORMAT_FILE: &str = "FORMAT";
 
 /// The store of a folder, from when it is opened until it has failed or is dropped.
@@ -116,7 +116,7 @@ fn unusable(folder: &Path, error: std::io::Error) -> StateError {
 fn check_format(folder: &Path) -> Result<bool, StateError> {
     match std::fs::read_to_string(folder.join(FORMAT_FILE)) {
         Ok(text) if text == FORMAT => Ok(false),
-        Ok(text) if text == FORMAT_BEFORE => Ok(true),
+        Ok(text) if FORMATS_BEFORE.contains(&text.as_str()) => Ok(true),
         Ok(text) => Err(StateError::new(
             StateErrorKind::Format,
             format!(

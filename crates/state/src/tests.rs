@@ -91,7 +91,7 @@ fn a_second_opener_is_refused() {
 fn another_format_is_refused_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     drop(FjallStore::open(folder.path(), 8 << 20).unwrap());
-    for text in ["kith-state 4\n", "kith-state 7\n", "garbage", ""] {
+    for text in ["kith-state 4\n", "kith-state 8\n", "garbage", ""] {
         std::fs::write(folder.path().join("FORMAT"), text).unwrap();
         let Err(error) = FjallStore::open(folder.path(), 8 << 20) else {
             panic!("opened {text:?}")
@@ -102,20 +102,22 @@ fn another_format_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_folder_of_the_format_before_goes_on_and_is_marked_so_that_the_release_before_refuses_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
-    put(&store, Keyspace::Meta, &[("a", "1")]);
-    let mark = folder.path().join("FORMAT");
-    std::fs::write(&mark, "kith-state 5\n").unwrap();
-    // Somebody has it open: it stays as it is.
-    let refused = FjallStore::open(folder.path(), 8 << 20).err().unwrap();
-    assert_eq!(refused.kind(), StateErrorKind::Locked);
-    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "kith-state 5\n");
-    drop(store);
-    let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
-    assert_eq!(store.get(Keyspace::Meta, b"a").unwrap(), Some(b"1".to_vec()));
-    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "kith-state 6\n");
+fn a_folder_of_a_format_before_goes_on_and_is_marked_so_that_the_release_before_refuses_it() {
+    for before in ["kith-state 5\n", "kith-state 6\n"] {
+        let folder = tempfile::tempdir().unwrap();
+        let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+        put(&store, Keyspace::Meta, &[("a", "1")]);
+        let mark = folder.path().join("FORMAT");
+        std::fs::write(&mark, before).unwrap();
+        // Somebody has it open: it stays as it is.
+        let refused = FjallStore::open(folder.path(), 8 << 20).err().unwrap();
+        assert_eq!(refused.kind(), StateErrorKind::Locked);
+        assert_eq!(std::fs::read_to_string(&mark).unwrap(), before);
+        drop(store);
+        let store = FjallStore::open(folder.path(), 8 << 20).unwrap();
+        assert_eq!(store.get(Keyspace::Meta, b"a").unwrap(), Some(b"1".to_vec()));
+        assert_eq!(std::fs::read_to_string(&mark).unwrap(), "kith-state 7\n");
+    }
 }
 
 #[test]

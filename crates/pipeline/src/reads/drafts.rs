@@ -31,7 +31,7 @@ use crate::new_rules::{Concerned, DryRun, Rearranged, Trial};
 use crate::rules_progress::RulesPart;
 use crate::{PipelineError, definition_history, waiting};
 use comparison::Comparison;
-pub(crate) use foreseen::{Foresight, foresee};
+pub(crate) use foreseen::{Foreseen, Foresight, Named, foresee};
 use kith_state::Read;
 use kith_types::{Identifier, ProfileId, SegmentName, SpaceId, Timestamp};
 pub use sample::{Estimate, Sampler};

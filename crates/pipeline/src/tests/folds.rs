@@ -93,7 +93,7 @@ pub(super) fn bench(folds: &Arc<FromTables>) -> Bench {
     bench
 }
 
-fn reopen(bench: &mut Bench, folds: &Arc<FromTables>) {
+pub(super) fn reopen(bench: &mut Bench, folds: &Arc<FromTables>) {
     let store = Arc::clone(&bench.store) as Arc<dyn Store>;
     bench.engine = Engine::open(store, config(folds)).unwrap();
 }

@@ -1,10 +1,11 @@
 //! Sweeps that visit first whom a decision changes: every segment has its members long before everybody has been visited, and it
 //! comes to the same in the end.
 
-use super::folds::{FromTables, bench, told, with_the_quiet};
+use super::folds::{FromTables, bench, reopen, told, with_the_quiet};
 use super::worlds::{documents, world};
 use super::{Bench, at, event, identify, performed, same, soak};
 use crate::SweepProgress;
+use crate::record::ProfileRecord;
 use kith_state::Keyspace;
 use kith_types::{Record, RecordBody};
 use rand::seq::IndexedRandom;
@@ -20,7 +21,7 @@ fn progress(bench: &Bench) -> Option<SweepProgress> {
 }
 
 /// Sweeps up to where every segment has its members, folds that are wanted made on the way; answers how the sweep stands, which may be over.
-fn until_live(bench: &mut Bench, folds: &FromTables) -> Option<SweepProgress> {
+pub(super) fn until_live(bench: &mut Bench, folds: &FromTables) -> Option<SweepProgress> {
     loop {
         bench.sweep();
         if folds.are_wanted() {
@@ -32,6 +33,13 @@ fn until_live(bench: &mut Bench, folds: &FromTables) -> Option<SweepProgress> {
             other => return other,
         }
     }
+}
+
+/// How many people have memberships that know the newest decision and parts that may not.
+pub(super) fn behind(bench: &Bench) -> usize {
+    let people = super::oracle::tree(&*bench.store, Keyspace::Profiles);
+    let records = people.values().map(|bytes| ProfileRecord::decode(bytes).unwrap());
+    records.filter(|record| record.parts_behind).count()
 }
 
 fn twelve(bench: &mut Bench) {
@@ -51,25 +59,30 @@ fn seg_4_whom_a_decision_changes_is_visited_first() {
             "event": "Order Completed", "where": {"property": "total", "greater_than": over}, "within": {"last": "1000s"},
         }}})
     };
-    let cases: [(&str, Vec<Document>, Vec<&str>); 6] = [
+    // How many are visited first by what was found out of them, and the changes that come of it.
+    let cases: [(&str, Vec<Document>, usize, Vec<&str>); 6] = [
         (
             "a new segment over history",
             vec![("segment", "dear", total(85))],
+            3,
             vec!["+dear 20 definition"; 3],
         ),
         (
             "an edited one",
             vec![("segment", "dear", total(105))],
+            3,
             vec!["-dear 21 definition"; 2],
         ),
         (
             "one over traits",
             vec![("segment", "pro", json!({"where": {"trait": "plan", "equals": "pro"}}))],
+            3,
             vec!["+pro 22 definition"; 3],
         ),
         (
             "one that is removed",
             vec![("segment", "pro", Json::Null)],
+            3,
             vec!["-pro 23 definition"; 3],
         ),
         (
@@ -79,18 +92,20 @@ fn seg_4_whom_a_decision_changes_is_visited_first() {
                 "not_dear",
                 json!({"where": {"all": [{"not": {"segment": "dear"}}, {"trait": "plan", "equals": "pro"}]}}),
             )],
+            3,
             vec!["+not_dear 24 definition"; 3],
         ),
         (
             "rules for traits",
             vec![("trait_rules", "main", json!({"traits": {"plan": "oldest"}}))],
+            3,
             vec![],
         ),
     ];
     let folds = Arc::new(FromTables::default());
     let mut bench = bench(&folds);
     twelve(&mut bench);
-    for (second, (what, documents, expected)) in (20..).zip(cases) {
+    for (second, (what, documents, by_what_was_found, expected)) in (20..).zip(cases) {
         bench.outputs.retain(|output| !output.events.is_empty());
         bench.outputs.iter_mut().for_each(|output| output.changes.clear());
         bench.decide(second, &documents);
@@ -98,9 +113,41 @@ fn seg_4_whom_a_decision_changes_is_visited_first() {
         assert!(live.swept < live.profiles, "{what}");
         let when_live = bench.told();
         assert_eq!(when_live, expected, "{what}");
+        assert_eq!(behind(&bench), by_what_was_found, "{what}");
         bench.settle(at(second));
+        assert_eq!(behind(&bench), 0, "{what}: everybody has been visited");
         assert_eq!(bench.told(), expected, "{what}");
     }
+}
+
+#[test]
+fn seg_4_time_goes_on_for_who_is_visited_first() {
+    let folds = Arc::new(FromTables::default());
+    let mut bench = bench(&folds);
+    twelve(&mut bench);
+    bench.decide(20, &[("segment", "once", performed("Order Completed", 1, 1_000))]);
+    // Five of them have left the window before it is known that they were in it.
+    bench.until(at(1_005));
+    let live = until_live(&mut bench, &folds).expect("the sweep goes on");
+    assert!(live.swept < live.profiles);
+    // Time has turned nothing of seven, of whom some may have been visited in turn.
+    assert!((5..=7).contains(&behind(&bench)), "{}", behind(&bench));
+    let exits = |seconds: std::ops::Range<i64>| seconds.map(|second| format!("-once {second} clock"));
+    let told = |bench: &mut Bench| {
+        let mut told = bench.told();
+        told.sort();
+        told
+    };
+    let mut expected = vec!["+once 20 definition".to_owned(); 12];
+    expected.extend(exits(1_000..1_005));
+    expected.sort();
+    assert_eq!(told(&mut bench), expected);
+    // Another two leave it before they are visited again.
+    bench.until(at(1_007));
+    bench.commit();
+    expected.extend(exits(1_005..1_007));
+    expected.sort();
+    assert_eq!(told(&mut bench), expected);
 }
 
 #[test]
@@ -146,7 +193,7 @@ fn some_documents(random: &mut ChaCha8Rng) -> Vec<Document> {
 
 #[test]
 fn seg_4_who_is_left_when_segments_are_live_stays_as_they_are() {
-    let mut seen_live = 0;
+    let (mut seen_live, mut most_behind) = (0, 0);
     for seed in 0..60 * soak() {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let records: Vec<Record> = with_the_quiet(world(seed, 60, false).records)
@@ -174,12 +221,19 @@ fn seg_4_who_is_left_when_segments_are_live_stays_as_they_are() {
                 assert_eq!(members(&with), when_live, "seed {seed}");
                 seen_live += u32::from(live.is_some());
             } else {
-                // Records go on beside it.
+                // Records go on beside it, and find people who were visited first.
                 with.sweep();
                 if folds.are_wanted() && random.random_bool(0.7) {
                     with.commit();
                     folds.make(with.events(), 0);
-                    with.sweep();
+                    for _ in 0..random.random_range(1..8) {
+                        with.sweep();
+                    }
+                }
+                most_behind = most_behind.max(behind(&with));
+                if random.random_bool(0.3) {
+                    with.commit();
+                    reopen(&mut with, &folds);
                 }
             }
         }
@@ -191,8 +245,10 @@ fn seg_4_who_is_left_when_segments_are_live_stays_as_they_are() {
         }
         with.settle(end);
         without.settle(end);
+        assert_eq!(behind(&with), 0, "seed {seed}");
         same(&with.store, &without.store, end, &format!("seed {seed}"));
         assert_eq!(told(&mut with), told(&mut without), "seed {seed}");
     }
     assert!(seen_live > 60, "{seen_live}");
+    assert!(most_behind > 2, "{most_behind}");
 }

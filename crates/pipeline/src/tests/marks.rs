@@ -1,9 +1,11 @@
 //! What a limit may have made other than exact is marked wherever it is told (contract PRO-5).
 
 use super::accounts::group;
-use super::{Bench, event, identify};
+use super::folds::{self, FromTables};
+use super::{Bench, event, foreseen, identify};
 use kith_segment::Change;
 use serde_json::{Map, Value as Json, json};
+use std::sync::Arc;
 
 /// More traits than a fold keeps.
 fn too_many() -> Json {
@@ -59,11 +61,8 @@ fn pro_5_a_change_of_membership_that_a_limit_may_have_made_is_marked() {
     assert_eq!(told, expected);
 }
 
-#[test]
-fn pro_5_who_is_not_on_a_list_by_a_bound_of_identity_is_marked() {
-    let mut bench = Bench::new();
-    let segment = json!({"where": {"all": [{"performed": "Seen"}, {"not": {"listed": ["anonymous_id:nobody"]}}]}});
-    bench.decide(0, &[("segment", "unlisted", segment)]);
+/// More identifiers beside one than a component holds.
+fn crowd(bench: &mut Bench) {
     for n in 0..20 {
         let shared = |at: i64| {
             event(
@@ -75,8 +74,56 @@ fn pro_5_who_is_not_on_a_list_by_a_bound_of_identity_is_marked() {
         };
         bench.take(n, &(0..60).map(shared).collect::<Vec<_>>());
     }
+}
+
+fn unlisted() -> Json {
+    json!({"where": {"all": [{"performed": "Seen"}, {"not": {"listed": ["anonymous_id:nobody"]}}]}})
+}
+
+#[test]
+fn pro_5_who_is_not_on_a_list_by_a_bound_of_identity_is_marked() {
+    let mut bench = Bench::new();
+    bench.decide(0, &[("segment", "unlisted", unlisted())]);
+    crowd(&mut bench);
     bench.take(30, &[event("user_id:u", "Seen", 30, json!({}))]);
     bench.take(31, &[event("user_id:other", "Seen", 31, json!({}))]);
     bench.commit();
     assert_eq!(changes(&bench), [entered("unlisted", true), entered("unlisted", false)]);
+}
+
+#[test]
+fn pro_5_a_change_that_a_definition_makes_of_history_is_marked_as_well() {
+    let folds = Arc::new(FromTables::default());
+    let mut bench = folds::bench(&folds);
+    crowd(&mut bench);
+    bench.take(21, &[identify("user_id:rich", 21, too_many())]);
+    for user in ["user_id:u", "user_id:rich", "user_id:other"] {
+        bench.take(30, &[event(user, "Seen", 30, json!({}))]);
+    }
+    bench.commit();
+    let without_plan = json!({"where": {"all": [{"performed": "Seen"}, {"trait": "plan", "exists": false}]}});
+    bench.decide(
+        31,
+        &[
+            ("segment", "unlisted", unlisted()),
+            ("segment", "without_plan", without_plan),
+        ],
+    );
+    foreseen::until_live(&mut bench, &folds).expect("the sweep goes on");
+    assert_eq!(
+        foreseen::behind(&bench),
+        1,
+        "of the others it is not known whether they are marked"
+    );
+    let mut told = changes(&bench);
+    told.sort();
+    let expected = [
+        entered("unlisted", false),
+        entered("unlisted", false),
+        entered("unlisted", true),
+        entered("without_plan", false),
+        entered("without_plan", false),
+        entered("without_plan", true),
+    ];
+    assert_eq!(told, expected);
 }

@@ -8,6 +8,7 @@ use super::everybody::{Page, each_page, join};
 use super::held::{BYTES_HELD, Held, HeldParts, PIECES, Reading};
 use crate::account_facts::AccountsOf;
 use crate::definitions::{Definitions, LiveSegment};
+use crate::evaluate::Answer;
 use crate::folds::Folds;
 use crate::person::PersonOf;
 use crate::threads::in_threads;
@@ -18,6 +19,9 @@ use kith_profile::limits::MAX_TRAITS;
 use kith_profile::{Asked, FoldPlan, Part};
 use kith_state::{Keyspace, Read};
 use kith_types::{ProfileId, SegmentName, SpaceId, Timestamp};
+use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -25,11 +29,36 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 /// The most people that are named; where it is more it is not worth while.
 const NAMED_MAX: usize = if cfg!(test) { 1_000 } else { 4 << 20 };
 
+/// Somebody whom a decision changes, or may change.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) id: u128,
+    /// What the segments concerned answer of them; nothing where that is to be found out by who visits them.
+    pub(crate) answer: Option<Answer>,
+}
+
+/// Whom a decision changes or may change.
+#[derive(Debug)]
+pub(crate) struct Foreseen {
+    /// By their ids, falling: whoever takes them takes them from the end.
+    pub(crate) people: Vec<Named>,
+    /// The segments that ask something else than before, by their places, rising.
+    pub(crate) concerned: Arc<[usize]>,
+}
+
+impl Foreseen {
+    /// People of whom it is to be found out.
+    pub(crate) fn unknown(people: Vec<Named>) -> Self {
+        let concerned = Arc::default();
+        Self { people, concerned }
+    }
+}
+
 /// What a decision asks of people.
 pub(crate) struct Foresight {
     after: Arc<Definitions>,
-    /// The segments that ask something else than before, by their places.
-    concerned: Vec<usize>,
+    /// The segments that ask something else than before, by their places, rising.
+    concerned: Arc<[usize]>,
     /// Whose members may cease to be members.
     left: Vec<SegmentName>,
     /// Of the aggregates that these segments ask for, those that everybody's parts hold.
@@ -50,7 +79,7 @@ impl Foresight {
             as_before && !(trait_rules_change && live.compiled.depends_on_traits())
         };
         let places = 0..after.segments.len();
-        let concerned: Vec<usize> = places.filter(|place| !stays(&after.segments[*place])).collect();
+        let concerned: Arc<[usize]> = places.filter(|place| !stays(&after.segments[*place])).collect();
         let is_left = |live: &&LiveSegment| {
             let place = after.segments.binary_search_by(|one| one.name.cmp(&live.name));
             place.is_ok_and(|place| concerned.contains(&place)) || place.is_err()
@@ -91,8 +120,14 @@ impl Foresight {
         any.then(|| Asked::new(&self.kept, Some(names.into_iter()), consents))
     }
 
-    /// Whether a person of these parts is a member of a segment concerned, or may become one by time alone.
-    fn concerns(&self, id: ProfileId, carriers: &[u128], whole: &Part) -> bool {
+    /// Names a person of these parts where a segment concerned answers other than of nobody, or where they are named whatever it answers.
+    fn name(
+        &self,
+        (id, is_named): (ProfileId, bool),
+        carriers: &[u128],
+        whole: &Part,
+        sets: &mut Sets,
+    ) -> Option<Named> {
         let person = PersonOf {
             id,
             view: whole.view(&self.after.plan, &self.after.trait_rules),
@@ -100,14 +135,46 @@ impl Foresight {
             accounts: AccountsOf::default(),
             identity_limited: false,
         };
-        self.segments().any(|live| {
-            let evaluation = live.compiled.evaluate(&person, self.after.decided_at);
-            evaluation.member || evaluation.next_transition.is_some()
+        let (at, mut next) = (self.after.decided_at, None::<Timestamp>);
+        let mut member_of = SmallVec::<[usize; 8]>::new();
+        for (place, live) in self.concerned.iter().zip(self.segments()) {
+            let evaluation = live.compiled.evaluate(&person, at);
+            if evaluation.member {
+                member_of.push(*place);
+            }
+            next = next.into_iter().chain(evaluation.next_transition).min();
+        }
+        if member_of.is_empty() && next.is_none() && !is_named {
+            return None;
+        }
+        // Whether a change is approximate is said with it.
+        let is_exact = !self.segments().any(|live| live.compiled.is_approximate(&person, at));
+        Some(Named {
+            id: id.0,
+            answer: is_exact.then(|| Answer {
+                member_of: sets.of(&member_of),
+                next,
+            }),
         })
     }
 }
 
-/// Everybody whom a decision changes or may change as time passes, at its instant, by the order of their ids; some whom it does not may
+/// The sets of segments that people are members of: most are members of the same few.
+#[derive(Default)]
+struct Sets(FxHashSet<Arc<[usize]>>);
+
+impl Sets {
+    fn of(&mut self, places: &[usize]) -> Arc<[usize]> {
+        if let Some(known) = self.0.get(places) {
+            return Arc::clone(known);
+        }
+        let set: Arc<[usize]> = places.into();
+        self.0.insert(Arc::clone(&set));
+        set
+    }
+}
+
+/// Everybody whom a decision changes or may change as time passes, at its instant; some whom it does not may
 /// be among them. Nothing where it cannot be told, or `go_on` says no.
 ///
 /// # Errors
@@ -118,13 +185,25 @@ pub(crate) fn foresee(
     foresight: &Foresight,
     threads: usize,
     go_on: &(dyn Fn() -> bool + Sync),
-) -> Result<Option<Vec<u128>>, PipelineError> {
+) -> Result<Option<Foreseen>, PipelineError> {
     let has = |id: &AggregateId| foresight.folds.as_ref().is_some_and(|folds| folds.have(*id));
     if !foresight.lacking.iter().all(has) {
         return Ok(None);
     }
-    let mut named = members(reader, space, &foresight.left)?;
-    due_by(reader, space, foresight.after.decided_at, &mut named)?;
+    let mut stood = members(reader, space, &foresight.left)?;
+    stood.sort_unstable();
+    stood.dedup();
+    // Without a segment that asks anything, whoever was a member of one that is gone is in none of those concerned.
+    let of_none = foresight.concerned.is_empty().then(|| Answer {
+        member_of: Arc::default(),
+        next: None,
+    });
+    let named = |id: &u128| Named {
+        id: *id,
+        answer: of_none.clone(),
+    };
+    let mut people: Vec<Named> = stood.iter().map(named).collect();
+    due_by(reader, space, foresight.after.decided_at, &mut people)?;
     if !foresight.concerned.is_empty() {
         let (asked, plans) = (foresight.of_parts(), plans::load(reader, space)?);
         let held = asked.is_some().then(|| HeldParts::new(BYTES_HELD));
@@ -142,21 +221,24 @@ pub(crate) fn foresee(
             reader,
             space,
             foresight,
+            stood: &stood,
             held,
             go_on,
             next_piece: AtomicUsize::new(0),
-            named: AtomicUsize::new(named.len()),
+            named: AtomicUsize::new(people.len()),
             stopped: AtomicBool::new(false),
         };
         let found = in_threads(threads, &|| walk.run())?;
         if walk.stopped.load(Ordering::Acquire) {
             return Ok(None);
         }
-        found.into_iter().for_each(|some| named.extend(some));
+        found.into_iter().for_each(|some| people.extend(some));
     }
-    named.sort_unstable();
-    named.dedup();
-    Ok((named.len() <= NAMED_MAX).then_some(named))
+    // Of somebody who was named twice the answer is kept.
+    people.sort_unstable_by_key(|named| (Reverse(named.id), named.answer.is_none()));
+    people.dedup_by_key(|named| named.id);
+    let concerned = Arc::clone(&foresight.concerned);
+    Ok((people.len() <= NAMED_MAX).then_some(Foreseen { people, concerned }))
 }
 
 /// The members of these segments.
@@ -174,11 +256,11 @@ fn members(reader: &dyn Read, space: &SpaceId, segments: &[SegmentName]) -> Resu
 }
 
 /// Whose timers are due by an instant: of them other segments may turn at the decision, too.
-fn due_by(reader: &dyn Read, space: &SpaceId, at: Timestamp, named: &mut Vec<u128>) -> Result<(), PipelineError> {
+fn due_by(reader: &dyn Read, space: &SpaceId, at: Timestamp, named: &mut Vec<Named>) -> Result<(), PipelineError> {
     let from = keys::space(space);
     let to = keys::due(space, at, ProfileId(u128::MAX));
     reader.scan(Keyspace::Due, &from, &to, &mut |key, _| {
-        named.extend(keys::wide_id(key));
+        named.extend(keys::wide_id(key).map(|id| Named { id, answer: None }));
         named.len() <= NAMED_MAX
     })?;
     Ok(())
@@ -189,6 +271,8 @@ struct Walk<'a> {
     reader: &'a dyn Read,
     space: &'a SpaceId,
     foresight: &'a Foresight,
+    /// Who is named whatever is answered of them, by their ids, rising.
+    stood: &'a [u128],
     /// What is asked for of stored parts, where anything is.
     held: Option<HeldParts>,
     go_on: &'a (dyn Fn() -> bool + Sync),
@@ -200,8 +284,9 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Those of whom the decision may make something else, of the pieces that this thread takes.
-    fn run(&self) -> Result<Vec<u128>, PipelineError> {
+    fn run(&self) -> Result<Vec<Named>, PipelineError> {
         let (mut named, mut page, mut outline) = (Vec::new(), Page::default(), Outline::default());
+        let mut sets = Sets::default();
         loop {
             let piece = self.next_piece.fetch_add(1, Ordering::Relaxed);
             if piece >= PIECES {
@@ -213,9 +298,13 @@ impl Walk<'_> {
                     let corrupt = |_| PipelineError::corrupt("components");
                     outline.read(component).map_err(corrupt)?;
                     for (id, parts) in outline.profiles() {
-                        if self.is_concerned(id, parts)? {
-                            named.push(id.0);
+                        let is_named = self.stood.binary_search(&id.0).is_ok();
+                        let mut new = self.name((id, is_named), parts, &mut sets)?;
+                        if let Some(new) = new.as_mut().filter(|_| outline.is_full()) {
+                            // Evidence that was refused may have it be approximate.
+                            new.answer = None;
                         }
+                        named.extend(new);
                     }
                 }
                 let own = named.len() - before;
@@ -232,17 +321,24 @@ impl Walk<'_> {
         }
     }
 
-    fn is_concerned(&self, id: ProfileId, parts: &[OutlinedPart]) -> Result<bool, PipelineError> {
+    /// Names somebody whom the decision may change, without an answer where what is held does not say.
+    fn name(
+        &self,
+        (id, is_named): (ProfileId, bool),
+        parts: &[OutlinedPart],
+        sets: &mut Sets,
+    ) -> Result<Option<Named>, PipelineError> {
+        let unknown = Some(Named { id: id.0, answer: None });
         // Folds are of whole carriers.
         if parts.iter().any(|part| part.key.start.is_some() || part.end.is_some()) {
-            return Ok(true);
+            return Ok(unknown);
         }
         let (mut whole, mut traits) = (Part::default(), 0);
         for part in parts {
             let held = self.held.as_ref().map(|held| held.get(&part.key));
             let mut own = match held {
                 Some(Held::Absent) => continue,
-                Some(Held::Unknown) => return Ok(true),
+                Some(Held::Unknown) => return Ok(unknown),
                 Some(Held::Cut(cut)) => {
                     traits += cut.traits;
                     let read = Part::decode_for(cut.bytes, &self.foresight.kept);
@@ -266,9 +362,9 @@ impl Walk<'_> {
         }
         // A limit may take traits from them together, whichever those are.
         if traits > MAX_TRAITS {
-            return Ok(true);
+            return Ok(unknown);
         }
-        let carriers: Vec<u128> = parts.iter().map(|part| part.key.carrier).collect();
-        Ok(self.foresight.concerns(id, &carriers, &whole))
+        let carriers: SmallVec<[u128; 8]> = parts.iter().map(|part| part.key.carrier).collect();
+        Ok(self.foresight.name((id, is_named), &carriers, &whole, sets))
     }
 }
