@@ -1,6 +1,6 @@
 //! An aggregate over a person's events: a filter, a function and a window, and the id that names it.
 
-use crate::{EventFilter, Path, Sequence, Window, document};
+use crate::{Condition, EventFilter, Path, Sequence, Window, document};
 use kith_types::{Event, EventType};
 use std::fmt;
 
@@ -174,6 +174,14 @@ impl AggregateSpec {
             (filter.types().is_empty() || filter.types().contains(&event_type))
                 && (filter.names().is_empty() || filter.names().iter().any(|known| &**known == name))
         })
+    }
+
+    /// Whether it looks at what an event tells, beside its type, name, times and account.
+    #[must_use]
+    pub fn looks_at_fields(&self) -> bool {
+        let keyed = self.sequence.as_ref().is_some_and(|sequence| sequence.same.is_some());
+        let asks = |filter: &EventFilter| *filter.condition() != Condition::ALWAYS;
+        self.property.is_some() || keyed || self.filters().any(asks)
     }
 
     /// The name of this aggregate. It hashes: keep it rather than ask again.

@@ -311,7 +311,7 @@ fn take_version(definitions: &Definitions, id: ProfileId, record: &mut ProfileRe
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     /// Those that they are a member of, by their places, rising.
-    pub(crate) member_of: Arc<[usize]>,
+    pub(crate) member_of: Arc<[u32]>,
     /// The earliest instant at which time alone may turn one of them.
     pub(crate) next: Option<Timestamp>,
 }
@@ -336,7 +336,7 @@ pub(crate) fn take_foreseen(
     for place in concerned {
         let segment = &definitions.segments[*place];
         let was = record.membership(&segment.name).is_some();
-        let is = answer.member_of.binary_search(place).is_ok();
+        let is = answer.member_of.binary_search(&(*place as u32)).is_ok();
         changes.extend(Change::between(was, is, &segment.name, id, at, cause));
     }
     take_changes(record, &changes[left..], cause);

@@ -5,11 +5,12 @@
 //! first read on; the sweep only visits who would not have been loaded anyway.
 
 use crate::entry::{End, PartSlot, ProfileEntry, StoredRecord};
+use crate::history::Counting;
 use crate::place::Counted;
 use crate::record::ProfileRecord;
 use crate::space::Space;
 use crate::{PipelineError, keys, plans};
-use kith_identity::{Component, PartKey};
+use kith_identity::{Component, PartKey, Position};
 use kith_profile::Part;
 use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId};
@@ -104,7 +105,13 @@ impl Space {
         let missing = part.missing(plan);
         if !missing.is_empty() && !self.adopt(&mut part, &missing, key, end)? {
             part.begin(&missing);
-            self.visit_history(store, key, end, &mut |event| part.apply_only(plan, &missing, event))?;
+            let (history, counting) = (self.history.history(store, &self.id), Counting::new(plan, &missing));
+            self.visit_rows(store, key, end, &mut |place, row| {
+                if let Some(event) = counting.event(&history, place, row)? {
+                    part.apply_only(plan, &missing, &event);
+                }
+                Ok(())
+            })?;
         }
         part.retain(plan);
         Ok(PartSlot { key, part, dirty })
@@ -126,10 +133,24 @@ impl Space {
         visit: &mut dyn FnMut(&Event),
     ) -> Result<(), PipelineError> {
         let history = self.history.history(store, &self.id);
+        self.visit_rows(store, key, end, &mut |place, row| {
+            visit(&history.event_at(place, row)?);
+            Ok(())
+        })
+    }
+
+    /// The rows of a part.
+    fn visit_rows(
+        &self,
+        store: &dyn Read,
+        key: PartKey,
+        end: End,
+        visit: &mut dyn FnMut(Position, &[u8]) -> Result<(), PipelineError>,
+    ) -> Result<(), PipelineError> {
         let mut failed = None;
         let of = (Keyspace::Events, key.carrier);
         self.rows(store, of, key.start, end, &mut |place, row| {
-            failed = history.event_at(place, row).map(|event| visit(&event)).err();
+            failed = visit(place, row).err();
             failed.is_none()
         })?;
         failed.map_or(Ok(()), Err)

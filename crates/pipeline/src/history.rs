@@ -9,6 +9,7 @@
 //! people of the space have in common (`sample.rs`) and stores each before a row names it; [`History`] reads rows
 //! by the vocabularies of the state that they are in. Rows are otherwise independent of each other.
 
+mod counting;
 mod packed;
 mod pieces;
 mod presence;
@@ -16,6 +17,7 @@ mod sample;
 mod vocabulary;
 mod writing;
 
+pub(crate) use counting::Counting;
 pub(crate) use presence::{decode_presence, encode_presence};
 pub(crate) use writing::Writing;
 #[cfg(test)]

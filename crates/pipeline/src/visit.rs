@@ -112,11 +112,12 @@ impl Space {
         clock: Timestamp,
     ) -> Result<Option<Found>, PipelineError> {
         let id = ProfileId(named.id);
-        let takes_in_memory = self.definitions.accounts.is_some() || self.account_changes.is_waiting();
         let Some((mut record, mut kept)) = self.stored_record(store, id)? else {
             return Ok(None);
         };
-        if let Some(answer) = named.answer.as_ref().filter(|_| !takes_in_memory) {
+        // What was said of accounts reaches those who lack it in memory.
+        let lacks_nothing = !self.account_changes.is_waiting();
+        if let Some(answer) = named.answer.as_ref().filter(|_| lacks_nothing) {
             let (before, found) = (record.due, (concerned, answer));
             if let Some(changes) = take_foreseen(&self.definitions, (id, &mut record), found, self.fired) {
                 let mut rows = Batch::default();
@@ -130,7 +131,7 @@ impl Space {
             }
         }
         let mut stored = self.stored_person(store, id, (record, kept))?;
-        if takes_in_memory {
+        if self.definitions.accounts.is_some() || !lacks_nothing {
             return Ok(Some(Found::Stored(Box::new(stored))));
         }
         let home = self.components.peek(stored.home).map(|known| &known.component);

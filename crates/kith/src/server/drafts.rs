@@ -21,8 +21,10 @@ const QUICK_BUSY: &str = "other questions are being worked out: ask again in a m
 const WAITS: Duration = Duration::from_secs(5);
 /// How long an estimate goes on loading people.
 const ESTIMATE_LOADS: Duration = Duration::from_millis(25);
-/// Turns of loading the rest of a sample after an estimate; each lets other estimates in between.
-const TURNS_AFTER: usize = 400;
+/// How long a turn of loading the rest of a sample after an estimate takes, and how many there are at most. Other estimates come in
+/// between, though whoever waits for one turn may find the next one begun.
+const TURN_LOADS: Duration = Duration::from_millis(10);
+const TURNS_AFTER: usize = 1_000;
 
 /// Counts drafts.
 pub(crate) struct Drafts {
@@ -236,7 +238,7 @@ impl Drafts {
             let _filling = filling;
             for _ in 0..TURNS_AFTER {
                 let began = Instant::now();
-                let turn = sampler.estimate(&space, &proposed, now, &|| began.elapsed() < ESTIMATE_LOADS);
+                let turn = sampler.estimate(&space, &proposed, now, &|| began.elapsed() < TURN_LOADS);
                 if !matches!(turn, Ok(Some(estimate)) if estimate.more) {
                     break;
                 }

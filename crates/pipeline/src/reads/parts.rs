@@ -3,9 +3,8 @@
 //! What a stored part lacks is folded from its carrier's history for this answer and thrown away after it; nothing here
 //! writes.
 
-use crate::history::History;
+use crate::history::{Counting, History};
 use crate::{PipelineError, keys, plans};
-use kith_expr::AggregateSpec;
 use kith_identity::{PartKey, Position};
 use kith_profile::{FoldPlan, Part, Plans};
 use kith_state::{Keyspace, Read};
@@ -48,17 +47,16 @@ impl<'a> StoredParts<'a> {
         let missing = part.missing(self.plan);
         if whole || !missing.is_empty() {
             // A definition that is no more than proposed, or that the sweep has not brought here yet.
-            let asked: Vec<&AggregateSpec> = missing.iter().filter_map(|id| self.plan.spec(*id)).collect();
+            let counting = Counting::new(self.plan, &missing);
             part.begin(&missing);
             self.visit(key, end, &mut |key, row| {
-                let (kind, name) = self.history.kind_of(row)?;
-                if !whole && !asked.iter().any(|spec| spec.may_match(kind, &name)) {
+                if whole {
+                    part.apply(self.plan, &self.history.event(key, row)?);
                     return Ok(());
                 }
-                let event = self.history.event(key, row)?;
-                match whole {
-                    true => part.apply(self.plan, &event),
-                    false => part.apply_only(self.plan, &missing, &event),
+                let place = keys::row_place(key).ok_or_else(|| PipelineError::corrupt("rows"))?;
+                if let Some(event) = counting.event(&self.history, place, row)? {
+                    part.apply_only(self.plan, &missing, &event);
                 }
                 Ok(())
             })?;

