@@ -1,7 +1,7 @@
 //! Reading what a request names: spaces, people, limits, bodies. Every refusal says what, where and how to mend it.
 
 use crate::ApiError;
-use crate::ports::{AsOf, PersonRef};
+use crate::ports::{AsOf, KnownAt, PersonRef};
 use http::StatusCode;
 use kith_types::{Identifier, ProfileId, SpaceId, Timestamp};
 use serde::de::DeserializeOwned;
@@ -63,6 +63,9 @@ pub(crate) fn parse_list(list: Option<&str>) -> Vec<String> {
         .collect()
 }
 
+/// Stands for the moment at which something is asked.
+const NOW: &str = "now";
+
 /// `true` or `false`, or nothing for `false`.
 pub(crate) fn parse_flag(name: &str, flag: Option<&str>) -> Result<bool, ApiError> {
     match flag {
@@ -79,11 +82,15 @@ pub(crate) fn parse_moment(name: &str, moment: Option<&str>) -> Result<Option<Ti
         .transpose()
 }
 
-/// The instant that a question is about.
+/// The instant that a question is about. Both may be `now`.
 pub(crate) fn parse_as_of(as_of: Option<&str>, known_at: Option<&str>) -> Result<AsOf, ApiError> {
+    let known_at = match known_at {
+        Some(NOW) => Some(KnownAt::Now),
+        other => parse_moment("known_at", other)?.map(KnownAt::Instant),
+    };
     Ok(AsOf {
-        at: parse_moment("as_of", as_of)?,
-        known_at: parse_moment("known_at", known_at)?,
+        at: parse_moment("as_of", as_of.filter(|text| *text != NOW))?,
+        known_at,
     })
 }
 

@@ -56,18 +56,27 @@ pub(crate) struct AsOf {
     #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
     as_of: Option<Timestamp>,
     /// With the knowledge of another instant: what was received and decided by then.
-    #[arg(long, value_name = "TIME", value_parser = Timestamp::parse)]
-    known_at: Option<Timestamp>,
+    /// `now` is hindsight.
+    #[arg(long, value_name = "TIME", value_parser = known_at)]
+    known_at: Option<String>,
 }
 
 impl AsOf {
     /// What to ask the server with.
     pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
-        let named = [("as_of", self.as_of), ("known_at", self.known_at)];
-        named
-            .into_iter()
-            .filter_map(|(name, at)| Some((name, at?.to_string())))
-            .collect()
+        let as_of = self.as_of.map(|at| at.to_string());
+        let named = [("as_of", as_of), ("known_at", self.known_at.clone())];
+        named.into_iter().filter_map(|(name, at)| Some((name, at?))).collect()
+    }
+}
+
+/// A moment, or `now`, which the server reads by its own clock.
+fn known_at(text: &str) -> Result<String, String> {
+    match text {
+        "now" => Ok(text.to_owned()),
+        _ => Timestamp::parse(text)
+            .map(|at| at.to_string())
+            .map_err(|error| error.to_string()),
     }
 }
 

@@ -16,6 +16,9 @@ use kith_state::{Keyspace, Read};
 use kith_types::{Event, ProfileId};
 use smallvec::SmallVec;
 
+/// Takes a row at its place.
+type VisitRow<'a> = dyn FnMut(Position, &[u8]) -> Result<(), PipelineError> + 'a;
+
 /// The parts of a person, each with its end.
 pub(crate) type Members = SmallVec<[(PartKey, End); 4]>;
 
@@ -145,7 +148,7 @@ impl Space {
         store: &dyn Read,
         key: PartKey,
         end: End,
-        visit: &mut dyn FnMut(Position, &[u8]) -> Result<(), PipelineError>,
+        visit: &mut VisitRow<'_>,
     ) -> Result<(), PipelineError> {
         let mut failed = None;
         let of = (Keyspace::Events, key.carrier);

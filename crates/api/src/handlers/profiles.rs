@@ -5,7 +5,7 @@ use super::{Api, nobody_in};
 use crate::RawJson;
 use crate::error::{ApiError, ErrorBody};
 use crate::extract::{parse_as_of, parse_flag, parse_person, parse_space};
-use crate::ports::{AsOf, Profile, ProfileEvent, Trait};
+use crate::ports::{AsOf, KnownAt, Profile, ProfileEvent, Trait};
 use axum::Json;
 use axum::extract::{Path, Query};
 use kith_telemetry::Histogram;
@@ -222,7 +222,10 @@ fn body(profile: Profile, verbose: bool) -> ProfileBody {
         id: profile.id.to_string(),
         redirected_from: profile.redirected_from.map(|id| id.to_string()),
         as_of: moment(profile.as_of.and_then(|asked| asked.at)),
-        known_at: moment(profile.as_of.and_then(|asked| asked.known_at)),
+        known_at: moment(profile.as_of.and_then(|asked| match asked.known_at? {
+            KnownAt::Instant(at) => Some(at),
+            KnownAt::Now => None,
+        })),
         created_at: profile.created_at.to_string(),
         updated_at: profile.updated_at.to_string(),
         traits: traits(profile.traits),

@@ -23,7 +23,7 @@ pub use operations::{
     RefoldStatus, RejectsReplayed, ReplayRejects, SendsQuery, StageStatus, Status, TableStatus,
 };
 pub use people::{
-    Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership,
+    Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, KnownAt, Membership,
     PersonRef, Profile, ProfileEvent, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 pub use runs::{Run, RunRequest, RunTally, Runs};

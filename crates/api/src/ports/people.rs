@@ -20,7 +20,27 @@ pub struct AsOf {
     /// The instant; now unless given.
     pub at: Option<Timestamp>,
     /// What had been received and decided by then is known; `at` unless given.
-    pub known_at: Option<Timestamp>,
+    pub known_at: Option<KnownAt>,
+}
+
+/// As of when something is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownAt {
+    /// When it is asked: in hindsight.
+    Now,
+    /// An instant.
+    Instant(Timestamp),
+}
+
+impl KnownAt {
+    /// The instant, of a question that is asked at `now`.
+    #[must_use]
+    pub fn instant(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Now => now,
+            Self::Instant(at) => at,
+        }
+    }
 }
 
 /// A person, aggregated over all sources (contract API-1). Lists are in the order in which they are shown.

@@ -382,6 +382,10 @@ async fn segments_are_listed_and_explained() {
         why,
         json!({ "member": true, "as_of": "2024-01-01T00:00:00.000Z", "known_at": null })
     );
+    let hindsight = world
+        .get("/api/spaces/main/segments/big_spenders/explain/user_id:u1?as_of=2024-01-01&known_at=now")
+        .await;
+    assert_eq!(hindsight.json()["known_at"], "now");
     let as_of = "as_of=2024-01-01&known_at=2024-02-01";
     let person = world
         .get(&format!("/api/spaces/main/profiles/user_id:u1?{as_of}"))

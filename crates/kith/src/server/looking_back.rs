@@ -103,7 +103,7 @@ pub(crate) fn as_of(asked: AsOf, now: Timestamp) -> Result<Option<kith_pipeline:
         return Ok(None);
     }
     let at = asked.at.unwrap_or(now);
-    let known_at = asked.known_at.unwrap_or(at);
+    let known_at = asked.known_at.map_or(at, |known_at| known_at.instant(now));
     if at > now || known_at > now {
         let message = format!("it is {now}: as_of and known_at cannot be later");
         return Err(PortError::new(PortErrorKind::Invalid, message));

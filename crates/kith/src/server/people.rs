@@ -5,7 +5,7 @@ use super::{Parts, json};
 use async_trait::async_trait;
 use kith_api::RawJson;
 use kith_api::ports::{
-    Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, Membership,
+    Account, AccountMember, AccountMembers, AccountProfile, AsOf, Consent, EventPage, EventQuery, KnownAt, Membership,
     PersonRef, PortError, PortErrorKind, Profile, ProfileIdentifier, Profiles, Trait, TraitAlternative,
 };
 use kith_pipeline::{AccountDocument, EventsAsked, PersonDocument, TraitView};
@@ -103,7 +103,7 @@ impl Profiles for People {
             Ok((document, events)) => Ok(Some(Profile {
                 as_of: Some(AsOf {
                     at: Some(instant.at),
-                    known_at: Some(instant.known_at),
+                    known_at: Some(KnownAt::Instant(instant.known_at)),
                 }),
                 ..profile(&document, &events, instant.at)
             })),

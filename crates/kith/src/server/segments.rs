@@ -242,7 +242,7 @@ fn no_segment(space: &SpaceId, segment: &SegmentName, not_by: Option<Timestamp>)
         ),
         Some(at) => {
             let message = format!(
-                "space {space} had no segment {segment} at {at}: a known_at of now asks what its condition of today says of that instant"
+                "space {space} had no segment {segment} at {at}: known_at=now asks what its condition of today says of that instant"
             );
             PortError::new(PortErrorKind::Invalid, message)
         }
