@@ -39,6 +39,13 @@ export class Load {
     this.agent.destroy()
   }
 
+  /** Ends whether or not what is under way was taken. */
+  giveUp() {
+    this.retries = false
+    this.stopping = true
+    this.agent.destroy()
+  }
+
   async #send(sender, number) {
     for (let turn = 0; !this.stopping; turn++) {
       const batch = Array.from({ length: 1 + Math.floor(number() * 8) }, (_, at) => {
