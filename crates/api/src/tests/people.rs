@@ -385,7 +385,7 @@ async fn segments_are_listed_and_explained() {
     let hindsight = world
         .get("/api/spaces/main/segments/big_spenders/explain/user_id:u1?as_of=2024-01-01&known_at=now")
         .await;
-    assert_eq!(hindsight.json()["known_at"], "now");
+    assert_eq!(hindsight.json()["known_at"], "Now");
     let as_of = "as_of=2024-01-01&known_at=2024-02-01";
     let person = world
         .get(&format!("/api/spaces/main/profiles/user_id:u1?{as_of}"))

@@ -7,12 +7,12 @@ use super::world::{Seen, at};
 use crate::RawJson;
 use crate::ports::{
     Account, AccountMembers, AccountProfile, Applied, AsOf, Consent, Definitions, Destination, Destinations, EventPage,
-    EventQuery, FlushReport, Import, ImportOutcome, Ingest, KnownAt, LineStream, LossAccepted, Member, Membership,
-    MessageCount, MessageSend, Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile,
-    ProfileEvent, ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent,
-    RejectsReplayed, ReplayRejects, Run, RunRequest, RunTally, Runs, SegmentDraft, SegmentState, SegmentStatus,
-    Segments, SendsQuery, Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter, TailItem,
-    TailKind, TailStream, Trait, TraitAlternative, Unsubscribe,
+    EventQuery, FlushReport, Import, ImportOutcome, Ingest, LineStream, LossAccepted, Member, Membership, MessageCount,
+    MessageSend, Operations, PauseScope, PersonRef, Planned, PortError, PortErrorKind, Profile, ProfileEvent,
+    ProfileIdentifier, Profiles, RawVerification, ReadinessCheck, RefoldStatus, RejectedEvent, RejectsReplayed,
+    ReplayRejects, Run, RunRequest, RunTally, Runs, SegmentDraft, SegmentState, SegmentStatus, Segments, SendsQuery,
+    Sql, SqlRequest, StageStatus, Status, Subscription, TableStatus, Tail, TailFilter, TailItem, TailKind, TailStream,
+    Trait, TraitAlternative, Unsubscribe,
 };
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -306,10 +306,7 @@ impl Segments for Ports {
         as_of: AsOf,
     ) -> Result<Option<RawJson>, PortError> {
         Ok(knows(space, person).map(|_| {
-            let known_at = as_of.known_at.map(|known_at| match known_at {
-                KnownAt::Now => "now".to_owned(),
-                KnownAt::Instant(at) => at.to_string(),
-            });
+            let known_at = as_of.known_at.map(|known_at| format!("{known_at:?}"));
             let as_of = as_of.at.map(|at| at.to_string());
             RawJson::of(&serde_json::json!({ "member": true, "as_of": as_of, "known_at": known_at }))
         }))

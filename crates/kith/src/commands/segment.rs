@@ -96,6 +96,8 @@ struct Member {
 #[derive(Deserialize)]
 struct Explanation {
     segment: String,
+    profile: String,
+    redirected_from: Option<String>,
     as_of: Option<String>,
     known_at: Option<String>,
     #[serde(default)]
@@ -264,6 +266,9 @@ fn explain(explanation: &Explanation) -> Result<(), CommandError> {
         (Some(at), _) => format!(" at {at}"),
         (None, _) => String::new(),
     };
+    if let Some(from) = &explanation.redirected_from {
+        output::line(&format!("profile {}, merged from {from}", explanation.profile))?;
+    }
     output::line(&format!("They {are} segment {}{when}:", explanation.segment))?;
     explain_reason(&explanation.reason, 1)?;
     if explanation.edited_since {
